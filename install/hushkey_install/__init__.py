@@ -1,0 +1,1 @@
+"""The `hushkey` command, and what registers the helpers with each tool."""

@@ -1,0 +1,1 @@
+"""Sign in once; git, Docker, pip and friends are answered silently."""

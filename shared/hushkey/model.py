@@ -1,0 +1,233 @@
+"""The values that cross borders: frozen, and with secrets kept out of repr.
+
+Written without dataclasses or typing, which would cost a third of the time
+that the whole answer "not ours" may take.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Never
+
+
+class Frozen:
+    """A value: fields are set once, equality is by content."""
+
+    __slots__: "tuple[str, ...]" = ()
+    #: fields whose content never appears in repr
+    _secret: "tuple[str, ...]" = ()
+
+    def _set(self, **fields: object) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> "Never":
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def __delattr__(self, name: str) -> "Never":
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def _fields(self) -> "dict[str, Any]":
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *map(repr, self._fields().values())))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{name}={'***' if name in self._secret and value else repr(value)}"
+            for name, value in self._fields().items()
+        )
+        return f"{type(self).__name__}({shown})"
+
+    def __reduce__(self) -> "Never":
+        raise TypeError(f"{type(self).__name__} is not pickled: it may hold secrets")
+
+
+class Request(Frozen):
+    """What a tool asked: an origin, perhaps a path and a user name."""
+
+    __slots__ = ("host", "path", "protocol", "username")
+    protocol: str
+    host: str
+    path: str
+    username: str
+
+    def __init__(
+        self, protocol: str, host: str, path: str = "", username: str = ""
+    ) -> None:
+        self._set(protocol=protocol, host=host, path=path, username=username)
+
+
+class Identity(Frozen):
+    """Who signs the user in: one ``[identity.NAME]`` table, with its defaults.
+
+    ``options`` holds the keys that only some providers have.
+    """
+
+    __slots__ = ("account", "client_id", "name", "options", "provider", "scopes")
+    name: str
+    provider: str
+    account: str
+    client_id: str
+    scopes: "tuple[str, ...]"
+    options: "dict[str, Any]"
+
+    def __init__(
+        self,
+        name: str,
+        provider: str,
+        *,
+        account: str = "",
+        client_id: str = "",
+        scopes: "tuple[str, ...]" = (),
+        options: "dict[str, Any] | None" = None,
+    ) -> None:
+        self._set(
+            name=name,
+            provider=provider,
+            account=account,
+            client_id=client_id,
+            scopes=scopes,
+            options=options or {},
+        )
+
+    def option(self, key: str, default: str = "") -> str:
+        """Return the text option *key*."""
+        return str(self.options.get(key, default))
+
+
+class Site(Frozen):
+    """One ``[host."PATTERN"]`` rule joined with its identity.
+
+    ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
+    ``min_lifetime`` is in seconds, 0 when the rule does not set it.
+    """
+
+    __slots__ = (
+        "account",
+        "exchange",
+        "identity",
+        "interactive",
+        "min_lifetime",
+        "origin",
+        "pattern",
+        "scheme",
+        "scopes",
+        "username",
+    )
+    pattern: str
+    identity: Identity
+    scopes: "tuple[str, ...]"
+    account: str
+    username: str
+    scheme: str
+    exchange: str
+    interactive: str
+    min_lifetime: int
+    origin: str
+
+    def __init__(
+        self,
+        pattern: str,
+        identity: Identity,
+        *,
+        scopes: "tuple[str, ...]" = (),
+        account: str = "",
+        username: str = "",
+        scheme: str = "",
+        exchange: str = "",
+        interactive: str = "",
+        min_lifetime: int = 0,
+        origin: str = "user",
+    ) -> None:
+        self._set(
+            pattern=pattern,
+            identity=identity,
+            scopes=scopes,
+            account=account or identity.account,
+            username=username,
+            scheme=scheme,
+            exchange=exchange,
+            interactive=interactive,
+            min_lifetime=min_lifetime,
+            origin=origin,
+        )
+
+
+class Account(Frozen):
+    """A signed-in user: *id* is the issuer's key for it, *label* what people read."""
+
+    __slots__ = ("id", "label")
+    id: str
+    label: str
+
+    def __init__(self, id: str, label: str) -> None:
+        self._set(id=id, label=label)
+
+
+class Token(Frozen):
+    """An access token as helpers get it: no refresh token, no ID token.
+
+    Times are seconds since the epoch, UTC; ``expires_at`` is None for a token
+    that the server gave no end. ``source`` is cache, refresh or sign-in.
+    """
+
+    __slots__ = ("account", "expires_at", "obtained_at", "scopes", "source", "value")
+    _secret = ("value",)
+    value: str
+    expires_at: "int | None"
+    obtained_at: int
+    scopes: "tuple[str, ...]"
+    account: Account
+    source: str
+
+    def __init__(
+        self,
+        value: str,
+        *,
+        expires_at: "int | None",
+        obtained_at: int,
+        scopes: "tuple[str, ...]",
+        account: Account,
+        source: str = "cache",
+    ) -> None:
+        self._set(
+            value=value,
+            expires_at=expires_at,
+            obtained_at=obtained_at,
+            scopes=scopes,
+            account=account,
+            source=source,
+        )
+
+    def is_fresh(self, now: float, min_lifetime: int, began: float) -> bool:
+        """Tell whether the token can be handed out at *now*.
+
+        Fresh is: more than min(*min_lifetime*, half of its issued lifetime) is
+        left, or it was obtained after the caller *began* to wait and is alive.
+        More left than was ever issued means that the clock went back: not fresh.
+        """
+        if self.expires_at is None:
+            return True
+        issued, left = self.expires_at - self.obtained_at, self.expires_at - now
+        if left > issued + 5:
+            return False
+        return left > min(min_lifetime, issued / 2) or (
+            self.obtained_at >= int(began) and left > 0
+        )
+
+
+class Credential(Frozen):
+    """What a tool gets: a user name, the secret, its end (epoch seconds) or None."""
+
+    __slots__ = ("expires_at", "password", "username")
+    _secret = ("password",)
+    username: str
+    password: str
+    expires_at: "int | None"
+
+    def __init__(self, username: str, password: str, expires_at: "int | None") -> None:
+        self._set(username=username, password=password, expires_at=expires_at)
