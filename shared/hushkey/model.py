@@ -219,6 +219,17 @@ class Token(Frozen):
             self.obtained_at >= int(began) and left > 0
         )
 
+    def with_source(self, source: str) -> "Token":
+        """Return the same token, said to come from *source*."""
+        return Token(
+            self.value,
+            expires_at=self.expires_at,
+            obtained_at=self.obtained_at,
+            scopes=self.scopes,
+            account=self.account,
+            source=source,
+        )
+
 
 class Credential(Frozen):
     """What a tool gets: a user name, the secret, its end (epoch seconds) or None."""

@@ -1,0 +1,306 @@
+"""config.toml and the presets, as one checked, compiled whole.
+
+A wrong file is refused as a whole, with file, line, key and the nearest valid
+spelling; never is a token handed out for a half-read config (design 5).
+`hushkey.sites` reads the compiled form and is what helpers use; this module is
+imported only when the compiled form is out of date.
+"""
+
+import tomllib
+from difflib import get_close_matches
+from importlib.resources import files
+
+from hushkey import hosts, schema
+from hushkey.errors import ConfigError, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from hushkey.schema import Check
+
+
+def compile_config(text: str, source: str) -> "dict[str, Any]":
+    """Return the plain, marshallable form of *text* joined with the presets.
+
+    Raises ConfigError whose ``problems`` list every fault, each one line:
+    ``FILE:LINE: [table] key: what was expected``.
+    """
+    user = _parse(text, source)
+    presets = tomllib.loads(
+        files("hushkey").joinpath("presets.toml").read_text("utf-8")
+    )
+    problems = [
+        f"{source}:{_line(text, table, key)}: {_name(table, key)}: {what}"
+        for table, key, what in _faults(user, presets)
+    ]
+    if problems:
+        raise _refusal(problems)
+    return _compiled(user, presets)
+
+
+def _refusal(problems: "list[str]") -> ConfigError:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    error = ConfigError(problems[0] + more, hint="run `hushkey config check`")
+    error.problems = tuple(plain(problem) for problem in problems)
+    return error
+
+
+def _parse(text: str, source: str) -> "dict[str, Any]":
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _refusal([f"{source}: not valid TOML: {plain(error)}"]) from error
+
+
+# -- checking ---------------------------------------------------------------
+
+Fault = tuple[tuple[str, ...], str, str]
+
+
+def _faults(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Fault]":
+    """Yield (table, key, what is wrong) for everything that is."""
+    for key in user.keys() - {"settings", "identity", "host"}:
+        yield (), key, _unknown(key, ("settings", "identity", "host"))
+    yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
+    identities, rules = user.get("identity", {}), user.get("host", {})
+    for name, table in _tables("identity", identities):
+        provider = table.get("provider") if isinstance(table, dict) else None
+        yield from _table_faults(
+            ("identity", name), table, schema.identity_keys(provider)
+        )
+        if isinstance(table, dict):
+            yield from _identity_faults(("identity", name), table)
+    known = (
+        {*identities, *presets["identity"]} if isinstance(identities, dict) else set()
+    )
+    for written, table in _tables("host", rules):
+        yield from _table_faults(("host", written), table, schema.HOST)
+        if isinstance(table, dict):
+            yield from _host_faults(("host", written), table, known)
+    yield from _misplaced(user)
+    if isinstance(rules, dict):
+        yield from _twins(rules)
+
+
+def _misplaced(user: "dict[str, Any]") -> "Iterator[Fault]":
+    for key in ("identity", "host"):
+        if key in user and not isinstance(user[key], dict):
+            yield (), key, f"expected tables such as [{key}.NAME]"
+
+
+def _tables(kind: str, table: "Any") -> "list[tuple[str, Any]]":
+    return list(table.items()) if isinstance(table, dict) else []
+
+
+def _table_faults(
+    path: "tuple[str, ...]", table: "Any", checks: "Mapping[str, Check]"
+) -> "Iterator[Fault]":
+    if not isinstance(table, dict):
+        yield path[:-1], path[-1], "expected a table"
+        return
+    for key, value in table.items():
+        if key not in checks:
+            yield path, key, _unknown(key, tuple(checks))
+        elif expected := checks[key](value):
+            yield path, key, f"expected {expected}"
+
+
+def _unknown(key: str, valid: "tuple[str, ...]") -> str:
+    near = get_close_matches(key, valid, 1, 0.5)
+    tail = f"did you mean {near[0]}?" if near else "valid: " + ", ".join(sorted(valid))
+    return f"unknown key; {tail}"
+
+
+def _identity_faults(
+    path: "tuple[str, ...]", table: "dict[str, Any]"
+) -> "Iterator[Fault]":
+    provider = table.get("provider")
+    if provider not in schema.PROVIDERS:
+        near = get_close_matches(str(provider), schema.PROVIDERS, 1, 0.5)
+        hint = f"; did you mean {near[0]}?" if near and provider else ""
+        word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
+        yield path, "provider", f"{word}; one of {', '.join(schema.PROVIDERS)}{hint}"
+        return
+    for key in schema.REQUIRED.get(provider, ()):
+        if key not in table:
+            yield path, key, f"is required for provider {provider}"
+    if provider == "oauth2" and not table.keys() & {
+        "authorization_endpoint",
+        "device_authorization_endpoint",
+    }:
+        yield path, "authorization_endpoint", "is required for provider oauth2"
+    if "client_secret" in table and "client_secret_env" in table:
+        yield path, "client_secret_env", "give client_secret or this, not both"
+
+
+def _host_faults(
+    path: "tuple[str, ...]", table: "dict[str, Any]", known: "set[str]"
+) -> "Iterator[Fault]":
+    if expected := schema.pattern(path[1]):
+        yield path, "", expected
+    identity = table.get("identity")
+    if identity is None:
+        yield path, "identity", "is required: which [identity.NAME] serves this host?"
+    elif isinstance(identity, str) and identity not in known:
+        near = get_close_matches(identity, known, 1, 0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
+
+
+def _twins(rules: "dict[str, Any]") -> "Iterator[Fault]":
+    """Yield patterns that are written twice in different spellings."""
+    seen: dict[object, str] = {}
+    for written in rules:
+        try:
+            parsed = hosts.parse_pattern(written)
+        except ValueError:
+            continue
+        if parsed in seen:
+            yield ("host", written), "", f'is the same pattern as "{seen[parsed]}"'
+        seen[parsed] = written
+
+
+# -- where a fault stands ---------------------------------------------------
+
+
+def _name(table: "tuple[str, ...]", key: str) -> str:
+    parts = [part if part.isidentifier() else f'"{part}"' for part in table]
+    return " ".join(filter(None, (f"[{'.'.join(parts)}]" if parts else "", key)))
+
+
+def _line(text: str, table: "tuple[str, ...]", key: str) -> int:
+    """Return the line of *key* in *table*, else of the table's header, else 1.
+
+    tomllib keeps no positions; headers and keys are found again by parsing
+    each line that could be one.
+    """
+    header, found = 1, 0
+    current: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            current = _header(stripped)
+            if current == table:
+                header = number
+        elif current == table and key and _key(stripped) == key:
+            found = found or number
+    if not key or found:
+        return found or header
+    return header
+
+
+def _header(line: str) -> "tuple[str, ...]":
+    return _path_to_leaf(line, "")
+
+
+def _key(line: str) -> str:
+    if "=" not in line or line.startswith("#"):
+        return ""
+    return ".".join(_path_to_leaf(line.partition("=")[0] + "= 0", "0")[:1])
+
+
+def _path_to_leaf(line: str, leaf: str) -> "tuple[str, ...]":
+    try:
+        node: Any = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return ()
+    path = []
+    while isinstance(node, dict) and node:
+        name, node = next(iter(node.items()))
+        path.append(name)
+    return tuple(path)
+
+
+# -- compiling --------------------------------------------------------------
+
+
+def _compiled(user: "dict[str, Any]", presets: "dict[str, Any]") -> "dict[str, Any]":
+    identities = {
+        name: _identity(table, presets["endpoints"])
+        for name, table in user.get("identity", {}).items()
+    }
+    rules: list[dict[str, Any]] = []
+    for pattern, table in user.get("host", {}).items():
+        # A rule may lean on a preset's identity that the user has not completed.
+        missing = "" if table["identity"] in identities else _wanted(table, presets)
+        rules.append(_rule(pattern, table, "user", missing))
+    for pattern, table in presets["host"].items():
+        missing = _missing(table["identity"], user, presets)
+        rules.append(_rule(pattern, table, "preset", missing))
+    for name, table in presets["identity"].items():
+        identities.setdefault(name, _identity(table, presets["endpoints"]))
+    return {
+        "settings": {**schema.DEFAULTS, **user.get("settings", {})},
+        "identities": identities,
+        "rules": rules,
+        "index": _index(rules),
+    }
+
+
+def _identity(table: "dict[str, Any]", endpoints: "dict[str, Any]") -> "dict[str, Any]":
+    common = {"provider", "account", "client_id", "scopes"}
+    provider = table["provider"]
+    return {
+        "provider": provider,
+        "account": table.get("account", ""),
+        "client_id": table.get("client_id", ""),
+        "scopes": tuple(table.get("scopes", ())),
+        "options": {
+            **endpoints.get(provider, {}),
+            **{k: v for k, v in table.items() if k not in common},
+        },
+    }
+
+
+def _rule(
+    written: str, table: "dict[str, Any]", origin: str, missing: str
+) -> "dict[str, Any]":
+    pattern = hosts.parse_pattern(written)
+    return {
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
+        "pattern": written,
+        "path": pattern.path,
+        "key": (pattern.scheme, pattern.host, pattern.port, pattern.wild),
+        "origin": origin,
+        "missing": missing,
+    }
+
+
+def _missing(name: str, user: "dict[str, Any]", presets: "dict[str, Any]") -> str:
+    """Return the setting that keeps a preset from serving, or nothing.
+
+    The user's identity completes a preset only when it is of the same provider:
+    another server's identity that happens to share the name must not send its
+    tokens to the preset's host.
+    """
+    preset = presets["identity"][name]
+    own = user.get("identity", {}).get(name)
+    if own is not None and own["provider"] != preset["provider"]:
+        return f'[identity.{name}] provider = "{preset["provider"]}"'
+    table = {**preset, **(own or {})}
+    for key in schema.REQUIRED.get(table["provider"], ()):
+        if key not in table:
+            return f"[identity.{name}] {key}"
+    return ""
+
+
+def _wanted(table: "dict[str, Any]", presets: "dict[str, Any]") -> str:
+    return _missing(table["identity"], {}, presets)
+
+
+def _index(rules: "list[dict[str, Any]]") -> "dict[Any, tuple[int, ...]]":
+    """Map (scheme, host, port, wild) to the rules of that host, best first."""
+    grouped: dict[Any, list[int]] = {}
+    for number, rule in enumerate(rules):
+        grouped.setdefault(rule["key"], []).append(number)
+    return {
+        key: tuple(
+            sorted(
+                numbers,
+                key=lambda n: (-len(rules[n]["path"]), rules[n]["origin"] != "user"),
+            )
+        )
+        for key, numbers in grouped.items()
+    }

@@ -1,0 +1,43 @@
+"""An absolute end for calls that have no deadline of their own.
+
+Name resolution, a D-Bus daemon that is stopped, a server that sends one byte
+at a time: none of them ends by itself. The call runs in a daemon thread, so a
+call that never returns cannot keep the process alive either.
+"""
+
+import threading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+
+class Expired(Exception):
+    """The call did not return in time; it may still be running."""
+
+
+def within(seconds: float, call: "Callable[[], T]") -> "T":
+    """Return what *call* returns, or raise what it raises, within *seconds*.
+
+    Raises Expired when the time is over.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(max(seconds, 0))
+    if errors:
+        raise errors[0]
+    if not results:
+        raise Expired(f"no answer within {seconds:g} s")
+    return results[0]

@@ -1,0 +1,134 @@
+"""Server metadata and signing keys, fetched once a day.
+
+OpenID Connect Discovery 1.0 section 4. The documents are public; what matters
+is that they are the issuer's: fetched over https, issuer compared byte for
+byte with what was configured, kept 0600 in our own folder.
+"""
+
+import json
+import os
+import time
+from contextlib import suppress
+from hashlib import blake2s
+from urllib.parse import urlsplit
+
+from hushkey import hosts, http, outcomes, paths
+from hushkey.errors import HushkeyError, Permanent, Transient, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hushkey.http import Network
+
+#: seconds for which a document is taken as it is
+KEEP = 24 * 3600
+#: seconds for which an old one serves while the server fails
+KEEP_IN_NEED = 14 * 24 * 3600
+
+
+class Discovery:
+    """The documents of one issuer."""
+
+    def __init__(self, issuer: str, network: "Network", folder: str) -> None:
+        self.issuer = issuer
+        self._network = network
+        self._folder = os.path.join(folder, "discovery")
+
+    def metadata(self) -> "dict[str, Any]":
+        """Return the issuer's metadata; raises Transient or Permanent."""
+        url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
+        return self._document(url, self._checked_metadata)
+
+    def keys(self, again: bool = False) -> "dict[str, Any]":
+        """Return the issuer's JWK set; *again* fetches it anew."""
+        uri = self.metadata().get("jwks_uri")
+        if not isinstance(uri, str):
+            raise Permanent(f"{self.issuer}: its metadata names no jwks_uri")
+        check_secure(uri, self.issuer)
+        return self._document(uri, _checked_keys, again)
+
+    def _document(
+        self, url: str, check: "Any", again: bool = False
+    ) -> "dict[str, Any]":
+        path = os.path.join(
+            self._folder, blake2s(url.encode(), digest_size=12).hexdigest() + ".json"
+        )
+        age, kept = _read(path, url)
+        if kept is not None and age < KEEP and not again:
+            return kept
+        try:
+            fetched: dict[str, Any] = check(self._fetch(url))
+        except Transient:
+            if kept is not None and age < KEEP_IN_NEED and not again:
+                return kept
+            raise
+        _write(path, url, fetched)
+        return fetched
+
+    def _fetch(self, url: str) -> "Any":
+        with self._network.session() as session:
+            response = session.get(url, withhold_token=True)
+        data = http.json_of(response)
+        if response.status_code == 404:
+            raise Permanent(
+                f"{url} does not exist (HTTP 404)", hint="check `issuer` in config.toml"
+            )
+        if response.status_code != 200 or not isinstance(data, dict):
+            server = http.server_of(url)
+            raise outcomes.from_answer(
+                response.status_code, data, response.headers, server
+            )
+        return data
+
+    def _checked_metadata(self, data: "dict[str, Any]") -> "dict[str, Any]":
+        found = data.get("issuer")
+        if found != self.issuer:
+            raise Permanent(
+                f"the server calls itself {plain(found, 120)!r}, the config says "
+                f"{self.issuer!r}",
+                hint="write `issuer` exactly as the server does, if you trust it",
+            )
+        for name, value in data.items():
+            if name.endswith("_endpoint") and isinstance(value, str):
+                check_secure(value, self.issuer)
+        return data
+
+
+def check_secure(url: str, issuer: str) -> None:
+    """Raise Permanent unless *url* is https, or http on a loopback issuer's machine."""
+    parts = urlsplit(url)
+    local = hosts.is_loopback(parts.hostname or "") and issuer.startswith("http://")
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise Permanent(f"the server names an endpoint that is not https: {plain(url)}")
+
+
+def _checked_keys(data: "dict[str, Any]") -> "dict[str, Any]":
+    if not isinstance(data.get("keys"), list):
+        raise Permanent("the server's signing keys are not a JWK set")
+    return data
+
+
+def _read(path: str, url: str) -> "tuple[float, dict[str, Any] | None]":
+    """Return the age in seconds of the kept document, and it; or None."""
+    try:
+        with open(path, "rb") as file:
+            kept = json.loads(file.read(2 * 1024 * 1024))
+        age = time.time() - kept["fetched_at"]
+        good = kept["url"] == url and isinstance(kept["document"], dict) and age >= 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0, None
+    return age, kept["document"] if good else None
+
+
+def _write(path: str, url: str, document: "dict[str, Any]") -> None:
+    """Keep the document; failing to costs one request next time."""
+    temporary = f"{path}.{os.getpid()}"
+    with suppress(OSError, HushkeyError):
+        paths.make_private(os.path.dirname(path))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with open(os.open(temporary, flags, 0o600), "w") as file:
+            json.dump(
+                {"url": url, "fetched_at": time.time(), "document": document}, file
+            )
+        os.replace(temporary, path)

@@ -1,0 +1,117 @@
+"""What the last attempt came to, for those who waited while it was made.
+
+Twenty processes that wait for one refresh or one sign-in must not each repeat
+a failure: the answer of the one that tried is everybody's answer. A sign-in
+that failed keeps windows closed for a minute; a server that said Retry-After
+is left alone until then. Nothing here is secret; a lost note costs one try.
+"""
+
+import json
+import os
+from contextlib import suppress
+
+from hushkey import errors, paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: seconds in which a failed sign-in is not tried again unasked
+QUIET = 60
+#: seconds; a longer Retry-After than this is not believed
+_LONGEST_BACKOFF = 600
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        errors.UiRequired,
+        errors.Cancelled,
+        errors.Transient,
+        errors.Permanent,
+    )
+}
+_FIELDS = ("what", "hint", "code", "correlation", "retry_after", "identity", "account")
+
+
+class Flight:
+    """The notes beside one token file; call the setters under its lock."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        self._path = os.path.join(folder, "state", name + ".json")
+
+    def note(self, step: str, error: errors.HushkeyError, now: float) -> None:
+        """Remember how *step* (``refresh`` or ``sign-in``) failed at *now*."""
+        kind = next((k for k in _KINDS if isinstance(error, _KINDS[k])), "Permanent")
+        notes = self._read()
+        notes[step] = {
+            "at": now,
+            "kind": kind,
+            **{field: getattr(error, field) for field in _FIELDS},
+        }
+        self._write(notes)
+
+    def clear(self, step: str) -> None:
+        """Forget how *step* failed, since it has worked."""
+        notes = self._read()
+        if notes.pop(step, None) is not None:
+            self._write(notes)
+
+    def refresh_failure(self, began: float, now: float) -> "errors.HushkeyError | None":
+        """Return the failure that a caller who *began* to wait then shares.
+
+        Also the one that the server asked to be left alone after.
+        """
+        note = self._read().get("refresh")
+        if not note or note["at"] > now + 5:
+            return None
+        wait = min(note.get("retry_after") or 0, _LONGEST_BACKOFF)
+        if note["at"] >= began or now < note["at"] + wait:
+            return _error(note)
+        return None
+
+    def sign_in_failure(
+        self, began: float, now: float, asked_for: bool
+    ) -> "errors.HushkeyError | None":
+        """Return the failed sign-in that speaks against another one now.
+
+        *asked_for* is an explicit ``hushkey login``, which only shares a
+        failure that happened while it waited. A faulty network keeps no
+        window closed: it is not the person's answer.
+        """
+        note = self._read().get("sign-in")
+        if not note or note["at"] > now + 5:
+            return None
+        if note["at"] >= began:
+            return _error(note)
+        if asked_for or now >= note["at"] + QUIET or note.get("kind") == "Transient":
+            return None
+        error = _error(note)
+        error.what = f"{error.what}, {now - note['at']:.0f} s ago"
+        return error
+
+    def _read(self) -> "dict[str, Any]":
+        try:
+            with open(self._path, "rb") as file:
+                notes = json.loads(file.read(65536))
+        except (OSError, ValueError):
+            return {}
+        good = isinstance(notes, dict) and all(
+            isinstance(note, dict) and isinstance(note.get("at"), int | float)
+            for note in notes.values()
+        )
+        return notes if good else {}
+
+    def _write(self, notes: "dict[str, Any]") -> None:
+        """Write the notes; failing to only costs somebody a second try."""
+        temporary = f"{self._path}.{os.getpid()}"
+        with suppress(OSError, errors.HushkeyError):
+            paths.make_private(os.path.dirname(self._path))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with open(os.open(temporary, flags, 0o600), "w") as file:
+                json.dump(notes, file)
+            os.replace(temporary, self._path)
+
+
+def _error(note: "dict[str, Any]") -> errors.HushkeyError:
+    kind = _KINDS.get(str(note.get("kind")), errors.Permanent)
+    fields: dict[str, Any] = {name: note.get(name) or "" for name in _FIELDS}
+    return kind(**{**fields, "retry_after": note.get("retry_after")})

@@ -1,0 +1,223 @@
+"""The one sign-in, when silence cannot do it.
+
+However many processes come here, one asks: the others wait at the lock, look
+again, and take what it brought or share its failure (design 1, 5).
+"""
+
+import time
+
+from hushkey import locks, terminal
+from hushkey.errors import (
+    HushkeyError,
+    InteractionUnavailable,
+    Permanent,
+    StoreError,
+    UiRequired,
+)
+from hushkey.flight import Flight
+from hushkey.model import Account
+from hushkey.signin import policy
+from hushkey.signin.ladder import Who, sign_in
+from hushkey.tokencache import TokenCache, covers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+    from hushkey.model import Identity, Token
+    from hushkey.provider import Grant, Provider
+    from hushkey.signin.policy import Verdict
+    from hushkey.store import TokenFile
+    from hushkey.vault import Vault
+    from hushkey.want import Manners, Want
+
+#: seconds that a waiting process gives the signing-in one beyond its own limit
+_GRACE = 15
+
+
+class Interaction:
+    """Asks a person, for the identities of one token file."""
+
+    def __init__(
+        self,
+        file: "TokenFile",
+        open_provider: "Callable[[], Provider]",
+        settings: "Mapping[str, Any]",
+        folder: str,
+        environ: "Mapping[str, str]",
+        manners: "Manners",
+        clock: "Callable[[], float]" = time.time,
+    ) -> None:
+        self._file = file
+        self._open_provider = open_provider
+        self._settings = settings
+        self._environ = environ
+        self._manners = manners
+        self._clock = clock
+        self._flight = Flight(folder, file.name)
+
+    def acquire(
+        self, want: "Want", need: UiRequired, silent: "Callable[[Want], Token]"
+    ) -> "Token":
+        """Sign in once for *want*, unless a sibling does while this one waits.
+
+        Raises InteractionUnavailable where nobody may or can be asked.
+        """
+        verdict = self._verdict(want)
+        if not verdict.rungs:
+            raise self._unavailable(want, need, verdict.reason)
+        self._check_failed(want)
+        self._reserve()
+        with self._turn():
+            try:
+                return silent(want)
+            except UiRequired:
+                self._check_failed(want)
+            return self._sign_in(want, verdict)
+
+    def sign_in(self, want: "Want") -> "Token":
+        """Sign in even if nothing requires it: another account, or anew."""
+        verdict = self._verdict(want)
+        if not verdict.rungs:
+            need = UiRequired("a sign-in was asked for")
+            raise self._unavailable(want, need, verdict.reason)
+        self._reserve()
+        with self._turn():
+            return self._sign_in(want, verdict)
+
+    def unlock(self, want: "Want", locked: StoreError, vault: "Vault") -> None:
+        """Let the keyring show its own dialog, if a person may be asked here.
+
+        The dialog is a window: a terminal alone does not show it. One process
+        asks; those that waited find the keyring open.
+        """
+        if "browser" not in self._verdict(want).rungs:
+            raise locked
+        timeout = self._settings["sign_in_timeout"]
+        with locks.held(self._file.lock_path("unlock"), timeout):
+            try:
+                vault.key()
+            except StoreError:
+                vault.unlock(timeout)
+
+    # -- one at a time ------------------------------------------------------
+
+    def _turn(self) -> "AbstractContextManager[None]":
+        patience = self._settings["sign_in_timeout"] + _GRACE
+        return locks.held(self._file.lock_path("sign-in"), patience)
+
+    def _reserve(self) -> None:
+        """Make sure that the store can keep what a person is about to give."""
+        with self._file.change(self._settings["silent_timeout"]) as change:
+            change.reserve()
+
+    def _check_failed(self, want: "Want") -> None:
+        """Raise the failure of the sign-in that this caller should not repeat."""
+        now, login = self._clock(), self._manners.login
+        if failure := self._flight.sign_in_failure(want.began, now, login):
+            failure.hint = f"run: {terminal.login_command(want.host)}"
+            raise failure
+
+    def _verdict(self, want: "Want") -> "Verdict":
+        site = want.site
+        situation = policy.situation(
+            self._environ,
+            terminal=terminal.has_terminal(self._environ),
+            tool_may_ask=self._manners.tool_may_ask,
+            host_mode=site.interactive,
+            settings_mode=self._settings["interactive"],
+            wish=self._manners.wish(),
+            login=self._manners.login,
+            flows=tuple(site.identity.options.get("flows", ())),
+        )
+        return policy.decide(situation)
+
+    def _unavailable(
+        self, want: "Want", need: UiRequired, reason: str
+    ) -> InteractionUnavailable:
+        return InteractionUnavailable(
+            f"{need.what}, but {reason}",
+            hint=f"run: {terminal.login_command(want.host)}",
+            code=need.code,
+            correlation=need.correlation,
+        )
+
+    # -- the sign-in --------------------------------------------------------
+
+    def _sign_in(self, want: "Want", verdict: "Verdict") -> "Token":
+        site, identity = want.site, want.site.identity
+        kept: list[Token] = []
+        try:
+            sign_in(
+                self._open_provider(),
+                site.scopes,
+                who=Who(
+                    want.host,
+                    identity=identity.name,
+                    account=site.account,
+                    command=self._manners.command(),
+                ),
+                verdict=verdict,
+                redirect_uri=identity.option("redirect_uri") or _redirect(identity),
+                login_hint=site.account,
+                environ=self._environ,
+                timeout=self._settings["sign_in_timeout"],
+                finish=lambda granted: kept.append(self._keep(want, granted)),
+            )
+        except HushkeyError as error:
+            self._flight.note("sign-in", error, self._clock())
+            raise
+        self._flight.clear("sign-in")
+        self._flight.clear("refresh")
+        return kept[0]
+
+    def _keep(self, want: "Want", granted: "Grant") -> "Token":
+        """Store what a sign-in brought, if it is what was asked for."""
+        site = want.site
+        account = granted.account or Account("signed-in", site.account)
+        if not covers(granted.scopes, site.scopes):
+            raise Permanent(
+                "the server granted less than the scopes asked for: "
+                + (" ".join(granted.scopes) or "none"),
+                hint="check the host's scopes in config.toml, and the client's rights",
+            )
+        with (
+            self._file.change(self._settings["silent_timeout"]) as change,
+            locks.uninterrupted(),
+        ):
+            now = int(self._clock())
+            token = change.cache.keep(granted, account, site.scopes, now)
+            _name(change.cache, account, granted.claims)
+            _check_account(change.cache, account, site.account)
+            change.save()
+        return token.with_source("sign-in")
+
+
+def _name(cache: TokenCache, account: Account, claims: "Mapping[str, Any]") -> None:
+    """Keep the names by which a config may call *account*."""
+    wanted = ("email", "preferred_username", "upn", "name")
+    names = [claims[key] for key in wanted if isinstance(claims.get(key), str)]
+    cache.accounts[account.id]["names"] = names
+
+
+def _check_account(cache: TokenCache, account: Account, wanted: str) -> None:
+    """Raise Permanent if somebody else signed in than the config asks for."""
+    names = cache.accounts[account.id]["names"]
+    if not wanted:
+        return
+    if not names:
+        # The server names nobody readable: what was asked for is the label.
+        cache.accounts[account.id]["names"] = [wanted]
+        return
+    found = cache.account(wanted)
+    if found is None or found.id != account.id:
+        raise Permanent(
+            f"{account.label} signed in, but the config asks for {wanted}",
+            hint="sign in again with that account, or change `account`",
+        )
+
+
+def _redirect(identity: "Identity") -> str:
+    return "http://localhost" if identity.provider == "entra" else "http://127.0.0.1/"

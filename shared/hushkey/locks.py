@@ -1,0 +1,89 @@
+"""Locks between processes, on files that are never deleted.
+
+The kernel releases a lock with its holder, so a killed process leaves nothing
+behind. Python signals that would end the process wait while a change to the
+store is under way: the gap between a server's answer and the saved file is
+where a rotated refresh token would be lost.
+"""
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+
+from hushkey.errors import StoreError, Transient
+from hushkey.paths import make_private
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+
+@contextmanager
+def held(
+    path: str, timeout: float, waiting: "Callable[[], None] | None" = None
+) -> "Iterator[None]":
+    """Hold the lock file *path*, waiting at most *timeout* seconds.
+
+    *waiting* is called once if the lock is not free within a second. Raises
+    Transient when the time is over, StoreError where locks cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    make_private(os.path.dirname(path))
+    lock = FileLock(path, mode=0o600)
+    try:
+        try:
+            lock.acquire(timeout=min(1.0, timeout), poll_interval=0.02)
+        except Timeout:
+            if waiting:
+                waiting()
+            lock.acquire(timeout=max(timeout - 1.0, 0), poll_interval=0.05)
+    except Timeout as error:
+        raise Transient(
+            f"another hushkey process has been busy for {timeout:g} s",
+            hint="try again; `fuser` on the lock shows who holds it",
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            "unwritable",
+            f"cannot lock {path}: {error.strerror or error}",
+            hint="make the data folder writable, or set HUSHKEY_DATA_DIR",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def uninterrupted() -> "Iterator[None]":
+    """Hold back SIGINT, SIGTERM and SIGHUP until the block is done.
+
+    The second signal goes through: a person who insists is obeyed. Only the
+    main thread can do this; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+
+    def remember(number: int, frame: "FrameType | None") -> None:
+        arrived.append(number)
+        if len(arrived) > 1:
+            raise KeyboardInterrupt
+
+    names = [n for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    before = {getattr(signal, n): signal.getsignal(getattr(signal, n)) for n in names}
+    for number, handler in before.items():
+        # What the caller's shell ignores (nohup) stays ignored.
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, remember)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if arrived:
+            signal.raise_signal(arrived[0])

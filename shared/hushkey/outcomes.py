@@ -1,0 +1,156 @@
+"""The table from what a token endpoint said to what we call it (design 6).
+
+OAuth error codes decide (RFC 6749 5.2, RFC 8628 3.5, OpenID Connect Core
+3.1.2.6), with the HTTP status where there is no code. Texts and vendor numbers
+never do: they are shown. Shaped by the rule of MSAL.NET's
+MsalUiRequiredException: UI required, or not; anything else never asks a person.
+"""
+
+from hushkey.errors import (
+    Cancelled,
+    HushkeyError,
+    Permanent,
+    Transient,
+    UiRequired,
+    plain,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_SIGN_IN_AGAIN = "the server wants a new sign-in"
+_CONFIG = "check this identity's client_id, scopes and endpoints in config.toml"
+
+#: error code -> (outcome, what happened, what to do)
+BY_CODE: "Mapping[str, tuple[type[HushkeyError], str, str]]" = {
+    "invalid_grant": (UiRequired, "the sign-in has ended at the server", ""),
+    "interaction_required": (UiRequired, _SIGN_IN_AGAIN, ""),
+    "login_required": (UiRequired, _SIGN_IN_AGAIN, ""),
+    "consent_required": (UiRequired, "the server wants your consent", ""),
+    "account_selection_required": (UiRequired, "the server wants an account", ""),
+    "access_denied": (Cancelled, "the sign-in was declined", ""),
+    "authorization_declined": (Cancelled, "the sign-in was declined", ""),
+    "expired_token": (Cancelled, "the device code was not used in time", ""),
+    "temporarily_unavailable": (Transient, "the server is busy", "try again later"),
+    "server_error": (Transient, "the server failed", "try again later"),
+    "slow_down": (Transient, "the server asks for patience", "try again later"),
+    "invalid_client": (Permanent, "the server rejects the client", _CONFIG),
+    "unauthorized_client": (Permanent, "the client may not do this", _CONFIG),
+    "unsupported_grant_type": (Permanent, "the server knows no such grant", _CONFIG),
+    "unsupported_response_type": (Permanent, "the server offers no code flow", _CONFIG),
+    "invalid_request": (Permanent, "the server rejects the request", _CONFIG),
+    "invalid_scope": (Permanent, "the server rejects the scopes", _CONFIG),
+    "invalid_resource": (Permanent, "the server knows no such resource", _CONFIG),
+    "invalid_target": (Permanent, "the server knows no such resource", _CONFIG),
+    "device_authentication_failed": (
+        Permanent,
+        "the server demands a managed device",
+        "ask your administrator how this device is enrolled",
+    ),
+}
+
+#: suberror of invalid_grant -> the same three, where it changes the outcome
+BY_SUBERROR: "Mapping[str, tuple[type[HushkeyError], str, str]]" = {
+    "client_mismatch": (Permanent, "the grant belongs to another client", _CONFIG),
+    "protection_policy_required": (
+        Permanent,
+        "an app protection policy needs an OS authentication broker",
+        "ask your administrator",
+    ),
+    "message_only": (
+        Permanent,
+        "a policy of your organisation forbids this",
+        "ask your administrator",
+    ),
+    "consent_required": (UiRequired, "the server wants your consent", ""),
+    "user_password_expired": (UiRequired, "the account's password has expired", ""),
+    "additional_action": (UiRequired, "the server wants an additional step", ""),
+}
+
+
+def from_answer(
+    status: int, data: "Any", headers: "Mapping[str, str]", server: str
+) -> HushkeyError:
+    """Return the outcome of an answer that is no token.
+
+    *data* is the parsed JSON or None where the body was not JSON; *server* is
+    the host that answered, for the words.
+    """
+    body = data if isinstance(data, dict) else {}
+    code = body.get("error")
+    code = code if isinstance(code, str) else None
+    kind, what, hint = _row(status, data, code, body.get("suberror"))
+    detail = body.get("error_description")
+    if isinstance(detail, str) and detail:
+        what += f": {plain(detail, 160)}"
+    return kind(
+        f"{server}: {what}",
+        hint=hint,
+        code=plain(code, 60) if code else None,
+        correlation=_correlation(body, headers),
+        retry_after=_retry_after(headers),
+    )
+
+
+def _row(
+    status: int, data: "Any", code: "str | None", suberror: object
+) -> "tuple[type[HushkeyError], str, str]":
+    if status == 429:
+        return Transient, "too many requests (HTTP 429)", "try again later"
+    if status >= 500:
+        return Transient, f"the server failed (HTTP {status})", "try again later"
+    if status == 407:
+        return Permanent, "a proxy wants a password (HTTP 407)", "set `proxy`"
+    if code == "invalid_grant" and suberror in BY_SUBERROR:
+        return BY_SUBERROR[str(suberror)]
+    if code and code in BY_CODE:
+        return BY_CODE[code]
+    if code is not None or isinstance(data, dict):
+        return Permanent, f"the server said no (HTTP {status})", _CONFIG
+    if 300 <= status < 400:
+        what = f"a redirect instead of an answer (HTTP {status})"
+    else:
+        what = f"a web page instead of an answer (HTTP {status})"
+    return Transient, what, "is there a captive portal or proxy in between?"
+
+
+def from_failure(error: Exception, server: str) -> HushkeyError:
+    """Return the outcome of a request that got no answer (a requests error)."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "SSLError" in names:
+        return Permanent(
+            f"{server}: its TLS certificate is not trusted here",
+            hint="set `ca_file` if your network has its own authority, or check "
+            "this machine's clock",
+        )
+    if "ProxyError" in names:
+        return Permanent(
+            f"{server}: the proxy refused the connection", hint="set `proxy`"
+        )
+    if names & {"InvalidProxyURL", "InvalidURL", "InvalidSchema", "MissingSchema"}:
+        return Permanent(f"{server}: the URL or proxy setting is wrong", hint=_CONFIG)
+    if "Timeout" in names or "Expired" in names:
+        what = "no answer in time"
+    else:
+        what = "cannot be reached"
+    return Transient(f"{server}: {what}", hint="check the network and try again")
+
+
+def _correlation(
+    body: "Mapping[str, Any]", headers: "Mapping[str, str]"
+) -> "str | None":
+    named = ("x-ms-request-id", "x-request-id", "x-correlation-id")
+    for found in (body.get("correlation_id"), *(headers.get(n) for n in named)):
+        if isinstance(found, str) and found:
+            return plain(found, 80)
+    return None
+
+
+def _retry_after(headers: "Mapping[str, str]") -> "float | None":
+    """Return Retry-After in seconds (RFC 9110 10.2.3); a date counts as 60 s."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    return float(value) if value.isascii() and value.isdigit() else 60.0

@@ -1,0 +1,125 @@
+"""Where hushkey keeps its things, and whether they are this user's.
+
+The folders are platformdirs' (design: config, data, runtime). On Linux and the
+other XDG systems they are worked out here, because importing platformdirs
+costs more than the whole answer "not ours" may take; elsewhere it is asked.
+"""
+
+import os
+import sys
+
+from hushkey.errors import ConfigError, StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+APP = "hushkey"
+
+
+def config_file(environ: "Mapping[str, str]") -> str:
+    """Return the absolute path of config.toml, which need not exist.
+
+    Raises ConfigError for a relative HUSHKEY_CONFIG: a path that depends on
+    the working directory would let a cloned repository redirect a token.
+    """
+    override = _override(environ, "HUSHKEY_CONFIG")
+    folder = override or _folder(environ, "XDG_CONFIG_HOME", ".config", "config")
+    return override or os.path.join(folder, "config.toml")
+
+
+def data_folder(environ: "Mapping[str, str]") -> str:
+    """Return the absolute path of the folder for tokens and locks."""
+    override = _override(environ, "HUSHKEY_DATA_DIR")
+    return override or _folder(environ, "XDG_DATA_HOME", ".local/share", "data")
+
+
+def runtime_folder(environ: "Mapping[str, str]") -> str:
+    """Return the absolute path of the folder for sockets."""
+    if override := _override(environ, "HUSHKEY_RUNTIME_DIR"):
+        return override
+    base = environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(base) and os.path.isdir(base):
+        return os.path.join(base, APP)
+    return os.path.join(data_folder(environ), "run")
+
+
+def home(environ: "Mapping[str, str]") -> str:
+    """Return the home folder; HOME only counts when it is absolute."""
+    named = environ.get("HOME", "")
+    if os.path.isabs(named) or sys.platform == "win32":
+        return named or os.path.expanduser("~")
+    import pwd
+
+    return pwd.getpwuid(os.getuid()).pw_dir
+
+
+def make_private(folder: str) -> None:
+    """Create *folder* with mode 0700, or raise StoreError.
+
+    Raises StoreError ``foreign`` where it belongs to somebody else (``sudo``
+    with HOME kept), ``unwritable`` where it cannot be made.
+    """
+    try:
+        check_owner(folder)
+        os.makedirs(folder, 0o700, exist_ok=True)
+        check_owner(folder)
+        if os.stat(folder).st_mode & 0o077:
+            os.chmod(folder, 0o700)
+    except OSError as error:
+        raise StoreError(
+            "unwritable",
+            f"cannot write to {folder}: {error.strerror or error}",
+            hint="make the folder writable, or point HUSHKEY_DATA_DIR elsewhere",
+        ) from error
+
+
+def check_owner(path: str) -> None:
+    """Raise StoreError ``foreign`` unless *path* is this user's.
+
+    Where *path* does not exist yet, its nearest existing parent counts: the
+    home folder of another user stays untouched too. Parents that belong to
+    root are everybody's ground (/tmp, /home).
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    probe, exact = path, True
+    while True:
+        try:
+            owner = os.stat(probe).st_uid
+            break
+        except (FileNotFoundError, NotADirectoryError):
+            parent = os.path.dirname(probe)
+            if parent == probe:
+                return
+            probe, exact = parent, False
+    if owner == os.geteuid() or (owner == 0 and not exact):
+        return
+    raise StoreError(
+        "foreign",
+        f"{probe} belongs to another user, so nothing is written there",
+        hint="run as its owner, or use `sudo -H`",
+    )
+
+
+def _override(environ: "Mapping[str, str]", name: str) -> str:
+    value = environ.get(name, "")
+    if value and not os.path.isabs(value):
+        raise ConfigError(f"{name} must be an absolute path")
+    return value
+
+
+def _folder(environ: "Mapping[str, str]", xdg: str, below_home: str, kind: str) -> str:
+    if sys.platform in ("win32", "darwin"):
+        import platformdirs
+
+        found = {
+            "config": platformdirs.user_config_dir,
+            "data": platformdirs.user_data_dir,
+        }[kind](APP, appauthor=False)
+        return str(found)
+    # The XDG specification: a relative path is invalid and must be ignored.
+    base = environ.get(xdg, "").strip()
+    if not os.path.isabs(base):
+        base = os.path.join(home(environ), below_home)
+    return os.path.join(base, APP)

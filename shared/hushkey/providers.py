@@ -1,0 +1,49 @@
+"""From an identity to the provider that speaks for it.
+
+The name of its token file is known without importing any provider, since a
+cached token is found by it.
+"""
+
+from hushkey.errors import Permanent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from hushkey.model import Identity
+    from hushkey.provider import Provider
+
+_OAUTH = ("oidc", "oauth2", "github", "gitlab", "gitea", "bitbucket")
+
+
+def token_file_of(identity: "Identity") -> "tuple[str, str]":
+    """Return (issuer, client id), which name the identity's token file."""
+    issuer = identity.option("issuer") or identity.option("token_endpoint")
+    return issuer or f"{identity.provider}:{identity.name}", identity.client_id
+
+
+def can_serve(identity: "Identity") -> bool:
+    """Tell whether this version has the identity's provider."""
+    return identity.provider in _OAUTH
+
+
+def open_provider(
+    identity: "Identity",
+    settings: "Mapping[str, Any]",
+    folder: str,
+    environ: "Mapping[str, str]",
+) -> "Provider":
+    """Return the provider of *identity*; imports it, contacts nobody.
+
+    Raises Permanent for providers that this version does not have.
+    """
+    if not can_serve(identity):
+        raise Permanent(
+            f"this version of hushkey has no provider {identity.provider} yet",
+            hint="use provider oidc or oauth2, or a newer version",
+        )
+    from hushkey.http import Network
+    from hushkey.oauth import OAuthProvider
+
+    return OAuthProvider(identity, Network(settings, environ), folder, environ)

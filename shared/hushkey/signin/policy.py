@@ -1,0 +1,249 @@
+"""May we ask a person here, and how? One pure function over one value.
+
+The order is the design's, section 5: the first line that says no gives the reason.
+A mode in the config (`interactive = "browser"`) picks the rung where asking is
+allowed at all; it does not override a caller that wants no interaction, as git's
+hourly background maintenance does. `HUSHKEY_INTERACTIVE` does.
+"""
+
+import sys
+from collections.abc import Mapping
+
+from hushkey.errors import Permanent
+from hushkey.model import Frozen
+
+#: the ladder, from the top
+RUNGS = ("browser", "paste", "device")
+MODES = ("auto", *RUNGS, "never")
+
+_OFF = ("", "0", "false", "no", "off")
+_NEVER = ("0", "false", "never", "no", "off")
+_CI = (
+    "CI",
+    "TF_BUILD",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "BUILDKITE",
+    "JENKINS_URL",
+    "TEAMCITY_VERSION",
+    "CODEBUILD_BUILD_ID",
+)
+
+
+class Situation(Frozen):
+    """All that the decision depends on.
+
+    ``switch`` is HUSHKEY_INTERACTIVE, ``host_mode`` and ``settings_mode`` are the
+    config's; ``wish`` is git's credential.interactive as the caller set it.
+    ``no_terminal`` and ``ci`` name the variable or option that says so, ``flows``
+    the rungs of the identity (empty: all). ``login`` is an explicit `hushkey login`.
+    """
+
+    __slots__ = (
+        "browser",
+        "ci",
+        "declined",
+        "display",
+        "flows",
+        "host_mode",
+        "login",
+        "no_terminal",
+        "settings_mode",
+        "ssh",
+        "switch",
+        "terminal",
+        "tool_may_ask",
+        "wish",
+    )
+    switch: str
+    tool_may_ask: bool
+    host_mode: str
+    settings_mode: str
+    wish: str
+    no_terminal: str
+    ci: str
+    ssh: bool
+    display: bool
+    browser: bool
+    terminal: bool
+    declined: bool
+    login: bool
+    flows: tuple[str, ...]
+
+    def __init__(
+        self,
+        *,
+        switch: str = "auto",
+        tool_may_ask: bool = True,
+        host_mode: str = "",
+        settings_mode: str = "auto",
+        wish: str = "",
+        no_terminal: str = "",
+        ci: str = "",
+        ssh: bool = False,
+        display: bool = False,
+        browser: bool = False,
+        terminal: bool = False,
+        declined: bool = False,
+        login: bool = False,
+        flows: tuple[str, ...] = (),
+    ) -> None:
+        self._set(
+            switch=switch,
+            tool_may_ask=tool_may_ask,
+            host_mode=host_mode,
+            settings_mode=settings_mode,
+            wish=wish,
+            no_terminal=no_terminal,
+            ci=ci,
+            ssh=ssh,
+            display=display,
+            browser=browser,
+            terminal=terminal,
+            declined=declined,
+            login=login,
+            flows=flows,
+        )
+
+
+class Verdict(Frozen):
+    """The rungs to climb, from the top; when there is none, one phrase says why."""
+
+    __slots__ = ("reason", "rungs")
+    rungs: tuple[str, ...]
+    reason: str
+
+    def __init__(self, rungs: tuple[str, ...], reason: str = "") -> None:
+        self._set(rungs=rungs, reason=reason)
+
+
+def decide(situation: Situation) -> Verdict:
+    """Return how a person may be asked; raises Permanent for an unknown switch."""
+    if situation.switch not in MODES:
+        raise Permanent(
+            f"HUSHKEY_INTERACTIVE has the unknown value {situation.switch!r}",
+            hint=f"set it to one of {', '.join(MODES)}",
+        )
+    reason = _refusal(situation)
+    if reason:
+        return Verdict((), reason)
+    possible = _possible(situation)
+    if not possible:
+        return Verdict((), _missing(situation))
+    rungs = tuple(r for r in possible if not situation.flows or r in situation.flows)
+    if not rungs:
+        allowed = ", ".join(situation.flows)
+        return Verdict(
+            (), f"the identity allows only {allowed}, which cannot work here"
+        )
+    return Verdict(rungs)
+
+
+def _refusal(s: Situation) -> str:
+    """Return why nobody may be asked at all, in the design's order, or nothing."""
+    mode = s.host_mode or s.settings_mode
+    if s.switch == "never":
+        return "HUSHKEY_INTERACTIVE is never"
+    if not s.tool_may_ask:
+        return "this tool may not be kept waiting for a person"
+    if mode == "never":
+        return 'the config says interactive = "never"'
+    if s.switch == "auto" and s.wish.lower() in _NEVER:
+        return f"credential.interactive is {s.wish}"
+    if s.switch == "auto" and s.ci:
+        return f"this is a CI job ({s.ci} is set)"
+    if s.declined and not s.login:
+        return "a sign-in was declined in the last minute"
+    return ""
+
+
+def _possible(s: Situation) -> tuple[str, ...]:
+    """Return the rungs that can work here, chosen ones without further questions.
+
+    A device code is only shown, so one that was asked for by name needs no
+    terminal: standard error will do. A paste has to be read.
+    """
+    if s.switch != "auto":
+        return () if s.switch == "paste" and not s.terminal else (s.switch,)
+    terminal = s.terminal and not s.no_terminal
+    mode = s.host_mode or s.settings_mode
+    if mode in RUNGS:
+        return (mode,) if mode == "browser" or terminal else ()
+    local = s.browser or (s.display and not s.ssh)
+    return (
+        *(("browser",) if local else ()),
+        *(("paste", "device") if terminal else ()),
+    )
+
+
+def _missing(s: Situation) -> str:
+    """Return what is not there, when nothing forbids a sign-in and nothing works."""
+    if s.no_terminal and s.terminal:
+        terminal = f"{s.no_terminal} forbids the terminal"
+    else:
+        terminal = "there is no terminal in the foreground"
+    if s.switch == "paste" or (s.switch == "auto" and _config_wants_terminal(s)):
+        return terminal
+    browser = "an SSH session has no browser" if s.ssh else "there is no display"
+    return f"{browser} and {terminal}"
+
+
+def _config_wants_terminal(s: Situation) -> bool:
+    return (s.host_mode or s.settings_mode) in ("paste", "device")
+
+
+def situation(
+    environ: Mapping[str, str],
+    *,
+    terminal: bool,
+    platform: str = sys.platform,
+    tool_may_ask: bool = True,
+    host_mode: str = "",
+    settings_mode: str = "auto",
+    wish: str = "",
+    no_terminal: str = "",
+    declined: bool = False,
+    login: bool = False,
+    flows: tuple[str, ...] = (),
+) -> Situation:
+    """Return the situation that *environ* describes, joined with what callers know.
+
+    *no_terminal* is an option that forbids the terminal (`--no-input`), if the
+    caller's command line has one. *terminal*: see `hushkey.terminal.has_terminal`.
+    """
+    return Situation(
+        switch=environ.get("HUSHKEY_INTERACTIVE", "").strip().lower() or "auto",
+        tool_may_ask=tool_may_ask,
+        host_mode=host_mode,
+        settings_mode=settings_mode,
+        wish=wish,
+        no_terminal=no_terminal or _forbidding_terminal(environ),
+        ci=next((name for name in _CI if _is_on(environ, name)), ""),
+        ssh=bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY")),
+        display=_has_display(environ, platform),
+        browser=bool(environ.get("BROWSER", "").strip()),
+        terminal=terminal,
+        declined=declined,
+        login=login,
+        flows=flows,
+    )
+
+
+def _is_on(environ: Mapping[str, str], name: str) -> bool:
+    return environ.get(name, "").strip().lower() not in _OFF
+
+
+def _forbidding_terminal(environ: Mapping[str, str]) -> str:
+    """Return the variable with which the caller keeps us off the terminal."""
+    prompt = environ.get("GIT_TERMINAL_PROMPT")
+    if prompt is not None and prompt.strip().lower() in _OFF:
+        return f"GIT_TERMINAL_PROMPT={prompt}"
+    return "PIP_NO_INPUT" if _is_on(environ, "PIP_NO_INPUT") else ""
+
+
+def _has_display(environ: Mapping[str, str], platform: str) -> bool:
+    """Tell whether a window can open; WSL opens one on Windows' side."""
+    if platform in ("win32", "darwin"):
+        return True
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "WSL_INTEROP")
+    return any(environ.get(name) for name in names)

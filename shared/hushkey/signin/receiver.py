@@ -1,0 +1,156 @@
+"""Our own listener for one redirect of one sign-in.
+
+It answers only the path of the redirect and the cancel link, only for the Host it
+expects, and takes the first answer that carries the state, once. The browser is
+kept waiting until the code was redeemed: nobody reads "signed in" who is not.
+"""
+
+import secrets
+import select
+import socket
+import threading
+import time
+from contextlib import suppress
+
+from hushkey.errors import Cancelled
+from hushkey.signin import pages, redirect
+from hushkey.signin.listener import Connections, listen
+from hushkey.signin.request import Refused, Request, read
+from hushkey.terminal import no_answer
+
+# Seconds that a browser waits for the outcome before it gets a page without one.
+_HOLD = 60.0
+_FLUSH = 1.0
+
+
+class Receiver:
+    """Listens from its making until `close`; raises Permanent if it cannot.
+
+    *redirect_uri* is as configured; *host*, what the pages name, is the site's.
+    """
+
+    def __init__(self, redirect_uri: str, host: str) -> None:
+        loopback = redirect.parse(redirect_uri)
+        listeners = listen(loopback)
+        port = listeners[0].getsockname()[1]
+        self.redirect_uri = loopback.uri(port)
+        self._host = host
+        self._path = loopback.path or "/"
+        self._cancel_path = f"/cancel-{secrets.token_urlsafe(16)}"
+        self._authority = f"{loopback.netloc_host}:{port}".lower()
+        # A browser leaves out the port of the scheme (RFC 9110 4.2.3).
+        self._authorities = {self._authority}
+        if port == 80:
+            self._authorities.add(loopback.netloc_host.lower())
+        self.cancel_url = f"http://{self._authority}{self._cancel_path}"
+        self._began = time.monotonic()
+        self._state = ""
+        self._lock = threading.Lock()
+        self._taken = False
+        self._answer: dict[str, str] | None = None
+        self._cancelled = False
+        self._page = ""
+        self._concluded = threading.Event()
+        self._news, self._bell = socket.socketpair()
+        self._connections = Connections(listeners, self._serve)
+
+    def __enter__(self) -> "Receiver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def expect(self, state: str) -> None:
+        """Take only a redirect that carries *state*; until then, none."""
+        with self._lock:
+            self._state = state
+
+    def wait(
+        self, deadline: float, also: int | None = None, at_most: float | None = None
+    ) -> dict[str, str] | None:
+        """Return the parameters of the redirect once it has come.
+
+        Return None when the descriptor *also* can be read, or after *at_most*
+        seconds. Raises Cancelled after the cancel link, or when the monotonic
+        clock passes *deadline*.
+        """
+        left = deadline - time.monotonic()
+        watched = [self._news.fileno(), *(() if also is None else (also,))]
+        patience = max(0.0, left if at_most is None else min(left, at_most))
+        ready, _, _ = select.select(watched, [], [], patience)
+        with self._lock:
+            if self._answer is not None:
+                return self._answer
+            if self._cancelled:
+                raise Cancelled("the sign-in was cancelled in the browser")
+        if not ready and time.monotonic() >= deadline:
+            raise Cancelled(no_answer(deadline - self._began))
+        return None
+
+    def conclude(self, page: str) -> None:
+        """Show *page* in the waiting browser; no redirect is taken any more."""
+        with self._lock:
+            self._taken = True
+            if not self._concluded.is_set():
+                self._page = page
+                self._concluded.set()
+
+    def close(self) -> None:
+        """End everything, after at most a second for the last page to be sent."""
+        self.conclude(pages.unsettled(self._host))
+        self._connections.close(_FLUSH)
+        self._news.close()
+        self._bell.close()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            request = read(connection)
+            if request is not None:
+                request.answer(*self._reply(request, connection))
+        except Refused as refusal:
+            refusal.send(connection)
+
+    def _reply(self, request: Request, connection: socket.socket) -> tuple[int, str]:
+        """Return status and page for *request*."""
+        if request.hosts not in [[name] for name in self._authorities]:
+            return 400, pages.refused("The request names another host.")
+        if request.path == self._cancel_path and request.method in ("GET", "HEAD"):
+            if request.method == "GET":
+                self._cancel()
+            return 200, pages.cancelled(self._host)
+        if request.path != self._path:
+            return 404, pages.refused("There is nothing at this address.")
+        if request.method == "HEAD":
+            return 200, ""
+        if request.method not in ("GET", "POST"):
+            return 405, pages.refused("Only GET and POST are answered here.")
+        return self._take(request, connection)
+
+    def _take(self, request: Request, connection: socket.socket) -> tuple[int, str]:
+        """Take the redirect, once, and wait for what becomes of it."""
+        answer = redirect.fields(request.form)
+        if answer is None:
+            return 400, pages.refused("The answer is malformed.")
+        with self._lock:
+            if not redirect.has_state(answer, self._state):
+                return 400, pages.refused("The answer belongs to another sign-in.")
+            if self._taken or self._cancelled:
+                return 200, pages.already_used(self._host)
+            self._taken = True
+            self._answer = answer
+        self._connections.keep(connection)
+        self._ring()
+        if self._concluded.wait(_HOLD):
+            return 200, self._page
+        return 200, pages.unsettled(self._host)
+
+    def _cancel(self) -> None:
+        with self._lock:
+            if self._taken:
+                return
+            self._cancelled = True
+        self._ring()
+
+    def _ring(self) -> None:
+        with suppress(OSError):
+            self._bell.send(b"!")

@@ -1,0 +1,253 @@
+"""The compiled config as helpers use it: which site covers a request.
+
+config.toml is compiled into a side file in the data folder that is valid for
+its mtime (ns), size, inode and device, and those of the presets. Reading it
+back costs one stat and one `marshal.loads`; TOML is parsed only after a change.
+The side file is this user's, mode 0600, in a 0700 folder; anything else about
+it and it is ignored, since marshal trusts what it reads.
+"""
+
+import marshal
+import os
+import sys
+import time
+from binascii import crc32
+
+from hushkey import hosts, paths
+from hushkey.errors import ConfigError, HushkeyError, Permanent
+from hushkey.model import Identity, Site
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from hushkey.model import Request
+
+#: rises with every change of the compiled form
+FORMAT = 1
+MAX_BYTES = 4 * 1024 * 1024
+# A file changed this recently (seconds) may change again within one tick of
+# its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
+_SETTLED = 2.0
+
+
+class Config:
+    """The config as a whole; read it with `load`."""
+
+    def __init__(self, compiled: "Mapping[str, Any]", source: str) -> None:
+        self._compiled = compiled
+        self.source = source
+        self.settings: Mapping[str, Any] = compiled["settings"]
+
+    def identities(self) -> "dict[str, Identity]":
+        """Return every identity by name."""
+        return {name: self.identity(name) for name in self._compiled["identities"]}
+
+    def identity(self, name: str) -> Identity:
+        """Return one identity; KeyError if there is none of that *name*."""
+        return Identity(name, **self._compiled["identities"][name])
+
+    def sites(self) -> "Iterator[Site]":
+        """Yield the site of every rule that can serve, the user's first."""
+        for rule in self._compiled["rules"]:
+            if not rule["missing"]:
+                yield self._site(rule)
+
+    def site_for(self, request: "Request") -> "Site | None":
+        """Return the site that covers *request*, or None: not ours.
+
+        Raises Permanent where several identities could serve the host and the
+        request does not say which; never a guess between identities.
+        """
+        rule = self.rule_for(request)
+        return self._site(rule) if rule and not rule["missing"] else None
+
+    def missing_for(self, request: "Request") -> str:
+        """Return the setting that keeps a known host from being ours, or nothing."""
+        rule = self.rule_for(request)
+        return str(rule["missing"]) if rule else ""
+
+    def rule_for(self, request: "Request") -> "Mapping[str, Any] | None":
+        """Return the compiled rule for *request*; raises as `site_for`."""
+        origin = hosts.parse_origin(request.protocol, request.host)
+        if origin is None or request.protocol not in hosts.DEFAULT_PORTS:
+            return None
+        for wild in (False, True):
+            rules = self._rules_at(request.protocol, origin, wild)
+            if rules and (found := _choose(rules, request, origin)):
+                return found
+        return None
+
+    def _rules_at(
+        self, scheme: str, origin: "tuple[str, int]", wild: bool
+    ) -> "list[Mapping[str, Any]]":
+        host, port = origin
+        if wild:
+            host = "" if host.startswith("[") else host.partition(".")[2]
+        numbers = self._compiled["index"].get((scheme, host, port, wild), ())
+        return [self._compiled["rules"][number] for number in numbers]
+
+    def _site(self, rule: "Mapping[str, Any]") -> Site:
+        identity = self.identity(rule["identity"])
+        scopes = dict.fromkeys((*rule.get("scopes", ()), *identity.scopes))
+        optional = ("account", "username", "scheme", "exchange", "interactive")
+        return Site(
+            rule["pattern"],
+            identity,
+            scopes=tuple(scopes),
+            min_lifetime=rule.get("min_lifetime", 0),
+            origin=rule["origin"],
+            **{key: rule[key] for key in optional if key in rule},
+        )
+
+
+def _choose(
+    rules: "list[Mapping[str, Any]]", request: "Request", origin: "tuple[str, int]"
+) -> "Mapping[str, Any] | None":
+    """Return the best of *rules* (longest path first) for the request's path."""
+    path = hosts.split_path(request.path)
+    by_path = [rule for rule in rules if rule["path"]]
+    whole_host = next((rule for rule in rules if not rule["path"]), None)
+    if path is None:
+        # A path that climbs may end at anybody's: only one rule for all will do.
+        if by_path:
+            raise Permanent(
+                "the path holds `..`, empty or broken segments, and the rules for "
+                f"{hosts.origin_text(request.protocol, *origin)} go by path"
+            )
+        return whole_host
+    if path:
+        fits = (r for r in by_path if path[: len(r["path"])] == r["path"])
+        return next(fits, whole_host)
+    named = [
+        r for r in by_path if request.username and r["path"][0] == request.username
+    ]
+    if whole_host and not named:
+        return whole_host
+    return _single(named or by_path, request, origin) if by_path else None
+
+
+def _single(
+    rules: "list[Mapping[str, Any]]", request: "Request", origin: "tuple[str, int]"
+) -> "Mapping[str, Any]":
+    first = rules[0]
+    fields = ("identity", "scopes", "account", "exchange", "scheme", "missing")
+    if all(r.get(f) == first.get(f) for r in rules for f in fields):
+        return first
+    shown = hosts.origin_text(request.protocol, *origin)
+    raise Permanent(
+        f"several identities serve {shown}, and the request names no path",
+        host=shown,
+        hint="run `git config --global "
+        f"credential.{request.protocol}://{request.host}.useHttpPath true`",
+    )
+
+
+# -- reading ----------------------------------------------------------------
+
+
+def load(environ: "Mapping[str, str]") -> Config:
+    """Return the config that *environ* points at; no file means presets only.
+
+    Raises ConfigError if the file is wrong, unreadable or not a file.
+    """
+    source = paths.config_file(environ)
+    stamp = (FORMAT, _stamp(source), _stamp(_presets()), sys.version_info[:3])
+    side = _side_file(source, environ)
+    compiled = _read_side(side, source, stamp)
+    if compiled is None:
+        compiled = _compile(source)
+        _write_side(side, source, stamp, compiled)
+    return Config(compiled, source)
+
+
+def _presets() -> str:
+    return os.path.join(os.path.dirname(__file__), "presets.toml")
+
+
+def _side_file(source: str, environ: "Mapping[str, str]") -> str:
+    name = f"config-{crc32(os.fsencode(source)):08x}.compiled"
+    return os.path.join(paths.data_folder(environ), name)
+
+
+def _stamp(path: str) -> "tuple[int, ...]":
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
+
+
+def _unreadable(path: str, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot read {path}: {error.strerror or error}",
+        hint="make it readable, or point HUSHKEY_CONFIG elsewhere",
+    )
+
+
+def _read_side(side: str, source: str, stamp: object) -> "Mapping[str, Any] | None":
+    try:
+        descriptor = os.open(side, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        if not _is_private(descriptor):
+            return None
+        try:
+            found = marshal.loads(file.read())  # noqa: S302 - ours alone, see above
+            if found[0] == source and found[1] == stamp:
+                return found[2]  # type: ignore[no-any-return]
+        except (ValueError, EOFError, TypeError, IndexError, KeyError):
+            return None  # an older hushkey's, or cut short: compile again
+    return None
+
+
+def _is_private(descriptor: int) -> bool:
+    if not hasattr(os, "geteuid"):
+        return True
+    status = os.fstat(descriptor)
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o077
+
+
+def _compile(source: str) -> "Mapping[str, Any]":
+    import hushkey.config
+
+    return hushkey.config.compile_config(_text(source), source)
+
+
+def _text(source: str) -> str:
+    try:
+        with open(source, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{source} is larger than {MAX_BYTES} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{source}:{line}: not UTF-8 text") from error
+
+
+def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
+    """Keep the compiled form for the next call; failing to is no error."""
+    try:
+        if time.time() - os.stat(source).st_mtime < _SETTLED:
+            return
+    except OSError:
+        pass  # presets only
+    try:
+        paths.make_private(os.path.dirname(side))
+        temporary = f"{side}.{os.getpid()}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(marshal.dumps((source, stamp, compiled)))
+        os.replace(temporary, side)
+    except (OSError, HushkeyError):
+        return

@@ -1,0 +1,289 @@
+"""The token cache of one (issuer, client id): accounts, grants, access tokens.
+
+What a token file holds once it is opened. Access tokens are kept by the exact
+set of scopes they were asked with; a broader token never serves a host that
+asked for less. Times are seconds since the epoch, UTC.
+"""
+
+import json
+
+from hushkey.model import Account, Token
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hushkey.provider import Grant
+
+#: scopes that describe the sign-in itself, not what the token may do
+SIGN_IN_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
+#: seconds; for servers that name no lifetime but issue refresh tokens (as MSAL)
+ASSUMED_LIFETIME = 600
+#: seconds; a token refused this young is not refreshed again (design 7)
+YOUNG = 60
+
+
+def scope_key(scopes: "tuple[str, ...]") -> str:
+    """Return the one spelling of a set of scopes."""
+    return " ".join(sorted(set(scopes)))
+
+
+def resource_scopes(scopes: "tuple[str, ...]") -> "frozenset[str]":
+    """Return the scopes that a token for a resource must cover."""
+    return frozenset(scopes) - SIGN_IN_SCOPES
+
+
+def covers(granted: "tuple[str, ...]", asked: "tuple[str, ...]") -> bool:
+    """Tell whether *granted* covers the resource scopes of *asked*.
+
+    ``RESOURCE/.default`` stands for whatever was consented to (Entra's rule),
+    so no list of names can cover or miss it.
+    """
+    named = {s for s in resource_scopes(asked) if not s.endswith("/.default")}
+    return named <= set(granted)
+
+
+class TokenCache:
+    """The opened content of one token file."""
+
+    def __init__(self, content: "dict[str, Any] | None" = None) -> None:
+        content = content or {}
+        self.accounts: dict[str, dict[str, Any]] = content.get("accounts", {})
+        self.current: str = content.get("current", "")
+        self._grants: list[dict[str, Any]] = content.get("grants", [])
+        self._tokens: list[dict[str, Any]] = content.get("tokens", [])
+        self._refused: list[dict[str, Any]] = content.get("refused", [])
+        #: a provider library's own cache, as it serialises it (MSAL)
+        self.foreign: str = content.get("foreign", "")
+
+    @classmethod
+    def loads(cls, data: bytes) -> "TokenCache":
+        """Parse *data*; ValueError if it is not a token cache."""
+        content = json.loads(data)
+        if not isinstance(content, dict) or content.get("version") != 1:
+            raise ValueError("not a token cache of version 1")
+        lists = (content.get(name, []) for name in ("grants", "tokens", "refused"))
+        if not all(
+            isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+            for rows in lists
+        ) or not isinstance(content.get("accounts", {}), dict):
+            raise ValueError("a token cache with rows that are none")
+        return cls(content)
+
+    def dumps(self) -> bytes:
+        """Return the cache as bytes for `loads`."""
+        content = {
+            "version": 1,
+            "accounts": self.accounts,
+            "current": self.current,
+            "grants": self._grants,
+            "tokens": self._tokens,
+            "refused": self._refused,
+            "foreign": self.foreign,
+        }
+        return json.dumps(content, separators=(",", ":")).encode()
+
+    # -- accounts -----------------------------------------------------------
+
+    def account(self, wanted: str) -> "Account | None":
+        """Return the account named *wanted* (label or id), or the current one."""
+        if not wanted:
+            return self._account(self.current) if self.current else None
+        folded = wanted.casefold()
+        for key in self.accounts:
+            account = self._account(key)
+            names = (account.id, account.label, *self.accounts[key].get("names", ()))
+            if folded in (str(name).casefold() for name in names):
+                return account
+        return None
+
+    def _account(self, key: str) -> Account:
+        return Account(key, str(self.accounts.get(key, {}).get("label", "")))
+
+    # -- access tokens ------------------------------------------------------
+
+    def token(self, account: Account, scopes: "tuple[str, ...]") -> "Token | None":
+        """Return the stored access token for exactly *scopes*, fresh or not."""
+        key = scope_key(scopes)
+        for row in self._tokens:
+            if row.get("account") == account.id and row.get("asked") == key:
+                return _token(row, account)
+        return None
+
+    def tokens(self) -> "list[Token]":
+        """Return every stored access token."""
+        return [_token(row, self._account(str(row["account"]))) for row in self._tokens]
+
+    def drop_tokens(self, value: str = "", account: str = "") -> "list[Token]":
+        """Forget access tokens equal to *value* or of *account*; return them."""
+        gone = [
+            row
+            for row in self._tokens
+            if (value and row["value"] == value)
+            or (account and row["account"] == account)
+        ]
+        self._tokens = [row for row in self._tokens if row not in gone]
+        return [_token(row, self._account(str(row["account"]))) for row in gone]
+
+    # -- tokens that a host refused -----------------------------------------
+
+    def note_refusal(self, token: Token, host: str, now: int) -> None:
+        """Remember that *host* refused *token*, if the token was still young."""
+        self._refused = [r for r in self._refused if r["at"] + YOUNG > now]
+        if now - token.obtained_at < YOUNG:
+            row = {"host": host, "account": token.account.id, "at": now}
+            self._refused.append(row)
+
+    def was_refused(self, account: Account, host: str, now: float) -> bool:
+        """Tell whether *host* refused a young token of *account* a moment ago."""
+        return any(
+            row["host"] == host
+            and row["account"] == account.id
+            and now < row["at"] + YOUNG
+            for row in self._refused
+        )
+
+    # -- grants -------------------------------------------------------------
+
+    def grants(self, account: Account, scopes: "tuple[str, ...]") -> "list[GrantRow]":
+        """Return the refresh tokens worth trying for *scopes*, best first.
+
+        Those granted for all of *scopes* come first, newest first; then those
+        of other scopes that the server has not refused to widen.
+        """
+        rows = [
+            GrantRow(row)
+            for row in self._grants
+            if row.get("account") == account.id and row.get("refresh_token")
+        ]
+        rows.sort(key=lambda g: (not g.covers(scopes), -g.obtained_at))
+        return [grant for grant in rows if not grant.is_narrow(scopes)]
+
+    def has_grants(self, account: str) -> bool:
+        """Tell whether *account* can be renewed silently at all."""
+        return any(row.get("account") == account for row in self._grants)
+
+    def refresh_tokens(self, account: str) -> "list[str]":
+        """Return the refresh tokens of *account*, for revocation."""
+        return [r["refresh_token"] for r in self._grants if r["account"] == account]
+
+    def drop_grant(self, refresh_token: str) -> None:
+        """Forget a refresh token that the server has declared dead."""
+        self._grants = [r for r in self._grants if r["refresh_token"] != refresh_token]
+
+    def sign_out(self, account: str) -> None:
+        """Forget everything about *account*."""
+        self.accounts.pop(account, None)
+        self._grants = [r for r in self._grants if r["account"] != account]
+        self._tokens = [r for r in self._tokens if r["account"] != account]
+        if self.current == account:
+            self.current = next(iter(self.accounts), "")
+
+    # -- what came from the server ------------------------------------------
+
+    def keep(
+        self,
+        granted: "Grant",
+        account: Account,
+        asked: "tuple[str, ...]",
+        now: int,
+        replaces: str = "",
+    ) -> Token:
+        """Keep what the server *granted*; return the access token.
+
+        *replaces* is the refresh token that was redeemed for it; the server
+        may have rotated it, or sent none, in which case it lives on.
+        """
+        token = self._keep_token(granted, account, asked, now)
+        if granted.refresh_token:
+            self._keep_grant(granted, account, asked, now, replaces)
+        known = self.accounts.setdefault(account.id, {})
+        if account.label or "label" not in known:
+            known["label"] = account.label
+        if not replaces:
+            self.current = account.id
+        return token
+
+    def _keep_token(
+        self, granted: "Grant", account: Account, asked: "tuple[str, ...]", now: int
+    ) -> Token:
+        lifetime = granted.expires_in
+        if lifetime is None and (granted.refresh_token or self.has_grants(account.id)):
+            lifetime = ASSUMED_LIFETIME
+        row = {
+            "account": account.id,
+            "asked": scope_key(asked),
+            "scopes": list(granted.scopes),
+            "value": granted.access_token,
+            "obtained_at": now,
+            "expires_at": None if lifetime is None else now + int(lifetime),
+        }
+        key = (row["account"], row["asked"])
+        self._tokens = [r for r in self._tokens if (r["account"], r["asked"]) != key]
+        self._tokens = [
+            r for r in self._tokens if r["expires_at"] is None or r["expires_at"] > now
+        ]
+        self._tokens.append(row)
+        return _token(row, account)
+
+    def _keep_grant(
+        self,
+        granted: "Grant",
+        account: Account,
+        asked: "tuple[str, ...]",
+        now: int,
+        replaces: str,
+    ) -> None:
+        old = next((r for r in self._grants if r["refresh_token"] == replaces), None)
+        if old is None:
+            scopes = granted.scopes or asked
+            # One sign-in for the same scopes replaces the one before it.
+            self._grants = [
+                r
+                for r in self._grants
+                if (r["account"], set(r["scopes"])) != (account.id, set(scopes))
+            ]
+            old = {"account": account.id, "scopes": list(scopes)}
+            self._grants.append(old)
+        old.update(refresh_token=granted.refresh_token, obtained_at=now)
+
+
+class GrantRow:
+    """One refresh token and what it was granted for."""
+
+    def __init__(self, row: "dict[str, Any]") -> None:
+        self._row = row
+        self.refresh_token: str = row["refresh_token"]
+        self.obtained_at: int = row.get("obtained_at", 0)
+        self.scopes: tuple[str, ...] = tuple(row.get("scopes", ()))
+
+    def covers(self, scopes: "tuple[str, ...]") -> bool:
+        """Tell whether the grant named every resource scope of *scopes*."""
+        return covers(self.scopes, scopes)
+
+    def is_narrow(self, scopes: "tuple[str, ...]") -> bool:
+        """Tell whether the server has refused this grant for *scopes* before."""
+        return scope_key(scopes) in self._row.get("refused", ())
+
+    def mark_narrow(self, scopes: "tuple[str, ...]") -> None:
+        """Remember that the server refuses this grant for *scopes*."""
+        self._row.setdefault("refused", []).append(scope_key(scopes))
+
+    def scopes_to_send(self, scopes: "tuple[str, ...]") -> "tuple[str, ...]":
+        """Return the scope parameter of a refresh for *scopes*.
+
+        RFC 6749 6: it must not name what was not granted. Strict servers drop
+        offline_access from a grant and then refuse it in a refresh.
+        """
+        granted = frozenset(self.scopes)
+        return tuple(s for s in scopes if s in granted or s not in SIGN_IN_SCOPES)
+
+
+def _token(row: "dict[str, Any]", account: Account) -> Token:
+    return Token(
+        str(row["value"]),
+        expires_at=row.get("expires_at"),
+        obtained_at=int(row["obtained_at"]),
+        scopes=tuple(row.get("scopes", ())),
+        account=account,
+    )

@@ -1,0 +1,60 @@
+"""What a caller needs, and how it may ask a person for it."""
+
+from hushkey.model import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hushkey.model import Site
+
+
+class Manners(Frozen):
+    """How this caller may ask a person.
+
+    ``wish`` returns the caller's own setting (git's credential.interactive)
+    and ``command`` who is asking, both worked out only when somebody is about
+    to be asked. ``login`` is an explicit ``hushkey login``.
+    """
+
+    __slots__ = ("command", "login", "tool_may_ask", "wish")
+    tool_may_ask: bool
+    login: bool
+    wish: "Callable[[], str]"
+    command: "Callable[[], str]"
+
+    def __init__(
+        self,
+        *,
+        tool_may_ask: bool = True,
+        login: bool = False,
+        wish: "Callable[[], str]" = str,
+        command: "Callable[[], str]" = str,
+    ) -> None:
+        self._set(tool_may_ask=tool_may_ask, login=login, wish=wish, command=command)
+
+
+class Want(Frozen):
+    """One caller's need: a token for *site*, for the origin *host*.
+
+    ``began`` is when the caller began to wait (epoch seconds);
+    ``min_lifetime`` in seconds is how much the token must have left.
+    """
+
+    __slots__ = ("began", "host", "min_lifetime", "site", "username")
+    site: "Site"
+    host: str
+    username: str
+    began: float
+    min_lifetime: int
+
+    def __init__(
+        self, site: "Site", host: str, username: str, began: float, min_lifetime: int
+    ) -> None:
+        self._set(
+            site=site,
+            host=host,
+            username=username,
+            began=began,
+            min_lifetime=min_lifetime,
+        )
