@@ -10,7 +10,7 @@
 
 import time
 
-from hushkey import locks, providers, store
+from hushkey import locks, providers, seal, store
 from hushkey.errors import (
     HushkeyError,
     Permanent,
@@ -51,6 +51,7 @@ class Acquirer:
         manners: Manners,
         warn: "Callable[[str], None]",
         *,
+        began: float = 0.0,
         clock: "Callable[[], float]" = time.time,
         open_provider: "Callable[..., Provider]" = providers.open_provider,
     ) -> None:
@@ -59,6 +60,7 @@ class Acquirer:
         self._environ = environ
         self._manners = manners
         self._warn = warn
+        self._began = began or clock()
         self._clock = clock
         self._open_provider = open_provider
         self.vault: Vault = open_vault(
@@ -66,9 +68,9 @@ class Acquirer:
         )
 
     def want(self, site: "Site", host: str, username: str = "") -> Want:
-        """Return the need for a token of *site*, beginning now."""
+        """Return the need for a token of *site*, since this call began."""
         lifetime = site.min_lifetime or self._settings["min_lifetime"]
-        return Want(site, host, username, self._clock(), lifetime)
+        return Want(site, host, username, self._began, lifetime)
 
     def file_of(self, identity: "Identity") -> TokenFile:
         """Return the token file that *identity* uses."""
@@ -238,6 +240,16 @@ class Acquirer:
                 change.cache.note_refusal(token, host, self._now())
             change.save()
         return True
+
+    def hashed(self, token: Token) -> str:
+        """Return a name for *token* that says nothing about it to others."""
+        return seal.keyed_hash(self.vault.key() or b"", token.value)
+
+    def refuse_hashed(self, site: "Site", host: str, name: str) -> None:
+        """Forget the token that `hashed` named *name*, if it is still there."""
+        for token in self.file_of(site.identity).read().tokens():
+            if self.hashed(token) == name:
+                self.refuse(site, host, token.value)
 
     def _current_secret(self, cache: TokenCache, site: "Site") -> str:
         account = cache.account(site.account)

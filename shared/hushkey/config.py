@@ -228,7 +228,9 @@ def _compiled(user: "dict[str, Any]", presets: "dict[str, Any]") -> "dict[str, A
         rules.append(_rule(pattern, table, "user", missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
-        rules.append(_rule(pattern, table, "preset", missing))
+        # Completed by the user's own identity, a preset is the user's wish.
+        origin = "user" if table["identity"] in identities else "preset"
+        rules.append(_rule(pattern, table, origin, missing))
     for name, table in presets["identity"].items():
         identities.setdefault(name, _identity(table, presets["endpoints"]))
     return {
@@ -299,7 +301,7 @@ def _index(rules: "list[dict[str, Any]]") -> "dict[Any, tuple[int, ...]]":
         key: tuple(
             sorted(
                 numbers,
-                key=lambda n: (-len(rules[n]["path"]), rules[n]["origin"] != "user"),
+                key=lambda n: (-len(rules[n]["path"]), n),
             )
         )
         for key, numbers in grouped.items()

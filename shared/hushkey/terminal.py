@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from hushkey.errors import Cancelled, plain
 
@@ -156,7 +156,7 @@ class Voice:
 class Terminal(Voice):
     """The controlling terminal, while our process group is in its foreground."""
 
-    def __enter__(self) -> "Terminal":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -31,11 +31,11 @@ display:flex;align-items:center;justify-content:center}
 .state svg{width:2rem;height:2rem}
 .good{color:var(--good);background:var(--good-bg)}
 .bad{color:var(--bad);background:var(--bad-bg)}
-.calm{color:var(--calm);background:var(--calm-bg)}
+.calm,.stopped{color:var(--calm);background:var(--calm-bg)}
 h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25;font-weight:650;
 letter-spacing:-.01em;text-wrap:balance}
-p{margin:0;overflow-wrap:anywhere;text-wrap:pretty}
-.next{text-wrap:balance;color:var(--soft);margin-top:1rem;font-size:.9375rem}
+p{margin:0;overflow-wrap:anywhere;text-wrap:balance}
+.next{color:var(--soft);margin-top:1rem;font-size:.9375rem}
 dl{margin:1.5rem 0 0;padding:0;text-align:left;border:1px solid var(--line);
 border-radius:.625rem;overflow:hidden}
 dl div{display:flex;gap:1rem;padding:.625rem .875rem;font-size:.9375rem}
@@ -60,7 +60,8 @@ _MARK = (
 _ICONS = {
     "good": "M5 12.5l4.5 4.5L19 7.5",
     "bad": "M12 6.5v7M12 17.5v.01",
-    "calm": "M7 7l10 10M17 7L7 17",
+    "calm": "M12 11v6.5M12 6.5v.01",
+    "stopped": "M7 7l10 10M17 7L7 17",
 }
 
 
@@ -99,7 +100,7 @@ def failed(host: str, what: str, hint: str = "") -> str:
 
 def cancelled(host: str) -> str:
     """Return the page behind the cancel link."""
-    return _page("calm", "Sign-in cancelled", "", _CLOSE, (("Host", host),))
+    return _page("stopped", "Sign-in cancelled", "", _CLOSE, (("Host", host),))
 
 
 def already_used(host: str) -> str:

@@ -141,12 +141,11 @@ def decide(situation: Situation) -> Verdict:
 
 def _refusal(s: Situation) -> str:
     """Return why nobody may be asked at all, in the design's order, or nothing."""
-    mode = s.host_mode or s.settings_mode
     if s.switch == "never":
         return "HUSHKEY_INTERACTIVE is never"
     if not s.tool_may_ask:
         return "this tool may not be kept waiting for a person"
-    if mode == "never":
+    if "never" in (s.host_mode, s.settings_mode):
         return 'the config says interactive = "never"'
     if s.switch == "auto" and s.wish.lower() in _NEVER:
         return f"credential.interactive is {s.wish}"

@@ -1,0 +1,75 @@
+"""One process of a helper: argv and stdin in, one write to stdout, an exit code.
+
+The only file here that touches the process. stdout belongs to the tool: while
+anything else runs, file descriptor 1 leads to stderr, so that no library and
+no browser can write into the protocol; the answer goes out in one write when
+it is complete.
+"""
+
+import os
+import sys
+
+from hushkey.errors import HushkeyError, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Answerer = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], "Answer"]
+
+
+class Answer:
+    """What a helper says: bytes for the tool, lines for the person, a code."""
+
+    __slots__ = ("code", "lines", "out")
+
+    def __init__(self, out: bytes = b"", lines: "tuple[str, ...]" = (), code: int = 0):
+        self.out = out
+        self.lines = lines
+        self.code = code
+
+
+def serve(answer: "Answerer", read: "Callable[[int], bytes]") -> None:
+    """Answer one call of this process, and end it.
+
+    *read* reads the request from a file descriptor; it is only called if the
+    action needs a request.
+    """
+    out = _guarded_stdout()
+    try:
+        result = answer(sys.argv[1:], lambda: read(0), os.environ)
+    except HushkeyError as error:
+        result = Answer(lines=(error.line(),), code=1)
+    except KeyboardInterrupt:
+        result = Answer(code=130)
+    except Exception as error:
+        # The text may quote anything, a secret included: the type must do.
+        line = f"internal error ({type(error).__name__}); please report it"
+        result = Answer(lines=(line,), code=1)
+    _finish(result, out)
+
+
+def _guarded_stdout() -> int:
+    """Put stdout aside and let descriptor 1 lead to stderr; -1 if there is none."""
+    try:
+        out = os.dup(1)
+    except OSError:
+        return -1
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return out
+
+
+def _finish(result: Answer, out: int) -> None:
+    """Write what there is to say, and leave without waiting for stuck threads."""
+    text = "".join(f"hushkey: {plain(line, 1000)}\n" for line in result.lines)
+    code = result.code
+    for descriptor, data in ((2, text.encode("utf-8", "replace")), (out, result.out)):
+        try:
+            while data and descriptor >= 0:
+                data = data[os.write(descriptor, data) :]
+        except OSError:
+            code = code or 1  # nobody listens any more
+    os._exit(code)

@@ -1,0 +1,267 @@
+"""git-credential-hushkey: git's credential helper protocol.
+
+gitcredentials(7), git-credential(1) "INPUT/OUTPUT FORMAT". Lines are split at
+LF only and read as bytes: a lone CR has been taken for a line end before
+(CVE-2024-50338), and a second host has been smuggled in by one (CVE-2020-5260).
+Never printed: protocol, host, path, url (git would file the credential under
+what a helper printed).
+"""
+
+import os
+import time
+
+from hushkey import hosts, sites
+from hushkey.errors import ConfigError, HushkeyError
+from hushkey.model import Request
+from hushkey_helpers._serve import Answer, serve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hushkey.acquire import Acquirer
+    from hushkey.model import Site, Token
+
+#: bytes; git's own limit for a line, and ours for a whole request
+LINE_BYTES, REQUEST_BYTES = 65535, 1024 * 1024
+STATE = "hushkey:"
+DEFAULT_USER = "oauth2"
+_ACTIONS = ("get", "store", "erase")
+_CAPABILITIES = b"version 0\ncapability authtype\ncapability state\n"
+_USAGE = (
+    "git-credential-hushkey speaks git's credential protocol: get, store, erase, "
+    "capability",
+    "to use it: hushkey install git",
+)
+
+
+class Malformed(HushkeyError):
+    """The request breaks git's format; it is answered with nothing."""
+
+
+class Message:
+    """One parsed request: single values and lists, as text."""
+
+    def __init__(self, values: "dict[str, str]", lists: "dict[str, list[str]]") -> None:
+        self.values = values
+        self.lists = lists
+
+    def get(self, key: str) -> str:
+        """Return the value of *key*, or nothing."""
+        return self.values.get(key, "")
+
+    def has(self, name: str, value: str) -> bool:
+        """Tell whether the list *name* holds *value*."""
+        return value in self.lists.get(name, ())
+
+    def secret(self) -> str:
+        """Return the secret that the request carries, if any."""
+        return self.get("credential") or self.get("password")
+
+
+def main() -> None:
+    """Answer git."""
+    serve(answer, read)
+
+
+def read(descriptor: int) -> bytes:
+    """Read one request: up to an empty line, the end, or one byte too many."""
+    data = b""
+    while len(data) <= REQUEST_BYTES and b"\n\n" not in data and data[:1] != b"\n":
+        piece = os.read(descriptor, 65536)
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def parse(data: bytes) -> Message:
+    """Return the message in *data*; raises Malformed."""
+    if len(data) > REQUEST_BYTES:
+        raise Malformed("git sent a request that is too long")
+    values: dict[str, str] = {}
+    lists: dict[str, list[str]] = {}
+    for line in data.split(b"\n"):
+        if not line:
+            break
+        key, value = _pair(line)
+        if key.endswith("[]"):
+            # An empty value empties the list (git-credential(1)).
+            lists[key] = [*lists.get(key, ()), value] if value else []
+        elif values.setdefault(key, value) != value:
+            raise Malformed(f"git sent two different values for {key}")
+    return Message(values, {key[:-2]: items for key, items in lists.items()})
+
+
+def _pair(line: bytes) -> "tuple[str, str]":
+    if len(line) > LINE_BYTES:
+        raise Malformed(f"git sent a line of more than {LINE_BYTES} bytes")
+    if b"\r" in line or b"\0" in line:
+        raise Malformed("git sent a value with a carriage return or NUL in it")
+    key, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
+    if not equals or not key:
+        raise Malformed("git sent a line that is not key=value")
+    return key, value
+
+
+def answer(
+    argv: "list[str]", request: "Callable[[], bytes]", environ: "Mapping[str, str]"
+) -> Answer:
+    """Answer one call; unknown actions are ignored, as git demands."""
+    action = argv[0] if argv else ""
+    if action == "capability":
+        return Answer(_CAPABILITIES)
+    if action in ("", "-h", "--help"):
+        return Answer(lines=_USAGE, code=0 if action else 1)
+    if action not in _ACTIONS:
+        return Answer()
+    began = time.time()
+    try:
+        message = parse(request())
+        asked = _request(message)
+        site = asked and _site(asked, environ)
+    except (Malformed, ConfigError) as error:
+        return Answer(lines=(error.line(),))
+    except HushkeyError as error:
+        return _stop(error) if action == "get" else Answer()
+    if not asked or not site:
+        return Answer()
+    call = _Call(message, asked, site, environ, began)
+    return {"get": call.get, "store": call.store, "erase": call.erase}[action]()
+
+
+def _request(message: Message) -> "Request | None":
+    """Return what git asks for; None without protocol or host (CVE-2020-11008)."""
+    protocol, host = message.get("protocol"), message.get("host")
+    if not protocol or not host:
+        return None
+    return Request(protocol, host, message.get("path"), message.get("username"))
+
+
+def _site(request: Request, environ: "Mapping[str, str]") -> "Site | None":
+    return sites.load(environ).site_for(request)
+
+
+def _stop(error: HushkeyError) -> Answer:
+    """End git's questions: its own prompt could not help (quit=1, since 2.3)."""
+    return Answer(b"quit=1\n", (error.line(),), 1)
+
+
+class _Call:
+    """One action for a host that is ours."""
+
+    def __init__(
+        self,
+        message: Message,
+        request: Request,
+        site: "Site",
+        environ: "Mapping[str, str]",
+        began: float,
+    ) -> None:
+        self._message = message
+        self._request = request
+        self._site = site
+        self._environ = environ
+        self._began = began
+        origin = hosts.parse_origin(request.protocol, request.host)
+        self._host = hosts.origin_text(request.protocol, *origin) if origin else ""
+
+    def get(self) -> Answer:
+        acquirer = self._acquirer()
+        try:
+            retry = self._refuse_stale(acquirer)
+            want = acquirer.want(self._site, self._host, self._request.username)
+            token = acquirer.acquire(want)
+            state = self._state(acquirer, token) if not retry else ""
+        except HushkeyError as error:
+            error.about(host=self._host, identity=self._site.identity.name)
+            if self._site.origin == "user":
+                return _stop(error)
+            return Answer(lines=(error.line(),))
+        return Answer(self._render(token, state))
+
+    def store(self) -> Answer:
+        """Ignore our own token; say where another secret would belong."""
+        if any(s.startswith(STATE) for s in self._message.lists.get("state", ())):
+            return Answer()
+        secret = self._message.secret()
+        try:
+            tokens = self._acquirer().file_of(self._site.identity).read().tokens()
+        except HushkeyError:
+            return Answer()  # `get` says what is wrong; git asked for no answer
+        if not secret or any(token.value == secret for token in tokens):
+            return Answer()
+        line = (
+            f"did not store another secret for {self._host}, which identity "
+            f"{self._site.identity.name} signs in to; give the host an identity "
+            'with provider = "static" to keep it'
+        )
+        return Answer(lines=(line,))
+
+    def erase(self) -> Answer:
+        try:
+            self._acquirer().refuse(self._site, self._host, self._message.secret())
+        except HushkeyError as error:
+            error.about(host=self._host, identity=self._site.identity.name)
+            return Answer(lines=(error.line(),))
+        return Answer()
+
+    # -- parts of get -------------------------------------------------------
+
+    def _acquirer(self) -> "Acquirer":
+        from hushkey import answering
+
+        return answering.acquirer(self._environ, self._began, asks_for="git")
+
+    def _refuse_stale(self, acquirer: "Acquirer") -> bool:
+        """Drop the token that git was given a moment ago and a 401 refused.
+
+        git >= 2.46 sends our state back when our last answer carried
+        ``continue``; the state names the token by a keyed hash.
+        """
+        ours = [s for s in self._message.lists.get("state", ()) if s.startswith(STATE)]
+        if not ours:
+            return False
+        acquirer.refuse_hashed(self._site, self._host, ours[0].removeprefix(STATE))
+        return True
+
+    def _state(self, acquirer: "Acquirer", token: "Token") -> str:
+        """Return the state for a cached token, so that a stale one heals at once."""
+        if token.source != "cache" or not self._message.has("capability", "state"):
+            return ""
+        return acquirer.hashed(token)
+
+    def _render(self, token: "Token", state: str) -> bytes:
+        lines = []
+        if bearer := self._wants_bearer():
+            lines += ["capability[]=authtype"]
+        if state:
+            lines += ["capability[]=state"]
+        if bearer:
+            lines += ["authtype=Bearer", f"credential={token.value}", "ephemeral=1"]
+        else:
+            lines += [f"username={self._username()}", f"password={token.value}"]
+        if token.expires_at is not None:
+            lines.append(f"password_expiry_utc={token.expires_at}")
+        if state:
+            lines += ["continue=1", f"state[]={STATE}{state}"]
+        if any(c in line for line in lines for c in "\n\r\0"):
+            raise Malformed("the token cannot be written in git's format")
+        return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+
+    def _username(self) -> str:
+        return self._request.username or self._site.username or DEFAULT_USER
+
+    def _wants_bearer(self) -> bool:
+        """Tell whether git can carry a Bearer token and the host takes one."""
+        if not self._message.has("capability", "authtype"):
+            return False
+        if self._site.scheme:
+            return self._site.scheme == "bearer"
+        preferred = self._message.get("authtype").lower()
+        if preferred in ("basic", "bearer"):
+            return preferred == "bearer"
+        offered = [
+            c.split(" ")[0].lower() for c in self._message.lists.get("wwwauth", ())
+        ]
+        return not offered or "bearer" in offered

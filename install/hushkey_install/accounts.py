@@ -1,0 +1,102 @@
+"""Signing in, signing out, and handing a token to a person."""
+
+import json
+import os
+from datetime import UTC, datetime
+
+import click
+
+from hushkey import providers
+from hushkey.errors import HushkeyError
+from hushkey.model import Site, Token
+from hushkey.tokencache import scope_key
+from hushkey_install.context import Context
+
+
+def login(target: str | None, *, force: bool, method: str) -> None:
+    """Sign in for every set of scopes that *target* needs."""
+    environ = dict(os.environ)
+    if method != "auto":
+        environ["HUSHKEY_INTERACTIVE"] = method
+    context = Context(environ, login=True)
+    done: set[tuple[str, str]] = set()
+    for site, host in context.sites_of(target):
+        key = (site.account, scope_key(site.scopes))
+        if key not in done:
+            done.add(key)
+            _login(context, site, host, force=force and len(done) == 1)
+
+
+def _login(context: Context, site: Site, host: str, *, force: bool) -> None:
+    want = context.acquirer.want(site, host)
+    get = context.acquirer.sign_in if force else context.acquirer.acquire
+    token = get(want)
+    how = "signed in" if token.source == "sign-in" else "already signed in"
+    click.echo(
+        f"{how} to {host} as {token.account.label or 'the only account'} "
+        f"({_client(site)}); the token is good {until(token)}",
+        err=True,
+    )
+
+
+def _client(site: Site) -> str:
+    issuer, client_id = providers.token_file_of(site.identity)
+    return f"identity {site.identity.name}, client {client_id} at {issuer}"
+
+
+def until(token: Token) -> str:
+    """Return how long *token* is good, for a person."""
+    if token.expires_at is None:
+        return "until it is revoked"
+    moment = datetime.fromtimestamp(token.expires_at, UTC).astimezone()
+    return f"until {moment:%H:%M:%S}"
+
+
+def logout(target: str | None, *, everyone: bool, local: bool) -> None:
+    """Forget sign-ins here, and tell the server unless *local*."""
+    context = Context(login=True)
+    if everyone:
+        identities = list(context.config.identities().values())
+    else:
+        identities = [context.identity(target)]
+    for identity in identities:
+        if not everyone or providers.can_serve(identity):
+            click.echo(_logout(context, identity.name, local=local), err=True)
+
+
+def _logout(context: Context, name: str, *, local: bool) -> str:
+    identity = context.config.identity(name)
+    refresh_tokens = context.acquirer.sign_out(identity)
+    if not refresh_tokens:
+        return f"signed out of {name}; there was no sign-in to revoke"
+    if local:
+        return f"signed out of {name} here; the server was not told (--local)"
+    try:
+        revoked = context.acquirer.revoke(identity, refresh_tokens)
+    except HushkeyError as error:
+        return f"signed out of {name} here; the server was not told: {error.line()}"
+    told = "and revoked" if revoked else "here; the server offers no revocation"
+    return f"signed out of {name} {told}"
+
+
+def print_token(url: str, form: str) -> None:
+    """Print a token for *url* to standard output, and nothing else there."""
+    context = Context()
+    site, host = context.site(url)
+    token = context.acquirer.acquire(context.acquirer.want(site, host))
+    click.echo(_rendered(token, host, form))
+
+
+def _rendered(token: Token, host: str, form: str) -> str:
+    if form == "json":
+        return json.dumps(
+            {
+                "host": host,
+                "token": token.value,
+                "expires_at": token.expires_at,
+                "account": token.account.label,
+                "source": token.source,
+            }
+        )
+    prefix = {"raw": "", "bearer": "Bearer ", "header": "Authorization: Bearer "}
+    return prefix[form] + token.value

@@ -1,0 +1,68 @@
+"""A change to one text file: shown, backed up, written atomically."""
+
+import difflib
+import os
+import tempfile
+from contextlib import suppress
+
+from hushkey import paths
+from hushkey.errors import StoreError
+
+
+class Change:
+    """What *path* holds *before* and *after*."""
+
+    def __init__(self, path: str, before: str, after: str) -> None:
+        self.path = path
+        self.before = before
+        self.after = after
+
+    def __bool__(self) -> bool:
+        return self.before != self.after
+
+    def diff(self) -> str:
+        """Return the change as a unified diff."""
+        lines = difflib.unified_diff(
+            self.before.splitlines(keepends=True),
+            self.after.splitlines(keepends=True),
+            self.path,
+            self.path,
+        )
+        return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+
+    def apply(self, backup: bool = True) -> None:
+        """Write the file; the one before stays beside it as ``.hushkey-backup``.
+
+        A symbolic link is followed, so that a dotfiles repository stays one.
+        Raises StoreError where it cannot be written.
+        """
+        path = os.path.realpath(self.path)
+        folder = os.path.dirname(path)
+        paths.check_owner(path if os.path.exists(path) else folder)
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600
+            if backup and self.before:
+                _write(path + ".hushkey-backup", self.before, mode)
+            _write(path, self.after, mode)
+        except OSError as error:
+            raise StoreError(
+                "unwritable",
+                f"cannot write {path}: {error.strerror or error}",
+                hint="nothing was changed",
+            ) from error
+
+
+def _write(path: str, text: str, mode: int) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,1 @@
+"""The demonstration: real servers, real git, one sign-in, told as a story."""

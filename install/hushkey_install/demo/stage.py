@@ -1,0 +1,199 @@
+"""The stage: a folder, two servers, a config; set up, and cleared to the last file.
+
+What the story's programs read and write is in the folder: hushkey's config and
+tokens, git's config, the repositories. Nothing of the user's is touched.
+"""
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import psutil  # type: ignore[import-untyped]  # no stubs are installed
+
+from hushkey_install.demo import repository, visitor
+from hushkey_install.demo.commands import Commands
+from hushkey_install.demo.gitserver import GitServer
+from hushkey_install.demo.idserver import IdentityServer
+from hushkey_install.demo.interruption import undisturbed
+
+REPOSITORY = "hello.git"
+MARK = "HUSHKEY_DEMO"
+OURS = ("git", "hushkey", "python")
+
+CONFIG = """\
+[settings]
+key_store = "file"   # a throwaway key: your keyring is left alone
+agent = false        # no background process
+min_lifetime = {min_lifetime}     # tokens live for {access_seconds} seconds here
+sign_in_timeout = {sign_in_seconds}
+
+[identity.demo]
+provider = "oidc"
+issuer = "{issuer}"
+client_id = "{client_id}"
+redirect_uri = "{redirect_uri}"
+
+[host."{host}"]
+identity = "demo"
+scopes = ["openid", "git"]
+"""
+
+GIT_CONFIG = """\
+[credential]
+\thelper = hushkey
+\tuseHttpPath = true
+[user]
+\tname = Demo
+\temail = demo@hushkey.test
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+"""
+
+
+class Stage:
+    """Everything that must be gone afterwards; a context manager."""
+
+    min_lifetime = 5
+    sign_in_seconds = 120
+
+    def __init__(self, git: Path, programs: Path, access_seconds: int) -> None:
+        self.git = git
+        self.programs = programs
+        self.folder = Path(tempfile.mkdtemp(prefix="hushkey-demo-"))
+        self.work = self.folder / "work"
+        self.identity = IdentityServer(self.folder / "identity", access_seconds)
+        self._served: GitServer | None = None
+        self.commands = Commands(self.folder, {})
+
+    @property
+    def served(self) -> GitServer:
+        """The git server, which needs the identity server's address first."""
+        assert self._served  # noqa: S101 - set by __enter__
+        return self._served
+
+    def __enter__(self) -> Self:
+        try:
+            self._set_up()
+        except BaseException:
+            self.clear()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    @property
+    def url(self) -> str:
+        """Where the repository is."""
+        return self.served.url(REPOSITORY)
+
+    @property
+    def config(self) -> str:
+        """The config file that hushkey reads in the demonstration."""
+        return CONFIG.format(
+            min_lifetime=self.min_lifetime,
+            access_seconds=self.identity.access_seconds,
+            sign_in_seconds=self.sign_in_seconds,
+            issuer=self.identity.issuer,
+            client_id=self.identity.client_id,
+            redirect_uri=self.identity.redirect_uri,
+            host=self.served.host,
+        )
+
+    def cast(self, scripted: bool, forced: bool = False) -> None:
+        """Let a scripted visitor do the signing in, or the user's own browser.
+
+        *forced*: even where hushkey would think that nobody sees a browser.
+        """
+        environment = self._environment()
+        if scripted:
+            environment |= self._visitor()
+        if scripted or forced:
+            environment["HUSHKEY_INTERACTIVE"] = "browser"
+        self.commands = Commands(self.folder, environment)
+
+    def leftovers(self) -> list[int]:
+        """Return the programs of the story that still run, by process id.
+
+        They are known by a variable that only their environment has. A browser
+        has it too if the sign-in started it; but that is the user's to close.
+        """
+        found = []
+        for process in psutil.process_iter(["name"]):
+            with suppress(psutil.Error):
+                ours = (process.info["name"] or "").startswith(OURS)
+                if ours and process.environ().get(MARK) == str(self.folder):
+                    found.append(process.pid)
+        return found
+
+    def servers(self) -> list[int]:
+        """Return the servers that still run, by process id."""
+        services = [self.identity, *([self._served] if self._served else [])]
+        return [service.pid for service in services if service.pid]
+
+    def clear(self) -> None:
+        """End every process and remove every file; may be called again."""
+        with undisturbed():
+            self.commands.end()
+            self._end_leftovers()
+            if self._served:
+                self._served.stop()
+            self.identity.stop()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end_leftovers(self) -> None:
+        for pid in self.leftovers():
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                process.kill()
+                process.wait(2)
+
+    def _set_up(self) -> None:
+        for name in ("home", "work", "data", "run"):
+            (self.folder / name).mkdir(mode=0o700)
+        self.identity.start()
+        self._served = GitServer(
+            self.folder / "git", self.git, self.identity.introspection
+        )
+        self.served.start()
+        repository.create(self.git, self.served.projects, REPOSITORY)
+        (self.folder / "config.toml").write_text(self.config)
+        (self.folder / "gitconfig").write_text(GIT_CONFIG)
+
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            # The user's own settings for git and hushkey stay out of this.
+            if not name.startswith(("GIT_", "HUSHKEY_")) and name != "SSH_ASKPASS"
+        }
+        return {
+            **kept,
+            MARK: str(self.folder),
+            "PATH": os.pathsep.join([str(self.programs), kept.get("PATH", os.defpath)]),
+            "HUSHKEY_CONFIG": str(self.folder / "config.toml"),
+            "HUSHKEY_DATA_DIR": str(self.folder / "data"),
+            "HUSHKEY_RUNTIME_DIR": str(self.folder / "run"),
+            "HUSHKEY_AGENT": "off",
+            "GIT_CONFIG_GLOBAL": str(self.folder / "gitconfig"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_SSL_CAINFO": str(self.served.authority),
+            "GIT_TERMINAL_PROMPT": "0",
+            "no_proxy": "127.0.0.1",
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    def _visitor(self) -> dict[str, str]:
+        return {
+            # The user's own browser would need the user's own HOME: its profile.
+            "HOME": str(self.folder / "home"),
+            "BROWSER": shlex.join([sys.executable, "-P", "-m", visitor.__name__]),
+            visitor.VISITS: str(self.folder / "visits.jsonl"),
+        }

@@ -1,0 +1,266 @@
+"""Registering with git: per host an empty ``helper =`` line, then ours.
+
+The empty line resets the list, so that no globally configured helper stores
+our tokens (gitcredentials(7); measured on git 2.39 and 2.55). Hosts with path
+rules also get useHttpPath, since git sends no path otherwise. git itself edits
+a copy of the file; the copy replaces the file when it is complete.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+
+import click
+
+from hushkey import hosts, paths, programs
+from hushkey.errors import Permanent, StoreError
+from hushkey_install.change import Change
+from hushkey_install.context import Context
+
+_HELPER = "git-credential-hushkey"
+
+
+def install(dry_run: bool) -> None:
+    """Register hushkey for every host of the user's config."""
+    context = Context()
+    sections = dict(_sections(context))
+    if not sections:
+        raise Permanent(
+            "no host has an identity yet",
+            hint=f'add a [host."..."] table to {context.config.source} first',
+        )
+    git = _Git(context.environ)
+    helper = _helper(context.environ)
+    change = git.edited(lambda file: _add(git, file, sections, helper))
+    if not _apply(change, dry_run):
+        return
+    _remember(context, change)
+    click.echo(f"git asks hushkey for: {', '.join(sections)}", err=True)
+    if git.version() < (2, 46):
+        click.echo(
+            "note: a repository's own credential.helper still sees tokens with this "
+            "git; from git 2.46 on they are marked as not to be kept",
+            err=True,
+        )
+
+
+def uninstall(dry_run: bool) -> None:
+    """Take out what install put in; exactly, if the file is as we left it."""
+    context = Context()
+    git = _Git(context.environ)
+    record = _record(context)
+    current = git.text()
+    if record and record.get("path") == git.path and record.get("after") == current:
+        change = Change(git.path, current, str(record["before"]))
+    else:
+        change = git.edited(lambda file: _remove(git, file))
+    if _apply(change, dry_run):
+        _forget(context)
+        click.echo("git no longer asks hushkey", err=True)
+
+
+def _apply(change: Change, dry_run: bool) -> bool:
+    """Show the change and make it; False if there is none or it is a dry run."""
+    if not change:
+        click.echo("nothing to change", err=True)
+        return False
+    click.echo(change.diff(), nl=False)
+    if not dry_run:
+        change.apply()
+    return not dry_run
+
+
+# -- what belongs there -----------------------------------------------------
+
+
+def _sections(context: Context) -> Iterator[tuple[str, bool]]:
+    """Yield (URL of a credential section, whether it needs the path)."""
+    by_url: dict[str, bool] = {}
+    for site, written in context.own_sites():
+        if site.identity.provider == "static":
+            continue
+        pattern = hosts.parse_pattern(written)
+        host = f"*.{pattern.host}" if pattern.wild else pattern.host
+        port = (
+            "" if pattern.port == hosts.DEFAULT_PORTS[pattern.scheme] else pattern.port
+        )
+        url = f"{pattern.scheme}://{host}{f':{port}' if port else ''}"
+        by_url[url] = by_url.get(url, False) or bool(pattern.path)
+    yield from by_url.items()
+
+
+def _helper(environ: dict[str, str]) -> str:
+    """Return the helper's name, or its path where git would not find it."""
+    if programs.find(_HELPER, environ):
+        return "hushkey"
+    beside = os.path.join(
+        os.path.dirname(os.path.abspath(shutil.which("hushkey") or "")), _HELPER
+    )
+    if not os.access(beside, os.X_OK):
+        raise Permanent(
+            f"{_HELPER} is not on PATH", hint="add hushkey's bin folder to PATH"
+        )
+    return f"!{shlex.quote(beside)}"
+
+
+def _add(git: "_Git", file: str, sections: dict[str, bool], helper: str) -> None:
+    for url, needs_path in sections.items():
+        key = f"credential.{url}.helper"
+        if git.values(file, key)[-2:] != ["", helper]:
+            _drop(git, file, key)
+            git.run(file, "--add", key, "")
+            git.run(file, "--add", key, helper)
+        if needs_path:
+            git.run(file, f"credential.{url}.useHttpPath", "true")
+
+
+def _remove(git: "_Git", file: str) -> None:
+    for key in git.keys(file):
+        if _drop(git, file, key):
+            section = key.removesuffix(".helper")
+            if not git.values(file, key):
+                git.run(file, "--unset-all", f"{section}.useHttpPath", check=False)
+                git.run(file, "--remove-section", section, check=False)
+
+
+def _drop(git: "_Git", file: str, key: str) -> bool:
+    """Take our pair of lines out of *key*; tell whether it was there."""
+    values = git.values(file, key)
+    ours = [n for n, value in enumerate(values) if _is_ours(value)]
+    if not ours:
+        return False
+    gone = {
+        n
+        for number in ours
+        for n in (number, number - 1)
+        if not values[n] or n == number
+    }
+    kept = [value for n, value in enumerate(values) if n not in gone]
+    git.run(file, "--unset-all", key, check=False)
+    for value in kept:
+        git.run(file, "--add", key, value)
+    return True
+
+
+def _is_ours(value: str) -> bool:
+    return value == "hushkey" or value.rstrip("'\"").endswith(_HELPER)
+
+
+# -- git itself -------------------------------------------------------------
+
+
+class _Git:
+    """git's own editor of its own file."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        found = programs.find("git", environ)
+        if found is None:
+            raise Permanent("git is not on PATH", hint="install git first")
+        self._git = found
+        self._environ = environ
+        self.path = self._global_file()
+
+    def version(self) -> tuple[int, ...]:
+        words = self._output("version").split()
+        numbers = words[2].split(".")[:2] if len(words) > 2 else []
+        return tuple(int(n) for n in numbers if n.isdigit())
+
+    def text(self) -> str:
+        """Return what the file holds."""
+        try:
+            with open(self.path, encoding="utf-8", errors="surrogateescape") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise StoreError("denied", f"cannot read {self.path}: {error}") from error
+
+    def edited(self, edit: "object") -> Change:
+        """Return the change that *edit* makes to a copy of the file."""
+        before = self.text()
+        with tempfile.TemporaryDirectory() as folder:
+            copy = os.path.join(folder, "config")
+            with open(copy, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(before)
+            edit(copy)  # type: ignore[operator]
+            with open(copy, encoding="utf-8", errors="surrogateescape") as file:
+                return Change(self.path, before, file.read())
+
+    def keys(self, file: str) -> list[str]:
+        """Return every credential.*.helper key in *file*, once."""
+        pattern = r"^credential\..*helper$"
+        found = self._output(
+            "config", "--file", file, "--name-only", "--get-regexp", pattern
+        )
+        return list(dict.fromkeys(found.split("\n")[:-1]))
+
+    def values(self, file: str, key: str) -> list[str]:
+        """Return the values of *key* in order."""
+        found = self._output("config", "--file", file, "-z", "--get-all", key)
+        return found.split("\0")[:-1]
+
+    def run(self, file: str, *words: str, check: bool = True) -> None:
+        """Run one `git config` on *file*."""
+        done = self._start("config", "--file", file, *words)
+        if check and done.returncode:
+            raise Permanent(f"git config failed: {done.stderr.strip()}")
+
+    def _output(self, *words: str) -> str:
+        return self._start(*words).stdout
+
+    def _start(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [self._git, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=30,
+            check=False,
+            env=self._environ,
+        )
+
+    def _global_file(self) -> str:
+        """Return the file that `git config --global` writes (git-config(1))."""
+        named = self._environ.get("GIT_CONFIG_GLOBAL", "")
+        if os.path.isabs(named):
+            return named
+        home = paths.home(self._environ)
+        plain = os.path.join(home, ".gitconfig")
+        base = self._environ.get("XDG_CONFIG_HOME", "")
+        base = base if os.path.isabs(base) else os.path.join(home, ".config")
+        below = os.path.join(base, "git", "config")
+        return below if os.path.exists(below) and not os.path.exists(plain) else plain
+
+
+# -- what we did ------------------------------------------------------------
+
+
+def _record_path(context: Context) -> str:
+    return os.path.join(paths.data_folder(context.environ), "installed", "git.json")
+
+
+def _remember(context: Context, change: Change) -> None:
+    path = _record_path(context)
+    before = _record(context).get("before", change.before)
+    paths.make_private(os.path.dirname(path))
+    record = {"path": change.path, "before": before, "after": change.after}
+    Change(path, "", json.dumps(record)).apply(backup=False)
+
+
+def _record(context: Context) -> dict[str, object]:
+    try:
+        with open(_record_path(context), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _forget(context: Context) -> None:
+    if os.path.exists(_record_path(context)):
+        os.unlink(_record_path(context))

@@ -1,0 +1,1 @@
+"""Real servers on loopback, for tests: each a class with start() and stop()."""
