@@ -8,6 +8,7 @@ import time
 
 from hushkey import locks, terminal
 from hushkey.errors import (
+    Cancelled,
     HushkeyError,
     InteractionUnavailable,
     Permanent,
@@ -167,6 +168,8 @@ class Interaction:
                 finish=lambda granted: kept.append(self._keep(want, granted)),
             )
         except HushkeyError as error:
+            if isinstance(error, Cancelled):
+                error.hint = f"run: {terminal.login_command(want.host)}"
             self._flight.note("sign-in", error, self._clock())
             raise
         self._flight.clear("sign-in")

@@ -13,7 +13,7 @@ from authlib.common.security import generate_token
 
 from hushkey import http, idtoken, outcomes
 from hushkey.discovery import Discovery, check_secure
-from hushkey.errors import Cancelled, HushkeyError, Permanent, UiRequired
+from hushkey.errors import HushkeyError, Permanent, UiRequired
 from hushkey.model import Account
 from hushkey.provider import CodeFlow, DeviceCode, Grant, Pending
 from hushkey.providers import token_file_of
@@ -206,14 +206,15 @@ class OAuthProvider:
 
     def _check_answer(self, answer: "Mapping[str, str]") -> None:
         """Raise unless the redirect carries a code from our issuer (RFC 9207)."""
+        if "error" in answer:
+            # No code to mix up, so no issuer to compare: a refusal is a refusal.
+            server = urlsplit(self.issuer).netloc
+            raise _not_again(outcomes.from_answer(400, dict(answer), {}, server))
         metadata = self._metadata()
         promised = metadata.get("authorization_response_iss_parameter_supported")
         issuer = answer.get("iss")
         if self._open_id and issuer != self.issuer and (promised or issuer is not None):
             raise Permanent("the redirect does not come from the configured issuer")
-        if "error" in answer:
-            server = urlsplit(self.issuer).netloc
-            raise _not_again(outcomes.from_answer(400, dict(answer), {}, server))
         if not answer.get("code"):
             raise Permanent("the redirect carries no code")
 
@@ -297,6 +298,4 @@ def _not_again(error: HushkeyError) -> HushkeyError:
     """Return *error* as the end of a sign-in: it must not lead to another one."""
     if isinstance(error, UiRequired):
         return Permanent(error.what, hint=error.hint, code=error.code)
-    if isinstance(error, Cancelled):
-        error.hint = error.hint or "run the command again, or `hushkey login`"
     return error

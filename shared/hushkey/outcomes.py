@@ -103,7 +103,7 @@ def _row(
         return Transient, f"the server failed (HTTP {status})", "try again later"
     if status == 407:
         return Permanent, "a proxy wants a password (HTTP 407)", "set `proxy`"
-    if code == "invalid_grant" and suberror in BY_SUBERROR:
+    if code == "invalid_grant" and str(suberror) in BY_SUBERROR:
         return BY_SUBERROR[str(suberror)]
     if code and code in BY_CODE:
         return BY_CODE[code]

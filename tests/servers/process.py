@@ -24,6 +24,7 @@ LEAKS = {
     "BUILDKITE",
     "CI",
     "CIRCLECI",
+    "CODEBUILD_BUILD_ID",
     "CURL_CA_BUNDLE",
     "DBUS_SESSION_BUS_ADDRESS",
     "DISPLAY",

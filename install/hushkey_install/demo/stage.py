@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-import psutil  # type: ignore[import-untyped]  # no stubs are installed
+import psutil
 
 from hushkey_install.demo import repository, visitor
 from hushkey_install.demo.commands import Commands
@@ -107,12 +107,13 @@ class Stage:
             host=self.served.host,
         )
 
-    def cast(self, scripted: bool, forced: bool = False) -> None:
+    def cast(self, columns: int, scripted: bool, forced: bool = False) -> None:
         """Let a scripted visitor do the signing in, or the user's own browser.
 
-        *forced*: even where hushkey would think that nobody sees a browser.
+        *forced*: even where hushkey would think that nobody sees a browser. What
+        the programs print is to fit into *columns*.
         """
-        environment = self._environment()
+        environment = self._environment() | {"COLUMNS": str(columns)}
         if scripted:
             environment |= self._visitor()
         if scripted or forced:

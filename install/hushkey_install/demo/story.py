@@ -130,7 +130,8 @@ class Story:
         self._cast()
 
     def _cast(self) -> None:
-        self._stage.cast(self._scripted, forced=self._asked_for is True)
+        forced = self._asked_for is True
+        self._stage.cast(self._teller.columns, self._scripted, forced)
 
     def _chapter(self, title: str, promised: Tally, act: Callable[[], None]) -> None:
         self._teller.heading(title[0].upper() + title[1:])

@@ -14,6 +14,7 @@ from rich.text import Text
 from hushkey.paths import config_file
 from hushkey_install.demo.idserver import Tally
 
+MARGIN = 7  # for the times: "123.4 s"
 NEXT_STEPS = """\
 [identity.corp]
 provider = "oidc"
@@ -53,6 +54,11 @@ class Teller:
     def kept(self) -> bool:
         """Whether every promise so far was kept."""
         return not self._failed and all(chapter.kept for chapter in self._chapters)
+
+    @property
+    def columns(self) -> int:
+        """The room that is left beside the times."""
+        return max(self._console.width - MARGIN - 2, 20)
 
     def heading(self, title: str) -> None:
         """Begin something new, with the time."""
@@ -136,7 +142,7 @@ class Teller:
             self._console.print()
             return
         grid = Table.grid(padding=(0, 2))
-        grid.add_column(width=7, justify="right", style="dim")
+        grid.add_column(width=MARGIN, justify="right", style="dim")
         grid.add_column(overflow="fold")
         grid.add_row(left, text)
         self._console.print(grid)

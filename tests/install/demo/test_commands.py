@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # no stubs are installed
+import psutil
 
 from hushkey_install.demo.commands import Command, Commands
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-import psutil  # type: ignore[import-untyped]  # no stubs are installed
+import psutil
 import pytest
 
 from hushkey_install.demo.idserver import IdentityServer

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # no stubs are installed
+import psutil
 import pytest
 from rich.console import Console
 

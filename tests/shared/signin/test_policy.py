@@ -21,8 +21,8 @@ TABLE: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
     (DESKTOP | {"host_mode": "never"}, NONE, "config"),
     (DESKTOP | {"settings_mode": "never"}, NONE, "config"),
     (DESKTOP | {"settings_mode": "never", "switch": "browser"}, NONE, "config"),
-    # the host's own rule is more specific than the settings
-    (DESKTOP | {"settings_mode": "never", "host_mode": "auto"}, ALL, ""),
+    # either never is enough; else the host's own rule is the more specific one
+    (DESKTOP | {"settings_mode": "never", "host_mode": "auto"}, NONE, "config"),
     (DESKTOP | {"settings_mode": "device", "host_mode": "browser"}, ("browser",), ""),
     # an explicit switch wins over what follows ...
     (DESKTOP | {"switch": "device"}, ("device",), ""),

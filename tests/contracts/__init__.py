@@ -1,0 +1,1 @@
+"""The whole thing against real clients and real servers."""

@@ -1,0 +1,27 @@
+"""A desk for each test."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.desk import Desk
+from servers.apache import Apache
+from servers.authority import Authority
+from servers.browser import Browser
+from servers.issuer import Issuer
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path,
+    issuer: Issuer,
+    apache: Apache,
+    visitor: Browser,
+    authority: Authority,
+) -> Desk:
+    """A configured user; nobody has signed in."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    made = Desk(folder, issuer, apache, visitor, authority.ca_file)
+    made.configure()
+    return made
