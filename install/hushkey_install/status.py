@@ -25,7 +25,8 @@ def show(as_json: bool) -> None:
     if not rows:
         click.echo(f"no host has an identity yet; add one to {context.config.source}")
         return
-    Console().print(_table(rows), soft_wrap=False)
+    Console(highlight=False).print(_table(rows))
+    click.echo("\n" + "\n".join(_clients(rows)))
     for error in dict.fromkeys(row["error"] for row in rows if row["error"]):
         click.echo(f"hushkey: {error}", err=True)
 
@@ -66,13 +67,20 @@ def _signed_in(context: Context, site: Site, identity: Identity) -> dict[str, An
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("host", "identity", "account", "token", "client"):
+    for title in ("host", "identity", "account", "token"):
         table.add_column(title, overflow="fold")
     for row in rows:
-        client = f"{row['client']} at {row['issuer']}"
         account = row["account"] or "-"
-        table.add_row(row["host"], row["identity"], account, _token(row), client)
+        table.add_row(row["host"], row["identity"], account, _token(row))
     return table
+
+
+def _clients(rows: list[dict[str, Any]]) -> list[str]:
+    """Return one line for each identity: which client at which server."""
+    lines = (
+        f"{row['identity']}: client {row['client']} at {row['issuer']}" for row in rows
+    )
+    return list(dict.fromkeys(lines))
 
 
 def _token(row: dict[str, Any]) -> str:

@@ -13,14 +13,18 @@ Only UiRequired may lead to a browser. Every error renders as one line without
 secrets: what happened, for whom, the server's code, and what to run next.
 """
 
-# Characters that could move a terminal's cursor or forge a second line.
+# Characters that could move a terminal's cursor, forge a second line or turn
+# the direction of what follows.
 _CONTROL = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
-_CONTROL.update(dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], ""))
+_BIDI = [0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_CONTROL.update(dict.fromkeys(_BIDI, ""))
 
 
 def plain(text: object, limit: int = 300) -> str:
     """Return *text* as one harmless line of at most *limit* characters."""
-    line = " ".join(str(text)[: 4 * limit].translate(_CONTROL).split())
+    # "replace": a path may hold bytes that are not UTF-8, which no stream takes.
+    whole = str(text)[: 4 * limit].encode("utf-8", "replace").decode()
+    line = " ".join(whole.translate(_CONTROL).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 

@@ -58,7 +58,9 @@ def parse_pattern(text: str) -> Pattern:
 
 def parse_origin(scheme: str, text: str) -> "tuple[str, int] | None":
     """Return host and port of ``[user@]host[:port]``, or None if it is not one."""
-    text = text.rpartition("@")[2]
+    userinfo, _, text = text.rpartition("@")
+    if any(c in "/?#\\" or c <= " " for c in userinfo):
+        return None  # where such a host ends, each URL parser says something else
     if text.startswith("["):
         literal, bracket, tail = text[1:].partition("]")
         host = _ipv6(literal) if bracket and (not tail or tail[0] == ":") else None
@@ -112,7 +114,10 @@ def parse_url(url: str) -> Request:
     userinfo, _, host = origin.rpartition("@")
     if not host:
         raise ValueError("the URL names no host")
-    return Request(scheme, host, path, _decode(userinfo.partition(":")[0]) or "")
+    username = _decode(userinfo.partition(":")[0]) or ""
+    if "\\" in origin or any(c < " " or c == "\x7f" for c in username):
+        raise ValueError("the URL's user name holds a backslash or a control character")
+    return Request(scheme, host, path, username)
 
 
 def origin_text(scheme: str, host: str, port: int) -> str:
@@ -162,6 +167,8 @@ def _idna(name: str) -> "str | None":
 def _ipv6(literal: str) -> "str | None":
     import ipaddress
 
+    if "%" in literal:
+        return None  # a zone means something on one machine only
     try:
         return f"[{ipaddress.IPv6Address(literal).compressed}]"
     except ValueError:
@@ -180,13 +187,13 @@ def _decode(text: str) -> "str | None":
     if "%" not in text:
         return text
     head, *parts = text.split("%")
-    out = bytearray(head.encode("utf-8", "surrogateescape"))
-    for part in parts:
-        if len(part) < 2 or not _HEX.issuperset(part[:2]):
-            return None
-        out.append(int(part[:2], 16))
-        out += part[2:].encode("utf-8", "surrogateescape")
     try:
+        out = bytearray(head.encode("utf-8", "surrogateescape"))
+        for part in parts:
+            if len(part) < 2 or not _HEX.issuperset(part[:2]):
+                return None
+            out.append(int(part[:2], 16))
+            out += part[2:].encode("utf-8", "surrogateescape")
         return out.decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None

@@ -181,8 +181,10 @@ class Session(OAuth2Session):  # type: ignore[misc]
         good = isinstance(data, dict) and isinstance(data.get("access_token"), str)
         if resp.status_code != 200 or not good or not data["access_token"]:
             raise Refused(resp, data)
-        # The parent would parse the body anew; what we made of it counts.
-        self.token = {**data, "expires_in": _seconds(data.get("expires_in"))}
+        # The parent would parse the body anew; what we made of it counts. It
+        # trips over an odd expires_at, which no RFC knows.
+        seconds = _seconds(data.get("expires_in"))
+        self.token = {**data, "expires_in": seconds, "expires_at": None}
         self.token["server_date"] = resp.headers.get("Date", "")
         return self.token
 

@@ -64,10 +64,12 @@ class Request(Frozen):
 class Identity(Frozen):
     """Who signs the user in: one ``[identity.NAME]`` table, with its defaults.
 
-    ``options`` holds the keys that only some providers have.
+    ``options`` holds the keys that only some providers have, a client secret
+    among them.
     """
 
     __slots__ = ("account", "client_id", "name", "options", "provider", "scopes")
+    _secret = ("options",)
     name: str
     provider: str
     account: str

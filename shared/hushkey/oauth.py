@@ -229,7 +229,7 @@ class OAuthProvider:
         if isinstance(granted, list):
             granted = " ".join(map(str, granted))
         # RFC 6749 5.1: no scope means as asked. GitHub separates by commas.
-        names = granted.replace(",", " ").split() if granted else scopes
+        names = str(granted).replace(",", " ").split() if granted else scopes
         return Grant(
             token["access_token"],
             refresh_token=str(token.get("refresh_token") or ""),

@@ -51,6 +51,7 @@ def unseal(key: bytes, data: bytes, purpose: bytes) -> bytes:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+    sealed_with(data)
     header, nonce = data[:_HEADER], data[_HEADER : _HEADER + _NONCE]
     try:
         return AESGCM(key).decrypt(nonce, data[_HEADER + _NONCE :], header + purpose)

@@ -109,10 +109,9 @@ class Teller:
             return
         table = Table(title="What it cost, by the identity server's own journal")
         table.add_column("what happened", overflow="fold")
-        table.add_column("browser windows", justify="right")
-        table.add_column("token requests", justify="right")
-        table.add_column("seconds", justify="right")
-        table.add_column("promise")
+        for name in ("browser windows", "token requests", "seconds"):
+            table.add_column(name, justify="right", overflow="fold")
+        table.add_column("promise", overflow="fold")
         for chapter in self._chapters:
             table.add_row(
                 Text(chapter.title),

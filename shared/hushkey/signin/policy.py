@@ -216,7 +216,8 @@ def situation(
         host_mode=host_mode,
         settings_mode=settings_mode,
         wish=wish,
-        no_terminal=no_terminal or _forbidding_terminal(environ),
+        # A person who types `hushkey login` is at the terminal, whatever git was told.
+        no_terminal="" if login else no_terminal or _forbidding_terminal(environ),
         ci=next((name for name in _CI if _is_on(environ, name)), ""),
         ssh=bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY")),
         display=_has_display(environ, platform),

@@ -1,0 +1,173 @@
+"""A real Secret Service in each of its states: five findings, five messages."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from contracts.desk import Desk
+from servers.secretservice import SecretService
+
+pytestmark = pytest.mark.contract
+MakeService = Callable[..., SecretService]
+
+
+def sit_at(desk: Desk, service: SecretService, settings: str = "") -> None:
+    desk.extra = dict(service.environ)
+    desk.configure(key_store="keyring", settings="keyring_timeout = 2\n" + settings)
+
+
+def test_key_lives_in_the_keyring_and_tokens_in_a_sealed_file(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    sit_at(desk, make_secret_service("unlocked"))
+
+    first, second = desk.get(), desk.get()
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert len(desk.visitor.visits()) == 1
+    assert not (desk.folder / "data" / "key").exists()
+    assert len(list((desk.folder / "data" / "tokens").glob("*.sealed"))) == 1
+
+
+def test_absent_keyring_is_named_before_anybody_signs_in(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    sit_at(desk, make_secret_service("absent"))
+
+    done = desk.get()
+
+    assert b"there is no OS keyring here" in done.stderr
+    assert b"hushkey config set key_store file" in done.stderr
+    assert done.stdout == b"quit=1\n"
+    assert desk.visitor.visits() == []
+    assert desk.issuer.log() == []
+
+
+def test_no_service_on_the_bus_is_an_absent_keyring(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    sit_at(desk, make_secret_service("no service"))
+
+    assert b"there is no OS keyring here" in desk.get().stderr
+    assert desk.visitor.visits() == []
+
+
+@pytest.mark.parametrize("state", ["locked", "no collection"])
+def test_locked_keyring_is_not_an_empty_one(
+    desk: Desk, make_secret_service: MakeService, state: str
+) -> None:
+    sit_at(desk, make_secret_service(state))
+
+    nobody_to_ask, nobody_unlocks = desk.get(CI="true"), desk.get()
+
+    assert b"this is a CI job" in nobody_to_ask.stderr
+    assert b"keyring" in nobody_unlocks.stderr
+    assert b"unlock" in nobody_unlocks.stderr or b"confirm" in nobody_unlocks.stderr
+    assert nobody_unlocks.stdout == b"quit=1\n"
+    assert desk.visitor.visits() == []
+    assert not (desk.folder / "data" / "tokens").exists()
+
+
+def test_keyring_locked_later_keeps_everything_as_it_is(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    service = make_secret_service("unlocked")
+    sit_at(desk, service)
+    assert desk.get().returncode == 0
+    (sealed,) = (desk.folder / "data" / "tokens").glob("*.sealed")
+    before = sealed.read_bytes()
+    service.lock()
+
+    done = desk.get(CI="true")
+
+    assert b"is locked" in done.stderr
+    assert done.stdout == b"quit=1\n"
+    assert sealed.read_bytes() == before
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_hanging_keyring_meets_its_timeout(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    service = make_secret_service("unlocked")
+    sit_at(desk, service)
+    assert desk.get().returncode == 0
+    service.freeze()
+    began = time.monotonic()
+
+    done = desk.get()
+
+    service.thaw()
+    assert b"gave no answer within 2 s" in done.stderr
+    assert time.monotonic() - began < 8
+    assert len(desk.visitor.visits()) == 1
+    assert desk.get().returncode == 0
+
+
+def test_other_key_in_the_keyring_touches_nothing(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    first, second = make_secret_service("unlocked"), make_secret_service("unlocked")
+    sit_at(desk, first)
+    assert desk.get().returncode == 0
+    (sealed,) = (desk.folder / "data" / "tokens").glob("*.sealed")
+    before = sealed.read_bytes()
+    sit_at(desk, second)
+
+    missing = desk.get()
+    put_other_key(desk)
+    other = desk.get()
+
+    assert b"holds no hushkey key, but sealed tokens exist" in missing.stderr
+    assert b"holds another key than the one that sealed" in other.stderr
+    assert b"hushkey reset" in missing.stderr
+    assert b"hushkey reset" in other.stderr
+    assert sealed.read_bytes() == before
+    assert len(desk.visitor.visits()) == 1
+
+
+def put_other_key(desk: Desk) -> None:
+    """Put a well-formed key of another store into the keyring."""
+    script = (
+        "import base64, os\n"
+        "from hushkey.secretservice import SecretServiceDrawer\n"
+        "drawer = SecretServiceDrawer('hushkey', 'data-key', '')\n"
+        "drawer.put(base64.b64encode(os.urandom(32)).decode())\n"
+    )
+    done = desk.start(sys.executable, "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+def test_file_damaged_under_the_right_key_is_moved_aside_once(desk: Desk) -> None:
+    assert desk.get().returncode == 0
+    (sealed,) = (desk.folder / "data" / "tokens").glob("*.sealed")
+    content = bytearray(sealed.read_bytes())
+    content[-1] ^= 1
+    sealed.write_bytes(bytes(content))
+    os.chmod(sealed, 0o600)
+
+    first, second = desk.get(CI="true"), desk.get(CI="true")
+
+    assert b"a token file is damaged" in first.stderr
+    assert b"damaged" not in second.stderr
+    assert b"nobody is signed in" in second.stderr
+    assert len(list((desk.folder / "data" / "tokens").glob("*.damaged-*"))) == 1
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_reset_starts_anew_and_loses_no_file(desk: Desk) -> None:
+    assert desk.get().returncode == 0
+    (desk.folder / "data" / "key").write_text("A" * 43 + "=")
+
+    broken = desk.get()
+    reset = desk.hushkey("reset", "--yes")
+    again = desk.get()
+
+    assert b"another key" in broken.stderr
+    assert reset.returncode == 0
+    assert again.returncode == 0
+    assert list((desk.folder / "data").glob("before-reset-*/tokens/*.sealed"))
+    assert len(desk.visitor.visits()) == 2
