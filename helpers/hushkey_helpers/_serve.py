@@ -50,16 +50,25 @@ def serve(answer: "Answerer", read: "Callable[[int], bytes]") -> None:
 
 
 def _guarded_stdout() -> int:
-    """Put stdout aside and let descriptor 1 lead to stderr; -1 if there is none."""
-    try:
-        out = os.dup(1)
-    except OSError:
-        return -1
-    try:
-        os.dup2(2, 1)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    """Put stdout aside and let descriptor 1 lead to stderr; -1 if there is none.
+
+    A stream that the caller closed is replaced first: the next file to be opened
+    would get its number, and with it what is meant for a person or a tool.
+    """
+    closed = [number for number in (0, 1, 2) if not _is_open(number)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    out = -1 if 1 in closed else os.dup(1)
+    os.dup2(2, 1)
     return out
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _finish(result: Answer, out: int) -> None:
@@ -68,8 +77,8 @@ def _finish(result: Answer, out: int) -> None:
     code = result.code
     for descriptor, data in ((2, text.encode("utf-8", "replace")), (out, result.out)):
         try:
-            while data and descriptor >= 0:
-                data = data[os.write(descriptor, data) :]
+            while data:
+                data = data[os.write(descriptor, data) :]  # EBADF where there is none
         except OSError:
             code = code or 1  # nobody listens any more
     os._exit(code)

@@ -173,12 +173,12 @@ class _Call:
             want = acquirer.want(self._site, self._host, self._request.username)
             token = acquirer.acquire(want)
             state = self._state(acquirer, token) if not retry else ""
+            return Answer(self._render(token, state))
         except HushkeyError as error:
             error.about(host=self._host, identity=self._site.identity.name)
             if self._site.origin == "user":
                 return _stop(error)
             return Answer(lines=(error.line(),))
-        return Answer(self._render(token, state))
 
     def store(self) -> Answer:
         """Ignore our own token; say where another secret would belong."""

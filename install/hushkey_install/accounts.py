@@ -40,8 +40,8 @@ def _login(context: Context, site: Site, host: str, *, force: bool) -> None:
 
 
 def _client(site: Site) -> str:
-    issuer, client_id = providers.token_file_of(site.identity)
-    return f"identity {site.identity.name}, client {client_id} at {issuer}"
+    identity = site.identity
+    return f"identity {identity.name}, client {identity.client_id} at {identity.issuer}"
 
 
 def until(token: Token) -> str:

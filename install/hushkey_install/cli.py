@@ -5,6 +5,7 @@ declined; 4 network or server fault, try again; 5 the config is wrong; 6 the
 keyring or token files cannot serve.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 import click
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 from hushkey.errors import (
@@ -47,6 +49,10 @@ class _Group(click.Group):
             # The reader has gone (`hushkey status | head`); nothing is wrong.
             sys.stdout = None
             raise click.exceptions.Exit(0) from None
+
+
+#: rich's picture of a terminal, without the fonts it would fetch from the web
+_LOCAL_SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 @click.group(
@@ -179,5 +185,5 @@ def demo(browser: bool | None, svg: str | None) -> None:
     console = Console(record=svg is not None)
     code = story.run(console, browser)
     if svg is not None:
-        console.save_svg(svg, title="hushkey demo")
+        console.save_svg(svg, title="hushkey demo", code_format=_LOCAL_SVG)
     raise click.exceptions.Exit(code)

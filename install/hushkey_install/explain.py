@@ -42,12 +42,11 @@ def _facts(context: Context, url: str) -> Iterator[tuple[str, str]]:
 
 
 def _site_facts(context: Context, site: Site) -> Iterator[tuple[str, str]]:
-    issuer, client_id = providers.token_file_of(site.identity)
     where = "config.toml" if site.origin == "user" else "built in"
     yield "rule", f'[host."{site.pattern}"] ({where}), the most specific that fits'
     yield "identity", f"{site.identity.name} ({site.identity.provider})"
-    yield "issuer", issuer
-    yield "client", client_id or "-"
+    yield "issuer", site.identity.issuer
+    yield "client", site.identity.client_id or "-"
     yield "scopes", " ".join(site.scopes) or "the server's default"
     if site.account:
         yield "account", site.account

@@ -8,7 +8,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hushkey import providers
 from hushkey.errors import HushkeyError
 from hushkey.model import Identity, Site
 from hushkey_install.context import Context
@@ -33,12 +32,11 @@ def show(as_json: bool) -> None:
 
 def _row(context: Context, site: Site) -> dict[str, Any]:
     identity = site.identity
-    issuer, client_id = providers.token_file_of(identity)
     row: dict[str, Any] = {
         "host": site.pattern,
         "identity": identity.name,
-        "issuer": issuer,
-        "client": client_id,
+        "issuer": identity.issuer,
+        "client": identity.client_id,
         "account": None,
         "renewable": False,
         "seconds_left": None,

@@ -74,8 +74,9 @@ class Acquirer:
 
     def file_of(self, identity: "Identity") -> TokenFile:
         """Return the token file that *identity* uses."""
-        issuer, client_id = providers.token_file_of(identity)
-        return TokenFile(self._folder, issuer, client_id, self.vault, self._warn)
+        return TokenFile(
+            self._folder, identity.issuer, identity.client_id, self.vault, self._warn
+        )
 
     # -- the line through everything ----------------------------------------
 

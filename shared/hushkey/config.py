@@ -50,19 +50,21 @@ def _refusal(problems: "list[str]") -> ConfigError:
 def _parse(text: str, source: str) -> "dict[str, Any]":
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # an endless number: ValueError
         raise _refusal([f"{source}: not valid TOML: {plain(error)}"]) from error
 
 
 # -- checking ---------------------------------------------------------------
 
 Fault = tuple[tuple[str, ...], str, str]
+_TOP = ("settings", "identity", "host")
 
 
 def _faults(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Fault]":
     """Yield (table, key, what is wrong) for everything that is."""
-    for key in user.keys() - {"settings", "identity", "host"}:
-        yield (), key, _unknown(key, ("settings", "identity", "host"))
+    for key in user:
+        if key not in _TOP:
+            yield (), key, _unknown(key, _TOP)
     yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
     identities, rules = user.get("identity", {}), user.get("host", {})
     for name, table in _tables("identity", identities):
@@ -117,9 +119,11 @@ def _identity_faults(
     path: "tuple[str, ...]", table: "dict[str, Any]"
 ) -> "Iterator[Fault]":
     provider = table.get("provider")
+    if provider is not None and not isinstance(provider, str):
+        return  # which its own check has said
     if provider not in schema.PROVIDERS:
-        near = get_close_matches(str(provider), schema.PROVIDERS, 1, 0.5)
-        hint = f"; did you mean {near[0]}?" if near and provider else ""
+        near = get_close_matches(provider or "", schema.PROVIDERS, 1, 0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
         word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
         yield path, "provider", f"{word}; one of {', '.join(schema.PROVIDERS)}{hint}"
         return
@@ -184,6 +188,8 @@ def _line(text: str, table: "tuple[str, ...]", key: str) -> int:
             current = _header(stripped)
             if current == table:
                 header = number
+            elif key and current[: len(table) + 1] == (*table, key):
+                found = found or number
         elif current == table and key and _key(stripped) == key:
             found = found or number
     if not key or found:
@@ -204,7 +210,7 @@ def _key(line: str) -> str:
 def _path_to_leaf(line: str, leaf: str) -> "tuple[str, ...]":
     try:
         node: Any = tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return ()
     path = []
     while isinstance(node, dict) and node:

@@ -92,12 +92,9 @@ class Flight:
         try:
             with open(self._path, "rb") as file:
                 notes = json.loads(file.read(65536))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        good = isinstance(notes, dict) and all(
-            isinstance(note, dict) and isinstance(note.get("at"), int | float)
-            for note in notes.values()
-        )
+        good = isinstance(notes, dict) and all(map(_is_note, notes.values()))
         return notes if good else {}
 
     def _write(self, notes: "dict[str, Any]") -> None:
@@ -111,7 +108,15 @@ class Flight:
             os.replace(temporary, self._path)
 
 
+def _is_note(note: object) -> bool:
+    return (
+        isinstance(note, dict)
+        and isinstance(note.get("at"), int | float)
+        and isinstance(note.get("retry_after"), int | float | None)
+    )
+
+
 def _error(note: "dict[str, Any]") -> errors.HushkeyError:
     kind = _KINDS.get(str(note.get("kind")), errors.Permanent)
-    fields: dict[str, Any] = {name: note.get(name) or "" for name in _FIELDS}
+    fields: dict[str, Any] = {name: str(note.get(name) or "") for name in _FIELDS}
     return kind(**{**fields, "retry_after": note.get("retry_after")})

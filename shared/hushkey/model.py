@@ -96,6 +96,12 @@ class Identity(Frozen):
             options=options or {},
         )
 
+    @property
+    def issuer(self) -> str:
+        """What names the server; with the client id it names the token file."""
+        named = self.option("issuer") or self.option("token_endpoint")
+        return named or f"{self.provider}:{self.name}"
+
     def option(self, key: str, default: str = "") -> str:
         """Return the text option *key*."""
         return str(self.options.get(key, default))

@@ -16,7 +16,6 @@ from hushkey.discovery import Discovery, check_secure
 from hushkey.errors import HushkeyError, Permanent, UiRequired
 from hushkey.model import Account
 from hushkey.provider import CodeFlow, DeviceCode, Grant, Pending
-from hushkey.providers import token_file_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class OAuthProvider:
         self._environ = environ
         self._open_id = identity.provider == "oidc"
         self.client_id = identity.client_id
-        self.issuer = token_file_of(identity)[0]
+        self.issuer = identity.issuer
         self._discovery = Discovery(self.issuer, network, folder)
 
     # -- the Provider protocol ----------------------------------------------

@@ -62,7 +62,7 @@ def make_private(folder: str) -> None:
     """
     try:
         check_owner(folder)
-        os.makedirs(folder, 0o700, exist_ok=True)
+        _make(folder)
         check_owner(folder)
         if os.stat(folder).st_mode & 0o077:
             os.chmod(folder, 0o700)
@@ -72,6 +72,18 @@ def make_private(folder: str) -> None:
             f"cannot write to {folder}: {error.strerror or error}",
             hint="make the folder writable, or point HUSHKEY_DATA_DIR elsewhere",
         ) from error
+
+
+def _make(folder: str) -> None:
+    """Create *folder* and its missing parents, all 0700 (XDG says so too)."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileNotFoundError:
+        _make(os.path.dirname(folder))
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
 
 
 def check_owner(path: str) -> None:
@@ -88,7 +100,7 @@ def check_owner(path: str) -> None:
         try:
             owner = os.stat(probe).st_uid
             break
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:  # not there, or not ours to look at
             parent = os.path.dirname(probe)
             if parent == probe:
                 return

@@ -1,8 +1,4 @@
-"""From an identity to the provider that speaks for it.
-
-The name of its token file is known without importing any provider, since a
-cached token is found by it.
-"""
+"""From an identity to the provider that speaks for it."""
 
 from hushkey.errors import Permanent
 
@@ -15,12 +11,6 @@ if TYPE_CHECKING:
     from hushkey.provider import Provider
 
 _OAUTH = ("oidc", "oauth2", "github", "gitlab", "gitea", "bitbucket")
-
-
-def token_file_of(identity: "Identity") -> "tuple[str, str]":
-    """Return (issuer, client id), which name the identity's token file."""
-    issuer = identity.option("issuer") or identity.option("token_endpoint")
-    return issuer or f"{identity.provider}:{identity.name}", identity.client_id
 
 
 def can_serve(identity: "Identity") -> bool:

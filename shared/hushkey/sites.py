@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from binascii import crc32
+from contextlib import suppress
 
 from hushkey import hosts, paths
 from hushkey.errors import ConfigError, HushkeyError, Permanent
@@ -123,9 +124,14 @@ def _choose(
     named = [
         r for r in by_path if request.username and r["path"][0] == request.username
     ]
-    if whole_host and not named:
+    if whole_host and not named and not (by_path and _is_idle_preset(whole_host)):
         return whole_host
     return _single(named or by_path, request, origin) if by_path else None
+
+
+def _is_idle_preset(rule: "Mapping[str, Any]") -> bool:
+    """Tell whether *rule* is a preset that cannot serve: the user's rules can."""
+    return bool(rule["missing"]) and rule["origin"] == "preset"
 
 
 def _single(
@@ -139,8 +145,8 @@ def _single(
     raise Permanent(
         f"several identities serve {shown}, and the request names no path",
         host=shown,
-        hint="run `git config --global "
-        f"credential.{request.protocol}://{request.host}.useHttpPath true`",
+        hint="run `git config --global credential."
+        f"{shown if '://' in shown else 'https://' + shown}.useHttpPath true`",
     )
 
 
@@ -200,7 +206,7 @@ def _read_side(side: str, source: str, stamp: object) -> "Mapping[str, Any] | No
             found = marshal.loads(file.read())  # noqa: S302 - ours alone, see above
             if found[0] == source and found[1] == stamp:
                 return found[2]  # type: ignore[no-any-return]
-        except (ValueError, EOFError, TypeError, IndexError, KeyError):
+        except (ValueError, EOFError, TypeError, LookupError, MemoryError):
             return None  # an older hushkey's, or cut short: compile again
     return None
 
@@ -250,4 +256,5 @@ def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
             file.write(marshal.dumps((source, stamp, compiled)))
         os.replace(temporary, side)
     except (OSError, HushkeyError):
-        return
+        with suppress(OSError):
+            os.unlink(f"{side}.{os.getpid()}")

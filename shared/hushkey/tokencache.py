@@ -59,14 +59,13 @@ class TokenCache:
     @classmethod
     def loads(cls, data: bytes) -> "TokenCache":
         """Parse *data*; ValueError if it is not a token cache."""
-        content = json.loads(data)
+        try:
+            content = json.loads(data)
+        except RecursionError as error:
+            raise ValueError("not a token cache: nested too deep") from error
         if not isinstance(content, dict) or content.get("version") != 1:
             raise ValueError("not a token cache of version 1")
-        lists = (content.get(name, []) for name in ("grants", "tokens", "refused"))
-        if not all(
-            isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
-            for rows in lists
-        ) or not isinstance(content.get("accounts", {}), dict):
+        if not _is_whole(content):
             raise ValueError("a token cache with rows that are none")
         return cls(content)
 
@@ -176,6 +175,7 @@ class TokenCache:
         self.accounts.pop(account, None)
         self._grants = [r for r in self._grants if r["account"] != account]
         self._tokens = [r for r in self._tokens if r["account"] != account]
+        self._refused = [r for r in self._refused if r["account"] != account]
         if self.current == account:
             self.current = next(iter(self.accounts), "")
 
@@ -277,6 +277,48 @@ class GrantRow:
         """
         granted = frozenset(self.scopes)
         return tuple(s for s in scopes if s in granted or s not in SIGN_IN_SCOPES)
+
+
+#: what each row must hold for the methods above to work on it
+_ROWS: "dict[str, dict[str, Any]]" = {
+    "grants": {"account": str, "refresh_token": str, "obtained_at": int},
+    "tokens": {
+        "account": str,
+        "asked": str,
+        "value": str,
+        "obtained_at": int,
+        "expires_at": int | None,
+    },
+    "refused": {"account": str, "host": str, "at": int},
+}
+_WORDS = ("scopes", "refused", "names")
+
+
+def _is_whole(content: "dict[str, Any]") -> bool:
+    accounts = content.get("accounts", {})
+    return (
+        isinstance(content.get("current", ""), str)
+        and isinstance(content.get("foreign", ""), str)
+        and isinstance(accounts, dict)
+        and all(_is_row(row, {}) for row in accounts.values())
+        and all(
+            isinstance(rows := content.get(name, []), list)
+            and all(_is_row(row, fields) for row in rows)
+            for name, fields in _ROWS.items()
+        )
+    )
+
+
+def _is_row(row: object, fields: "dict[str, Any]") -> bool:
+    return (
+        isinstance(row, dict)
+        and all(isinstance(row.get(name), kind) for name, kind in fields.items())
+        and all(_is_words(row.get(name, [])) for name in _WORDS)
+    )
+
+
+def _is_words(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def _token(row: "dict[str, Any]", account: Account) -> Token:

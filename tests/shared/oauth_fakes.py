@@ -1,26 +1,38 @@
 """What the tests of the core's OAuth side share.
 
-A server on loopback that answers from a script, ID tokens signed as told, and a
-provider that grants or refuses as told.
+A server on loopback that answers from a script, ID tokens signed as told, a provider
+that grants or refuses as told, and a home where our programs can run.
 """
 
 import json
+import os
 import ssl
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs
 
+import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from joserfc.jws import JWSRegistry
 
 from hushkey import schema
+from hushkey.acquire import Acquirer
+from hushkey.errors import HushkeyError
 from hushkey.http import Network
-from hushkey.model import Account, Identity
+from hushkey.model import Account, Identity, Site, Token
 from hushkey.provider import CodeFlow, DeviceCode, Grant
+from hushkey.store import TokenFile, sealed_files
+from hushkey.vault import open_vault
+from hushkey.want import Manners
+from shared.signin.signin_fakes import Clock
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 KEY = ECKey.generate_key("P-256", {"kid": "k1"})
@@ -237,11 +249,12 @@ CORP = Identity("corp", "oidc", client_id="c", options={"issuer": "https://id.te
 
 def grant(token: str = "at-new", **changes: Any) -> Grant:
     """A grant for ``git`` to me that rotates the refresh token."""
-    facts = {
+    facts: dict[str, Any] = {
         "refresh_token": "rt-new",
         "expires_in": 3600,
         "scopes": ("git",),
         "account": ME,
+        "claims": {"email": ME.label},
     }
     return Grant(token, **(facts | changes))
 
@@ -256,7 +269,9 @@ class FakeProvider:
     client_id = "c"
 
     def __init__(
-        self, refresh: "list[Outcome] | Outcome" = (), sign_in: "Outcome | None" = None
+        self,
+        refresh: "list[Outcome] | Outcome | None" = None,
+        sign_in: "Outcome | None" = None,
     ) -> None:
         self._refreshes = list(refresh) if isinstance(refresh, list) else [refresh]
         self._sign_in = sign_in
@@ -296,3 +311,136 @@ def _given(outcome: object) -> Grant:
         raise outcome
     assert isinstance(outcome, Grant), "nobody told the provider what to say"
     return outcome
+
+
+# -- processes of one user ---------------------------------------------------------
+
+SITE = Site("git.test", CORP, scopes=("git",))
+DEVICE = {"HUSHKEY_INTERACTIVE": "device"}
+SETTINGS = {**schema.DEFAULTS, "key_store": "file"}
+
+
+class Desk:
+    """Processes of one user: each `process` is an acquirer of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = Clock()
+        self.warnings: list[str] = []
+
+    def process(
+        self,
+        provider: FakeProvider | None = None,
+        *,
+        began: float = 0.0,
+        environ: dict[str, str] | None = None,
+        manners: Manners | None = None,
+    ) -> Acquirer:
+        return Acquirer(
+            SETTINGS,
+            str(self.folder),
+            DEVICE if environ is None else environ,
+            manners or Manners(),
+            self.warnings.append,
+            began=began,
+            clock=self.clock,
+            open_provider=lambda *_: provider or FakeProvider(),
+        )
+
+    def get(self, provider: FakeProvider, site: Site = SITE, **process: Any) -> Token:
+        acquirer = self.process(provider, **process)
+        return acquirer.acquire(acquirer.want(site, site.pattern))
+
+    def fails(
+        self, provider: FakeProvider, site: Site = SITE, **process: Any
+    ) -> HushkeyError:
+        with pytest.raises(HushkeyError) as caught:
+            self.get(provider, site, **process)
+        return caught.value
+
+    def has(self, granted: Grant, asked: tuple[str, ...] = ("git",)) -> None:
+        """Let a sign-in of a moment ago be in the store."""
+        self.change(lambda cache: cache.keep(granted, ME, asked, int(self.clock.now)))
+
+    def change(self, act: Callable[[Any], object]) -> None:
+        with self.process().file_of(CORP).change(5) as change:
+            act(change.cache)
+            change.save()
+
+    def stored(self) -> Any:
+        return self.process().file_of(CORP).read()
+
+    def refresh_tokens(self) -> list[str]:
+        found: list[str] = self.stored().refresh_tokens(ME.id)
+        return found
+
+
+# -- a machine with the programs ---------------------------------------------------
+
+BIN = Path(sys.executable).parent
+CANARY = "c4nary"
+CONFIG = """
+[settings]
+key_store = "file"
+
+[identity.corp]
+provider = "oidc"
+issuer = "{issuer}"
+client_id = "c"
+
+[host."git.test"]
+identity = "corp"
+scopes = ["git"]
+"""
+
+
+class Machine:
+    """One user's home with a config, a key file, and sign-ins put into the store."""
+
+    def __init__(self, home: Path, issuer: str = "https://id.test") -> None:
+        self.home = home
+        self.issuer = issuer
+        self.environ = {
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        }
+        self.data = home / ".local" / "share" / "hushkey"
+        self.config_file = home / ".config" / "hushkey" / "config.toml"
+
+    def configure(self, more: str = "", text: str = CONFIG) -> None:
+        """Write the config file: the usual one and *more*."""
+        self.config_file.parent.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(text.replace("{issuer}", self.issuer) + more)
+
+    def token_file(self) -> TokenFile:
+        vault = open_vault(
+            {**schema.DEFAULTS, "key_store": "file"},
+            str(self.data),
+            lambda: sealed_files(str(self.data)),
+        )
+        return TokenFile(str(self.data), self.issuer, "c", vault, print)
+
+    def has(
+        self, granted: Grant, asked: tuple[str, ...] = ("git",), age: int = 0
+    ) -> None:
+        """Let *granted* have been stored *age* seconds ago."""
+        with self.token_file().change(5) as change:
+            change.cache.keep(granted, ME, asked, int(time.time()) - age)
+            change.save()
+
+    def stored(self) -> list[str]:
+        """The access tokens that are in the store."""
+        return [token.value for token in self.token_file().read().tokens()]
+
+    def run(
+        self, *argv: str, stdin: bytes = b"", **environ: str
+    ) -> "subprocess.CompletedProcess[bytes]":
+        """Run one of our programs; its first word is the program's name."""
+        return subprocess.run(
+            [str(BIN / argv[0]), *argv[1:]],
+            input=stdin,
+            capture_output=True,
+            env={**self.environ, **environ},
+            timeout=60,
+            check=False,
+        )

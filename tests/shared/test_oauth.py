@@ -187,14 +187,17 @@ def test_redirect_of_another_issuer_is_refused(desk: Desk, iss: str) -> None:
 
 
 def test_redirect_of_our_issuer_is_taken(desk: Desk) -> None:
-    assert desk.sign_in({"code": "x", "iss": desk.server.issuer})
+    granted = desk.sign_in({"code": "x", "iss": desk.server.issuer})
+
+    assert granted.access_token == "at"
 
 
 def test_promised_issuer_must_be_there(tmp_path: Path) -> None:
     with OidcServer(authorization_response_iss_parameter_supported=True) as server:
         with pytest.raises(Permanent, match="configured issuer"):
             Desk(server, tmp_path).sign_in({"code": "x"})
-        assert Desk(server, tmp_path).sign_in({"code": "x", "iss": server.issuer})
+        granted = Desk(server, tmp_path).sign_in({"code": "x", "iss": server.issuer})
+    assert granted.access_token == "at"
 
 
 @pytest.mark.parametrize(
@@ -361,8 +364,8 @@ def test_secret_goes_into_the_body(desk: Desk) -> None:
 
 
 def test_secret_goes_into_the_header_where_only_that_is_offered(tmp_path: Path) -> None:
-    methods = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
-    with OidcServer(**methods) as server:
+    methods = ["client_secret_basic"]
+    with OidcServer(token_endpoint_auth_methods_supported=methods) as server:
         server.grants()
         Desk(server, tmp_path).oidc(client_secret="public").refresh("rt1", ())
 

@@ -134,7 +134,9 @@ class Teller:
         self.say("   (hosts that hushkey knows already need less, or nothing: README)")
         self.say("2. hushkey install git")
         self.say("3. hushkey login git.example.com")
-        self.say("   From then on git asks nobody. `hushkey doctor` helps if it does.")
+        self.say(
+            "   From then on git asks nobody. `hushkey explain URL` says why, if it does."
+        )
 
     def _line(self, left: str, text: Text) -> None:
         if not text:

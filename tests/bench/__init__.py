@@ -1,0 +1,1 @@
+"""Whole-process timings, as ratios measured in one run."""

@@ -1,0 +1,192 @@
+"""Time whole helper processes against `python -c pass` and peers, in turn.
+
+    .venv/bin/python tests/bench [RUNS]
+
+Prints a Markdown table: median milliseconds, the ratio to `python -c pass` of the
+same environment (the median of pair-by-pair ratios), and peak memory. Everything
+runs on loopback: npm's oidc-provider, a private Secret Service, git's own helper.
+"""
+
+import contextlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from contracts.desk import BIN, Desk
+from servers.apache import Apache
+from servers.authority import Authority
+from servers.browser import Browser
+from servers.issuer import Issuer
+from servers.process import clean_environ
+from servers.secretservice import SecretService
+
+LIBSECRET = Path("/usr/share/doc/git/contrib/credential/libsecret")
+
+
+@dataclass
+class Case:
+    """One row: how to start it, and what to do before each run."""
+
+    name: str
+    argv: list[str]
+    stdin: bytes = b""
+    before: Callable[[], None] = lambda: None
+    seconds: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    mebibytes: float = 0.0
+
+
+def once(case: Case, environ: dict[str, str], folder: Path) -> float:
+    """Run *case* once; return wall seconds and keep its peak memory."""
+    case.before()
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as out:
+        stdin.write(case.stdin)
+        stdin.seek(0)
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            case.argv, stdin=stdin, stdout=out, stderr=out, env=environ, cwd=folder
+        )
+        process.wait()
+        took = time.perf_counter() - began
+        if process.returncode:
+            out.seek(0)
+            raise SystemExit(f"{case.name} failed: {out.read().decode()}")
+    return took
+
+
+#: A process inherits the peak of the one that it was forked from: this one is small.
+_WEIGH = """
+import os, sys
+child = os.fork()
+if not child:
+    os.execv(sys.argv[1], sys.argv[1:])
+print(os.wait4(child, 0)[2].ru_maxrss, file=sys.stderr)
+"""
+
+
+def weigh(case: Case, environ: dict[str, str], folder: Path) -> None:
+    """Run *case* once more and note its peak memory."""
+    case.before()
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _WEIGH, *case.argv],
+        input=case.stdin,
+        capture_output=True,
+        env=environ,
+        cwd=folder,
+        check=True,
+    )
+    case.mebibytes = int(done.stderr.split()[-1]) / 1024
+
+
+def measure(
+    cases: list[Case], base: Case, runs: int, environ: dict[str, str], folder: Path
+) -> None:
+    """Run all cases in turn, *runs* times after a warm-up, each beside the base."""
+    for number in range(runs + 1):
+        for case in cases:
+            reference = once(base, environ, folder)
+            took = once(case, environ, folder)
+            if number:
+                case.seconds.append(took)
+                case.ratios.append(took / reference)
+                base.seconds.append(reference)
+
+
+@contextlib.contextmanager
+def desk() -> Iterator[Desk]:
+    """Everything real, on loopback, with the key in a private keyring."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        authority = Authority(folder / "authority")
+        issuer = stack.enter_context(Issuer(authority=authority, path="/oidc"))
+        apache = stack.enter_context(Apache(authority, issuer))
+        service = stack.enter_context(SecretService("unlocked"))
+        visitor = Browser(folder, ca_file=authority.ca_file)
+        (folder / "desk").mkdir()
+        made = Desk(folder / "desk", issuer, apache, visitor, authority.ca_file)
+        made.extra = dict(service.environ)
+        made.configure(key_store="keyring")
+        os.environ.update(service.environ)
+        done = made.get()
+        assert done.returncode == 0, done.stderr
+        yield made
+
+
+def libsecret(folder: Path) -> str | None:
+    """Build git's own helper for the Secret Service from the sources Debian ships."""
+    if not LIBSECRET.is_dir() or not shutil.which("make"):
+        return None
+    copy = shutil.copytree(LIBSECRET, folder / "libsecret")
+    subprocess.run(["make", "-s"], cwd=copy, check=False, capture_output=True)
+    program = copy / "git-credential-libsecret"
+    return str(program) if program.exists() else None
+
+
+def cases(made: Desk) -> list[Case]:
+    helper = str(BIN / "git-credential-hushkey")
+    ours = f"protocol=https\nhost={made.apache.host}\n\n".encode()
+    foreign = b"protocol=https\nhost=foreign.example.com\n\n"
+    rows = [
+        Case("hushkey: host not ours", [helper, "get"], foreign),
+        Case("hushkey: cached token", [helper, "get"], ours),
+        Case("hushkey: silent refresh", [helper, "get"], ours, lambda: made.age(3601)),
+        Case("`keyring get`", [str(BIN / "keyring"), "get", "hushkey", "data-key"]),
+    ]
+    if program := libsecret(made.folder):
+        stored = b"protocol=https\nhost=stored.example.com\nusername=u\npassword=p\n\n"
+        subprocess.run(
+            [program, "store"],
+            input=stored,
+            env=made.environ,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        asked = b"protocol=https\nhost=stored.example.com\n\n"
+        rows.append(Case("git-credential-libsecret", [program, "get"], asked))
+    return rows
+
+
+def table(base: Case, rows: list[Case]) -> str:
+    """Return the Markdown table."""
+    lines = [
+        "| what | median ms | x `python -c pass` | peak MiB |",
+        "|---|---:|---:|---:|",
+        f"| `python -c pass` | {statistics.median(base.seconds) * 1000:.0f} | 1.0 "
+        f"| {base.mebibytes:.0f} |",
+    ]
+    lines += [
+        f"| {row.name} | {statistics.median(row.seconds) * 1000:.0f} "
+        f"| {statistics.median(row.ratios):.1f} | {row.mebibytes:.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    base = Case("python -c pass", [sys.executable, "-c", "pass"])
+    for name in set(os.environ) - set(clean_environ()):
+        del os.environ[name]
+    with desk() as made:
+        rows = cases(made)
+        before = len(made.issuer.log())
+        measure(rows, base, runs, made.environ, made.folder)
+        for case in (base, *rows):
+            weigh(case, made.environ, made.folder)
+        refreshes = made.issuer.refreshes()
+        requests = len(made.issuer.log()) - before
+    print(table(base, rows))
+    print(f"\n{requests} requests to the server for {refreshes} silent refreshes")
+
+
+if __name__ == "__main__":
+    main()
