@@ -8,7 +8,6 @@ keyring or token files cannot serve.
 import re
 import sys
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -160,7 +159,7 @@ def reset_store(yes: bool) -> None:
 
 
 def _registering(verb: str, run: Callable[[bool], None], about: str) -> None:
-    group = click.Group(verb, help=about)
+    group = click.Group(verb, help=f"{about} a tool.")
     main.add_command(group)
 
     @group.command("git", help=f"{about} git.")
@@ -169,8 +168,8 @@ def _registering(verb: str, run: Callable[[bool], None], about: str) -> None:
         run(dry_run)
 
 
-_registering("install", partial(gitconfig.install), "Register hushkey with")
-_registering("uninstall", partial(gitconfig.uninstall), "Remove hushkey from")
+_registering("install", gitconfig.install, "Register hushkey with")
+_registering("uninstall", gitconfig.uninstall, "Remove hushkey from")
 
 
 @main.command()

@@ -36,9 +36,10 @@ def install(dry_run: bool) -> None:
     git = _Git(context.environ)
     helper = _helper(context.environ)
     change = git.edited(lambda file: _add(git, file, sections, helper))
+    existed = os.path.exists(git.path)
     if not _apply(change, dry_run):
         return
-    _remember(context, change)
+    _remember(context, change, existed)
     click.echo(f"git asks hushkey for: {', '.join(sections)}", err=True)
     if git.version() < (2, 46):
         click.echo(
@@ -54,11 +55,14 @@ def uninstall(dry_run: bool) -> None:
     git = _Git(context.environ)
     record = _record(context)
     current = git.text()
-    if record and record.get("path") == git.path and record.get("after") == current:
+    ours = record.get("path") == git.path and record.get("after") == current
+    if ours:
         change = Change(git.path, current, str(record["before"]))
     else:
         change = git.edited(lambda file: _remove(git, file))
     if _apply(change, dry_run):
+        if ours and not record.get("existed", True):
+            os.unlink(change.path)  # it was made by install
         _forget(context)
         click.echo("git no longer asks hushkey", err=True)
 
@@ -244,11 +248,11 @@ def _record_path(context: Context) -> str:
     return os.path.join(paths.data_folder(context.environ), "installed", "git.json")
 
 
-def _remember(context: Context, change: Change) -> None:
+def _remember(context: Context, change: Change, existed: bool) -> None:
     path = _record_path(context)
-    before = _record(context).get("before", change.before)
+    before = {"before": change.before, "existed": existed} | _record(context)
     paths.make_private(os.path.dirname(path))
-    record = {"path": change.path, "before": before, "after": change.after}
+    record = before | {"path": change.path, "after": change.after}
     Change(path, "", json.dumps(record)).apply(backup=False)
 
 

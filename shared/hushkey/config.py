@@ -7,7 +7,6 @@ imported only when the compiled form is out of date.
 """
 
 import tomllib
-from difflib import get_close_matches
 from importlib.resources import files
 
 from hushkey import hosts, schema
@@ -110,9 +109,8 @@ def _table_faults(
 
 
 def _unknown(key: str, valid: "tuple[str, ...]") -> str:
-    near = get_close_matches(key, valid, 1, 0.5)
-    tail = f"did you mean {near[0]}?" if near else "valid: " + ", ".join(sorted(valid))
-    return f"unknown key; {tail}"
+    tail = schema.near(key, valid) or "; valid: " + ", ".join(sorted(valid))
+    return f"unknown key{tail}"
 
 
 def _identity_faults(
@@ -122,8 +120,7 @@ def _identity_faults(
     if provider is not None and not isinstance(provider, str):
         return  # which its own check has said
     if provider not in schema.PROVIDERS:
-        near = get_close_matches(provider or "", schema.PROVIDERS, 1, 0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = schema.near(provider, schema.PROVIDERS)
         word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
         yield path, "provider", f"{word}; one of {', '.join(schema.PROVIDERS)}{hint}"
         return
@@ -148,8 +145,7 @@ def _host_faults(
     if identity is None:
         yield path, "identity", "is required: which [identity.NAME] serves this host?"
     elif isinstance(identity, str) and identity not in known:
-        near = get_close_matches(identity, known, 1, 0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = schema.near(identity, known)
         yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
 
 

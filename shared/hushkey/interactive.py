@@ -138,9 +138,12 @@ class Interaction:
     def _unavailable(
         self, want: "Want", need: UiRequired, reason: str
     ) -> InteractionUnavailable:
+        hint = f"run: {terminal.login_command(want.host)}"
+        if self._manners.login:
+            hint = "run it on a desktop or a terminal, or try --method device"
         return InteractionUnavailable(
             f"{need.what}, but {reason}",
-            hint=f"run: {terminal.login_command(want.host)}",
+            hint=hint,
             code=need.code,
             correlation=need.correlation,
         )

@@ -51,7 +51,10 @@ def home(environ: "Mapping[str, str]") -> str:
         return named or os.path.expanduser("~")
     import pwd
 
-    return pwd.getpwuid(os.getuid()).pw_dir
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError as error:  # a container's user without an entry
+        raise ConfigError("there is no home folder: set HOME") from error
 
 
 def make_private(folder: str) -> None:
@@ -80,7 +83,7 @@ def _make(folder: str) -> None:
         os.mkdir(folder, 0o700)
     except FileNotFoundError:
         _make(os.path.dirname(folder))
-        os.mkdir(folder, 0o700)
+        _make(folder)
     except FileExistsError:
         if not os.path.isdir(folder):
             raise

@@ -4,19 +4,26 @@
 A check returns None when the value will do, else what was expected.
 """
 
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from hushkey import hosts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     Check = Callable[[Any], "str | None"]
 
 INTERACTIVE = ("auto", "browser", "device", "paste", "never")
 RUNGS = ("browser", "paste", "device")
+
+
+def near(value: object, valid: "Iterable[str]") -> str:
+    """Return the words that name the nearest valid spelling, if one is near."""
+    found = get_close_matches(str(value), list(valid), 1, 0.5) if value else []
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def text(value: "Any") -> "str | None":
@@ -34,7 +41,9 @@ def one_of(*words: str) -> "Check":
     """Accept one of *words*."""
 
     def check(value: "Any") -> "str | None":
-        return None if value in words else "one of " + ", ".join(words)
+        return (
+            None if value in words else f"one of {', '.join(words)}{near(value, words)}"
+        )
 
     return check
 
@@ -85,7 +94,8 @@ def key_store(value: "Any") -> "str | None":
             and all(p.isidentifier() for p in module.split("."))
         ):
             return None
-    return 'keyring, file, or "keyring:module.Class"'
+    hint = near(value, ("keyring", "file"))
+    return f'keyring, file, or "keyring:module.Class"{hint}'
 
 
 def _parts(value: "Any") -> "tuple[str, str] | None":

@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from binascii import crc32
-from contextlib import suppress
 
 from hushkey import hosts, paths
 from hushkey.errors import ConfigError, HushkeyError, Permanent
@@ -197,9 +196,10 @@ def _unreadable(path: str, error: OSError) -> ConfigError:
 def _read_side(side: str, source: str, stamp: object) -> "Mapping[str, Any] | None":
     try:
         descriptor = os.open(side, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        file = open(descriptor, "rb")
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
+    with file:
         if not _is_private(descriptor):
             return None
         try:
@@ -256,5 +256,7 @@ def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
             file.write(marshal.dumps((source, stamp, compiled)))
         os.replace(temporary, side)
     except (OSError, HushkeyError):
-        with suppress(OSError):
+        try:
             os.unlink(f"{side}.{os.getpid()}")
+        except OSError:
+            pass  # it was never made; contextlib is too dear for this module

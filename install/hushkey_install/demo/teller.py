@@ -135,7 +135,7 @@ class Teller:
         self.say("2. hushkey install git")
         self.say("3. hushkey login git.example.com")
         self.say(
-            "   From then on git asks nobody. `hushkey explain URL` says why, if it does."
+            "   From then on git asks nobody; if it does, run `hushkey explain URL`."
         )
 
     def _line(self, left: str, text: Text) -> None:
