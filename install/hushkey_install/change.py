@@ -28,7 +28,9 @@ class Change:
             self.path,
             self.path,
         )
-        return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+        text = "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+        # Bytes that are no UTF-8 are kept in the file, and only shown differently.
+        return text.encode("utf-8", "backslashreplace").decode()
 
     def apply(self, backup: bool = True) -> None:
         """Write the file; the one before stays beside it as ``.hushkey-backup``.
@@ -43,8 +45,8 @@ class Change:
             os.makedirs(folder, 0o700, exist_ok=True)
             mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600
             if backup and self.before:
-                _write(path + ".hushkey-backup", self.before, mode)
-            _write(path, self.after, mode)
+                write_text(path + ".hushkey-backup", self.before, mode)
+            write_text(path, self.after, mode)
         except OSError as error:
             raise StoreError(
                 "unwritable",
@@ -53,10 +55,19 @@ class Change:
             ) from error
 
 
-def _write(path: str, text: str, mode: int) -> None:
+def read_text(path: str) -> str:
+    """Return what *path* holds, with its own line ends; OSError if it cannot."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return file.read()
+
+
+def write_text(path: str, text: str, mode: int) -> None:
+    """Replace *path* by *text*, whole or not at all; OSError if it cannot."""
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
     try:
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        with open(
+            descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
+        ) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

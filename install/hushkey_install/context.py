@@ -56,7 +56,7 @@ class Context:
         if target is None and len(names) != 1:
             choice = ", ".join(names) or "none is configured"
             raise Permanent(f"which identity or host? ({choice})")
-        wanted = target or names[0]
+        wanted = names[0] if target is None else target
         if wanted in names:
             return [(site, host) for site, host in own if site.identity.name == wanted]
         if wanted in self.config.identities():

@@ -9,16 +9,17 @@ a copy of the file; the copy replaces the file when it is complete.
 import json
 import os
 import shlex
-import shutil
 import subprocess
+import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 
 from hushkey import hosts, paths, programs
 from hushkey.errors import Permanent, StoreError
-from hushkey_install.change import Change
+from hushkey_install.change import Change, read_text, write_text
 from hushkey_install.context import Context
 
 _HELPER = "git-credential-hushkey"
@@ -35,11 +36,13 @@ def install(dry_run: bool) -> None:
         )
     git = _Git(context.environ)
     helper = _helper(context.environ)
-    change = git.edited(lambda file: _add(git, file, sections, helper))
-    existed = os.path.exists(git.path)
-    if not _apply(change, dry_run):
+    paths_set: list[str] = []
+    change = git.edited(lambda file: _add(git, file, sections, helper, paths_set))
+    if not _shown(change) or dry_run:
         return
-    _remember(context, change, existed)
+    # Remembered first: what could not be undone is not done.
+    _remember(context, git, change, paths_set)
+    change.apply()
     click.echo(f"git asks hushkey for: {', '.join(sections)}", err=True)
     if git.version() < (2, 46):
         click.echo(
@@ -53,29 +56,29 @@ def uninstall(dry_run: bool) -> None:
     """Take out what install put in; exactly, if the file is as we left it."""
     context = Context()
     git = _Git(context.environ)
-    record = _record(context)
+    record = _record(context, git)
     current = git.text()
-    ours = record.get("path") == git.path and record.get("after") == current
-    if ours:
+    untouched = record.get("after") == current
+    if untouched:
         change = Change(git.path, current, str(record["before"]))
     else:
-        change = git.edited(lambda file: _remove(git, file))
-    if _apply(change, dry_run):
-        if ours and not record.get("existed", True):
-            os.unlink(change.path)  # it was made by install
-        _forget(context)
-        click.echo("git no longer asks hushkey", err=True)
+        change = git.edited(lambda file: _remove(git, file, record))
+    if not _shown(change) or dry_run:
+        return
+    change.apply()
+    if untouched and not record["existed"] and not change.after:
+        os.unlink(git.path)  # it was made by install
+    _forget(context)
+    click.echo("git no longer asks hushkey", err=True)
 
 
-def _apply(change: Change, dry_run: bool) -> bool:
-    """Show the change and make it; False if there is none or it is a dry run."""
+def _shown(change: Change) -> bool:
+    """Show the change; False if there is none."""
     if not change:
         click.echo("nothing to change", err=True)
         return False
     click.echo(change.diff(), nl=False)
-    if not dry_run:
-        change.apply()
-    return not dry_run
+    return True
 
 
 # -- what belongs there -----------------------------------------------------
@@ -101,9 +104,7 @@ def _helper(environ: dict[str, str]) -> str:
     """Return the helper's name, or its path where git would not find it."""
     if programs.find(_HELPER, environ):
         return "hushkey"
-    beside = os.path.join(
-        os.path.dirname(os.path.abspath(shutil.which("hushkey") or "")), _HELPER
-    )
+    beside = os.path.join(sysconfig.get_path("scripts"), _HELPER)
     if not os.access(beside, os.X_OK):
         raise Permanent(
             f"{_HELPER} is not on PATH", hint="add hushkey's bin folder to PATH"
@@ -111,24 +112,33 @@ def _helper(environ: dict[str, str]) -> str:
     return f"!{shlex.quote(beside)}"
 
 
-def _add(git: "_Git", file: str, sections: dict[str, bool], helper: str) -> None:
+def _add(
+    git: "_Git",
+    file: str,
+    sections: dict[str, bool],
+    helper: str,
+    paths_set: list[str],
+) -> None:
+    """Add what is missing; *paths_set* gets the useHttpPath keys that are new."""
     for url, needs_path in sections.items():
         key = f"credential.{url}.helper"
         if git.values(file, key)[-2:] != ["", helper]:
             _drop(git, file, key)
             git.run(file, "--add", key, "")
             git.run(file, "--add", key, helper)
+        needed = f"credential.{url}.useHttpPath"
+        if needs_path and not git.values(file, needed):
+            paths_set.append(needed)
         if needs_path:
-            git.run(file, f"credential.{url}.useHttpPath", "true")
+            git.run(file, needed, "true")
 
 
-def _remove(git: "_Git", file: str) -> None:
+def _remove(git: "_Git", file: str, record: "dict[str, Any]") -> None:
+    """Take out our helper lines, and the useHttpPath that we set."""
     for key in git.keys(file):
-        if _drop(git, file, key):
-            section = key.removesuffix(".helper")
-            if not git.values(file, key):
-                git.run(file, "--unset-all", f"{section}.useHttpPath", check=False)
-                git.run(file, "--remove-section", section, check=False)
+        needs_path = key.removesuffix("helper") + "useHttpPath"
+        if _drop(git, file, key) and needs_path in record.get("paths", ()):
+            git.run(file, "--unset-all", needs_path, check=False)
 
 
 def _drop(git: "_Git", file: str, key: str) -> bool:
@@ -144,8 +154,12 @@ def _drop(git: "_Git", file: str, key: str) -> bool:
         if not values[n] or n == number
     }
     kept = [value for n, value in enumerate(values) if n not in gone]
-    git.run(file, "--unset-all", key, check=False)
-    for value in kept:
+    if not kept:
+        git.run(file, "--unset-all", key)
+        return True
+    # Replaced in place: where a section stands decides when its helper is asked.
+    git.run(file, "--replace-all", key, kept[0])
+    for value in kept[1:]:
         git.run(file, "--add", key, value)
     return True
 
@@ -176,23 +190,20 @@ class _Git:
     def text(self) -> str:
         """Return what the file holds."""
         try:
-            with open(self.path, encoding="utf-8", errors="surrogateescape") as file:
-                return file.read()
+            return read_text(self.path)
         except FileNotFoundError:
             return ""
         except OSError as error:
             raise StoreError("denied", f"cannot read {self.path}: {error}") from error
 
-    def edited(self, edit: "object") -> Change:
+    def edited(self, edit: Callable[[str], None]) -> Change:
         """Return the change that *edit* makes to a copy of the file."""
         before = self.text()
         with tempfile.TemporaryDirectory() as folder:
             copy = os.path.join(folder, "config")
-            with open(copy, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(before)
-            edit(copy)  # type: ignore[operator]
-            with open(copy, encoding="utf-8", errors="surrogateescape") as file:
-                return Change(self.path, before, file.read())
+            write_text(copy, before, 0o600)
+            edit(copy)
+            return Change(self.path, before, read_text(copy))
 
     def keys(self, file: str) -> list[str]:
         """Return every credential.*.helper key in *file*, once."""
@@ -248,21 +259,38 @@ def _record_path(context: Context) -> str:
     return os.path.join(paths.data_folder(context.environ), "installed", "git.json")
 
 
-def _remember(context: Context, change: Change, existed: bool) -> None:
+def _remember(
+    context: Context, git: "_Git", change: Change, paths_set: list[str]
+) -> None:
+    """Note what uninstall restores; an earlier note counts as far as it is true."""
     path = _record_path(context)
-    before = {"before": change.before, "existed": existed} | _record(context)
+    earlier = _record(context, git)
+    before = change.before
+    if earlier.get("after") == before:
+        before = earlier["before"]
+    elif earlier:  # edited since: what the person wrote stays, what we wrote goes
+        before = git.edited(lambda file: _remove(git, file, earlier)).after
+    record = {
+        "path": change.path,
+        "existed": earlier.get("existed", os.path.lexists(change.path)),
+        "before": before,
+        "after": change.after,
+        "paths": [*earlier.get("paths", ()), *paths_set],
+    }
     paths.make_private(os.path.dirname(path))
-    record = before | {"path": change.path, "after": change.after}
     Change(path, "", json.dumps(record)).apply(backup=False)
 
 
-def _record(context: Context) -> dict[str, object]:
+def _record(context: Context, git: "_Git") -> "dict[str, Any]":
+    """Return what install noted about git's file, or nothing."""
     try:
         with open(_record_path(context), encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    fields = {"path", "existed", "before", "after"}
+    whole = isinstance(found, dict) and found.keys() >= fields
+    return found if whole and found["path"] == git.path else {}
 
 
 def _forget(context: Context) -> None:

@@ -12,6 +12,9 @@ from hushkey import config, paths, sites
 from hushkey.errors import ConfigError, Permanent, plain
 from hushkey_install.change import Change
 
+#: what some editors put in front of UTF-8
+_MARK = "\ufeff"
+
 
 def print_path() -> None:
     """Print the path of the config file."""
@@ -40,7 +43,7 @@ def set_value(key: str, value: str) -> None:
     before = _text(source)
     path = _path(key)
     try:
-        document = tomlkit.parse(before)
+        document = tomlkit.parse(before.removeprefix(_MARK))
         table: Any = document
         for name in path[:-1]:
             if name not in table:
@@ -51,13 +54,14 @@ def set_value(key: str, value: str) -> None:
     except (TOMLKitError, TypeError, AttributeError, KeyError) as error:
         raise Permanent(f"cannot set {plain(key)}: {plain(error)}") from error
     config.compile_config(after, source)
-    Change(source, before, after).apply()
+    mark = _MARK if before.startswith(_MARK) else ""
+    Change(source, before, mark + after).apply()
     click.echo(f"set {'.'.join(path)} in {source}", err=True)
 
 
 def _text(source: str) -> str:
     try:
-        with open(source, encoding="utf-8") as file:
+        with open(source, encoding="utf-8", newline="") as file:
             return file.read()
     except FileNotFoundError:
         return ""

@@ -24,8 +24,10 @@ def show(as_json: bool) -> None:
     if not rows:
         click.echo(f"no host has an identity yet; add one to {context.config.source}")
         return
-    Console(highlight=False).print(_table(rows))
-    click.echo("\n" + "\n".join(_clients(rows)))
+    console = Console(highlight=False)
+    with console.capture() as table:  # rich has its own idea of a broken pipe
+        console.print(_table(rows))
+    click.echo(table.get() + "\n" + "\n".join(_clients(rows)))
     for error in dict.fromkeys(row["error"] for row in rows if row["error"]):
         click.echo(f"hushkey: {error}", err=True)
 

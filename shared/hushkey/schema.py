@@ -22,7 +22,9 @@ RUNGS = ("browser", "paste", "device")
 
 def near(value: object, valid: "Iterable[str]") -> str:
     """Return the words that name the nearest valid spelling, if one is near."""
-    found = get_close_matches(str(value), list(valid), 1, 0.5) if value else []
+    if not isinstance(value, str):
+        return ""
+    found = get_close_matches(value, list(valid), 1, 0.5)
     return f"; did you mean {found[0]}?" if found else ""
 
 

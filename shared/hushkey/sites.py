@@ -195,19 +195,17 @@ def _unreadable(path: str, error: OSError) -> ConfigError:
 
 def _read_side(side: str, source: str, stamp: object) -> "Mapping[str, Any] | None":
     try:
-        descriptor = os.open(side, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-        file = open(descriptor, "rb")
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
+        with open(os.open(side, flags), "rb") as file:
+            data = file.read() if _is_private(file.fileno()) else b""
     except OSError:
         return None
-    with file:
-        if not _is_private(descriptor):
-            return None
-        try:
-            found = marshal.loads(file.read())  # noqa: S302 - ours alone, see above
-            if found[0] == source and found[1] == stamp:
-                return found[2]  # type: ignore[no-any-return]
-        except (ValueError, EOFError, TypeError, LookupError, MemoryError):
-            return None  # an older hushkey's, or cut short: compile again
+    try:
+        found = marshal.loads(data)  # noqa: S302 - ours alone, see above
+        if found[0] == source and found[1] == stamp:
+            return found[2]  # type: ignore[no-any-return]
+    except (ValueError, EOFError, TypeError, LookupError, MemoryError):
+        return None  # an older hushkey's, or cut short: compile again
     return None
 
 
@@ -256,7 +254,7 @@ def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
             file.write(marshal.dumps((source, stamp, compiled)))
         os.replace(temporary, side)
     except (OSError, HushkeyError):
-        try:
+        try:  # noqa: SIM105 - contextlib costs more than the whole answer may
             os.unlink(f"{side}.{os.getpid()}")
         except OSError:
-            pass  # it was never made; contextlib is too dear for this module
+            pass  # it was never made

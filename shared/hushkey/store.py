@@ -75,16 +75,23 @@ class TokenFile:
                 change.discard()
 
     def remove(self) -> None:
-        """Delete the file; call it inside `change`."""
-        with suppress(FileNotFoundError):
+        """Delete the file; call it inside `change`. Raises StoreError."""
+        try:
             os.unlink(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unwritable("delete", self.path, error) from error
 
     def _load_locked(self) -> TokenCache:
         try:
             return self._open(self._bytes())
         except seal.Damaged as error:
             aside = f"{self.path}.damaged-{int(time.time())}"
-            os.replace(self.path, aside)
+            try:
+                os.replace(self.path, aside)
+            except OSError as failure:
+                raise _unwritable("move aside", self.path, failure) from failure
             self._warn(
                 f"a token file is damaged ({error}) and was moved to {aside}; "
                 "that identity is signed out"

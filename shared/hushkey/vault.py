@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 import sys
+from contextlib import suppress
 
 from hushkey import locks, paths, seal
 from hushkey.deadline import Expired, within
@@ -31,6 +32,8 @@ _BY_PLATFORM = {
     "darwin": "keyring.backends.macOS.Keyring",
     "win32": "keyring.backends.Windows.WinVaultKeyring",
 }
+#: backends that ask others: our own would come back here, without an end
+_NEVER = ("hushkey", "keyring.backends.chainer.")
 
 
 class Drawer(Protocol):
@@ -179,8 +182,11 @@ class KeyFile:
         self._path = path
 
     def get(self) -> "str | None":
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            with open(os.open(self._path, flags), "rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                text = file.read(1024).decode("ascii", "replace").strip()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -189,14 +195,13 @@ class KeyFile:
                 f"cannot read {self._path}: {error.strerror}",
                 hint="make it readable for you alone (mode 0600)",
             ) from error
-        with open(descriptor, encoding="ascii", errors="replace") as file:
-            if hasattr(os, "getuid") and os.fstat(descriptor).st_mode & 0o077:
-                raise StoreError(
-                    "denied",
-                    f"{self._path} can be read by others",
-                    hint=f"run `chmod 600 {self._path}`, and sign in anew if unsure",
-                )
-            return file.read(1024).strip()
+        if hasattr(os, "getuid") and mode & 0o077:
+            raise StoreError(
+                "denied",
+                f"{self._path} can be read by others",
+                hint=f"run `chmod 600 {self._path}`, and sign in anew if unsure",
+            )
+        return text
 
     def put(self, text: str) -> None:
         paths.make_private(os.path.dirname(self._path))
@@ -209,6 +214,8 @@ class KeyFile:
                 os.fsync(file.fileno())
             os.replace(temporary, self._path)
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(temporary)
             raise StoreError(
                 "unwritable",
                 f"cannot write {self._path}: {error.strerror}",
@@ -240,7 +247,12 @@ class KeyringDrawer:
     def _backend(self) -> "Any":
         import keyring.core
 
-        return keyring.core.load_keyring(self._class_name)
+        if self._class_name.startswith(_NEVER):
+            raise ImportError(f"{self._class_name} is no keyring of its own")
+        try:
+            return keyring.core.load_keyring(self._class_name)
+        except RuntimeError as error:  # keyring's "not on this system"
+            raise ImportError(str(error)) from error
 
     def _guard(self, call: "Callable[[], T]") -> "T":
         import keyring.errors

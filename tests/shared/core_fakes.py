@@ -1,16 +1,18 @@
 """What the tests of the core share: a drawer in memory, a config, a child."""
 
+import importlib
 import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
+from keyring.compat import properties
 
 from hushkey.config import compile_config
 from hushkey.model import Account, Site
@@ -18,6 +20,12 @@ from hushkey.provider import Grant
 from hushkey.sites import Config
 from hushkey.store import TokenFile, sealed_files
 from hushkey.vault import Vault
+
+# A busy machine is no fault of the code.
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 #: any text at all, lone surrogates too: tools hand us bytes that are not UTF-8
 ANY = st.text(
@@ -90,7 +98,7 @@ class MemoryDrawer:
 class MemoryKeyring(KeyringBackend):
     """A keyring backend that forgets with its process."""
 
-    priority = 1.0  # type: ignore[assignment]  # keyring's own way to say it
+    priority = 1.0
     items: dict[tuple[str, str], str] = {}  # noqa: RUF012 - shared by all instances
     fails: list[Exception] = []  # noqa: RUF012 - the same
 
@@ -106,8 +114,8 @@ class MemoryKeyring(KeyringBackend):
 class Useless(KeyringBackend):
     """A backend for another system, as keyring's own write it."""
 
-    @property
-    def priority(self) -> float:  # type: ignore[override]
+    @properties.classproperty
+    def priority(cls) -> float:
         raise RuntimeError("another system is required")
 
 
@@ -189,12 +197,12 @@ def said_by(work: Callable[[], str], *, uid: int | None = None) -> str:
 
 def preload() -> None:
     """Import what is imported late: another user cannot read our Python."""
-    import cryptography.hazmat.primitives.ciphers.aead
-    import filelock
-    import hushkey.config
-
-    assert all(name in sys.modules for name in ("filelock", "hushkey.config"))
-    assert filelock and cryptography and hushkey
+    for name in (
+        "cryptography.hazmat.primitives.ciphers.aead",
+        "filelock",
+        "hushkey.config",
+    ):
+        importlib.import_module(name)
 
 
 def reachable(folder: Path) -> None:

@@ -135,9 +135,7 @@ def test_retry_after_is_kept() -> None:
         (StoreError, HushkeyError),
     ],
 )
-def test_tree_is_as_drawn(
-    kind: type[HushkeyError], parent: type[HushkeyError]
-) -> None:
+def test_tree_is_as_drawn(kind: type[HushkeyError], parent: type[HushkeyError]) -> None:
     assert kind.__base__ is parent
     assert errors.__doc__ is not None
     assert kind.__name__ in errors.__doc__

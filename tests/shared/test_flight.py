@@ -150,7 +150,9 @@ def test_files_do_not_share_notes(tmp_path: Path, flight: Flight) -> None:
     assert Flight(str(tmp_path), "other").refresh_failure(NOW, NOW) is None
 
 
-def test_note_is_private_and_leaves_nothing_else(tmp_path: Path, flight: Flight) -> None:
+def test_note_is_private_and_leaves_nothing_else(
+    tmp_path: Path, flight: Flight
+) -> None:
     flight.note("refresh", Transient("busy"), NOW)
 
     state = tmp_path / "state"
@@ -184,7 +186,9 @@ def test_garbage_is_as_good_as_nothing(
     assert flight.refresh_failure(NOW, NOW) is not None
 
 
-VALUES = st.none() | st.booleans() | st.integers() | st.floats() | ANY | st.just([{}])
+VALUES: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY | st.just([{}])
+)
 FIELDS = ("kind", "what", "hint", "code", "correlation", "retry_after", "account")
 NOTES = st.fixed_dictionaries(
     {"at": st.just(NOW) | VALUES}, optional=dict.fromkeys(FIELDS, VALUES)

@@ -263,7 +263,10 @@ def test_split_path_undoes_quoting(names: list[str]) -> None:
         ("https://me:pw@a.example/x", Request("https", "a.example", "x", "me")),
         ("https://a%40b@a.example", Request("https", "a.example", "", "a@b")),
         ("https://a.example?x=/y#z", Request("https", "a.example")),
-        ("https://dev.azure.com@evil.example", Request("https", "evil.example"),),
+        (
+            "https://dev.azure.com@evil.example",
+            Request("https", "evil.example"),
+        ),
         ("https://evil.example#@dev.azure.com", Request("https", "evil.example")),
         ("https://evil.example?@dev.azure.com", Request("https", "evil.example")),
     ],
@@ -400,7 +403,11 @@ def test_site_for_http_only_if_written() -> None:
 def test_site_for_idn_pattern_knows_each_spelling() -> None:
     config = config_of(rule("m\u00fcnchen.example"))
 
-    for host in ("m\u00fcnchen.example", "M\u00dcNCHEN.EXAMPLE", "xn--mnchen-3ya.example"):
+    for host in (
+        "m\u00fcnchen.example",
+        "M\u00dcNCHEN.EXAMPLE",
+        "xn--mnchen-3ya.example",
+    ):
         assert config.site_for(Request("https", host)) is not None
 
 

@@ -19,7 +19,9 @@ from shared.core_fakes import ME
 SECRET = "s3cr3t-value"
 
 
-def token(lifetime: int | None = 3600, obtained_at: int = 1000, value: str = "t") -> Token:
+def token(
+    lifetime: int | None = 3600, obtained_at: int = 1000, value: str = "t"
+) -> Token:
     return Token(
         value,
         expires_at=None if lifetime is None else obtained_at + lifetime,
@@ -69,7 +71,7 @@ def test_secret_is_in_no_text(value: Frozen) -> None:
     except ValueError as error:
         trace = traceback.TracebackException.from_exception(error, capture_locals=True)
 
-    texts = [repr(value), str(value), f"{value}", f"{value!r}", "%s" % (value,)]
+    texts = [repr(value), str(value), f"{value}", f"{value!r}", f"{value:}"]
     texts += [repr([value]), "".join(trace.format())]
     assert not any(SECRET in text for text in texts)
 
@@ -109,6 +111,23 @@ def test_identity_option_has_a_default() -> None:
     assert identity.option("issuer") == "https://id.example"
     assert identity.option("tenant") == ""
     assert identity.option("tenant", "common") == "common"
+
+
+@pytest.mark.parametrize(
+    ("identity", "issuer"),
+    [
+        (Identity("corp", "oidc", options={"issuer": "https://a"}), "https://a"),
+        (
+            Identity("hub", "oauth2", options={"token_endpoint": "https://b"}),
+            "https://b",
+        ),
+        (Identity("work", "entra"), "entra:work"),
+    ],
+)
+def test_identity_has_an_issuer_that_names_its_tokens(
+    identity: Identity, issuer: str
+) -> None:
+    assert identity.issuer == issuer
 
 
 # obtained at 1000; the caller has waited since long after that

@@ -211,4 +211,9 @@ def test_check_owner_behind_a_closed_door_raises_store_errors_only(
     data = tmp_path / "closed" / "data" / "tokens"
 
     assert said_by(lambda: outcome_of_making(data), uid=SOMEBODY) == "unwritable"
-    assert said_by(lambda: repr(paths.check_owner(str(data))), uid=SOMEBODY) == "None"
+
+    def checked() -> str:
+        paths.check_owner(str(data))
+        return "nothing to say"
+
+    assert said_by(checked, uid=SOMEBODY) == "nothing to say"

@@ -4,35 +4,10 @@ import pytest
 
 from hushkey.errors import Permanent
 from hushkey.model import Identity
-from hushkey.providers import can_serve, open_provider, token_file_of
+from hushkey.providers import can_serve, open_provider
 from hushkey.schema import DEFAULTS, PROVIDERS
 
 ISSUER = "https://id.example.com"
-
-
-@pytest.mark.parametrize(
-    ("identity", "pair"),
-    [
-        (
-            Identity("corp", "oidc", client_id="c", options={"issuer": ISSUER}),
-            (ISSUER, "c"),
-        ),
-        (
-            Identity("hub", "oauth2", client_id="c", options={"token_endpoint": ISSUER}),
-            (ISSUER, "c"),
-        ),
-        (Identity("work", "entra"), ("entra:work", "")),
-    ],
-)
-def test_token_file_of(identity: Identity, pair: tuple[str, str]) -> None:
-    assert token_file_of(identity) == pair
-
-
-def test_token_file_is_shared_by_identities_of_one_issuer_and_client() -> None:
-    one = Identity("a", "oidc", client_id="c", options={"issuer": ISSUER})
-    two = Identity("b", "oidc", client_id="c", options={"issuer": ISSUER})
-
-    assert token_file_of(one) == token_file_of(two)
 
 
 @pytest.mark.parametrize(

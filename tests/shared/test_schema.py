@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from hushkey import schema
 from shared.core_fakes import ANY
 
-CHECKS = {
+CHECKS: dict[str, Callable[[Any], str | None]] = {
     **{f"settings {key}": check for key, check in schema.SETTINGS.items()},
     **{
         f"{provider} {key}": check

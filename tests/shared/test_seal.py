@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hushkey.seal import Damaged, key_id, keyed_hash, seal, sealed_with, unseal
@@ -9,6 +9,7 @@ SEALED = seal(KEY, b"content", b"purpose")
 
 
 @given(st.binary(), st.binary(), st.binary(min_size=32, max_size=32))
+@settings(deadline=None)
 def test_unseal_gives_back_what_was_sealed(
     content: bytes, purpose: bytes, key: bytes
 ) -> None:
@@ -44,6 +45,7 @@ def test_unseal_cut_short_is_damaged(length: int) -> None:
 
 
 @given(st.binary())
+@settings(deadline=None)
 def test_unseal_of_any_bytes_is_damaged(data: bytes) -> None:
     with pytest.raises(Damaged):
         unseal(KEY, data, b"purpose")

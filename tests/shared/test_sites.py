@@ -3,6 +3,7 @@ import os
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +171,9 @@ def test_side_file_cut_short_is_ignored(kept: Home) -> None:
         kept.write(TWO)
 
 
+OTHERS: list[Any] = [None, 1, "text", [], (), ("x",), {}, {0: 1}, {1, 2}, (1, 2, 3)]
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -177,10 +181,7 @@ def test_side_file_cut_short_is_ignored(kept: Home) -> None:
         pytest.param(b"\xff" * 99, id="no marshal"),
         pytest.param(b"[\xff\xff\xff\x7f", id="endless list"),
         pytest.param(b"(\x01\0\0\0" * 5000, id="endless nesting"),
-        *[
-            pytest.param(marshal.dumps(value), id=repr(value))
-            for value in (None, 1, "text", [], (), ("x",), {}, {0: 1}, {1, 2}, (1, 2, 3))
-        ],
+        *(pytest.param(marshal.dumps(value), id=repr(value)) for value in OTHERS),
     ],
 )
 def test_side_file_of_something_else_is_ignored(kept: Home, data: bytes) -> None:
@@ -363,9 +364,7 @@ FABRIKAM = rule("dev.azure.com/fabrikam")
         ("other/_git/app", "contoso", ""),
     ],
 )
-def test_two_organisations_on_one_host(
-    path: str, username: str, identity: str
-) -> None:
+def test_two_organisations_on_one_host(path: str, username: str, identity: str) -> None:
     config = config_of(CONTOSO, FABRIKAM)
 
     site = config.site_for(Request("https", "dev.azure.com", path, username))
@@ -381,8 +380,7 @@ def test_two_organisations_without_a_path_are_never_guessed(username: str) -> No
         config.site_for(Request("https", "x@dev.azure.com:443", "", username))
 
     assert caught.value.line().endswith(
-        "; run `git config --global "
-        "credential.https://dev.azure.com.useHttpPath true`"
+        "; run `git config --global credential.https://dev.azure.com.useHttpPath true`"
     )
 
 

@@ -123,7 +123,7 @@ CONTENTS = st.fixed_dictionaries(
 
 @given(st.binary())
 def test_loads_of_any_bytes_raises_value_error(data: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - any of its kinds
+    with pytest.raises(ValueError):
         TokenCache.loads(data)
 
 

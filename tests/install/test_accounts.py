@@ -1,0 +1,274 @@
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey_install.cli import main
+from shared.oauth_fakes import (
+    ME,
+    WELL_KNOWN,
+    Machine,
+    OidcServer,
+    Reply,
+    claims,
+    grant,
+    signed,
+)
+
+TWO = """
+[host."hub.test"]
+identity = "corp"
+scopes = ["hub"]
+
+[host."mirror.test"]
+identity = "corp"
+scopes = ["git"]
+"""
+OTHER = """
+[identity.other]
+provider = "github"
+client_id = "gh"
+
+[host."other.test"]
+identity = "other"
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[OidcServer]:
+    """An issuer whose device codes are approved at once."""
+    with OidcServer() as running:
+        url = running.url
+        running.metadata["device_authorization_endpoint"] = f"{url}/device"
+        running.metadata["revocation_endpoint"] = f"{url}/revoke"
+        running.on(WELL_KNOWN, Reply(running.metadata))
+        running.on("/revoke", Reply())
+        device = {
+            "device_code": "d",
+            "user_code": "ABCD",
+            "verification_uri": "https://id.test/device",
+            "interval": 0.001,
+        }
+        running.on("/device", Reply(device))
+        running.grants(
+            access_token="at-signed-in",
+            id_token=signed(claims(running.issuer, time.time(), nonce=None)),
+        )
+        yield running
+
+
+@pytest.fixture
+def machine(home: Path, server: OidcServer) -> Machine:
+    made = Machine(home, server.issuer)
+    made.configure()
+    return made
+
+
+def hushkey(machine: Machine, *words: str, code: int = 0, **environ: str) -> Result:
+    result = CliRunner().invoke(main, words, env={**machine.environ, **environ})
+    assert result.exit_code == code, result.output
+    return result
+
+
+def login(machine: Machine, *words: str, code: int = 0) -> Result:
+    return hushkey(machine, "login", "--method", "device", *words, code=code)
+
+
+# -- login -----------------------------------------------------------------------
+
+
+def test_login_signs_in(machine: Machine) -> None:
+    result = login(machine, "git.test")
+
+    assert "signed in to git.test as me@example.com" in result.stderr
+    assert f"identity corp, client c at {machine.issuer}" in result.stderr
+    assert result.stdout == ""
+    assert machine.stored() == ["at-signed-in"]
+
+
+@pytest.mark.parametrize("target", [[], ["corp"], ["https://git.test/app.git"]])
+def test_login_knows_what_is_meant(machine: Machine, target: list[str]) -> None:
+    assert "signed in to git.test" in login(machine, *target).stderr
+
+
+def test_login_again_says_so_and_asks_nobody(
+    machine: Machine, server: OidcServer
+) -> None:
+    machine.has(grant("at-old"))
+
+    result = login(machine, "git.test")
+
+    assert "already signed in to git.test" in result.stderr
+    assert server.forms == []
+
+
+def test_login_with_force_asks_anew(machine: Machine) -> None:
+    machine.has(grant("at-old"))
+
+    assert "hushkey: " not in login(machine, "git.test", "--force").stdout
+    assert machine.stored() == ["at-signed-in"]
+
+
+def test_login_serves_every_set_of_scopes_of_an_identity(
+    machine: Machine, server: OidcServer
+) -> None:
+    machine.configure(TWO)
+
+    result = login(machine, "corp")
+
+    assert len(result.stderr.splitlines()) == 2  # mirror.test wants what git.test has
+    assert [form["grant_type"].rpartition(":")[2] for form in server.forms] == [
+        "device_code",
+        "refresh_token",
+    ]
+
+
+def test_login_without_target_asks_which(machine: Machine) -> None:
+    machine.configure(OTHER)
+
+    result = login(machine, code=1)
+
+    assert "which identity or host? (corp, other)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("nowhere.test", "no rule covers it"),
+        ("github.com", "it lacks [identity.github] client_id"),
+        ("ftp://git.test", "not a scheme that hushkey serves"),
+        ("a b", "no spaces"),
+        ("", "names no host"),
+        ("github", "serves no host yet"),
+    ],
+)
+def test_login_to_what_is_not_ours(machine: Machine, target: str, words: str) -> None:
+    assert words in login(machine, target, code=1).stderr
+
+
+def test_login_where_nobody_can_be_asked(machine: Machine) -> None:
+    result = hushkey(machine, "login", "git.test", code=3)
+
+    assert "nobody is signed in" in result.stderr
+
+
+def test_declined_login_is_3(machine: Machine, server: OidcServer) -> None:
+    server.refuses("access_denied")
+
+    assert "declined" in login(machine, "git.test", code=3).stderr
+
+
+def test_method_beats_the_environment(machine: Machine) -> None:
+    words = ["login", "git.test", "--method", "device"]
+
+    hushkey(machine, *words, HUSHKEY_INTERACTIVE="never")
+
+
+# -- logout ----------------------------------------------------------------------
+
+
+def test_logout_forgets_and_revokes(machine: Machine, server: OidcServer) -> None:
+    machine.has(grant("at-old", refresh_token="rt-old"))
+
+    result = hushkey(machine, "logout", "git.test")
+
+    assert result.stderr == "signed out of corp and revoked\n"
+    assert machine.stored() == []
+    assert machine.token_file().read().refresh_tokens(ME.id) == []
+    assert [c.form["token"] for c in server.calls_to("/revoke")] == ["rt-old"]
+
+
+def test_local_logout_tells_nobody(machine: Machine, server: OidcServer) -> None:
+    machine.has(grant("at-old"))
+
+    result = hushkey(machine, "logout", "corp", "--local")
+
+    assert "the server was not told (--local)" in result.stderr
+    assert machine.stored() == []
+    assert server.calls == []
+
+
+def test_logout_without_sign_in_says_so(machine: Machine, server: OidcServer) -> None:
+    result = hushkey(machine, "logout")
+
+    assert "there was no sign-in to revoke" in result.stderr
+    assert server.calls == []
+
+
+@pytest.mark.parametrize("path", [WELL_KNOWN, "/revoke"])
+def test_logout_while_the_server_fails_still_signs_out(
+    machine: Machine, server: OidcServer, path: str
+) -> None:
+    machine.has(grant("at-old"))
+    server.on(path, Reply(status=503))
+
+    result = hushkey(machine, "logout", "corp")
+
+    assert "signed out of corp here; the server" in result.stderr
+    assert machine.stored() == []
+
+
+def test_logout_of_all_takes_every_identity_that_can_serve(machine: Machine) -> None:
+    machine.configure(OTHER + '[identity.work]\nprovider = "entra"\n')
+    machine.has(grant("at-old"))
+
+    result = hushkey(machine, "logout", "--all")
+
+    said = result.stderr.splitlines()
+    assert "signed out of corp and revoked" in said
+    assert any(line.startswith("signed out of other") for line in said)
+    assert not any("work" in line for line in said)
+
+
+# -- token -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ([], "at-old\n"),
+        (["--format", "raw"], "at-old\n"),
+        (["--format", "bearer"], "Bearer at-old\n"),
+        (["--format", "header"], "Authorization: Bearer at-old\n"),
+    ],
+)
+def test_token_is_printed_in_its_form(
+    machine: Machine, form: list[str], shown: str
+) -> None:
+    machine.has(grant("at-old"))
+
+    result = hushkey(machine, "token", "git.test", *form)
+
+    assert (result.stdout, result.stderr) == (shown, "")
+
+
+def test_token_as_json_says_all_about_it(machine: Machine) -> None:
+    machine.has(grant("at-old", refresh_token="rt-old"))
+
+    result = hushkey(machine, "token", "https://git.test/a", "--format", "json")
+
+    found = json.loads(result.stdout)
+    assert found.pop("expires_at") > time.time()
+    assert found == {
+        "host": "git.test",
+        "token": "at-old",
+        "account": "me@example.com",
+        "source": "cache",
+    }
+
+
+def test_token_is_renewed_silently(machine: Machine, server: OidcServer) -> None:
+    machine.has(grant("at-old"), age=7200)
+    server.grants(access_token="at-2", scope="git")
+
+    assert hushkey(machine, "token", "git.test").stdout == "at-2\n"
+
+
+def test_token_that_needs_a_sign_in_prints_nothing(machine: Machine) -> None:
+    result = hushkey(machine, "token", "git.test", code=3)
+
+    assert result.stdout == ""
+    assert "run: hushkey login git.test" in result.stderr

@@ -1,0 +1,255 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey_install.cli import main
+from shared.oauth_fakes import Machine
+
+WRITTEN = """# my config
+
+[settings]   # taste
+interactive = "auto"  # ask me
+
+[identity.corp]
+provider = "oidc"
+issuer = "https://id.test"
+client_id = "c"
+
+[host."git.test"]
+identity = "corp"
+# scopes = []
+"""
+
+
+@pytest.fixture
+def machine(home: Path) -> Machine:
+    return Machine(home)
+
+
+def hushkey(machine: Machine, *words: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, words, env=machine.environ)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def after_set(machine: Machine, key: str, value: str, before: str = WRITTEN) -> str:
+    machine.configure(text=before)
+    hushkey(machine, "config", "set", key, value)
+    return machine.config_file.read_text()
+
+
+# -- path and check --------------------------------------------------------------
+
+
+def test_path_needs_no_config(machine: Machine) -> None:
+    result = hushkey(machine, "config", "path")
+
+    assert result.stdout == f"{machine.config_file}\n"
+    assert not machine.config_file.exists()
+
+
+def test_check_of_no_config_is_fine(machine: Machine) -> None:
+    assert "does not exist" in hushkey(machine, "config", "check").stdout
+
+
+def test_check_of_a_good_config(machine: Machine) -> None:
+    machine.configure()
+
+    assert "no problems" in hushkey(machine, "config", "check").stdout
+
+
+def test_check_prints_every_problem(machine: Machine) -> None:
+    machine.configure(text='[settings]\nagnt = true\n[host."a.b"]\nidentity = "x"\n')
+
+    result = hushkey(machine, "config", "check", code=5)
+
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert f"{machine.config_file}:2: [settings] agnt" in lines[0]
+    assert "did you mean agent?" in lines[0]
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"[", b'a = "' + b"x" * 100])
+def test_check_of_what_is_no_toml(machine: Machine, data: bytes) -> None:
+    machine.configure()
+    machine.config_file.write_bytes(data)
+
+    assert len(hushkey(machine, "config", "check", code=5).stderr.splitlines()) == 1
+
+
+# -- set -------------------------------------------------------------------------
+
+
+def test_set_keeps_comments_and_the_rest(machine: Machine) -> None:
+    text = after_set(machine, "interactive", "never")
+
+    expected = WRITTEN.replace('interactive = "auto"', 'interactive = "never"')
+    assert text == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("silent_timeout", "60", "silent_timeout = 60"),
+        ("settings.silent_timeout", "60", "silent_timeout = 60"),
+        ("agent", "false", "agent = false"),
+        ("key_store", "file", 'key_store = "file"'),
+        ("key_store", '"file"', 'key_store = "file"'),
+        ("identity.corp.account", "me@test", 'account = "me@test"'),
+        ('host."git.test".username', "me", 'username = "me"'),
+        ("host.'git.test'.min_lifetime", "5", "min_lifetime = 5"),
+        ('host."git.test".scopes', '["a", "b"]', 'scopes = ["a", "b"]'),
+        ("identity.corp.client_id", '"12"', 'client_id = "12"'),
+    ],
+)
+def test_set_writes_one_line(machine: Machine, key: str, value: str, line: str) -> None:
+    text = after_set(machine, key, value)
+
+    assert text.splitlines().count(line) == 1
+    assert "# taste" in text
+    hushkey(machine, "config", "check")
+
+
+def test_set_makes_the_file_and_its_folder(machine: Machine) -> None:
+    hushkey(machine, "config", "set", "key_store", "file")
+
+    assert machine.config_file.read_text() == '[settings]\nkey_store = "file"\n'
+    assert machine.config_file.stat().st_mode & 0o777 == 0o600
+    assert machine.config_file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_set_makes_tables_that_are_not_there(machine: Machine) -> None:
+    machine.configure(text="")
+    for key, value in (
+        ("identity.work.provider", "entra"),
+        ("identity.work.tenant", "contoso"),
+        ('host."git.test".identity', "work"),
+    ):
+        hushkey(machine, "config", "set", key, value)
+
+    assert machine.config_file.read_text() == (
+        '[identity.work]\nprovider = "entra"\ntenant = "contoso"\n\n'
+        '[host."git.test"]\nidentity = "work"\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        pytest.param("interactive", "sometimes", "expected one of", id="value"),
+        pytest.param("silent_timeout", "soon", "whole number", id="kind"),
+        pytest.param("silent_timeout", "0", "whole number", id="range"),
+        pytest.param("agnt", "true", "did you mean agent?", id="key"),
+        pytest.param("identity.corp.issuer", "http://a.b", "https", id="http issuer"),
+        pytest.param('host."git.test".identity', "x", "no [identity.x]", id="identity"),
+        pytest.param('host."*".identity', "corp", "not a host name", id="pattern"),
+    ],
+)
+def test_set_refuses_what_makes_the_config_wrong(
+    machine: Machine, key: str, value: str, words: str
+) -> None:
+    machine.configure(text=WRITTEN)
+
+    result = hushkey(machine, "config", "set", key, value, code=5)
+
+    assert words in result.stderr
+    assert machine.config_file.read_text() == WRITTEN
+    assert [p.name for p in machine.config_file.parent.iterdir()] == ["config.toml"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        " ",
+        "a b",
+        "settings.",
+        ".agent",
+        "[settings]",
+        "a\nb",
+        "a = 1\nb",
+        'host."x',
+    ],
+)
+def test_set_refuses_what_is_no_key(machine: Machine, key: str) -> None:
+    machine.configure(text=WRITTEN)
+
+    result = hushkey(machine, "config", "set", key, "1", code=1)
+
+    assert "is not a key" in result.stderr
+    assert machine.config_file.read_text() == WRITTEN
+
+
+@pytest.mark.parametrize("key", ["settings.interactive.deeper", "identity.corp.a.b"])
+def test_set_refuses_a_key_below_a_value(machine: Machine, key: str) -> None:
+    machine.configure(text=WRITTEN)
+
+    result = CliRunner().invoke(main, ["config", "set", key, "1"], env=machine.environ)
+
+    assert result.exit_code in (1, 5)
+    assert isinstance(result.exception, SystemExit)
+    assert machine.config_file.read_text() == WRITTEN
+
+
+def test_value_cannot_smuggle_in_another_line(machine: Machine) -> None:
+    machine.configure(text=WRITTEN)
+
+    hushkey(machine, "config", "set", "interactive", '"never"\nagent = false', code=5)
+
+    assert machine.config_file.read_text() == WRITTEN
+
+
+def test_set_can_mend_a_wrong_file(machine: Machine) -> None:
+    before = WRITTEN.replace('"auto"', '"sometimes"')
+
+    assert after_set(machine, "interactive", "auto", before) == WRITTEN
+
+
+def test_set_of_broken_toml_changes_nothing(machine: Machine) -> None:
+    machine.configure(text="[settings\n")
+
+    hushkey(machine, "config", "set", "agent", "true", code=1)
+
+    assert machine.config_file.read_text() == "[settings\n"
+
+
+def test_line_ends_stay_as_they_are(machine: Machine) -> None:
+    machine.configure()
+    machine.config_file.write_bytes(b'# mine\r\n[settings]\r\nkey_store = "file"\r\n')
+
+    hushkey(machine, "config", "set", "agent", "false")
+
+    assert machine.config_file.read_bytes() == (
+        b'# mine\r\n[settings]\r\nkey_store = "file"\r\nagent = false\n'
+    )
+
+
+def test_byte_order_mark_stays(machine: Machine) -> None:
+    machine.configure()
+    machine.config_file.write_bytes(b'\xef\xbb\xbf[settings]\nkey_store = "file"\n')
+
+    hushkey(machine, "config", "set", "key_store", "keyring")
+
+    written = machine.config_file.read_bytes()
+    assert written == b'\xef\xbb\xbf[settings]\nkey_store = "keyring"\n'
+
+
+def test_symbolic_link_stays_one(machine: Machine, tmp_path: Path) -> None:
+    machine.configure(text=WRITTEN)
+    real = tmp_path / "dotfiles.toml"
+    machine.config_file.rename(real)
+    machine.config_file.symlink_to(real)
+
+    hushkey(machine, "config", "set", "agent", "false")
+
+    assert machine.config_file.is_symlink()
+    assert "agent = false" in real.read_text()
+
+
+def test_the_file_before_stays_as_a_backup(machine: Machine) -> None:
+    after_set(machine, "agent", "false")
+
+    backup = machine.config_file.with_name("config.toml.hushkey-backup")
+    assert backup.read_text() == WRITTEN

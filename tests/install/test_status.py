@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey_install.cli import main
+from shared.oauth_fakes import CANARY, Machine, grant
+
+OTHER = """
+[identity.other]
+provider = "github"
+client_id = "gh"
+
+[host."other.test"]
+identity = "other"
+"""
+
+
+@pytest.fixture
+def machine(home: Path) -> Machine:
+    made = Machine(home)
+    made.configure()
+    return made
+
+
+def status(machine: Machine, *words: str) -> Result:
+    environ = {**machine.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    result = CliRunner().invoke(main, ["status", *words], env=environ)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def report(machine: Machine) -> list[dict[str, object]]:
+    found = json.loads(status(machine, "--json").stdout)
+    assert found["config"] == str(machine.config_file)
+    rows: list[dict[str, object]] = found["hosts"]
+    return rows
+
+
+def test_status_without_hosts_says_where_to_add_one(home: Path) -> None:
+    machine = Machine(home)
+
+    assert str(machine.config_file) in status(machine).stdout
+    assert report(machine) == []
+
+
+def test_status_of_nobody(machine: Machine) -> None:
+    assert "signed out" in status(machine).stdout
+
+
+@pytest.mark.parametrize(
+    ("age", "refresh_token", "words"),
+    [
+        (0, "rt", "good for 59 min, then renewed silently"),
+        (3540, "rt", "good for 59 s, then renewed silently"),
+        (7200, "rt", "renewed silently"),
+        (0, "", "good for 59 min, then sign-in needed after"),
+        (7200, "", "sign-in needed"),
+    ],
+)
+def test_status_says_how_long(
+    machine: Machine, age: int, refresh_token: str, words: str
+) -> None:
+    machine.has(grant(refresh_token=refresh_token), age=age)
+
+    shown = status(machine).stdout
+
+    assert "git.test" in shown
+    assert "me@example.com" in shown
+    assert words in shown or words.replace("59 s", "60 s") in shown
+
+
+def test_status_for_programs(machine: Machine) -> None:
+    machine.has(grant("at", expires_in=600))
+
+    (row,) = report(machine)
+
+    left = row.pop("seconds_left")
+    assert isinstance(left, int)
+    assert 500 < left <= 600
+    assert row == {
+        "host": "git.test",
+        "identity": "corp",
+        "issuer": "https://id.test",
+        "client": "c",
+        "account": "me@example.com",
+        "renewable": True,
+        "error": None,
+    }
+
+
+def test_token_without_end_has_no_seconds(machine: Machine) -> None:
+    machine.has(grant(expires_in=None, refresh_token=""))
+
+    (row,) = report(machine)
+
+    assert row["seconds_left"] is None
+
+
+def test_store_that_cannot_be_read_is_one_line_for_all_its_hosts(
+    machine: Machine,
+) -> None:
+    machine.configure('[host."two.test"]\nidentity = "corp"\n' + OTHER)
+    machine.has(grant())
+    (machine.data / "key").unlink()
+
+    result = status(machine)
+
+    assert result.stdout.count("unreadable") == 2
+    assert result.stdout.count("signed out") == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "holds no hushkey key" in result.stderr
+
+
+def test_status_never_shows_a_secret(machine: Machine) -> None:
+    machine.has(grant(f"at-{CANARY}", refresh_token=f"rt-{CANARY}"))
+
+    shown = [status(machine).output, status(machine, "--json").output]
+
+    assert not [text for text in shown if CANARY in text]
+
+
+def test_status_asks_no_server(machine: Machine) -> None:
+    """The issuer of this machine does not exist."""
+    machine.has(grant(), age=7200)
+
+    assert status(machine).stderr == ""
