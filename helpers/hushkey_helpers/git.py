@@ -179,6 +179,9 @@ class _Call:
             if self._site.origin == "user":
                 return _stop(error)
             return Answer(lines=(error.line(),))
+        except Exception as error:
+            # Ours, and yet no answer: git's own prompt would be no help.
+            return _stop(HushkeyError(f"internal error ({type(error).__name__})"))
 
     def store(self) -> Answer:
         """Ignore our own token; say where another secret would belong."""

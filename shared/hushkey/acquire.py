@@ -10,7 +10,7 @@
 
 import time
 
-from hushkey import locks, providers, seal, store
+from hushkey import cached, providers, seal, store
 from hushkey.errors import (
     HushkeyError,
     Permanent,
@@ -19,9 +19,10 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.flight import Flight
-from hushkey.model import Account, Token
+from hushkey.model import Token
+from hushkey.silent import Renewal
 from hushkey.store import TokenFile
-from hushkey.tokencache import TokenCache, covers
+from hushkey.tokencache import TokenCache
 from hushkey.vault import Vault, open_vault
 from hushkey.want import Manners, Want
 
@@ -32,12 +33,7 @@ if TYPE_CHECKING:
 
     from hushkey.interactive import Interaction
     from hushkey.model import Identity, Site
-    from hushkey.provider import Grant, Provider
-    from hushkey.store import Change
-    from hushkey.tokencache import GrantRow
-
-#: seconds a token must still live to be handed out while the server fails
-_LAST_RESORT = 10
+    from hushkey.provider import Provider
 
 
 class Acquirer:
@@ -110,118 +106,30 @@ class Acquirer:
         """Return a token without anybody noticing, or raise why not."""
         file = self.file_of(want.site.identity)
         cache = file.read()
-        if token := self._fresh(cache, want):
+        if token := cached.fresh_token(cache, want, self._clock()):
             return token
-        account = self._account(cache, want)
+        account = cached.account_for(cache, want)
         if not cache.grants(account, want.site.scopes):
-            self._check_not_refused(cache, account, want)
+            cached.check_not_refused(cache, account, want, self._clock())
             raise UiRequired("a sign-in for these scopes is needed")
-        return self._refreshed(file, want)
-
-    # -- cached -------------------------------------------------------------
-
-    def _account(self, cache: TokenCache, want: Want) -> Account:
-        wanted = want.site.account
-        account = cache.account(wanted)
-        if not wanted and want.username:
-            account = cache.account(want.username) or account
-        if account is None:
-            raise UiRequired("nobody is signed in")
-        return account
-
-    def _fresh(self, cache: TokenCache, want: Want) -> "Token | None":
         try:
-            account = self._account(cache, want)
-        except UiRequired:
-            return None
-        token = cache.token(account, want.site.scopes)
-        fresh = token and token.is_fresh(self._clock(), want.min_lifetime, want.began)
-        return token if fresh else None
-
-    # -- silent -------------------------------------------------------------
-
-    def _refreshed(self, file: TokenFile, want: Want) -> Token:
-        timeout = self._settings["silent_timeout"]
-        with file.change(timeout) as change, locks.uninterrupted():
-            if token := self._fresh(change.cache, want):
+            return self._renewal(file, want).token(want)
+        except (Transient, Permanent):
+            # The server, the network or a busy sibling fails: what still lives
+            # serves, and no person is the wiser.
+            if token := cached.last_resort(file.read(), want, self._clock()):
                 return token
-            account = self._account(change.cache, want)
-            self._check_not_refused(change.cache, account, want)
-            flight = Flight(self._folder, file.name)
-            try:
-                if failure := flight.refresh_failure(want.began, self._clock()):
-                    raise failure
-                change.reserve()
-                token = self._redeem(change, account, want)
-            except (Transient, Permanent) as error:
-                if not failure:
-                    flight.note("refresh", error, self._clock())
-                if token := self._last_resort(change.cache, account, want, error):
-                    return token
-                raise
-            flight.clear("refresh")
-            return token
+            raise
 
-    def _redeem(self, change: "Change", account: Account, want: Want) -> Token:
-        """Try the refresh tokens of *account*, best first; one is the rule."""
-        provider = self._provider(want.site.identity)
-        need = UiRequired("a sign-in for these scopes is needed")
-        for grant in change.cache.grants(account, want.site.scopes):
-            try:
-                granted = provider.refresh(
-                    grant.refresh_token, grant.scopes_to_send(want.site.scopes)
-                )
-            except (UiRequired, Permanent) as error:
-                need = _judge(change, grant, want, error)
-                continue
-            return self._keep(change, granted, account, want, grant.refresh_token)
-        raise need
-
-    def _keep(
-        self,
-        change: "Change",
-        granted: "Grant",
-        account: Account,
-        want: Want,
-        replaces: str,
-    ) -> Token:
-        """Save what was granted, before anything else is said about it."""
-        named = granted.account
-        if named is not None and named.id != account.id:
-            raise Permanent("the server answered for another account than asked")
-        asked = want.site.scopes
-        if not covers(granted.scopes, asked):
-            # The refresh token may have been rotated: keep it, not the token.
-            change.cache.keep(granted, account, granted.scopes, self._now(), replaces)
-            for grant in change.cache.grants(account, asked):
-                grant.mark_narrow(asked)
-            change.save()
-            raise UiRequired("the server granted less than these scopes")
-        token = change.cache.keep(granted, account, asked, self._now(), replaces)
-        change.save()
-        return token.with_source("refresh")
-
-    def _last_resort(
-        self, cache: TokenCache, account: Account, want: Want, error: HushkeyError
-    ) -> "Token | None":
-        """Return a token that is old but alive, when only the server is down."""
-        token = cache.token(account, want.site.scopes)
-        if not isinstance(error, Transient) or token is None or not token.expires_at:
-            return None
-        left = token.expires_at - self._clock()
-        issued = token.expires_at - token.obtained_at
-        return token if _LAST_RESORT < left <= issued + 5 else None
-
-    def _check_not_refused(
-        self, cache: TokenCache, account: Account, want: Want
-    ) -> None:
-        if cache.was_refused(account, want.host, self._clock()):
-            name = account.label or "this account"
-            raise Permanent(
-                f"signed in as {name}, but {want.host} refuses {name}",
-                hint="check that the account has access, and the host's scopes "
-                "in config.toml",
-            )
+    def _renewal(self, file: TokenFile, want: Want) -> Renewal:
+        return Renewal(
+            file,
+            lambda: self._provider(want.site.identity, whole=True),
+            self._settings,
+            self._folder,
+            self._clock,
+            login=self._manners.login,
+        )
 
     # -- what helpers and people say about a token ---------------------------
 
@@ -295,38 +203,11 @@ class Acquirer:
             self._clock,
         )
 
-    def _provider(self, identity: "Identity") -> "Provider":
+    def _provider(self, identity: "Identity", *, whole: bool = False) -> "Provider":
+        """Return the provider; *whole*: one deadline for all of its requests."""
         return self._open_provider(
-            identity, self._settings, self._folder, self._environ
+            identity, self._settings, self._folder, self._environ, whole=whole
         )
 
     def _now(self) -> int:
         return int(self._clock())
-
-
-def _judge(
-    change: "Change", grant: "GrantRow", want: Want, error: HushkeyError
-) -> UiRequired:
-    """Draw the consequence of a refused refresh token; re-raise what is final.
-
-    A refresh token that covers the scopes and is refused is dead: it is
-    dropped, or every later call would pay for it. One that was to be widened
-    may only serve its own audience.
-    """
-    scopes = want.site.scopes
-    if grant.covers(scopes):
-        if not isinstance(error, UiRequired):
-            raise error
-        if error.code == "invalid_grant":
-            change.cache.drop_grant(grant.refresh_token)
-            change.save()
-        return error
-    if isinstance(error, UiRequired) or error.code in (
-        "invalid_scope",
-        "invalid_target",
-        "invalid_resource",
-    ):
-        grant.mark_narrow(scopes)
-        change.save()
-        return UiRequired("the server wants a sign-in for these scopes")
-    raise error

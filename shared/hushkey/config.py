@@ -81,8 +81,50 @@ def _faults(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Faul
         if isinstance(table, dict):
             yield from _host_faults(("host", written), table, known)
     yield from _misplaced(user)
+    yield from _strangers(user, presets)
+    yield from _shared_files(user)
     if isinstance(rules, dict):
         yield from _twins(rules)
+
+
+def _strangers(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Fault]":
+    """Yield rules that would send a built-in server's token to another host."""
+    identities = dict(_tables("identity", user.get("identity")))
+    for written, rule in _tables("host", user.get("host")):
+        name = str(rule.get("identity")) if isinstance(rule, dict) else ""
+        table = identities.get(name, presets["identity"].get(name))
+        if not isinstance(table, dict) or "token_endpoint" in table:
+            continue
+        endpoints = presets["endpoints"].get(table.get("provider"))
+        if endpoints is None or schema.pattern(written):
+            continue
+        server = hosts.parse_url(endpoints["token_endpoint"]).host
+        host = hosts.parse_pattern(written).host
+        if host != server and not host.endswith(f".{server}"):
+            what = f"is signed in at {server}, whose tokens are not for {host}"
+            hint = f"; give [identity.{plain(name)}] its own token_endpoint"
+            yield ("host", written), "identity", what + hint
+
+
+def _shared_files(user: "dict[str, Any]") -> "Iterator[Fault]":
+    """Yield identities that share a server and client, and do not say whose.
+
+    They share a token file; only an account tells their tokens apart.
+    """
+    seen: dict[object, str] = {}
+    for name, table in _tables("identity", user.get("identity")):
+        if not isinstance(table, dict) or table.get("provider") in (None, "static"):
+            continue
+        keys = ("provider", "issuer", "token_endpoint", "tenant", "cloud", "client_id")
+        pair = tuple(str(table.get(key)) for key in (*keys, "authority"))
+        other = seen.setdefault(pair, name)
+        if other == name:
+            continue
+        for each in (other, name):
+            own = user["identity"][each]
+            if isinstance(own, dict) and "account" not in own:
+                what = "is required where two identities share a server and client"
+                yield ("identity", each), "account", what
 
 
 def _misplaced(user: "dict[str, Any]") -> "Iterator[Fault]":
@@ -283,6 +325,8 @@ def _missing(name: str, user: "dict[str, Any]", presets: "dict[str, Any]") -> st
     own = user.get("identity", {}).get(name)
     if own is not None and own["provider"] != preset["provider"]:
         return f'[identity.{name}] provider = "{preset["provider"]}"'
+    if own is not None and "token_endpoint" in own:
+        return f"[identity.{name}] without a token_endpoint of its own"
     table = {**preset, **(own or {})}
     for key in schema.REQUIRED.get(table["provider"], ()):
         if key not in table:

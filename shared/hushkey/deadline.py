@@ -25,13 +25,15 @@ def within(seconds: float, call: "Callable[[], T]") -> "T":
     Raises Expired when the time is over.
     """
     results: list[T] = []
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
 
     def run() -> None:
         try:
             results.append(call())
-        except BaseException as error:
+        except Exception as error:
             errors.append(error)
+        except BaseException as error:  # a panic of a binding, never our Ctrl-C
+            errors.append(RuntimeError(type(error).__name__))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

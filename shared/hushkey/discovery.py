@@ -97,8 +97,13 @@ class Discovery:
 
 def check_secure(url: str, issuer: str) -> None:
     """Raise Permanent unless *url* is https, or http on a loopback issuer's machine."""
-    parts = urlsplit(url)
-    local = hosts.is_loopback(parts.hostname or "") and issuer.startswith("http://")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError as error:
+        raise Permanent(f"the server names a broken endpoint: {plain(url)}") from error
+    host = f"[{host}]" if ":" in host else host
+    local = hosts.is_loopback(host) and issuer.startswith("http://")
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
         raise Permanent(f"the server names an endpoint that is not https: {plain(url)}")
 

@@ -38,11 +38,18 @@ class Flight:
     def __init__(self, folder: str, name: str) -> None:
         self._path = os.path.join(folder, "state", name + ".json")
 
-    def note(self, step: str, error: errors.HushkeyError, now: float) -> None:
-        """Remember how *step* (``refresh`` or ``sign-in``) failed at *now*."""
+    def note(
+        self, step: str, error: errors.HushkeyError, now: float, key: str = ""
+    ) -> None:
+        """Remember how *step* (``refresh`` or ``sign-in``) failed at *now*.
+
+        What is permanently wrong is so for the scopes *key*; a decline or a
+        faulty server concerns everybody who uses this token file.
+        """
         kind = next((k for k in _KINDS if isinstance(error, _KINDS[k])), "Permanent")
+        slot = f"{step}:{key}" if kind == "Permanent" else step
         notes = self._read()
-        notes[step] = {
+        notes[slot] = {
             "at": now,
             "kind": kind,
             **{field: getattr(error, field) for field in _FIELDS},
@@ -52,24 +59,27 @@ class Flight:
     def clear(self, step: str) -> None:
         """Forget how *step* failed, since it has worked."""
         notes = self._read()
-        if notes.pop(step, None) is not None:
-            self._write(notes)
+        kept = {k: n for k, n in notes.items() if k.partition(":")[0] != step}
+        if kept != notes:
+            self._write(kept)
 
-    def refresh_failure(self, began: float, now: float) -> "errors.HushkeyError | None":
+    def refresh_failure(
+        self, began: float, now: float, key: str = "", *, asked_for: bool = False
+    ) -> "errors.HushkeyError | None":
         """Return the failure that a caller who *began* to wait then shares.
 
-        Also the one that the server asked to be left alone after.
+        Also the one that the server asked to be left alone after, unless an
+        explicit ``hushkey login`` has *asked_for* another try.
         """
-        note = self._read().get("refresh")
-        if not note or note["at"] > now + 5:
-            return None
-        wait = min(note.get("retry_after") or 0, _LONGEST_BACKOFF)
-        if note["at"] >= began or now < note["at"] + wait:
-            return _error(note)
+        for note in self._notes("refresh", key, now):
+            wait = min(note.get("retry_after") or 0, _LONGEST_BACKOFF)
+            waiting = now < note["at"] + wait and not asked_for
+            if note["at"] >= began or waiting:
+                return _error(note)
         return None
 
     def sign_in_failure(
-        self, began: float, now: float, asked_for: bool
+        self, began: float, now: float, key: str = "", *, asked_for: bool = False
     ) -> "errors.HushkeyError | None":
         """Return the failed sign-in that speaks against another one now.
 
@@ -77,16 +87,21 @@ class Flight:
         failure that happened while it waited. A faulty network keeps no
         window closed: it is not the person's answer.
         """
-        note = self._read().get("sign-in")
-        if not note or note["at"] > now + 5:
-            return None
-        if note["at"] >= began:
-            return _error(note)
-        if asked_for or now >= note["at"] + QUIET or note.get("kind") == "Transient":
-            return None
-        error = _error(note)
-        error.what = f"{error.what}, {now - note['at']:.0f} s ago"
-        return error
+        for note in self._notes("sign-in", key, now):
+            if note["at"] >= began:
+                return _error(note)
+            quiet = now < note["at"] + QUIET and note.get("kind") != "Transient"
+            if quiet and not asked_for:
+                error = _error(note)
+                error.what = f"{error.what}, {now - note['at']:.0f} s ago"
+                return error
+        return None
+
+    def _notes(self, step: str, key: str, now: float) -> "list[dict[str, Any]]":
+        """Return the notes on *step*, but none from a future the clock left."""
+        notes = self._read()
+        found = (notes.get(slot) for slot in (step, f"{step}:{key}"))
+        return [note for note in found if note and note["at"] <= now + 5]
 
     def _read(self) -> "dict[str, Any]":
         try:

@@ -89,6 +89,10 @@ def split_path(path: str) -> "tuple[str, ...] | None":
         if (
             segment is None
             or segment in ("", ".", "..")
+            # What a second decoding, or a servlet container, would make climb.
+            or segment.startswith(("..;", ".;"))
+            or "%2e" in segment.lower()
+            or "%2f" in segment.lower()
             or any(c in "/\\" or c < " " or c == "\x7f" for c in segment)
         ):
             return None

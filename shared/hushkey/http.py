@@ -8,7 +8,8 @@ only when a network call is due.
 
 import os
 import ssl
-from urllib.parse import urlsplit
+import time
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import truststore
@@ -17,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.util import Retry
 
-from hushkey import outcomes
+from hushkey import hosts, outcomes
 from hushkey.deadline import Expired, within
 from hushkey.errors import HushkeyError, Permanent, Transient
 
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 256 * 1024
 #: seconds for one connection or one read; the whole request has its own end
 _STEP = 10.0
+_SECRETS = frozenset(
+    ("refresh_token", "code", "code_verifier", "device_code", "client_secret", "token")
+)
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
@@ -40,19 +44,44 @@ class Network:
     """What the settings and the environment say about reaching servers."""
 
     def __init__(
-        self, settings: "Mapping[str, Any]", environ: "Mapping[str, str]"
+        self,
+        settings: "Mapping[str, Any]",
+        environ: "Mapping[str, str]",
+        *,
+        whole: bool = False,
     ) -> None:
-        self.timeout = float(settings["silent_timeout"])
+        """Read the settings; *whole*: all requests together share one deadline."""
+        self._timeout = float(settings["silent_timeout"])
+        self._until = time.monotonic() + self._timeout if whole else None
         self._ca_file = str(settings["ca_file"])
         self._proxy = str(settings["proxy"])
         self._environ = environ
 
     def session(self, client_id: str = "", **client: "Any") -> "Session":
         """Return a session that acts as OAuth client *client_id*."""
-        return Session(client_id, self.trust(), self.proxies, self.timeout, **client)
+        return Session(client_id, self.trust(), self.proxies, self.left, **client)
+
+    def left(self) -> float:
+        """Return the seconds that the next request may take.
+
+        Raises Transient rather than begin what cannot end: a refresh token
+        whose answer nobody waits for any more is lost.
+        """
+        if self._until is None:
+            return self._timeout
+        left = self._until - time.monotonic()
+        if left < min(1.0, self._timeout / 4):
+            raise Transient(
+                f"no time is left of {self._timeout:g} s",
+                hint="check the network, or raise `silent_timeout`",
+            )
+        return left
 
     def proxies(self, url: str) -> "dict[str, str]":
         """Return the proxies for *url*: the setting, else the environment's."""
+        host = urlsplit(url).hostname or ""
+        if hosts.is_loopback(f"[{host}]" if ":" in host else host):
+            return {}  # what stays on this machine shows its tokens to no proxy
         if self._proxy:
             return {"http": self._proxy, "https": self._proxy}
         return dict(get_environ_proxies(url))
@@ -131,10 +160,25 @@ class Refused(Exception):
         """Return what this answer means."""
         return outcomes.from_answer(
             self.response.status_code,
-            self.data,
+            _without_secrets(self.data, self.response.request.body),
             self.response.headers,
             server_of(str(self.response.url)),
         )
+
+
+def _without_secrets(data: "Any", sent: "Any") -> "Any":
+    """Return *data* with nothing in its description that was *sent* as a secret.
+
+    Servers quote what they refuse: "refresh token 'abc' is malformed".
+    """
+    detail = data.get("error_description") if isinstance(data, dict) else None
+    if not isinstance(detail, str):
+        return data
+    body = sent.decode("utf-8", "replace") if isinstance(sent, bytes) else str(sent)
+    for name, value in parse_qsl(body):
+        if name in _SECRETS and len(value) > 3:
+            detail = detail.replace(value, "***")
+    return {**data, "error_description": detail}
 
 
 class Session(OAuth2Session):  # type: ignore[misc]
@@ -145,14 +189,14 @@ class Session(OAuth2Session):  # type: ignore[misc]
         client_id: str,
         trust: ssl.SSLContext,
         proxies: "Callable[[str], dict[str, str]]",
-        timeout: float,
+        left: "Callable[[], float]",
         **client: "Any",
     ) -> None:
         super().__init__(client_id, **client)
         self.trust_env = False
         self.max_redirects = 0
         self._proxies = proxies
-        self._timeout = timeout
+        self._left = left
         self.headers.update({"Accept": "application/json", "User-Agent": "hushkey"})
         self.mount("https://", _Adapter(trust))
         self.mount("http://", _Adapter(trust))
@@ -163,7 +207,8 @@ class Session(OAuth2Session):  # type: ignore[misc]
         Raises Transient or Permanent where no answer came.
         """
         kw.setdefault("auth", lambda request: request)
-        kw.update(allow_redirects=False, timeout=(_STEP, self._timeout), stream=True)
+        left = self._left()
+        kw.update(allow_redirects=False, timeout=(_STEP, left), stream=True)
         kw.setdefault("proxies", self._proxies(url))
         send = super().request
 
@@ -171,15 +216,20 @@ class Session(OAuth2Session):  # type: ignore[misc]
             return _read(send(method, url, **kw))
 
         try:
-            return within(self._timeout, whole)
-        except (requests.RequestException, Expired, OSError) as error:
+            return within(left, whole)
+        except Expired as error:
+            self.close()
+            raise outcomes.from_failure(error, server_of(url)) from error
+        except (requests.RequestException, OSError) as error:
             raise outcomes.from_failure(error, server_of(url)) from error
 
     def parse_response_token(self, resp: "Response") -> "Any":
         """Return the token answer (code, device and refresh), or raise Refused."""
         data = json_of(resp)
-        good = isinstance(data, dict) and isinstance(data.get("access_token"), str)
-        if resp.status_code != 200 or not good or not data["access_token"]:
+        token = data.get("access_token") if isinstance(data, dict) else None
+        # RFC 6749 A.12: visible ASCII, which every tool's protocol can carry.
+        good = isinstance(token, str) and token.isascii() and token.isprintable()
+        if resp.status_code != 200 or not good or not token:
             raise Refused(resp, data)
         # The parent would parse the body anew; what we made of it counts. It
         # trips over an odd expires_at, which no RFC knows.

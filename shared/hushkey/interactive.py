@@ -4,6 +4,7 @@ However many processes come here, one asks: the others wait at the lock, look
 again, and take what it brought or share its failure (design 1, 5).
 """
 
+import os
 import time
 
 from hushkey import locks, terminal
@@ -13,13 +14,14 @@ from hushkey.errors import (
     InteractionUnavailable,
     Permanent,
     StoreError,
+    Transient,
     UiRequired,
 )
 from hushkey.flight import Flight
 from hushkey.model import Account
 from hushkey.signin import policy
 from hushkey.signin.ladder import Who, sign_in
-from hushkey.tokencache import TokenCache, covers
+from hushkey.tokencache import TokenCache, covers, scope_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Interaction:
         self._environ = environ
         self._manners = manners
         self._clock = clock
+        self._folder = folder
         self._flight = Flight(folder, file.name)
 
     def acquire(
@@ -91,17 +94,32 @@ class Interaction:
     def unlock(self, want: "Want", locked: StoreError, vault: "Vault") -> None:
         """Let the keyring show its own dialog, if a person may be asked here.
 
-        The dialog is a window: a terminal alone does not show it. One process
-        asks; those that waited find the keyring open.
+        The dialog is a window: a terminal alone does not show it. There is one
+        keyring, so one process of the user asks; those that waited find it
+        open, or share that it was not opened.
         """
         if "browser" not in self._verdict(want).rungs:
             raise locked
         timeout = self._settings["sign_in_timeout"]
-        with locks.held(self._file.lock_path("unlock"), timeout):
+        flight = Flight(self._folder, "keyring")
+        lock = os.path.join(self._folder, "locks", "unlock.lock")
+        with locks.held(lock, timeout + _GRACE):
+            if flight.sign_in_failure(
+                want.began, self._clock(), asked_for=self._manners.login
+            ):
+                raise locked
             try:
                 vault.key()
-            except StoreError:
+                return
+            except StoreError as error:
+                if error.reason != "locked":
+                    raise
+            try:
                 vault.unlock(timeout)
+            except StoreError as error:
+                note = Cancelled(error.what)
+                flight.note("sign-in", note, self._clock())
+                raise
 
     # -- one at a time ------------------------------------------------------
 
@@ -116,8 +134,12 @@ class Interaction:
 
     def _check_failed(self, want: "Want") -> None:
         """Raise the failure of the sign-in that this caller should not repeat."""
-        now, login = self._clock(), self._manners.login
-        if failure := self._flight.sign_in_failure(want.began, now, login):
+        if failure := self._flight.sign_in_failure(
+            want.began,
+            self._clock(),
+            _key(want),
+            asked_for=self._manners.login,
+        ):
             failure.hint = f"run: {terminal.login_command(want.host)}"
             raise failure
 
@@ -160,12 +182,12 @@ class Interaction:
                 who=Who(
                     want.host,
                     identity=identity.name,
-                    account=site.account,
+                    account=want.account,
                     command=self._manners.command(),
                 ),
                 verdict=verdict,
                 redirect_uri=identity.option("redirect_uri") or _redirect(identity),
-                login_hint=site.account,
+                login_hint=want.account,
                 environ=self._environ,
                 timeout=self._settings["sign_in_timeout"],
                 finish=lambda granted: kept.append(self._keep(want, granted)),
@@ -173,7 +195,9 @@ class Interaction:
         except HushkeyError as error:
             if isinstance(error, Cancelled):
                 error.hint = f"run: {terminal.login_command(want.host)}"
-            self._flight.note("sign-in", error, self._clock())
+            if isinstance(error, Cancelled | Permanent | Transient):
+                # Not what only this process lacks: a browser, a terminal.
+                self._flight.note("sign-in", error, self._clock(), _key(want))
             raise
         self._flight.clear("sign-in")
         self._flight.clear("refresh")
@@ -182,7 +206,9 @@ class Interaction:
     def _keep(self, want: "Want", granted: "Grant") -> "Token":
         """Store what a sign-in brought, if it is what was asked for."""
         site = want.site
-        account = granted.account or Account("signed-in", site.account)
+        # A server that names nobody: what was asked for tells accounts apart.
+        nobody = Account(f"signed-in:{want.account}", want.account)
+        account = granted.account or nobody
         if not covers(granted.scopes, site.scopes):
             raise Permanent(
                 "the server granted less than the scopes asked for: "
@@ -190,15 +216,22 @@ class Interaction:
                 hint="check the host's scopes in config.toml, and the client's rights",
             )
         with (
-            self._file.change(self._settings["silent_timeout"]) as change,
+            self._file.change(self._settings["sign_in_timeout"]) as change,
             locks.uninterrupted(),
         ):
             now = int(self._clock())
             token = change.cache.keep(granted, account, site.scopes, now)
             _name(change.cache, account, granted.claims)
-            _check_account(change.cache, account, site.account)
+            _check_account(change.cache, account, want.account)
+            if not want.account:
+                # Nobody was asked for by name: this is who the user is now.
+                change.cache.current = account.id
             change.save()
         return token.with_source("sign-in")
+
+
+def _key(want: "Want") -> str:
+    return f"{want.account} {scope_key(want.site.scopes)}"
 
 
 def _name(cache: TokenCache, account: Account, claims: "Mapping[str, Any]") -> None:
@@ -220,7 +253,7 @@ def _check_account(cache: TokenCache, account: Account, wanted: str) -> None:
     found = cache.account(wanted)
     if found is None or found.id != account.id:
         raise Permanent(
-            f"{account.label} signed in, but the config asks for {wanted}",
+            f"{account.label} signed in, but {wanted} was asked for",
             hint="sign in again with that account, or change `account`",
         )
 

@@ -9,6 +9,7 @@ where a rotated refresh token would be lost.
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 
 from hushkey.errors import StoreError, Transient
@@ -59,22 +60,27 @@ def held(
 
 @contextmanager
 def uninterrupted() -> "Iterator[None]":
-    """Hold back SIGINT, SIGTERM and SIGHUP until the block is done.
+    """Hold back the signals that end or stop a process until the block is done.
 
-    The second signal goes through: a person who insists is obeyed. Only the
-    main thread can do this; elsewhere nothing changes.
+    A second Ctrl-C, a second later, goes through: a person who insists is
+    obeyed. A closing terminal and a service manager send several signals at
+    once; they wait. Only the main thread can do this.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     arrived: list[int] = []
+    since: list[float] = []
 
     def remember(number: int, frame: "FrameType | None") -> None:
-        arrived.append(number)
-        if len(arrived) > 1:
+        insists = number == signal.SIGINT and arrived.count(number)
+        if insists and time.monotonic() - since[0] > 1:
             raise KeyboardInterrupt
+        since[:] = since or [time.monotonic()]
+        arrived.append(number)
 
-    names = [n for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    wanted = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP")
+    names = [name for name in wanted if hasattr(signal, name)]
     before = {getattr(signal, n): signal.getsignal(getattr(signal, n)) for n in names}
     for number, handler in before.items():
         # What the caller's shell ignores (nohup) stays ignored.

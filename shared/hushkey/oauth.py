@@ -13,8 +13,7 @@ from authlib.common.security import generate_token
 
 from hushkey import http, idtoken, outcomes
 from hushkey.discovery import Discovery, check_secure
-from hushkey.errors import HushkeyError, Permanent, UiRequired
-from hushkey.model import Account
+from hushkey.errors import HushkeyError, Permanent, Transient, UiRequired
 from hushkey.provider import CodeFlow, DeviceCode, Grant, Pending
 
 TYPE_CHECKING = False
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hushkey.http import Network, Session
-    from hushkey.model import Identity
+    from hushkey.model import Account, Identity
 
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
-#: the account of servers that name nobody
-SOLE_ACCOUNT = "signed-in"
 
 
 class OAuthProvider:
@@ -59,7 +56,7 @@ class OAuthProvider:
                     endpoint, refresh_token=refresh_token, scope=" ".join(scopes)
                 )
             )
-        return self._grant(answer, scopes, nonce=None)
+        return self._renewed(answer, scopes)
 
     def begin_code(
         self, scopes: "tuple[str, ...]", redirect_uri: str, login_hint: str
@@ -103,7 +100,9 @@ class OAuthProvider:
                 )
             except UiRequired as error:
                 raise _not_again(error) from error
-        return self._grant(token, flow.data["scopes"], flow.data.get("nonce"))
+        return self._signed_in(
+            token, flow.data["scopes"], str(flow.data.get("nonce", ""))
+        )
 
     def begin_device(self, scopes: "tuple[str, ...]") -> "DeviceCode | None":
         """Ask for a device code; see Provider."""
@@ -131,7 +130,7 @@ class OAuthProvider:
                 if refused.code in ("authorization_pending", "slow_down"):
                     raise Pending(refused.code == "slow_down") from refused
                 raise _not_again(refused.outcome()) from refused
-        return self._grant(token, code.data["scopes"], nonce=None)
+        return self._signed_in(token, code.data["scopes"], "")
 
     def revoke(self, refresh_token: str) -> bool:
         """Revoke the grant at the server; see Provider."""
@@ -221,48 +220,68 @@ class OAuthProvider:
         self,
         token: "Mapping[str, Any]",
         scopes: "tuple[str, ...]",
-        nonce: "str | None",
+        account: "Account | None" = None,
+        claims: "Mapping[str, Any] | None" = None,
+        fault: "HushkeyError | None" = None,
     ) -> Grant:
-        account, claims = self._account(token, nonce)
-        granted = token.get("scope")
-        if isinstance(granted, list):
-            granted = " ".join(map(str, granted))
+        scope = token.get("scope")
+        words = scope if isinstance(scope, list) else [scope or ""]
         # RFC 6749 5.1: no scope means as asked. GitHub separates by commas.
-        names = str(granted).replace(",", " ").split() if granted else scopes
+        named = " ".join(map(str, words)).replace(",", " ").split()
         return Grant(
             token["access_token"],
             refresh_token=str(token.get("refresh_token") or ""),
             expires_in=token.get("expires_in"),
-            scopes=tuple(names),
+            scopes=tuple(named) or scopes,
             account=account,
             claims=claims,
+            fault=fault,
         )
 
-    def _account(
-        self, token: "Mapping[str, Any]", nonce: "str | None"
-    ) -> "tuple[Account | None, dict[str, Any]]":
-        id_token = token.get("id_token")
+    def _signed_in(
+        self, token: "Mapping[str, Any]", scopes: "tuple[str, ...]", nonce: str
+    ) -> Grant:
+        """Return the grant of a sign-in: an ID token must say whose it is."""
         if not self._open_id:
-            return Account(SOLE_ACCOUNT, ""), {}
-        if not isinstance(id_token, str):
-            if nonce is not None:
-                raise Permanent(
-                    "the server did not say who signed in (no ID token)",
-                    hint="use provider oauth2 if it is no OpenID Connect server",
-                )
-            return None, {}
-        claims = idtoken.claims_of(
-            id_token,
+            return self._grant(token, scopes)
+        if not isinstance(token.get("id_token"), str):
+            raise Permanent(
+                "the server did not say who signed in (no ID token)",
+                hint="use provider oauth2 if it is no OpenID Connect server",
+            )
+        claims = self._claims(token, nonce)
+        return self._grant(token, scopes, idtoken.account_of(claims), claims)
+
+    def _renewed(self, token: "Mapping[str, Any]", scopes: "tuple[str, ...]") -> Grant:
+        """Return the grant of a refresh, with what is wrong about it as its fault.
+
+        The refresh token may have been rotated, so nothing is raised here. An
+        ID token is optional (OpenID Connect Core 12.2); signing keys that
+        cannot be had just now make it as good as absent, since the answer came
+        over the same TLS connection (3.1.3.7, rule 6).
+        """
+        if not self._open_id or not isinstance(token.get("id_token"), str):
+            return self._grant(token, scopes)
+        try:
+            claims = self._claims(token, "")
+        except Transient:
+            return self._grant(token, scopes)
+        except Permanent as error:
+            return self._grant(token, scopes, fault=error)
+        return self._grant(token, scopes, idtoken.account_of(claims), claims)
+
+    def _claims(self, token: "Mapping[str, Any]", nonce: str) -> "dict[str, Any]":
+        return idtoken.claims_of(
+            token["id_token"],
             issuer=self.issuer,
             client_id=self.client_id,
             algorithms=self._listed("id_token_signing_alg_values_supported"),
             keys=self._discovery.keys,
-            nonce=nonce,
+            nonce=nonce or None,
             access_token=token["access_token"],
             now=time.time(),
             server_date=str(token.get("server_date", "")),
         )
-        return idtoken.account_of(claims), claims
 
 
 def _device_code(response: "Any", scopes: "tuple[str, ...]", issuer: str) -> DeviceCode:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Protocol
 
+    from hushkey.errors import HushkeyError
     from hushkey.model import Account
 else:
     Protocol = object
@@ -77,7 +78,9 @@ class Grant(Frozen):
 
     ``expires_in`` is in seconds or None; ``scopes`` are the granted ones;
     ``account`` is None where the server named nobody (a refresh without an ID
-    token). ``refresh_token`` is empty when the server sent none.
+    token). ``refresh_token`` is empty when the server sent none. ``fault`` is
+    what is wrong with the answer beyond its refresh token, which must be saved
+    all the same: the server may have rotated it.
     """
 
     __slots__ = (
@@ -85,6 +88,7 @@ class Grant(Frozen):
         "account",
         "claims",
         "expires_in",
+        "fault",
         "refresh_token",
         "scopes",
     )
@@ -95,6 +99,7 @@ class Grant(Frozen):
     scopes: "tuple[str, ...]"
     account: "Account | None"
     claims: "Mapping[str, Any]"
+    fault: "HushkeyError | None"
 
     def __init__(
         self,
@@ -105,6 +110,7 @@ class Grant(Frozen):
         scopes: "tuple[str, ...]" = (),
         account: "Account | None" = None,
         claims: "Mapping[str, Any] | None" = None,
+        fault: "HushkeyError | None" = None,
     ) -> None:
         self._set(
             access_token=access_token,
@@ -113,6 +119,7 @@ class Grant(Frozen):
             scopes=scopes,
             account=account,
             claims=claims or {},
+            fault=fault,
         )
 
 

@@ -23,8 +23,12 @@ def open_provider(
     settings: "Mapping[str, Any]",
     folder: str,
     environ: "Mapping[str, str]",
+    *,
+    whole: bool = False,
 ) -> "Provider":
     """Return the provider of *identity*; imports it, contacts nobody.
+
+    *whole*: all its requests together have ``silent_timeout`` seconds.
 
     Raises Permanent for providers that this version does not have.
     """
@@ -36,4 +40,5 @@ def open_provider(
     from hushkey.http import Network
     from hushkey.oauth import OAuthProvider
 
-    return OAuthProvider(identity, Network(settings, environ), folder, environ)
+    network = Network(settings, environ, whole=whole)
+    return OAuthProvider(identity, network, folder, environ)

@@ -196,10 +196,10 @@ _ENDPOINTS: "Mapping[str, Check]" = {
 _OWN: "Mapping[str, Mapping[str, Check]]" = {
     "entra": {"tenant": text, "cloud": text, "authority": secure_url},
     "oidc": {"issuer": secure_url},
-    "github": {},
-    "gitlab": {},
-    "gitea": {},
-    "bitbucket": {},
+    "github": _ENDPOINTS,
+    "gitlab": _ENDPOINTS,
+    "gitea": _ENDPOINTS,
+    "bitbucket": _ENDPOINTS,
     "oauth2": _ENDPOINTS,
     "workload": {
         "kind": text,

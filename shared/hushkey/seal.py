@@ -31,6 +31,11 @@ def keyed_hash(key: bytes, text: str) -> str:
     return digest.hexdigest()
 
 
+def is_newer(data: bytes) -> bool:
+    """Tell whether *data* has the form of a later hushkey."""
+    return data[:7] == MAGIC[:7] and not data.startswith(MAGIC)
+
+
 def sealed_with(data: bytes) -> bytes:
     """Return the id of the key that sealed *data*; Damaged if it is no seal."""
     if len(data) < _HEADER + _NONCE + 16 or not data.startswith(MAGIC):

@@ -7,6 +7,7 @@ only the right key with a failing tag means damage, and then that one file is
 moved aside with one warning, which signs that one identity out (design 7).
 """
 
+import errno
 import os
 import time
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 1024 * 1024
 #: bytes put aside before a refresh, so that a full disk cannot eat its answer
-_HEADROOM = 64 * 1024
+_HEADROOM = 512 * 1024
 
 
 class TokenFile:
@@ -68,6 +69,7 @@ class TokenFile:
         """Hold the lock, reload, and yield what may be changed and saved."""
         paths.check_owner(self._tokens)
         with locks.held(self.lock_path("change"), timeout):
+            _sweep(self._tokens)
             change = Change(self, self._load_locked(), self._vault)
             try:
                 yield change
@@ -98,10 +100,10 @@ class TokenFile:
             )
             return TokenCache()
 
-    def _open(self, data: bytes) -> TokenCache:
-        if not data:
+    def _open(self, data: "bytes | None") -> TokenCache:
+        if data is None:
             return TokenCache()
-        sealed_with = seal.sealed_with(data)
+        # The key comes first: without the right one nothing counts as damage.
         key = self._vault.key()
         if key is None:
             raise StoreError(
@@ -109,7 +111,13 @@ class TokenFile:
                 f"{self._vault.name} holds no hushkey key, but sealed tokens exist",
                 hint="restore the key, or run `hushkey reset` to start anew",
             )
-        if seal.key_id(key) != sealed_with:
+        if seal.is_newer(data):
+            raise StoreError(
+                "broken",
+                f"{self.path} was written by a newer hushkey",
+                hint="use the newer one, or run `hushkey reset` to start anew",
+            )
+        if seal.key_id(key) != seal.sealed_with(data):
             raise StoreError(
                 "other-key",
                 f"{self._vault.name} holds another key than the one that sealed "
@@ -121,12 +129,13 @@ class TokenFile:
         except ValueError as error:
             raise seal.Damaged("the content is not a token cache") from error
 
-    def _bytes(self) -> bytes:
+    def _bytes(self) -> "bytes | None":
+        """Return what the file holds, or None if there is no file."""
         try:
             with open(self.path, "rb") as file:
                 return file.read(MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
-            return b""
+            return None
         except OSError as error:
             raise _unwritable("read", self.path, error) from error
 
@@ -164,8 +173,7 @@ class Change:
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
             self._descriptor = os.open(self._temporary, flags, 0o600)
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._descriptor, 0, size)
+            _make_room(self._descriptor, size)
         except OSError as error:
             self.discard()
             raise _unwritable("write to", folder, error) from error
@@ -183,7 +191,8 @@ class Change:
             self._descriptor = -1
             os.replace(self._temporary, self._file.path)
             self._temporary = ""
-            _sync_folder(os.path.dirname(self._file.path))
+            with suppress(OSError):  # the new file is in place already
+                _sync_folder(os.path.dirname(self._file.path))
         except OSError as error:
             self.discard()
             raise _unwritable("write", self._file.path, error) from error
@@ -209,14 +218,24 @@ def sealed_files(folder: str) -> "list[str]":
     return [os.path.join(tokens, name) for name in names if name.endswith(".sealed")]
 
 
-def sweep(folder: str, older_than: float) -> None:
-    """Delete what killed processes left half-written before *older_than*."""
-    tokens = os.path.join(folder, "tokens")
+def _sweep(tokens: str) -> None:
+    """Delete what killed processes left half-written an hour ago or more."""
     with suppress(OSError):
         for name in os.listdir(tokens):
             path = os.path.join(tokens, name)
-            if name.endswith(".new") and os.stat(path).st_mtime < older_than:
+            if name.endswith(".new") and os.stat(path).st_mtime < time.time() - 3600:
                 os.unlink(path)
+
+
+def _make_room(descriptor: int, size: int) -> None:
+    """Claim *size* bytes on the disk, on systems and file systems that can."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
 
 
 def _sync_folder(folder: str) -> None:

@@ -128,7 +128,9 @@ class TokenCache:
 
     def note_refusal(self, token: Token, host: str, now: int) -> None:
         """Remember that *host* refused *token*, if the token was still young."""
-        self._refused = [r for r in self._refused if r["at"] + YOUNG > now]
+        self._refused = [
+            r for r in self._refused if r["at"] - 5 <= now < r["at"] + YOUNG
+        ]
         if now - token.obtained_at < YOUNG:
             row = {"host": host, "account": token.account.id, "at": now}
             self._refused.append(row)
@@ -138,7 +140,7 @@ class TokenCache:
         return any(
             row["host"] == host
             and row["account"] == account.id
-            and now < row["at"] + YOUNG
+            and row["at"] - 5 <= now < row["at"] + YOUNG
             for row in self._refused
         )
 
@@ -165,6 +167,11 @@ class TokenCache:
     def refresh_tokens(self, account: str) -> "list[str]":
         """Return the refresh tokens of *account*, for revocation."""
         return [r["refresh_token"] for r in self._grants if r["account"] == account]
+
+    def mark_narrow(self, account: Account, scopes: "tuple[str, ...]") -> None:
+        """Remember that no grant of *account* serves *scopes*."""
+        for grant in self.grants(account, scopes):
+            grant.mark_narrow(scopes)
 
     def drop_grant(self, refresh_token: str) -> None:
         """Forget a refresh token that the server has declared dead."""
@@ -195,13 +202,11 @@ class TokenCache:
         may have rotated it, or sent none, in which case it lives on.
         """
         token = self._keep_token(granted, account, asked, now)
-        if granted.refresh_token:
-            self._keep_grant(granted, account, asked, now, replaces)
+        self.keep_grant(granted, account, asked, now, replaces)
         known = self.accounts.setdefault(account.id, {})
         if account.label or "label" not in known:
             known["label"] = account.label
-        if not replaces:
-            self.current = account.id
+        self.current = self.current or account.id
         return token
 
     def _keep_token(
@@ -226,14 +231,17 @@ class TokenCache:
         self._tokens.append(row)
         return _token(row, account)
 
-    def _keep_grant(
+    def keep_grant(
         self,
         granted: "Grant",
         account: Account,
         asked: "tuple[str, ...]",
         now: int,
-        replaces: str,
+        replaces: str = "",
     ) -> None:
+        """Keep only the refresh token, if there is one."""
+        if not granted.refresh_token:
+            return
         old = next((r for r in self._grants if r["refresh_token"] == replaces), None)
         if old is None:
             scopes = granted.scopes or asked

@@ -85,11 +85,11 @@ class Vault:
         Raises StoreError ``no-key`` where sealed files exist that it could not
         open: a new key would lock them out for good.
         """
-        if key := self.key():
+        if key := self._usable_key():
             return key
         lock = os.path.join(self._folder, "locks", "key.lock")
         with locks.held(lock, self.timeout):
-            if key := self.key():
+            if key := self._usable_key():
                 return key
             if self._sealed_files():
                 raise StoreError(
@@ -98,6 +98,15 @@ class Vault:
                     hint="restore the key, or run `hushkey reset` to start anew",
                 )
             return self._make_key()
+
+    def _usable_key(self) -> "bytes | None":
+        """Return the key; what is no key of ours counts while it opens nothing."""
+        try:
+            return self.key()
+        except StoreError as error:
+            if error.reason == "other-key" and not self._sealed_files():
+                return None
+            raise
 
     def unlock(self, timeout: float) -> None:
         """Let the person unlock the keyring, within *timeout* seconds."""

@@ -58,3 +58,11 @@ class Want(Frozen):
             began=began,
             min_lifetime=min_lifetime,
         )
+
+    @property
+    def account(self) -> str:
+        """The account that is wanted by name, or nothing: whoever is signed in.
+
+        A user name with an @ is a person's; git's others are conventions.
+        """
+        return self.site.account or (self.username if "@" in self.username else "")

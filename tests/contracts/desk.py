@@ -38,18 +38,21 @@ class Desk:
     def environ(self) -> dict[str, str]:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        return clean_environ(
-            HOME=str(home),
-            PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            HUSHKEY_CONFIG=str(self.folder / "config.toml"),
-            HUSHKEY_DATA_DIR=str(self.folder / "data"),
-            HUSHKEY_RUNTIME_DIR=str(self.folder / "run"),
-            GIT_CONFIG_GLOBAL=str(self.folder / "gitconfig"),
-            GIT_CONFIG_NOSYSTEM="1",
-            GIT_SSL_CAINFO=str(self.ca_file),
-            GIT_TERMINAL_PROMPT="0",
-            **self.visitor.environ,
-        ) | self.extra
+        return (
+            clean_environ(
+                HOME=str(home),
+                PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
+                HUSHKEY_CONFIG=str(self.folder / "config.toml"),
+                HUSHKEY_DATA_DIR=str(self.folder / "data"),
+                HUSHKEY_RUNTIME_DIR=str(self.folder / "run"),
+                GIT_CONFIG_GLOBAL=str(self.folder / "gitconfig"),
+                GIT_CONFIG_NOSYSTEM="1",
+                GIT_SSL_CAINFO=str(self.ca_file),
+                GIT_TERMINAL_PROMPT="0",
+                **self.visitor.environ,
+            )
+            | self.extra
+        )
 
     def configure(
         self,
@@ -106,7 +109,9 @@ class Desk:
             cwd=self.folder,
         )
 
-    def fetch_at_once(self, git: Git, clones: Sequence[str], **extra: str) -> list[Done]:
+    def fetch_at_once(
+        self, git: Git, clones: Sequence[str], **extra: str
+    ) -> list[Done]:
         """Run `git fetch` in every clone at the same time."""
 
         def fetch(name: str) -> Done:

@@ -32,7 +32,9 @@ def test_push_works_after_a_silent_fetch(desk: Desk, git: Git) -> None:
     here = desk.folder / "first"
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
     git.run(*identity, "commit", "-qm", "x", "--allow-empty", cwd=here)
-    done = git.run("push", "-q", "origin", f"HEAD:{git.name}", cwd=here, environ=desk.environ)
+    done = git.run(
+        "push", "-q", "origin", f"HEAD:{git.name}", cwd=here, environ=desk.environ
+    )
 
     assert done.returncode == 0, done.stderr
     assert len(desk.visitor.visits()) == 1
@@ -169,7 +171,9 @@ def test_browser_that_blocks_or_talks_disturbs_nothing(desk: Desk, git: Git) -> 
 def test_two_organisations_on_one_host_get_their_own_identities(
     desk: Desk, git: Git
 ) -> None:
-    identity = f'provider = "oidc"\nissuer = "{desk.issuer.url}"\nclient_id = "hushkey"\n'
+    identity = (
+        f'provider = "oidc"\nissuer = "{desk.issuer.url}"\nclient_id = "hushkey"\n'
+    )
     rule = '[host."{host}/{org}"]\nidentity = "{name}"\nscopes = ["git"]\n'
     host = desk.apache.host
     desk.configure(
@@ -190,7 +194,9 @@ def test_two_organisations_on_one_host_get_their_own_identities(
     )
 
     assert (first.returncode, second.returncode) == (0, 0), second.stderr
-    served = {(s.path.split("/")[1], s.user) for s in desk.apache.log() if s.user != "-"}
+    served = {
+        (s.path.split("/")[1], s.user) for s in desk.apache.log() if s.user != "-"
+    }
     assert {("contoso", "alice"), ("fabrikam", "bob")} >= {
         pair for pair in served if pair[1] in ("alice", "bob")
     }

@@ -62,7 +62,9 @@ def test_kill_at_any_moment_of_a_refresh_loses_no_store(desk: Desk) -> None:
         assert desk.get().stdout == after.stdout
     # The unavoidable gap is a few milliseconds of some hundred.
     assert sign_ins <= 1 + ROUNDS // 8
-    leftovers = [p.name for p in (desk.folder / "data").rglob("*") if "sealed" in p.name]
+    leftovers = [
+        p.name for p in (desk.folder / "data").rglob("*") if "sealed" in p.name
+    ]
     assert [name for name in leftovers if ".damaged" in name] == []
 
 

@@ -145,7 +145,9 @@ def test_device_code_on_a_terminal_signs_in(desk: Desk) -> None:
         visit(desk, address)
         person.read_until("signed in to", 30)
         assert person.leave() == 0
-    assert desk.issuer.token_requests(status=200)[-1]["grant_type"].endswith("device_code")
+    assert desk.issuer.token_requests(status=200)[-1]["grant_type"].endswith(
+        "device_code"
+    )
 
 
 def test_device_code_declined_ends_at_once(desk: Desk) -> None:
@@ -214,9 +216,7 @@ def test_another_account_than_configured_is_not_kept(desk: Desk) -> None:
 
     done = desk.get()
 
-    assert b"alice@corp.test signed in, but the config asks for bob@corp.test" in (
-        done.stderr
-    )
+    assert b"alice@corp.test signed in, but bob@corp.test was asked for" in done.stderr
     assert desk.tokens() == []
 
 

@@ -150,7 +150,7 @@ def test_login_to_what_is_not_ours(machine: Machine, target: str, words: str) ->
 
 
 def test_login_where_nobody_can_be_asked(machine: Machine) -> None:
-    result = hushkey(machine, "login", "git.test", code=3)
+    result = hushkey(machine, "login", "git.test", code=3, HUSHKEY_INTERACTIVE="never")
 
     assert "nobody is signed in" in result.stderr
 
@@ -268,7 +268,7 @@ def test_token_is_renewed_silently(machine: Machine, server: OidcServer) -> None
 
 
 def test_token_that_needs_a_sign_in_prints_nothing(machine: Machine) -> None:
-    result = hushkey(machine, "token", "git.test", code=3)
+    result = hushkey(machine, "token", "git.test", code=3, HUSHKEY_INTERACTIVE="never")
 
     assert result.stdout == ""
     assert "run: hushkey login git.test" in result.stderr

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,11 @@ def test_status_of_nobody(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("age", "refresh_token", "words"),
     [
-        (0, "rt", "good for 59 min, then renewed silently"),
-        (3540, "rt", "good for 59 s, then renewed silently"),
-        (7200, "rt", "renewed silently"),
-        (0, "", "good for 59 min, then sign-in needed after"),
-        (7200, "", "sign-in needed"),
+        (30, "rt", r"good for 59 min, then renewed silently"),
+        (3500, "rt", r"good for \d\d s, then renewed silently"),
+        (7200, "rt", r"  renewed silently"),
+        (30, "", r"good for 59 min, then sign-in needed after"),
+        (7200, "", r"  sign-in needed"),
     ],
 )
 def test_status_says_how_long(
@@ -68,7 +69,7 @@ def test_status_says_how_long(
 
     assert "git.test" in shown
     assert "me@example.com" in shown
-    assert words in shown or words.replace("59 s", "60 s") in shown
+    assert re.search(words, shown)
 
 
 def test_status_for_programs(machine: Machine) -> None:

@@ -317,6 +317,8 @@ def _given(outcome: object) -> Grant:
 
 SITE = Site("git.test", CORP, scopes=("git",))
 DEVICE = {"HUSHKEY_INTERACTIVE": "device"}
+#: nothing to see anything on, even where the tests run on a terminal
+HEADLESS = {"GIT_TERMINAL_PROMPT": "0"}
 SETTINGS = {**schema.DEFAULTS, "key_store": "file"}
 
 
@@ -344,7 +346,7 @@ class Desk:
             self.warnings.append,
             began=began,
             clock=self.clock,
-            open_provider=lambda *_: provider or FakeProvider(),
+            open_provider=lambda *_, **__: provider or FakeProvider(),
         )
 
     def get(self, provider: FakeProvider, site: Site = SITE, **process: Any) -> Token:
@@ -412,6 +414,11 @@ class Machine:
         self.config_file.parent.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(text.replace("{issuer}", self.issuer) + more)
 
+    def settle(self) -> None:
+        """Let the config file be old enough for its compiled form to be kept."""
+        then = time.time() - 60
+        os.utime(self.config_file, (then, then))
+
     def token_file(self) -> TokenFile:
         vault = open_vault(
             {**schema.DEFAULTS, "key_store": "file"},
@@ -443,4 +450,5 @@ class Machine:
             env={**self.environ, **environ},
             timeout=60,
             check=False,
+            start_new_session=True,  # whoever runs the tests is not to be asked
         )

@@ -13,7 +13,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Account, Site
-from shared.oauth_fakes import CORP, ME, SITE, Desk, FakeProvider, grant
+from shared.oauth_fakes import CORP, HEADLESS, ME, SITE, Desk, FakeProvider, grant
 
 WIDE = Site("hub.test", CORP, scopes=("hub",))
 
@@ -426,7 +426,7 @@ def test_user_name_of_the_url_chooses_an_account_it_names(desk: Desk) -> None:
 
 
 def test_nobody_here_may_be_asked(desk: Desk) -> None:
-    error = desk.fails(FakeProvider(), environ={})
+    error = desk.fails(FakeProvider(), environ=HEADLESS)
 
     assert type(error) is InteractionUnavailable
     assert "nobody is signed in" in error.line()

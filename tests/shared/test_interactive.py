@@ -20,6 +20,7 @@ from hushkey.want import Manners
 from shared.oauth_fakes import (
     CORP,
     DEVICE,
+    HEADLESS,
     ME,
     SETTINGS,
     SITE,
@@ -55,7 +56,7 @@ def signs_in(desk: Desk, provider: FakeProvider, site: Site = SITE) -> Any:
             "credential.interactive is false",
         ),
         (DEVICE, Manners(tool_may_ask=False), "this tool may not be kept waiting"),
-        ({}, Manners(), "there is no display"),
+        (HEADLESS, Manners(), "there is no display"),
     ],
 )
 def test_where_nobody_may_be_asked_the_command_is_named(
@@ -93,14 +94,14 @@ def test_server_code_of_the_refusal_is_kept(desk: Desk) -> None:
     desk.clock.now += 9999
     refused = UiRequired("the server wants more", code="interaction_required")
 
-    error = desk.fails(FakeProvider(refused), environ={})
+    error = desk.fails(FakeProvider(refused), environ=HEADLESS)
 
     assert type(error) is InteractionUnavailable
     assert "error interaction_required" in error.line()
 
 
 def test_explicit_login_that_cannot_ask_says_so(desk: Desk) -> None:
-    acquirer = desk.process(manners=LOGIN, environ={})
+    acquirer = desk.process(manners=LOGIN, environ=HEADLESS)
 
     with pytest.raises(InteractionUnavailable, match="a sign-in was asked for"):
         acquirer.sign_in(acquirer.want(SITE, "git.test"))
@@ -350,7 +351,7 @@ def test_keyring_is_unlocked_where_a_window_can_open(desk: Desk) -> None:
     assert vault.unlocked == 1
 
 
-@pytest.mark.parametrize("environ", [{}, DEVICE, {"DISPLAY": ":0", "CI": "1"}])
+@pytest.mark.parametrize("environ", [HEADLESS, DEVICE, {"DISPLAY": ":0", "CI": "1"}])
 def test_keyring_stays_locked_where_none_can(
     desk: Desk, environ: dict[str, str]
 ) -> None:

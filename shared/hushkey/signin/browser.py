@@ -75,10 +75,16 @@ def launch(
     http or https: it goes to programs that would open anything.
     """
     _check(url)
+    url = url.translate(_TAME)
     if platform == "win32" and not environ.get("BROWSER"):
         return _startfile(url, environ)
     commands = [_filled(command, url) for command in _commands(environ, platform)]
     return _first(commands, environ)
+
+
+# BROWSER may be a line for a shell. Percent-encoded, these mean the same to every
+# server; "&" stays, for it parts the parameters.
+_TAME = str.maketrans({c: f"%{ord(c):02X}" for c in "$();|*!{}^"})
 
 
 def _check(url: str) -> None:

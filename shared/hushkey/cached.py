@@ -1,0 +1,77 @@
+"""What the token cache alone can say to a want: no network, no lock.
+
+Every function takes the opened cache and the time; the flow that uses them is
+in `hushkey.acquire`.
+"""
+
+from hushkey.errors import Permanent, UiRequired
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hushkey.model import Account, Token
+    from hushkey.tokencache import TokenCache
+    from hushkey.want import Want
+
+#: seconds a token must still live to be handed out while the server fails
+_LAST_RESORT = 10
+
+
+def account_for(cache: "TokenCache", want: "Want") -> "Account":
+    """Return the account that *want* means; UiRequired if it is not signed in.
+
+    The config's account decides. Without one, a user name counts that is an
+    account's; an unknown one only if it cannot be one (``git``, ``oauth2``, an
+    organisation): nobody gets another person's token under a name of theirs.
+    """
+    named = None
+    if want.username and not want.site.account:
+        named = cache.account(want.username)
+    account = named or cache.account(want.account)
+    if account is None:
+        name = want.account or "nobody"
+        raise UiRequired(f"{name} is {'not ' if want.account else ''}signed in")
+    return account
+
+
+def fresh_token(cache: "TokenCache", want: "Want", now: float) -> "Token | None":
+    """Return the token for *want* if it can be handed out at *now*."""
+    try:
+        account = account_for(cache, want)
+    except UiRequired:
+        return None
+    token = cache.token(account, want.site.scopes)
+    fresh = token and token.is_fresh(now, want.min_lifetime, want.began)
+    return token if fresh else None
+
+
+def last_resort(cache: "TokenCache", want: "Want", now: float) -> "Token | None":
+    """Return a token that is old but alive, for when it cannot be renewed."""
+    try:
+        account = account_for(cache, want)
+    except UiRequired:
+        return None
+    token = cache.token(account, want.site.scopes)
+    if token is None or not token.expires_at or was_refused(cache, account, want, now):
+        return None
+    left, issued = token.expires_at - now, token.expires_at - token.obtained_at
+    return token if _LAST_RESORT < left <= issued + 5 else None
+
+
+def was_refused(
+    cache: "TokenCache", account: "Account", want: "Want", now: float
+) -> bool:
+    """Tell whether the host refused a young token of *account* a moment ago."""
+    return cache.was_refused(account, want.host, now)
+
+
+def check_not_refused(
+    cache: "TokenCache", account: "Account", want: "Want", now: float
+) -> None:
+    """Raise Permanent where another token would be refused like the last one."""
+    if was_refused(cache, account, want, now):
+        name = account.label or "this account"
+        raise Permanent(
+            f"signed in as {name}, but {want.host} refuses {name}",
+            hint="check that the account has access, and the host's scopes "
+            "in config.toml",
+        )

@@ -1,0 +1,308 @@
+"""Who imports whom, how long a file may be, and what a quick answer may load."""
+
+import ast
+import graphlib
+import importlib.metadata
+import io
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.oauth_fakes import BIN, Machine, grant
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {
+    "hushkey": ROOT / "shared",
+    "hushkey_helpers": ROOT / "helpers",
+    "hushkey_install": ROOT / "install",
+}
+MAY_IMPORT = {
+    "hushkey": {"hushkey"},
+    "hushkey_helpers": {"hushkey", "hushkey_helpers"},
+    "hushkey_install": {"hushkey", "hushkey_helpers", "hushkey_install"},
+}
+#: every third party, and the files that may name it (demo/ is an extra of its own)
+OWNERS = {
+    "authlib": {"hushkey.http", "hushkey.idtoken", "hushkey.oauth"},
+    "cryptography": {"hushkey.seal"},
+    "filelock": {"hushkey.locks"},
+    "idna": {"hushkey.hosts"},
+    "joserfc": {"hushkey.idtoken"},
+    "keyring": {"hushkey.vault"},
+    "msal": {"hushkey.entra"},
+    "platformdirs": {"hushkey.paths"},
+    "psutil": {"hushkey.caller"},
+    "requests": {"hushkey.http"},
+    "secretstorage": {"hushkey.secretservice"},
+    "tomlkit": {"hushkey_install.settings"},
+    "truststore": {"hushkey.http"},
+    "urllib3": {"hushkey.http"},
+}
+DEMO = "hushkey_install.demo"
+FOR_PEOPLE = {"click", "rich"}
+MAX_LINES = 310
+#: longer for now, and no longer than that
+LONG = {"hushkey.acquire": 340, "hushkey.tokencache": 340}
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for folder in FOLDERS.values():
+        for path in sorted(folder.glob("hushkey*/**/*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = _modules()
+every_module = pytest.mark.parametrize("name", MODULES)
+
+
+def _imports(nodes: list[ast.stmt], name: str, *, deep: bool) -> Iterator[str]:
+    """Yield what *nodes* import at run time; *deep* looks into functions, too."""
+    for node in nodes:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from _imports(node.orelse, name, deep=deep)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative imports hide where they lead"
+            module = node.module or ""
+            for alias in node.names:
+                whole = f"{module}.{alias.name}"
+                yield whole if whole in MODULES else module
+        elif deep or not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            inner = [n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)]
+            handlers = getattr(node, "handlers", [])
+            inner += [statement for handler in handlers for statement in handler.body]
+            yield from _imports(inner, name, deep=deep)
+
+
+def imports(name: str, *, deep: bool) -> set[str]:
+    body = ast.parse(MODULES[name].read_text()).body
+    return set(_imports(body, name, deep=deep))
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+# -- who imports whom ------------------------------------------------------------
+
+
+@every_module
+def test_imports_run_one_way(name: str) -> None:
+    ours = {top(found) for found in imports(name, deep=True)} & FOLDERS.keys()
+
+    assert ours <= MAY_IMPORT[top(name)]
+
+
+def test_no_circle_of_imports() -> None:
+    graph = {
+        name: {m for m in imports(name, deep=False) if m in MODULES and m != name}
+        for name in MODULES
+    }
+
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@every_module
+def test_third_parties_stay_with_their_owners(name: str) -> None:
+    foreign = {
+        top(found)
+        for found in imports(name, deep=True)
+        if top(found) not in sys.stdlib_module_names and top(found) not in FOLDERS
+    }
+    if name.startswith(DEMO):
+        return
+    if top(name) == "hushkey_install":
+        foreign -= FOR_PEOPLE
+
+    assert {lib for lib in foreign if name not in OWNERS.get(lib, ())} == set()
+
+
+@every_module
+def test_nothing_of_the_tests_is_in_production(name: str) -> None:
+    text = MODULES[name].read_text()
+    names = {
+        token.string.lower()
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.NAME
+    }
+    words = ("pytest", "unittest", "mock", "fake", "hypothesis", "for_test")
+
+    assert [n for n in names if any(w in n for w in words)] == []
+
+
+# -- shape -----------------------------------------------------------------------
+
+
+@every_module
+def test_module_says_what_it_is(name: str) -> None:
+    assert ast.get_docstring(ast.parse(MODULES[name].read_text()))
+
+
+@every_module
+def test_module_is_short(name: str) -> None:
+    lines = len(MODULES[name].read_text().splitlines())
+
+    assert lines <= LONG.get(name, MAX_LINES)
+
+
+def test_list_of_long_modules_is_true() -> None:
+    lines = {name: len(MODULES[name].read_text().splitlines()) for name in LONG}
+
+    assert {name: n for name, n in lines.items() if n <= MAX_LINES} == {}
+
+
+# -- the package -----------------------------------------------------------------
+
+
+def test_entry_points_load() -> None:
+    found = importlib.metadata.distribution("hushkey").entry_points
+
+    assert {point.name for point in found} == {"hushkey"}
+    assert all(callable(point.load()) for point in found)
+
+
+@pytest.mark.parametrize("program", ["hushkey", "git-credential-hushkey"])
+def test_program_is_installed_and_starts(program: str) -> None:
+    done = subprocess.run(
+        [BIN / program, "--help"], capture_output=True, timeout=30, check=False
+    )
+
+    assert done.returncode == 0
+    assert b"hushkey" in done.stdout + done.stderr
+
+
+def test_core_is_typed_and_brings_its_presets() -> None:
+    names = {path.name for path in (FOLDERS["hushkey"] / "hushkey").iterdir()}
+
+    assert {"py.typed", "presets.toml"} <= names
+
+
+# -- what a quick answer loads ---------------------------------------------------
+
+OTHER = b"protocol=https\nhost=other.test\n\n"
+OURS = b"protocol=https\nhost=git.test\n\n"
+#: too heavy for any answer that needs no network
+HEAVY = {
+    "argparse",
+    "asyncio",
+    "authlib",
+    "click",
+    "concurrent",
+    "dataclasses",
+    "difflib",
+    "email",
+    "filelock",
+    "http",
+    "importlib.metadata",
+    "importlib.resources",
+    "inspect",
+    "joserfc",
+    "keyring",
+    "logging",
+    "msal",
+    "pathlib",
+    "platformdirs",
+    "psutil",
+    "requests",
+    "rich",
+    "socket",
+    "ssl",
+    "tempfile",
+    "tomllib",
+    "truststore",
+    "typing",
+    "urllib.request",
+    "urllib3",
+    "hushkey.config",
+    "hushkey.http",
+    "hushkey.interactive",
+    "hushkey.oauth",
+    "hushkey.secretservice",
+}
+#: what the cached path needs and a host that is not ours does not
+CACHED_ONLY = {
+    "cryptography",
+    "json",
+    "re",
+    "subprocess",
+    "urllib",
+    "hashlib",
+    "contextlib",
+    "hushkey.acquire",
+    "hushkey.answering",
+    "hushkey.seal",
+    "hushkey.store",
+    "hushkey.vault",
+}
+
+
+def loaded(machine: Machine, request: bytes) -> set[str]:
+    """Return the modules that the real program loads beyond a bare interpreter."""
+    program = [str(BIN / "git-credential-hushkey"), "get"]
+    return _loaded(machine, program, request) - _loaded(machine, ["-c", ""], b"")
+
+
+def _loaded(machine: Machine, words: list[str], request: bytes) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *words],
+        input=request,
+        capture_output=True,
+        env=machine.environ,
+        timeout=30,
+        check=True,
+    )
+    lines = done.stderr.decode().splitlines()
+    return {line.rpartition("|")[2].strip() for line in lines if "|" in line}
+
+
+def among(modules: set[str], names: set[str]) -> set[str]:
+    """Return those of *modules* that are one of *names* or inside one."""
+    return {m for m in modules if any(f"{m}.".startswith(f"{n}.") for n in names)}
+
+
+@pytest.fixture
+def machine(home: Path) -> Machine:
+    """A machine whose config has settled and was compiled by an earlier call."""
+    made = Machine(home)
+    made.configure()
+    made.settle()
+    made.has(grant("at-kept"))
+    done = made.run("git-credential-hushkey", "get", stdin=OTHER)
+    assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
+    return made
+
+
+def test_not_ours_loads_next_to_nothing(machine: Machine) -> None:
+    found = loaded(machine, OTHER)
+
+    assert among(found, HEAVY | CACHED_ONLY) == set()
+    assert "hushkey_helpers.git" in found
+
+
+def test_not_ours_without_a_config_loads_next_to_nothing(home: Path) -> None:
+    machine = Machine(home)
+    machine.run("git-credential-hushkey", "get", stdin=OTHER)
+
+    assert among(loaded(machine, OTHER), HEAVY | CACHED_ONLY) == set()
+
+
+def test_cached_answer_loads_no_network_and_no_toml(machine: Machine) -> None:
+    found = loaded(machine, OURS)
+
+    assert among(found, HEAVY - {"typing"}) == set()
+    assert "hushkey.acquire" in found
+
+
+def test_compiled_config_lies_beside_the_tokens(machine: Machine) -> None:
+    (side,) = machine.data.glob("config-*.compiled")
+
+    assert side.stat().st_mode & 0o777 == 0o600
+    assert machine.data.stat().st_mode & 0o777 == 0o700
