@@ -91,12 +91,15 @@ def _strangers(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[F
     """Yield rules that would send a built-in server's token to another host."""
     identities = dict(_tables("identity", user.get("identity")))
     for written, rule in _tables("host", user.get("host")):
-        name = str(rule.get("identity")) if isinstance(rule, dict) else ""
+        name = rule.get("identity") if isinstance(rule, dict) else None
+        if not isinstance(name, str):
+            continue
         table = identities.get(name, presets["identity"].get(name))
         if not isinstance(table, dict) or "token_endpoint" in table:
             continue
-        endpoints = presets["endpoints"].get(table.get("provider"))
-        if endpoints is None or schema.pattern(written):
+        provider = table.get("provider")
+        endpoints = isinstance(provider, str) and presets["endpoints"].get(provider)
+        if not endpoints or schema.pattern(written):
             continue
         server = hosts.parse_url(endpoints["token_endpoint"]).host
         host = hosts.parse_pattern(written).host
@@ -113,10 +116,12 @@ def _shared_files(user: "dict[str, Any]") -> "Iterator[Fault]":
     """
     seen: dict[object, str] = {}
     for name, table in _tables("identity", user.get("identity")):
-        if not isinstance(table, dict) or table.get("provider") in (None, "static"):
+        if not isinstance(table, dict) or table.get("provider") == "static":
             continue
         keys = ("provider", "issuer", "token_endpoint", "tenant", "cloud", "client_id")
-        pair = tuple(str(table.get(key)) for key in (*keys, "authority"))
+        pair = tuple(table.get(key) for key in (*keys, "authority"))
+        if not all(isinstance(value, str | None) for value in pair):
+            continue
         other = seen.setdefault(pair, name)
         if other == name:
             continue

@@ -29,7 +29,8 @@ scopes = ["git"]
 """
 OTHER = """
 [identity.other]
-provider = "github"
+provider = "oidc"
+issuer = "https://other.id.test"
 client_id = "gh"
 
 [host."other.test"]

@@ -10,7 +10,8 @@ from shared.oauth_fakes import CANARY, Machine, grant
 
 OTHER = """
 [identity.other]
-provider = "github"
+provider = "oidc"
+issuer = "https://other.id.test"
 client_id = "gh"
 
 [host."other.test"]

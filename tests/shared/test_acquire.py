@@ -13,6 +13,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Account, Site
+from hushkey.tokencache import TokenCache
 from shared.oauth_fakes import CORP, HEADLESS, ME, SITE, Desk, FakeProvider, grant
 
 WIDE = Site("hub.test", CORP, scopes=("hub",))
@@ -209,6 +210,17 @@ def test_narrower_answer_keeps_the_grant_and_not_the_token(desk: Desk) -> None:
     assert desk.refresh_tokens() == ["rt-2"]
 
 
+def test_fault_of_an_answer_loses_no_refresh_token(desk: Desk) -> None:
+    desk.has(OLD)
+    desk.clock.now += 9999
+    fault = Permanent("the server's ID token is not valid")
+    faulty = grant("at-odd", refresh_token="rt-2", fault=fault)
+
+    assert desk.fails(FakeProvider(faulty)).line().startswith(fault.what)
+    assert desk.refresh_tokens() == ["rt-2"]
+    assert "at-odd" not in {t.value for t in desk.stored().tokens()}
+
+
 def test_another_account_in_a_refresh_is_refused(desk: Desk) -> None:
     desk.has(OLD)
     desk.clock.now += 9999
@@ -246,11 +258,25 @@ def test_last_resort_is_a_token_that_still_lives(
         assert type(desk.fails(provider)) is Transient
 
 
-def test_last_resort_is_not_for_permanent_errors(desk: Desk) -> None:
+def test_last_resort_serves_whatever_the_fault(desk: Desk) -> None:
     desk.has(OLD)
     desk.clock.now += 3600 - 299
 
-    assert type(desk.fails(FakeProvider(Permanent("client rejected")))) is Permanent
+    assert desk.get(FakeProvider(Permanent("client rejected"))).value == "at-old"
+
+
+def test_last_resort_is_no_token_that_the_host_refused(desk: Desk) -> None:
+    desk.has(grant("at-old", expires_in=100))
+    desk.process().refuse(SITE, "git.test", "another")
+    desk.change(
+        lambda cache: cache.note_refusal(
+            cache.tokens()[0], "git.test", int(desk.clock.now)
+        )
+    )
+    desk.clock.now += 55
+    provider = FakeProvider(Transient("no network"))
+
+    assert "refuses me@example.com" in desk.fails(provider).line()
 
 
 def test_who_waited_shares_the_failure(desk: Desk) -> None:
@@ -402,15 +428,14 @@ def test_revoke_tells_the_server_of_each(desk: Desk) -> None:
 
 def test_configured_account_is_the_one_that_is_used(desk: Desk) -> None:
     you = Account("user-2", "you@example.com")
+    granted = grant("at-you", refresh_token="rt-you", account=you)
     desk.has(OLD)
-    desk.change(
-        lambda cache: cache.keep(
-            grant("at-you", refresh_token="rt-you", account=you),
-            you,
-            ("git",),
-            int(desk.clock.now),
-        )
-    )
+
+    def sign_in(cache: TokenCache) -> None:
+        cache.keep(granted, you, ("git",), int(desk.clock.now))
+        cache.current = you.id
+
+    desk.change(sign_in)
     site = Site("git.test", CORP, scopes=("git",), account="ME@example.com")
 
     assert desk.get(FakeProvider(), site).value == "at-old"

@@ -512,11 +512,31 @@ identity = "github"
 
 
 def test_rule_that_leans_on_an_incomplete_preset_is_not_ours() -> None:
-    found = config('[host."git.example.com"]\nidentity = "gitlab"\n')
-    request = Request("https", "git.example.com")
+    found = config('[host."altssh.gitlab.com"]\nidentity = "gitlab"\n')
+    request = Request("https", "altssh.gitlab.com")
 
     assert found.site_for(request) is None
     assert found.missing_for(request) == "[identity.gitlab] client_id"
+
+
+def test_built_in_server_signs_nobody_in_to_another_host() -> None:
+    text = '[identity.me]\nprovider = "gitea"\nclient_id = "c"\n'
+    rule = '[host."git.example.com"]\nidentity = "me"\n'
+
+    with pytest.raises(ConfigError, match=r"is signed in at codeberg\.org"):
+        config(text + rule)
+    own = 'token_endpoint = "https://git.example.com/login/oauth/access_token"\n'
+    assert config(text + own + rule)
+
+
+def test_identities_that_share_server_and_client_must_say_whose() -> None:
+    one = 'provider = "oidc"\nissuer = "https://i.example"\nclient_id = "c"\n'
+    text = f"[identity.work]\n{one}[identity.home]\n{one}"
+
+    with pytest.raises(ConfigError, match=r"\[identity.work\] account: is required"):
+        config(text)
+    work, home = ("account = 'a'\n", "account = 'b'\n")
+    assert config(f"[identity.work]\n{work}{one}[identity.home]\n{home}{one}")
 
 
 def test_rule_of_the_user_goes_before_the_preset() -> None:

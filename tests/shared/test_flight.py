@@ -110,7 +110,7 @@ def test_sign_in_failure_keeps_windows_closed_for_a_minute(
 ) -> None:
     flight.note("sign-in", error, NOW)
 
-    failure = flight.sign_in_failure(NOW + began, NOW + now, asked_for)
+    failure = flight.sign_in_failure(NOW + began, NOW + now, asked_for=asked_for)
 
     assert (failure is not None) is speaks
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hushkey import http
+from hushkey import http, schema
 from hushkey.errors import HushkeyError, Permanent, Transient
-from hushkey.http import Refused, Session
+from hushkey.http import Network, Refused, Session
 from servers.authority import Authority
 from shared.oauth_fakes import Answer, Reply, Scripted, network
 
@@ -142,6 +142,20 @@ def test_body_of_exactly_the_limit_is_taken(server: Scripted) -> None:
     token = refresh(network().session("c"), f"{server.url}/token")
 
     assert token["access_token"] == "at"
+
+
+def test_whole_renewal_has_one_deadline() -> None:
+    """A request that nobody would wait for is not begun: it could rotate."""
+    settings = {**schema.DEFAULTS, "silent_timeout": SHORT}
+
+    every, whole = (Network(settings, {}, whole=whole) for whole in (False, True))
+
+    assert every.left() == SHORT
+    assert 0 < whole.left() < SHORT
+    time.sleep(SHORT)
+    assert every.left() == SHORT
+    with pytest.raises(Transient, match="no time is left"):
+        whole.left()
 
 
 # -- never twice -----------------------------------------------------------------
@@ -284,6 +298,13 @@ def test_proxy_setting_beats_the_environment(
     assert refresh(network(proxy=server.url).session("c"), "http://id.test/token")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_what_stays_here_goes_to_no_proxy(host: str) -> None:
+    found = network(proxy="http://proxy.test").proxies(f"http://{host}:1/token")
+
+    assert found == {}
+
+
 def test_proxy_that_wants_a_password_is_permanent(server: Scripted) -> None:
     server.on("http://id.test/token", Reply(b"who?", 407))
 
@@ -306,6 +327,8 @@ def test_proxy_that_wants_a_password_is_permanent(server: Scripted) -> None:
         pytest.param(Reply({"access_token": ""}), id="empty token"),
         pytest.param(Reply({"access_token": None}), id="token is null"),
         pytest.param(Reply({"access_token": ["at"]}), id="token is a list"),
+        pytest.param(Reply({"access_token": "a\nb"}), id="token with a line end"),
+        pytest.param(Reply({"access_token": "t\u00f6ken"}), id="token not ASCII"),
         pytest.param(Reply(TOKEN, 201), id="201"),
         pytest.param(Reply(TOKEN, 403), id="403 with a token"),
         pytest.param(Reply(TOKEN, 500), id="500 with a token"),

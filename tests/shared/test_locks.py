@@ -171,19 +171,35 @@ def test_uninterrupted_holds_a_signal_back_until_the_end(
     assert signal.getsignal(number) is tell
 
 
-def test_uninterrupted_lets_the_second_signal_through(
+def test_uninterrupted_lets_a_second_ctrl_c_through_that_comes_later(
+    handlers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers(signal.default_int_handler)
+    now = iter([0.0, 1.5, 1.5, 1.5])
+    monkeypatch.setattr("hushkey.locks.time.monotonic", lambda: next(now))
+    done: list[str] = []
+
+    with pytest.raises(KeyboardInterrupt), locks.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("after the first")
+        signal.raise_signal(signal.SIGINT)
+        done.append("after the second")
+
+    assert done == ["after the first"]
+
+
+def test_uninterrupted_waits_through_the_signals_of_a_closing_terminal(
     handlers: Callable[..., None],
 ) -> None:
     handlers(signal.default_int_handler)
     done: list[str] = []
 
     with pytest.raises(KeyboardInterrupt), locks.uninterrupted():
-        signal.raise_signal(signal.SIGINT)
-        done.append("after the first")
-        signal.raise_signal(signal.SIGTERM)
-        done.append("after the second")
+        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
+        done.append("saved")
 
-    assert done == ["after the first"]
+    assert done == ["saved"]
 
 
 def test_uninterrupted_leaves_ignored_signals_ignored(

@@ -16,7 +16,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Identity
-from hushkey.oauth import SOLE_ACCOUNT, OAuthProvider
+from hushkey.oauth import OAuthProvider
 from hushkey.provider import CodeFlow, Grant, Pending
 from shared.oauth_fakes import OidcServer, Reply, claims, network, signed
 
@@ -243,8 +243,7 @@ def test_plain_oauth_names_nobody(desk: Desk) -> None:
 
     granted = provider.redeem_code(flow, {"code": "x"})
 
-    assert granted.account is not None
-    assert granted.account.id == SOLE_ACCOUNT
+    assert granted.account is None
     assert granted.expires_in is None
     assert granted.refresh_token == ""
 
@@ -280,11 +279,37 @@ def test_refresh_without_id_token_names_nobody(desk: Desk) -> None:
     assert desk.oidc().refresh("rt1", ("git",)).account is None
 
 
-def test_id_token_of_a_refresh_is_checked(desk: Desk) -> None:
-    desk.server.grants(id_token=desk.id_token(nonce=None, aud="other"))
+@pytest.mark.parametrize("token", ["garbage", "OTHER"])
+def test_wrong_id_token_of_a_refresh_is_a_fault_and_loses_nothing(
+    desk: Desk, token: str
+) -> None:
+    """The server may have rotated: what it sent has to reach the store."""
+    other = desk.id_token(nonce=None, aud="other")
+    desk.server.grants(id_token=token.replace("OTHER", other))
 
-    with pytest.raises(Permanent, match="not valid"):
-        desk.oidc().refresh("rt1", ("git",))
+    granted = desk.oidc().refresh("rt1", ("git",))
+
+    assert granted.refresh_token == "rt2"
+    assert granted.account is None
+    assert type(granted.fault) is Permanent
+    assert "not valid" in granted.fault.line()
+
+
+def test_keys_that_cannot_be_had_are_no_fault_of_a_refresh(desk: Desk) -> None:
+    desk.server.grants(id_token=desk.id_token(nonce=None))
+    desk.server.on("/jwks", Reply(status=503))
+
+    granted = desk.oidc().refresh("rt1", ("git",))
+
+    assert (granted.account, granted.fault) == (None, None)
+
+
+def test_refusal_that_quotes_the_token_is_shown_without_it(desk: Desk) -> None:
+    desk.server.refuses("invalid_grant", error_description="rt1-s3cret is malformed")
+
+    with pytest.raises(UiRequired) as caught:
+        desk.oidc().refresh("rt1-s3cret", ("git",))
+    assert "*** is malformed" in caught.value.line()
 
 
 def test_id_token_of_a_refresh_names_the_account(desk: Desk) -> None:
@@ -435,6 +460,15 @@ def test_device_code_is_polled_and_granted(device: Desk) -> None:
     }
     assert granted.account is not None
     assert granted.account.id == "user-1"
+
+
+def test_device_code_without_an_id_token_is_permanent(device: Desk) -> None:
+    provider = device.oidc()
+    code = provider.begin_device(("git",))
+    device.server.grants()
+
+    with pytest.raises(Permanent, match="who signed in"):
+        provider.poll_device(code)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import resource
 import signal
 import stat
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from hushkey import seal
 from hushkey.errors import StoreError
-from hushkey.store import TokenFile, sealed_files, sweep
+from hushkey.store import TokenFile, sealed_files
 from hushkey.tokencache import TokenCache
 from shared.core_fakes import (
     ME,
@@ -340,13 +341,6 @@ def test_file_put_in_another_s_place_is_damaged(used: Desk) -> None:
     assert len(used.warnings) == 1
 
 
-def test_empty_file_is_as_good_as_none(used: Desk) -> None:
-    damage(used, lambda data: b"")
-
-    assert used.kept() == []
-    assert used.warnings == []
-
-
 def test_damaged_file_that_cannot_be_moved_is_unwritable(
     used: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -534,7 +528,7 @@ def test_process_killed_at_any_step_leaves_old_or_new(
     assert used.warnings == []
 
 
-def test_sweep_deletes_what_the_dead_left_and_nothing_else(used: Desk) -> None:
+def test_change_sweeps_what_the_dead_left_an_hour_ago(used: Desk) -> None:
     def work() -> None:
         with used.file().change(5) as change:
             change.reserve()
@@ -542,20 +536,40 @@ def test_sweep_deletes_what_the_dead_left_and_nothing_else(used: Desk) -> None:
 
     with child(work) as pid:
         assert ended(pid) == -signal.SIGKILL
-    assert len(used.names()) == 2
+    (left,) = (name for name in used.names() if name.endswith(".new"))
+    with used.file().change(5):
+        assert left in used.names()
+    then = time.time() - 3700
+    os.utime(used.folder / "tokens" / left, (then, then))
 
-    sweep(str(used.folder), older_than=0)
-    assert len(used.names()) == 2
+    with used.file().change(5):
+        pass
 
-    sweep(str(used.folder), older_than=2**40)
+    assert left not in used.names()
     assert used.kept() == ["old"]
-    assert len(used.names()) == 1
 
 
-def test_sweep_and_sealed_files_without_a_folder(tmp_path: Path) -> None:
-    sweep(str(tmp_path / "nowhere"), older_than=2**40)
-
+def test_sealed_files_without_a_folder(tmp_path: Path) -> None:
     assert sealed_files(str(tmp_path / "nowhere")) == []
+
+
+def test_file_of_a_newer_hushkey_is_left_alone(used: Desk) -> None:
+    (name,) = used.names()
+    path = used.folder / "tokens" / name
+    path.write_bytes(b"HUSHKEY2" + bytes(64))
+
+    with pytest.raises(StoreError, match="newer hushkey"):
+        used.file().read()
+
+    assert path.exists()
+
+
+def test_empty_file_counts_as_damage(used: Desk) -> None:
+    (name,) = used.names()
+    (used.folder / "tokens" / name).write_bytes(b"")
+
+    assert used.file().read().tokens() == []
+    assert any(".damaged-" in name for name in used.names())
 
 
 def test_reader_never_sees_a_half_written_file(used: Desk) -> None:

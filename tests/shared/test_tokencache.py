@@ -171,7 +171,7 @@ def two() -> TokenCache:
 @pytest.mark.parametrize(
     ("wanted", "account"),
     [
-        ("", YOU),
+        ("", ME),
         ("me@example.com", ME),
         ("ME@Example.com", ME),
         ("id-1", ME),
@@ -187,11 +187,14 @@ def test_account_by_label_id_or_name(
     assert two.account(wanted) == account
 
 
-def test_account_in_use_is_the_one_that_signed_in_last() -> None:
+def test_account_in_use_stays_until_somebody_changes_it() -> None:
+    """A sign-in for one host must not change who another host is asked as."""
     cache = signed_in()
     cache.keep(grant("a2", refresh_token="r2"), YOU, GIT, NOW)
     cache.keep(grant("a3", refresh_token="r3"), ME, GIT, NOW, replaces="r1")
 
+    assert cache.account("") == ME
+    cache.current = YOU.id
     assert cache.account("") == YOU
 
 

@@ -79,10 +79,23 @@ def test_key_that_is_none_of_ours_is_other_key(tmp_path: Path, text: str) -> Non
     drawer = MemoryDrawer(text)
     vault = vault_of(tmp_path, drawer)
 
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens" / "x.sealed").write_bytes(b"x")
+
     assert error_of(vault.key).reason == "other-key"
     error = error_of(vault.ensure_key)
     assert drawer.text == text
     assert SECRET not in error.line()
+
+
+def test_key_that_is_none_of_ours_gives_way_while_it_opens_nothing(
+    tmp_path: Path,
+) -> None:
+    drawer = MemoryDrawer("no key of ours")
+
+    made = vault_of(tmp_path, drawer).ensure_key()
+
+    assert vault_of(tmp_path, drawer).key() == made
 
 
 def test_ensure_key_while_sealed_files_exist_is_no_key(tmp_path: Path) -> None:
