@@ -288,7 +288,12 @@ def test_caller_is_looked_at_only_when_somebody_is_asked(
     desk: Desk, capfd: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[str] = []
-    manners = Manners(command=lambda: asked.append("git fetch") or "git fetch")
+
+    def command() -> str:
+        asked.append("git fetch")
+        return "git fetch"
+
+    manners = Manners(command=command)
 
     desk.get(FakeProvider(sign_in=grant()), manners=manners)
     desk.get(FakeProvider(), manners=manners)
