@@ -21,12 +21,16 @@ class Change:
         return self.before != self.after
 
     def diff(self) -> str:
-        """Return the change as a unified diff."""
+        """Return the change as a unified diff, without the lines around it.
+
+        Those are the user's own, and a line of a gitconfig may hold a secret.
+        """
         lines = difflib.unified_diff(
             self.before.splitlines(keepends=True),
             self.after.splitlines(keepends=True),
             self.path,
             self.path,
+            n=0,
         )
         text = "".join(line if line.endswith("\n") else line + "\n" for line in lines)
         # Bytes that are no UTF-8 are kept in the file, and only shown differently.

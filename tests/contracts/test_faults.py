@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def expire(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("fault", "words"), FAULTS)
 def test_faulty_token_endpoint_opens_no_browser(
-    desk: Desk, fault: dict[str, str], words: str
+    desk: Desk, fault: dict[str, Any], words: str
 ) -> None:
     signed_in(desk, "silent_timeout = 3")
     expire(desk)

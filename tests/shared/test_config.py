@@ -526,7 +526,7 @@ def test_built_in_server_signs_nobody_in_to_another_host() -> None:
     with pytest.raises(ConfigError, match=r"is signed in at codeberg\.org"):
         config(text + rule)
     own = 'token_endpoint = "https://git.example.com/login/oauth/access_token"\n'
-    assert config(text + own + rule)
+    assert config(text + own + rule).site_for(Request("https", "git.example.com"))
 
 
 def test_identities_that_share_server_and_client_must_say_whose() -> None:
@@ -536,7 +536,8 @@ def test_identities_that_share_server_and_client_must_say_whose() -> None:
     with pytest.raises(ConfigError, match=r"\[identity.work\] account: is required"):
         config(text)
     work, home = ("account = 'a'\n", "account = 'b'\n")
-    assert config(f"[identity.work]\n{work}{one}[identity.home]\n{home}{one}")
+    both = config(f"[identity.work]\n{work}{one}[identity.home]\n{home}{one}")
+    assert both.identity("work").account == "a"
 
 
 def test_rule_of_the_user_goes_before_the_preset() -> None:

@@ -360,7 +360,7 @@ def test_damaged_file_that_a_sibling_mended_is_read(used: Desk) -> None:
     first = file._bytes
     file._bytes = lambda: mend(first())  # type: ignore[method-assign]
 
-    def mend(data: bytes) -> bytes:
+    def mend(data: bytes | None) -> bytes | None:
         path.write_bytes(next(iter(whole.values())))
         return data
 
