@@ -92,9 +92,9 @@ def test_foreign_place_is_not_written(file: Path, foreign: str) -> None:
     assert [p.read_text() for p in file.parent.iterdir()] in (["old\n"], [])
 
 
-def test_diff_shows_the_change() -> None:
+def test_diff_shows_the_change_and_no_line_of_the_users_own() -> None:
     assert Change("f", "a\nb\n", "a\nc\n").diff() == (
-        "--- f\n+++ f\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n"
+        "--- f\n+++ f\n@@ -2 +2 @@\n-b\n+c\n"
     )
 
 
