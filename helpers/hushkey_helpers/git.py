@@ -170,7 +170,13 @@ class _Call:
         acquirer = self._acquirer()
         try:
             retry = self._refuse_stale(acquirer)
-            want = acquirer.want(self._site, self._host, self._request.username)
+            want = acquirer.want(
+                self._site,
+                self._host,
+                self._request.username,
+                request=self._request,
+                challenges=tuple(self._message.lists.get("wwwauth", ())),
+            )
             token = acquirer.acquire(want)
             state = self._state(acquirer, token) if not retry else ""
             return Answer(self._render(token, state))
@@ -203,7 +209,10 @@ class _Call:
 
     def erase(self) -> Answer:
         try:
-            self._acquirer().refuse(self._site, self._host, self._message.secret())
+            acquirer = self._acquirer()
+            acquirer.refuse(self._site, self._host, self._message.secret())
+            if self._site.identity.provider == "entra":
+                acquirer.forget_tenant(self._request)
         except HushkeyError as error:
             error.about(host=self._host, identity=self._site.identity.name)
             return Answer(lines=(error.line(),))

@@ -10,6 +10,7 @@ from hushkey import providers
 from hushkey.errors import HushkeyError
 from hushkey.model import Site, Token
 from hushkey.tokencache import scope_key
+from hushkey.want import Want
 from hushkey_install.context import Context
 
 
@@ -20,21 +21,23 @@ def login(target: str | None, *, force: bool, method: str) -> None:
         environ["HUSHKEY_INTERACTIVE"] = method
     context = Context(environ, login=True)
     done: set[tuple[str, str]] = set()
+    # Only a URL can name an organisation; a pattern names many.
+    url = "" if target in context.config.identities() else target or ""
     for site, host in context.sites_of(target):
         key = (site.account, scope_key(site.scopes))
         if key not in done:
             done.add(key)
-            _login(context, site, host, force=force and len(done) == 1)
+            want = context.want(site, host, url)
+            _login(context, want, host, force=force and len(done) == 1)
 
 
-def _login(context: Context, site: Site, host: str, *, force: bool) -> None:
-    want = context.acquirer.want(site, host)
+def _login(context: Context, want: Want, host: str, *, force: bool) -> None:
     get = context.acquirer.sign_in if force else context.acquirer.acquire
     token = get(want)
     how = "signed in" if token.source == "sign-in" else "already signed in"
     click.echo(
         f"{how} to {host} as {token.account.label or 'the only account'} "
-        f"({_client(site)}); the token is good {until(token)}",
+        f"({_client(want.site)}); the token is good {until(token)}",
         err=True,
     )
 
@@ -83,7 +86,7 @@ def print_token(url: str, form: str) -> None:
     """Print a token for *url* to standard output, and nothing else there."""
     context = Context()
     site, host = context.site(url)
-    token = context.acquirer.acquire(context.acquirer.want(site, host))
+    token = context.acquirer.acquire(context.want(site, host, url))
     click.echo(_rendered(token, host, form))
 
 

@@ -158,14 +158,17 @@ def reset_store(yes: bool) -> None:
     reset.run(yes)
 
 
-def _registering(verb: str, run: Callable[[bool], None], about: str) -> None:
+def _registering(
+    verb: str, run: Callable[[tuple[str, ...], bool], None], about: str
+) -> None:
     group = click.Group(verb, help=f"{about} a tool.")
     main.add_command(group)
 
     @group.command("git", help=f"{about} git.")
+    @click.argument("hosts", nargs=-1)
     @click.option("--dry-run", is_flag=True, help="Only show what would change.")
-    def git(dry_run: bool) -> None:
-        run(dry_run)
+    def git(hosts: tuple[str, ...], dry_run: bool) -> None:
+        run(hosts, dry_run)
 
 
 _registering("install", gitconfig.install, "Register hushkey with")

@@ -9,7 +9,7 @@ from hushkey.acquire import Acquirer
 from hushkey.errors import Permanent, plain
 from hushkey.model import Identity, Request, Site
 from hushkey.sites import Config
-from hushkey.want import Manners
+from hushkey.want import Manners, Want
 
 
 class Context:
@@ -31,6 +31,10 @@ class Context:
             return hosts.parse_url(url)
         except ValueError as error:
             raise Permanent(f"{plain(url, 80)!r}: {error}") from error
+
+    def want(self, site: Site, host: str, url: str = "") -> Want:
+        """Return the need for a token of *site*; *url* may name an organisation."""
+        return self.acquirer.want(site, host, request=self.request(url or host))
 
     def site(self, url: str) -> tuple[Site, str]:
         """Return the site for *url* and its origin; raises Permanent if not ours."""

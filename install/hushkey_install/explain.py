@@ -7,7 +7,7 @@ import click
 
 from hushkey import hosts, providers
 from hushkey.errors import HushkeyError
-from hushkey.model import Site
+from hushkey.model import TENANT, Site
 from hushkey_install.context import Context
 
 
@@ -47,7 +47,10 @@ def _site_facts(context: Context, site: Site) -> Iterator[tuple[str, str]]:
     yield "identity", f"{site.identity.name} ({site.identity.provider})"
     yield "issuer", site.identity.issuer
     yield "client", site.identity.client_id or "-"
-    yield "scopes", " ".join(site.scopes) or "the server's default"
+    scopes = [scope for scope in site.scopes if not scope.startswith(TENANT)]
+    yield "scopes", " ".join(scopes) or "the server's default"
+    if site.identity.provider == "entra":
+        yield "tenant", site.identity.option("tenant") or "found by organisation"
     if site.account:
         yield "account", site.account
     file = context.acquirer.file_of(site.identity)

@@ -2,39 +2,38 @@
 
 The empty line resets the list, so that no globally configured helper stores
 our tokens (gitcredentials(7); measured on git 2.39 and 2.55). Hosts with path
-rules also get useHttpPath, since git sends no path otherwise. git itself edits
-a copy of the file; the copy replaces the file when it is complete.
+rules also get useHttpPath, since git sends no path otherwise.
 """
 
 import json
 import os
 import shlex
-import subprocess
 import sysconfig
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from hushkey import hosts, paths, programs
-from hushkey.errors import Permanent, StoreError
-from hushkey_install.change import Change, read_text, write_text
+from hushkey.errors import Permanent
+from hushkey_install.change import Change
 from hushkey_install.context import Context
+from hushkey_install.gitfile import Git
 
 _HELPER = "git-credential-hushkey"
 
 
-def install(dry_run: bool) -> None:
-    """Register hushkey for every host of the user's config."""
+def install(wanted: tuple[str, ...], dry_run: bool) -> None:
+    """Register hushkey for every host of the user's config, and those *wanted*."""
     context = Context()
-    sections = dict(_sections(context))
+    sections = dict(_sections(context, wanted))
     if not sections:
         raise Permanent(
             "no host has an identity yet",
-            hint=f'add a [host."..."] table to {context.config.source} first',
+            hint=f'add a [host."..."] table to {context.config.source} first, or name '
+            "a built-in one: `hushkey install git dev.azure.com`",
         )
-    git = _Git(context.environ)
+    git = Git(context.environ)
     helper = _helper(context.environ)
     paths_set: list[str] = []
     change = git.edited(lambda file: _add(git, file, sections, helper, paths_set))
@@ -52,10 +51,13 @@ def install(dry_run: bool) -> None:
         )
 
 
-def uninstall(dry_run: bool) -> None:
-    """Take out what install put in; exactly, if the file is as we left it."""
+def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
+    """Take out what install put in; exactly, if the file is as we left it.
+
+    All of it: *wanted* hosts make no difference.
+    """
     context = Context()
-    git = _Git(context.environ)
+    git = Git(context.environ)
     record = _record(context, git)
     current = git.text()
     untouched = record.get("after") == current
@@ -84,10 +86,16 @@ def _shown(change: Change) -> bool:
 # -- what belongs there -----------------------------------------------------
 
 
-def _sections(context: Context) -> Iterator[tuple[str, bool]]:
-    """Yield (URL of a credential section, whether it needs the path)."""
+def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+    """Yield (URL of a credential section, whether it needs the path).
+
+    Azure DevOps has an organisation in the path, which decides the tenant.
+    """
     by_url: dict[str, bool] = {}
-    for site, written in context.own_sites():
+    chosen = [site for site, _ in context.own_sites()]
+    chosen += [context.site(url)[0] for url in wanted]
+    for site in chosen:
+        written = site.pattern
         if site.identity.provider == "static":
             continue
         pattern = hosts.parse_pattern(written)
@@ -96,7 +104,11 @@ def _sections(context: Context) -> Iterator[tuple[str, bool]]:
             "" if pattern.port == hosts.DEFAULT_PORTS[pattern.scheme] else pattern.port
         )
         url = f"{pattern.scheme}://{host}{f':{port}' if port else ''}"
-        by_url[url] = by_url.get(url, False) or bool(pattern.path)
+        by_url[url] = (
+            by_url.get(url, False)
+            or bool(pattern.path)
+            or site.identity.provider == "entra"
+        )
     yield from by_url.items()
 
 
@@ -113,7 +125,7 @@ def _helper(environ: dict[str, str]) -> str:
 
 
 def _add(
-    git: "_Git",
+    git: Git,
     file: str,
     sections: dict[str, bool],
     helper: str,
@@ -133,7 +145,7 @@ def _add(
             git.run(file, needed, "true")
 
 
-def _remove(git: "_Git", file: str, record: "dict[str, Any]") -> None:
+def _remove(git: Git, file: str, record: "dict[str, Any]") -> None:
     """Take out our helper lines, and the useHttpPath that we set."""
     for key in git.keys(file):
         needs_path = key.removesuffix("helper") + "useHttpPath"
@@ -141,7 +153,7 @@ def _remove(git: "_Git", file: str, record: "dict[str, Any]") -> None:
             git.run(file, "--unset-all", needs_path, check=False)
 
 
-def _drop(git: "_Git", file: str, key: str) -> bool:
+def _drop(git: Git, file: str, key: str) -> bool:
     """Take our pair of lines out of *key*; tell whether it was there."""
     values = git.values(file, key)
     ours = [n for n, value in enumerate(values) if _is_ours(value)]
@@ -168,90 +180,6 @@ def _is_ours(value: str) -> bool:
     return value == "hushkey" or value.rstrip("'\"").endswith(_HELPER)
 
 
-# -- git itself -------------------------------------------------------------
-
-
-class _Git:
-    """git's own editor of its own file."""
-
-    def __init__(self, environ: dict[str, str]) -> None:
-        found = programs.find("git", environ)
-        if found is None:
-            raise Permanent("git is not on PATH", hint="install git first")
-        self._git = found
-        self._environ = environ
-        self.path = self._global_file()
-
-    def version(self) -> tuple[int, ...]:
-        words = self._output("version").split()
-        numbers = words[2].split(".")[:2] if len(words) > 2 else []
-        return tuple(int(n) for n in numbers if n.isdigit())
-
-    def text(self) -> str:
-        """Return what the file holds."""
-        try:
-            return read_text(self.path)
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            raise StoreError("denied", f"cannot read {self.path}: {error}") from error
-
-    def edited(self, edit: Callable[[str], None]) -> Change:
-        """Return the change that *edit* makes to a copy of the file."""
-        before = self.text()
-        with tempfile.TemporaryDirectory() as folder:
-            copy = os.path.join(folder, "config")
-            write_text(copy, before, 0o600)
-            edit(copy)
-            return Change(self.path, before, read_text(copy))
-
-    def keys(self, file: str) -> list[str]:
-        """Return every credential.*.helper key in *file*, once."""
-        pattern = r"^credential\..*helper$"
-        found = self._output(
-            "config", "--file", file, "--name-only", "--get-regexp", pattern
-        )
-        return list(dict.fromkeys(found.split("\n")[:-1]))
-
-    def values(self, file: str, key: str) -> list[str]:
-        """Return the values of *key* in order."""
-        found = self._output("config", "--file", file, "-z", "--get-all", key)
-        return found.split("\0")[:-1]
-
-    def run(self, file: str, *words: str, check: bool = True) -> None:
-        """Run one `git config` on *file*."""
-        done = self._start("config", "--file", file, *words)
-        if check and done.returncode:
-            raise Permanent(f"git config failed: {done.stderr.strip()}")
-
-    def _output(self, *words: str) -> str:
-        return self._start(*words).stdout
-
-    def _start(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [self._git, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=30,
-            check=False,
-            env=self._environ,
-        )
-
-    def _global_file(self) -> str:
-        """Return the file that `git config --global` writes (git-config(1))."""
-        named = self._environ.get("GIT_CONFIG_GLOBAL", "")
-        if os.path.isabs(named):
-            return named
-        home = paths.home(self._environ)
-        plain = os.path.join(home, ".gitconfig")
-        base = self._environ.get("XDG_CONFIG_HOME", "")
-        base = base if os.path.isabs(base) else os.path.join(home, ".config")
-        below = os.path.join(base, "git", "config")
-        return below if os.path.exists(below) and not os.path.exists(plain) else plain
-
-
 # -- what we did ------------------------------------------------------------
 
 
@@ -259,9 +187,7 @@ def _record_path(context: Context) -> str:
     return os.path.join(paths.data_folder(context.environ), "installed", "git.json")
 
 
-def _remember(
-    context: Context, git: "_Git", change: Change, paths_set: list[str]
-) -> None:
+def _remember(context: Context, git: Git, change: Change, paths_set: list[str]) -> None:
     """Note what uninstall restores; an earlier note counts as far as it is true."""
     path = _record_path(context)
     earlier = _record(context, git)
@@ -281,7 +207,7 @@ def _remember(
     Change(path, "", json.dumps(record)).apply(backup=False)
 
 
-def _record(context: Context, git: "_Git") -> "dict[str, Any]":
+def _record(context: Context, git: Git) -> "dict[str, Any]":
     """Return what install noted about git's file, or nothing."""
     try:
         with open(_record_path(context), encoding="utf-8") as file:

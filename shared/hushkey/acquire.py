@@ -19,7 +19,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.flight import Flight
-from hushkey.model import Token
+from hushkey.model import Token, placed
 from hushkey.silent import Renewal
 from hushkey.store import TokenFile
 from hushkey.tokencache import TokenCache
@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hushkey.interactive import Interaction
-    from hushkey.model import Identity, Site
+    from hushkey.model import Identity, Request, Site
     from hushkey.provider import Provider
+
+
+#: seconds for the anonymous question about an organisation's tenant
+_ANONYMOUS = 5
 
 
 class Acquirer:
@@ -63,10 +67,48 @@ class Acquirer:
             settings, folder, lambda: store.sealed_files(folder)
         )
 
-    def want(self, site: "Site", host: str, username: str = "") -> Want:
-        """Return the need for a token of *site*, since this call began."""
+    def want(
+        self,
+        site: "Site",
+        host: str,
+        username: str = "",
+        *,
+        request: "Request | None" = None,
+        challenges: "tuple[str, ...]" = (),
+    ) -> Want:
+        """Return the need for a token of *site*, since this call began.
+
+        *request* and the server's *challenges* tell the tenant of an Azure
+        DevOps organisation, where the config leaves it open.
+        """
+        if request is not None and site.identity.provider == "entra":
+            site = self._placed(site, request, challenges)
         lifetime = site.min_lifetime or self._settings["min_lifetime"]
         return Want(site, host, username, self._began, lifetime)
+
+    def _placed(
+        self, site: "Site", request: "Request", challenges: "tuple[str, ...]"
+    ) -> "Site":
+        """Return *site* in the tenant of the organisation that is asked for."""
+        from hushkey import tenants
+
+        organisation = tenants.organisation(request)
+        fixed = site.identity.option("tenant") or site.identity.option("authority")
+        if fixed or not organisation:
+            return site
+        cloud = site.identity.option("cloud") or "public"
+        directory = tenants.Directory(self._folder)
+        return placed(
+            site, directory.tenant(organisation, challenges, cloud, self._anonymous)
+        )
+
+    def _anonymous(self, url: str) -> "list[tuple[str, str]]":
+        """Ask *url* for its headers, without any credential and not for long."""
+        from hushkey import http
+
+        patience = {**self._settings, "silent_timeout": _ANONYMOUS}
+        with http.Network(patience, self._environ).session() as session:
+            return list(session.head(url, withhold_token=True).headers.items())
 
     def file_of(self, identity: "Identity") -> TokenFile:
         """Return the token file that *identity* uses."""
@@ -149,6 +191,13 @@ class Acquirer:
                 change.cache.note_refusal(token, host, self._now())
             change.save()
         return True
+
+    def forget_tenant(self, request: "Request") -> None:
+        """Drop the tenant found for *request*: its token was refused."""
+        from hushkey import tenants
+
+        if organisation := tenants.organisation(request):
+            tenants.Directory(self._folder).forget(organisation)
 
     def hashed(self, token: Token) -> str:
         """Return a name for *token* that says nothing about it to others."""

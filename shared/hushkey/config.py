@@ -9,15 +9,12 @@ imported only when the compiled form is out of date.
 import tomllib
 from importlib.resources import files
 
-from hushkey import hosts, schema
+from hushkey import clouds, faults, hosts, schema
 from hushkey.errors import ConfigError, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from typing import Any
-
-    from hushkey.schema import Check
 
 
 def compile_config(text: str, source: str) -> "dict[str, Any]":
@@ -30,11 +27,7 @@ def compile_config(text: str, source: str) -> "dict[str, Any]":
     presets = tomllib.loads(
         files("hushkey").joinpath("presets.toml").read_text("utf-8")
     )
-    problems = [
-        f"{source}:{_line(text, table, key)}: {_name(table, key)}: {what}"
-        for table, key, what in _faults(user, presets)
-    ]
-    if problems:
+    if problems := faults.problems(text, source, user, presets):
         raise _refusal(problems)
     return _compiled(user, presets)
 
@@ -51,218 +44,6 @@ def _parse(text: str, source: str) -> "dict[str, Any]":
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # an endless number: ValueError
         raise _refusal([f"{source}: not valid TOML: {plain(error)}"]) from error
-
-
-# -- checking ---------------------------------------------------------------
-
-Fault = tuple[tuple[str, ...], str, str]
-_TOP = ("settings", "identity", "host")
-
-
-def _faults(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Fault]":
-    """Yield (table, key, what is wrong) for everything that is."""
-    for key in user:
-        if key not in _TOP:
-            yield (), key, _unknown(key, _TOP)
-    yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
-    identities, rules = user.get("identity", {}), user.get("host", {})
-    for name, table in _tables("identity", identities):
-        provider = table.get("provider") if isinstance(table, dict) else None
-        yield from _table_faults(
-            ("identity", name), table, schema.identity_keys(provider)
-        )
-        if isinstance(table, dict):
-            yield from _identity_faults(("identity", name), table)
-    known = (
-        {*identities, *presets["identity"]} if isinstance(identities, dict) else set()
-    )
-    for written, table in _tables("host", rules):
-        yield from _table_faults(("host", written), table, schema.HOST)
-        if isinstance(table, dict):
-            yield from _host_faults(("host", written), table, known)
-    yield from _misplaced(user)
-    yield from _strangers(user, presets)
-    yield from _shared_files(user)
-    if isinstance(rules, dict):
-        yield from _twins(rules)
-
-
-def _strangers(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Fault]":
-    """Yield rules that would send a built-in server's token to another host."""
-    identities = dict(_tables("identity", user.get("identity")))
-    for written, rule in _tables("host", user.get("host")):
-        name = rule.get("identity") if isinstance(rule, dict) else None
-        if not isinstance(name, str):
-            continue
-        table = identities.get(name, presets["identity"].get(name))
-        if not isinstance(table, dict) or "token_endpoint" in table:
-            continue
-        provider = table.get("provider")
-        endpoints = isinstance(provider, str) and presets["endpoints"].get(provider)
-        if not endpoints or schema.pattern(written):
-            continue
-        server = hosts.parse_url(endpoints["token_endpoint"]).host
-        host = hosts.parse_pattern(written).host
-        if host != server and not host.endswith(f".{server}"):
-            what = f"is signed in at {server}, whose tokens are not for {host}"
-            hint = f"; give [identity.{plain(name)}] its own token_endpoint"
-            yield ("host", written), "identity", what + hint
-
-
-def _shared_files(user: "dict[str, Any]") -> "Iterator[Fault]":
-    """Yield identities that share a server and client, and do not say whose.
-
-    They share a token file; only an account tells their tokens apart.
-    """
-    seen: dict[object, str] = {}
-    for name, table in _tables("identity", user.get("identity")):
-        if not isinstance(table, dict) or table.get("provider") == "static":
-            continue
-        keys = ("provider", "issuer", "token_endpoint", "tenant", "cloud", "client_id")
-        pair = tuple(table.get(key) for key in (*keys, "authority"))
-        if not all(isinstance(value, str | None) for value in pair):
-            continue
-        other = seen.setdefault(pair, name)
-        if other == name:
-            continue
-        for each in (other, name):
-            own = user["identity"][each]
-            if isinstance(own, dict) and "account" not in own:
-                what = "is required where two identities share a server and client"
-                yield ("identity", each), "account", what
-
-
-def _misplaced(user: "dict[str, Any]") -> "Iterator[Fault]":
-    for key in ("identity", "host"):
-        if key in user and not isinstance(user[key], dict):
-            yield (), key, f"expected tables such as [{key}.NAME]"
-
-
-def _tables(kind: str, table: "Any") -> "list[tuple[str, Any]]":
-    return list(table.items()) if isinstance(table, dict) else []
-
-
-def _table_faults(
-    path: "tuple[str, ...]", table: "Any", checks: "Mapping[str, Check]"
-) -> "Iterator[Fault]":
-    if not isinstance(table, dict):
-        yield path[:-1], path[-1], "expected a table"
-        return
-    for key, value in table.items():
-        if key not in checks:
-            yield path, key, _unknown(key, tuple(checks))
-        elif expected := checks[key](value):
-            yield path, key, f"expected {expected}"
-
-
-def _unknown(key: str, valid: "tuple[str, ...]") -> str:
-    tail = schema.near(key, valid) or "; valid: " + ", ".join(sorted(valid))
-    return f"unknown key{tail}"
-
-
-def _identity_faults(
-    path: "tuple[str, ...]", table: "dict[str, Any]"
-) -> "Iterator[Fault]":
-    provider = table.get("provider")
-    if provider is not None and not isinstance(provider, str):
-        return  # which its own check has said
-    if provider not in schema.PROVIDERS:
-        hint = schema.near(provider, schema.PROVIDERS)
-        word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
-        yield path, "provider", f"{word}; one of {', '.join(schema.PROVIDERS)}{hint}"
-        return
-    for key in schema.REQUIRED.get(provider, ()):
-        if key not in table:
-            yield path, key, f"is required for provider {provider}"
-    if provider == "oauth2" and not table.keys() & {
-        "authorization_endpoint",
-        "device_authorization_endpoint",
-    }:
-        yield path, "authorization_endpoint", "is required for provider oauth2"
-    if "client_secret" in table and "client_secret_env" in table:
-        yield path, "client_secret_env", "give client_secret or this, not both"
-
-
-def _host_faults(
-    path: "tuple[str, ...]", table: "dict[str, Any]", known: "set[str]"
-) -> "Iterator[Fault]":
-    if expected := schema.pattern(path[1]):
-        yield path, "", expected
-    identity = table.get("identity")
-    if identity is None:
-        yield path, "identity", "is required: which [identity.NAME] serves this host?"
-    elif isinstance(identity, str) and identity not in known:
-        hint = schema.near(identity, known)
-        yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
-
-
-def _twins(rules: "dict[str, Any]") -> "Iterator[Fault]":
-    """Yield patterns that are written twice in different spellings."""
-    seen: dict[object, str] = {}
-    for written in rules:
-        try:
-            parsed = hosts.parse_pattern(written)
-        except ValueError:
-            continue
-        if parsed in seen:
-            yield ("host", written), "", f'is the same pattern as "{seen[parsed]}"'
-        seen[parsed] = written
-
-
-# -- where a fault stands ---------------------------------------------------
-
-
-def _name(table: "tuple[str, ...]", key: str) -> str:
-    parts = [part if part.isidentifier() else f'"{part}"' for part in table]
-    return " ".join(filter(None, (f"[{'.'.join(parts)}]" if parts else "", key)))
-
-
-def _line(text: str, table: "tuple[str, ...]", key: str) -> int:
-    """Return the line of *key* in *table*, else of the table's header, else 1.
-
-    tomllib keeps no positions; headers and keys are found again by parsing
-    each line that could be one.
-    """
-    header, found = 1, 0
-    current: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            current = _header(stripped)
-            if current == table:
-                header = number
-            elif key and current[: len(table) + 1] == (*table, key):
-                found = found or number
-        elif current == table and key and _key(stripped) == key:
-            found = found or number
-    if not key or found:
-        return found or header
-    return header
-
-
-def _header(line: str) -> "tuple[str, ...]":
-    return _path_to_leaf(line, "")
-
-
-def _key(line: str) -> str:
-    if "=" not in line or line.startswith("#"):
-        return ""
-    return ".".join(_path_to_leaf(line.partition("=")[0] + "= 0", "0")[:1])
-
-
-def _path_to_leaf(line: str, leaf: str) -> "tuple[str, ...]":
-    try:
-        node: Any = tomllib.loads(line)
-    except (ValueError, RecursionError):
-        return ()
-    path = []
-    while isinstance(node, dict) and node:
-        name, node = next(iter(node.items()))
-        path.append(name)
-    return tuple(path)
-
-
-# -- compiling --------------------------------------------------------------
 
 
 def _compiled(user: "dict[str, Any]", presets: "dict[str, Any]") -> "dict[str, Any]":
@@ -293,10 +74,16 @@ def _compiled(user: "dict[str, Any]", presets: "dict[str, Any]") -> "dict[str, A
 def _identity(table: "dict[str, Any]", endpoints: "dict[str, Any]") -> "dict[str, Any]":
     common = {"provider", "account", "client_id", "scopes"}
     provider = table["provider"]
+    client_id = table.get("client_id", "")
+    if provider == "entra":
+        # What names the token file must be known without any provider's code.
+        client_id = client_id or clouds.DEFAULT_CLIENT_ID
+        cloud = f"https://{clouds.host_of(table.get('cloud', ''))}"
+        table = {"issuer": table.get("authority", cloud), **table}
     return {
         "provider": provider,
         "account": table.get("account", ""),
-        "client_id": table.get("client_id", ""),
+        "client_id": client_id,
         "scopes": tuple(table.get("scopes", ())),
         "options": {
             **endpoints.get(provider, {}),
@@ -312,7 +99,9 @@ def _rule(
     return {
         **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
         "pattern": written,
-        "path": pattern.path,
+        "path": tuple(map(str.lower, pattern.path))
+        if hosts.ignores_case(pattern.host)
+        else pattern.path,
         "key": (pattern.scheme, pattern.host, pattern.port, pattern.wild),
         "origin": origin,
         "missing": missing,

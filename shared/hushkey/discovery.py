@@ -30,15 +30,19 @@ KEEP_IN_NEED = 14 * 24 * 3600
 class Discovery:
     """The documents of one issuer."""
 
-    def __init__(self, issuer: str, network: "Network", folder: str) -> None:
+    def __init__(
+        self, issuer: str, network: "Network", folder: str, *, of_entra: bool = False
+    ) -> None:
+        """Name the issuer; *of_entra*: its tenant may call itself by its id."""
         self.issuer = issuer
+        self.url = issuer.rstrip("/") + "/.well-known/openid-configuration"
+        self._of_entra = of_entra
         self._network = network
         self._folder = os.path.join(folder, "discovery")
 
     def metadata(self) -> "dict[str, Any]":
         """Return the issuer's metadata; raises Transient or Permanent."""
-        url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
-        return self._document(url, self._checked_metadata)
+        return self._document(self.url, self._checked_metadata)
 
     def keys(self, again: bool = False) -> "dict[str, Any]":
         """Return the issuer's JWK set; *again* fetches it anew."""
@@ -81,9 +85,19 @@ class Discovery:
             )
         return data
 
+    def _is_tenant_of(self, found: object) -> bool:
+        """Tell whether *found* is a tenant of the same Entra cloud.
+
+        Its issuer holds the tenant's id, or ``{tenantid}`` for common ones,
+        whatever name was asked for.
+        """
+        host = urlsplit(self.issuer).netloc
+        return isinstance(found, str) and found.startswith(f"https://{host}/")
+
     def _checked_metadata(self, data: "dict[str, Any]") -> "dict[str, Any]":
         found = data.get("issuer")
-        if found != self.issuer:
+        same = found == self.issuer or (self._of_entra and self._is_tenant_of(found))
+        if not same:
             raise Permanent(
                 f"the server calls itself {plain(found, 120)!r}, the config says "
                 f"{self.issuer!r}",

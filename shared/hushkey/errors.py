@@ -33,7 +33,8 @@ class HushkeyError(Exception):
 
     ``code`` is the server's error code and ``correlation`` its id for this
     exchange, both shown and never branched on outside the table that made the
-    error. ``hint`` is the next command or step. ``retry_after`` is in seconds.
+    error; ``suberror`` refines the code (Entra). ``hint`` is the next command or
+    step. ``retry_after`` is in seconds.
     """
 
     code: "str | None"
@@ -48,6 +49,7 @@ class HushkeyError(Exception):
         code: "str | None" = None,
         correlation: "str | None" = None,
         retry_after: "float | None" = None,
+        suberror: str = "",
         host: str = "",
         identity: str = "",
         account: str = "",
@@ -58,6 +60,7 @@ class HushkeyError(Exception):
         self.code = code
         self.correlation = correlation
         self.retry_after = retry_after
+        self.suberror = suberror
         self.host = host
         self.identity = identity
         self.account = account

@@ -130,6 +130,13 @@ def origin_text(scheme: str, host: str, port: int) -> str:
     return shown if scheme == "https" else f"{scheme}://{shown}"
 
 
+def ignores_case(host: str) -> bool:
+    """Tell whether the paths of *host* mean the same in any case (Azure DevOps)."""
+    return host in ("dev.azure.com", "pkgs.dev.azure.com") or host.endswith(
+        ".visualstudio.com"
+    )
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether the normalised *host* is this machine, whatever DNS says."""
     if host in ("localhost", "[::1]"):

@@ -160,13 +160,13 @@ class Refused(Exception):
         """Return what this answer means."""
         return outcomes.from_answer(
             self.response.status_code,
-            _without_secrets(self.data, self.response.request.body),
+            without_secrets(self.data, self.response.request.body),
             self.response.headers,
             server_of(str(self.response.url)),
         )
 
 
-def _without_secrets(data: "Any", sent: "Any") -> "Any":
+def without_secrets(data: "Any", sent: "Any") -> "Any":
     """Return *data* with nothing in its description that was *sent* as a secret.
 
     Servers quote what they refuse: "refresh token 'abc' is malformed".

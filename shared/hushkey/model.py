@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from typing import Any, Never
 
 
+#: Marks which Entra tenant a token is for, beside the scopes that it was asked
+#: with. No scope can begin like this (RFC 6749 3.3), and none of it is ever sent.
+TENANT = "\\tenant="
+
+
 class Frozen:
     """A value: fields are set once, equality is by content."""
 
@@ -163,6 +168,12 @@ class Site(Frozen):
             min_lifetime=min_lifetime,
             origin=origin,
         )
+
+
+def placed(site: Site, tenant: str) -> Site:
+    """Return *site* with tokens of its own for the Entra *tenant*."""
+    fields = site._fields() | {"scopes": (*site.scopes, TENANT + tenant)}
+    return Site(**fields)
 
 
 class Account(Frozen):

@@ -81,7 +81,10 @@ def from_answer(
     body = data if isinstance(data, dict) else {}
     code = body.get("error")
     code = code if isinstance(code, str) else None
-    kind, what, hint = _row(status, data, code, body.get("suberror"))
+    suberror = body.get("suberror")
+    kind, what, hint = _row(status, data, code, suberror)
+    if link := _link(body):
+        hint = f"{hint}; {link}" if hint else link
     detail = body.get("error_description")
     if isinstance(detail, str) and detail:
         what += f": {plain(detail, 160)}"
@@ -91,7 +94,19 @@ def from_answer(
         code=plain(code, 60) if code else None,
         correlation=_correlation(body, headers),
         retry_after=_retry_after(headers),
+        suberror=suberror if isinstance(suberror, str) else "",
     )
+
+
+def _link(body: "Mapping[str, Any]") -> str:
+    """Return Microsoft's own page on its error number: shown, never branched on."""
+    numbers = body.get("error_codes")
+    if isinstance(numbers, list) and numbers and type(numbers[0]) is int:
+        return (
+            f"AADSTS{numbers[0]}: https://login.microsoftonline.com/error"
+            f"?code={numbers[0]}"
+        )
+    return ""
 
 
 def _row(

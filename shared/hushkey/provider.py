@@ -81,6 +81,9 @@ class Grant(Frozen):
     token). ``refresh_token`` is empty when the server sent none. ``fault`` is
     what is wrong with the answer beyond its refresh token, which must be saved
     all the same: the server may have rotated it.
+
+    ``refresh_token`` is whatever the provider wants to be given back to renew:
+    with MSAL, its own cache as JSON.
     """
 
     __slots__ = (

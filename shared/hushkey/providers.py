@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from hushkey.model import Identity
     from hushkey.provider import Provider
 
-_OAUTH = ("oidc", "oauth2", "github", "gitlab", "gitea", "bitbucket")
+_KNOWN = ("entra", "oidc", "oauth2", "github", "gitlab", "gitea", "bitbucket")
 
 
 def can_serve(identity: "Identity") -> bool:
     """Tell whether this version has the identity's provider."""
-    return identity.provider in _OAUTH
+    return identity.provider in _KNOWN
 
 
 def open_provider(
@@ -41,4 +41,8 @@ def open_provider(
     from hushkey.oauth import OAuthProvider
 
     network = Network(settings, environ, whole=whole)
+    if identity.provider == "entra":
+        from hushkey.entra import EntraProvider
+
+        return EntraProvider(identity, network, folder)
     return OAuthProvider(identity, network, folder, environ)

@@ -7,7 +7,7 @@ A check returns None when the value will do, else what was expected.
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
-from hushkey import hosts
+from hushkey import clouds, hosts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,6 +145,12 @@ def proxy_url(value: "Any") -> "str | None":
     return None if good and "://" in value else "a proxy URL such as http://proxy:3128"
 
 
+def tenant(value: "Any") -> "str | None":
+    """Accept a tenant id or a domain of the tenant."""
+    good = isinstance(value, str) and clouds.is_tenant(value)
+    return None if good else "a tenant id or domain, such as contoso.onmicrosoft.com"
+
+
 def pattern(value: str) -> "str | None":
     """Accept a host pattern."""
     try:
@@ -194,7 +200,11 @@ _ENDPOINTS: "Mapping[str, Check]" = {
     "device_authorization_endpoint": secure_url,
 }
 _OWN: "Mapping[str, Mapping[str, Check]]" = {
-    "entra": {"tenant": text, "cloud": text, "authority": secure_url},
+    "entra": {
+        "tenant": tenant,
+        "cloud": one_of(*clouds.HOSTS),
+        "authority": secure_url,
+    },
     "oidc": {"issuer": secure_url},
     "github": _ENDPOINTS,
     "gitlab": _ENDPOINTS,

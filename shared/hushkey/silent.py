@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from hushkey.tokencache import GrantRow
     from hushkey.want import Want
 
+#: suberrors of invalid_grant (Entra) with which the refresh token itself is dead;
+#: with others it lives, and a person has to do something for these scopes
+_DEAD = ("", "bad_token", "token_expired", "basic_action")
 #: seconds that a waiting process gives the renewing one beyond its own limit
 _GRACE = 5
 
@@ -137,7 +140,7 @@ def _judge(
     if grant.covers(scopes):
         if not isinstance(error, UiRequired):
             raise error
-        if error.code == "invalid_grant":
+        if error.code == "invalid_grant" and error.suberror in _DEAD:
             change.cache.drop_grant(grant.refresh_token)
             change.save()
         return error

@@ -15,7 +15,7 @@ from binascii import crc32
 
 from hushkey import hosts, paths
 from hushkey.errors import ConfigError, HushkeyError, Permanent
-from hushkey.model import Identity, Site
+from hushkey.model import Identity, Site, placed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Config:
         identity = self.identity(rule["identity"])
         scopes = dict.fromkeys((*rule.get("scopes", ()), *identity.scopes))
         optional = ("account", "username", "scheme", "exchange", "interactive")
-        return Site(
+        site = Site(
             rule["pattern"],
             identity,
             scopes=tuple(scopes),
@@ -100,6 +100,8 @@ class Config:
             origin=rule["origin"],
             **{key: rule[key] for key in optional if key in rule},
         )
+        tenant = identity.option("tenant")
+        return placed(site, tenant) if tenant else site
 
 
 def _choose(
@@ -118,19 +120,18 @@ def _choose(
             )
         return whole_host
     if path:
+        if hosts.ignores_case(origin[0]):
+            path = tuple(segment.lower() for segment in path)
         fits = (r for r in by_path if path[: len(r["path"])] == r["path"])
         return next(fits, whole_host)
     named = [
         r for r in by_path if request.username and r["path"][0] == request.username
     ]
-    if whole_host and not named and not (by_path and _is_idle_preset(whole_host)):
+    # Where the user's rules go by path, a preset for the whole host is a guess.
+    guess = by_path and whole_host and whole_host["origin"] == "preset"
+    if whole_host and not named and not guess:
         return whole_host
     return _single(named or by_path, request, origin) if by_path else None
-
-
-def _is_idle_preset(rule: "Mapping[str, Any]") -> bool:
-    """Tell whether *rule* is a preset that cannot serve: the user's rules can."""
-    return bool(rule["missing"]) and rule["origin"] == "preset"
 
 
 def _single(

@@ -7,7 +7,7 @@ asked for less. Times are seconds since the epoch, UTC.
 
 import json
 
-from hushkey.model import Account, Token
+from hushkey.model import TENANT, Account, Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ def scope_key(scopes: "tuple[str, ...]") -> str:
 
 def resource_scopes(scopes: "tuple[str, ...]") -> "frozenset[str]":
     """Return the scopes that a token for a resource must cover."""
-    return frozenset(scopes) - SIGN_IN_SCOPES
+    return frozenset(
+        scope
+        for scope in scopes
+        if scope not in SIGN_IN_SCOPES and not scope.startswith(TENANT)
+    )
 
 
 def covers(granted: "tuple[str, ...]", asked: "tuple[str, ...]") -> bool:
@@ -53,8 +57,6 @@ class TokenCache:
         self._grants: list[dict[str, Any]] = content.get("grants", [])
         self._tokens: list[dict[str, Any]] = content.get("tokens", [])
         self._refused: list[dict[str, Any]] = content.get("refused", [])
-        #: a provider library's own cache, as it serialises it (MSAL)
-        self.foreign: str = content.get("foreign", "")
 
     @classmethod
     def loads(cls, data: bytes) -> "TokenCache":
@@ -78,7 +80,6 @@ class TokenCache:
             "grants": self._grants,
             "tokens": self._tokens,
             "refused": self._refused,
-            "foreign": self.foreign,
         }
         return json.dumps(content, separators=(",", ":")).encode()
 
@@ -306,7 +307,6 @@ def _is_whole(content: "dict[str, Any]") -> bool:
     accounts = content.get("accounts", {})
     return (
         isinstance(content.get("current", ""), str)
-        and isinstance(content.get("foreign", ""), str)
         and isinstance(accounts, dict)
         and all(_is_row(row, {}) for row in accounts.values())
         and all(

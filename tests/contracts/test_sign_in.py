@@ -140,7 +140,7 @@ def last_redirect(desk: Desk, address: str) -> str:
 def test_device_code_on_a_terminal_signs_in(desk: Desk) -> None:
     with at_terminal(desk, "login", "corp", "--method", "device") as person:
         address = person.read_until(r"(https://\S+/device)\b")[1]
-        code = person.read_until(r"\b([A-Z]{4}-[A-Z]{4})\b")[1]
+        code = person.read_until(r"(?:m|\s)([A-Z]{4}-[A-Z]{4})\b")[1]
         desk.visitor.code = code
         visit(desk, address)
         person.read_until("signed in to", 30)
@@ -153,7 +153,7 @@ def test_device_code_on_a_terminal_signs_in(desk: Desk) -> None:
 def test_device_code_declined_ends_at_once(desk: Desk) -> None:
     with at_terminal(desk, "login", "corp", "--method", "device") as person:
         address = person.read_until(r"(https://\S+/device)\b")[1]
-        desk.visitor.code = person.read_until(r"\b([A-Z]{4}-[A-Z]{4})\b")[1]
+        desk.visitor.code = person.read_until(r"(?:m|\s)([A-Z]{4}-[A-Z]{4})\b")[1]
         desk.visitor.mode = "decline"
         visit(desk, address)
         person.read_until("declined", 30)

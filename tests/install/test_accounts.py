@@ -213,7 +213,7 @@ def test_logout_while_the_server_fails_still_signs_out(
 
 
 def test_logout_of_all_takes_every_identity_that_can_serve(machine: Machine) -> None:
-    machine.configure(OTHER + '[identity.work]\nprovider = "entra"\n')
+    machine.configure(OTHER + '[identity.work]\nprovider = "static"\n')
     machine.has(grant("at-old"))
 
     result = hushkey(machine, "logout", "--all")

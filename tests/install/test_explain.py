@@ -92,10 +92,10 @@ def test_provider_that_this_version_lacks_is_an_error_to_come(
     machine: Machine,
 ) -> None:
     machine.configure(
-        '[identity.w]\nprovider = "entra"\n[host."w.test"]\nidentity = "w"\n'
+        '[identity.w]\nprovider = "static"\n[host."w.test"]\nidentity = "w"\n'
     )
 
-    assert "no provider entra" in explain(machine, "w.test")["next"]
+    assert "no provider static" in explain(machine, "w.test")["next"]
 
 
 def test_lost_key_is_an_error_to_come(machine: Machine) -> None:

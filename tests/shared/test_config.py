@@ -111,7 +111,8 @@ def test_design_example_serves_its_hosts() -> None:
     registry = config.site_for(Request("https", "one.azurecr.io"))
     assert registry is not None
     assert (registry.exchange, registry.account) == ("acr", "me@contoso.com")
-    assert registry.identity.options == {"tenant": "contoso.onmicrosoft.com"}
+    assert registry.identity.option("tenant") == "contoso.onmicrosoft.com"
+    assert registry.identity.issuer == "https://login.microsoftonline.com"
     git = config.site_for(Request("https", "git.example.com"))
     assert git is not None
     assert git.scopes == ("openid", "offline_access", "git")
@@ -565,7 +566,8 @@ def test_sites_are_those_that_can_serve_the_user_s_first() -> None:
 
     patterns = [site.pattern for site in config(text).sites()]
 
-    assert patterns == ["a.example", "gitlab.com"]
+    azure = ["dev.azure.com", "*.visualstudio.com", "pkgs.dev.azure.com"]
+    assert patterns == ["a.example", *azure, "gitlab.com"]
 
 
 def test_identities_hold_the_user_s_and_the_presets() -> None:

@@ -11,7 +11,8 @@ ISSUER = "https://id.example.com"
 
 
 @pytest.mark.parametrize(
-    "provider", ["oidc", "oauth2", "github", "gitlab", "gitea", "bitbucket"]
+    "provider",
+    ["entra", "oidc", "oauth2", "github", "gitlab", "gitea", "bitbucket"],
 )
 def test_open_provider_contacts_nobody(provider: str, tmp_path: Path) -> None:
     options = {
@@ -27,7 +28,7 @@ def test_open_provider_contacts_nobody(provider: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("provider", ["entra", "workload", "static", "another"])
+@pytest.mark.parametrize("provider", ["workload", "static", "another"])
 def test_open_provider_that_this_version_lacks_is_permanent(
     provider: str, tmp_path: Path
 ) -> None:

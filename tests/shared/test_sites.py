@@ -47,7 +47,8 @@ class Home:
         os.utime(self.source, ns=(mtime_ns, mtime_ns))
 
     def serves(self) -> str:
-        return ",".join(s.pattern for s in load(self.environ).sites())
+        own = (s for s in load(self.environ).sites() if s.origin == "user")
+        return ",".join(s.pattern for s in own)
 
     @property
     def side(self) -> Path:
@@ -360,8 +361,9 @@ FABRIKAM = rule("dev.azure.com/fabrikam")
         ("", "contoso", "work"),
         ("/", "fabrikam", "corp"),
         ("fabrikam/_git/app", "contoso", "corp"),
-        ("other/_git/app", "", ""),
-        ("other/_git/app", "contoso", ""),
+        ("Contoso/_git/app", "", "work"),  # Azure DevOps ignores case
+        ("other/_git/app", "", "azure"),  # the preset
+        ("other/_git/app", "contoso", "azure"),
     ],
 )
 def test_two_organisations_on_one_host(path: str, username: str, identity: str) -> None:

@@ -199,10 +199,10 @@ def test_changes_by_many_processes_are_all_kept(used: Desk) -> None:
 
 def test_save_of_a_shorter_content_leaves_no_tail(used: Desk) -> None:
     with used.file().change(5) as change:
-        change.cache.foreign = "x" * 300_000
+        change.cache.accounts["big"] = {"label": "x" * 700_000}
         change.save()
     with used.file().change(5) as change:
-        change.cache.foreign = ""
+        del change.cache.accounts["big"]
         change.save()
 
     assert used.kept() == ["old"]
@@ -211,10 +211,10 @@ def test_save_of_a_shorter_content_leaves_no_tail(used: Desk) -> None:
 def test_save_of_more_than_was_reserved(used: Desk) -> None:
     with used.file().change(5) as change:
         change.reserve()
-        change.cache.foreign = "x" * 300_000
+        change.cache.accounts["big"] = {"label": "x" * 700_000}
         change.save()
 
-    assert used.file().read().foreign == "x" * 300_000
+    assert "big" in used.file().read().accounts
 
 
 def test_remove_deletes_the_file(used: Desk) -> None:
@@ -420,7 +420,7 @@ def test_disk_that_fills_up_after_reserve_changes_nothing(used: Desk) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         with used.file().change(5) as change:
             change.reserve()
-            change.cache.foreign = "x" * 500_000
+            change.cache.accounts["big"] = {"label": "x" * 500_000}
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
             return reason(change.save)
 

@@ -70,7 +70,6 @@ def test_loads_gives_back_what_dumps_wrote() -> None:
     cache = signed_in()
     cache.note_refusal(cache.tokens()[0], "git.example.com", NOW + 1)
     cache.grants(ME, GIT)[0].mark_narrow(("api",))
-    cache.foreign = '{"msal": 1}'
 
     again = reloaded(cache)
 
@@ -78,7 +77,6 @@ def test_loads_gives_back_what_dumps_wrote() -> None:
     assert again.token(ME, GIT) == cache.token(ME, GIT)
     assert again.account("") == ME
     assert again.was_refused(ME, "git.example.com", NOW + 2)
-    assert again.foreign == '{"msal": 1}'
 
 
 def test_new_cache_is_empty() -> None:
@@ -115,7 +113,6 @@ CONTENTS = st.fixed_dictionaries(
     optional={
         "accounts": st.dictionaries(ANY, VALUES, max_size=2) | VALUES,
         "current": st.just("id-1") | VALUES,
-        "foreign": VALUES,
         **dict.fromkeys(("grants", "tokens", "refused"), ROWS | VALUES),
     },
 )

@@ -1,0 +1,35 @@
+"""Microsoft's clouds: where each signs people in, and whose word counts.
+
+Source: learn.microsoft.com/entra/identity-platform/authentication-national-cloud.
+An authority that a server's header names is used only if its host is in here.
+"""
+
+#: cloud -> host of its authorities
+HOSTS = {
+    "public": "login.microsoftonline.com",
+    "usgov": "login.microsoftonline.us",
+    "china": "login.partner.microsoftonline.cn",
+}
+#: other names of the public cloud that Azure DevOps has been seen to send
+_ALIASES = {"login.windows.net": "public", "login.microsoft.com": "public"}
+#: Azure CLI's public client, as Microsoft's own azure-identity uses it by default
+DEFAULT_CLIENT_ID = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+#: any work or school account; a tenant that is found replaces it
+DEFAULT_TENANT = "organizations"
+
+
+def host_of(cloud: str) -> str:
+    """Return the authority host of *cloud*; unknown names are the public one."""
+    return HOSTS.get(cloud, HOSTS["public"])
+
+
+def cloud_of(host: str) -> str:
+    """Return the cloud that the authority *host* belongs to, or nothing."""
+    by_host = {known: name for name, known in HOSTS.items()}
+    return by_host.get(host, _ALIASES.get(host, ""))
+
+
+def is_tenant(text: str) -> bool:
+    """Tell whether *text* can stand for a tenant in an authority's path."""
+    good = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
+    return 0 < len(text) <= 253 and good.issuperset(text.lower()) and ".." not in text

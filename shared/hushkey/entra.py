@@ -1,0 +1,232 @@
+"""Microsoft Entra ID, on MSAL: the only file that names msal.
+
+MSAL is used for what it knows: the requests, the shapes of Microsoft's answers
+and its token cache. What it leaves open is decided here, because each of these
+has bitten somebody (MSAL 1.39): it folds failures into None, so silent calls go
+through `acquire_token_silent_with_error`; an answer that is not JSON, a 5xx or
+a 429 never reaches it, because our HTTP client raises the outcome first; its
+constructor's discovery request is answered from our own cache; it sends
+telemetry to every server, so foreign ones get it stripped; it keeps dead refresh
+tokens, so they are dropped here. Whether an access token is still good is decided
+by our own token cache, never by MSAL's fixed 300 s.
+"""
+
+import json
+
+import msal
+
+from hushkey import clouds, http, outcomes
+from hushkey.discovery import Discovery
+from hushkey.errors import HushkeyError, Permanent, UiRequired, plain
+from hushkey.model import TENANT, Account
+from hushkey.msalwire import Wire
+from hushkey.provider import CodeFlow, DeviceCode, Grant, Pending
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from hushkey.http import Network
+    from hushkey.model import Identity
+
+#: what MSAL asks for by itself and refuses to be asked for
+_RESERVED = frozenset({"openid", "profile", "offline_access"})
+_SECTIONS = ("RefreshToken", "IdToken", "Account", "AppMetadata")
+
+
+class EntraProvider:
+    """One identity's Entra client; see `hushkey.provider.Provider`.
+
+    Its refresh token is MSAL's own cache as JSON (refresh tokens and accounts,
+    no access tokens: those are kept by our token cache alone). One of them
+    serves every resource and tenant of its account.
+    """
+
+    def __init__(self, identity: "Identity", network: "Network", folder: str) -> None:
+        self.issuer = identity.issuer
+        self.client_id = identity.client_id
+        self._own = identity.option("authority")
+        self._tenant = identity.option("tenant") or clouds.DEFAULT_TENANT
+        self._network = network
+        self._folder = folder
+
+    def refresh(self, refresh_token: str, scopes: "tuple[str, ...]") -> Grant:
+        """Let MSAL redeem what it keeps in *refresh_token*; one request.
+
+        Raises UiRequired, Transient or Permanent by the table of
+        `hushkey.outcomes`.
+        """
+        cache = _loaded(refresh_token)
+        with self._wire() as wire:
+            app = self._app(cache, wire, scopes)
+            accounts = app.get_accounts()
+            if not accounts:
+                raise UiRequired("nobody is signed in")
+            result = app.acquire_token_silent_with_error(
+                _asked(scopes), accounts[0], force_refresh=True
+            )
+        if result is None:
+            raise UiRequired("no refresh token is left", code="invalid_grant")
+        if "access_token" not in result:
+            raise wire.outcome(result)
+        return _grant(result, cache, scopes)
+
+    def begin_code(
+        self, scopes: "tuple[str, ...]", redirect_uri: str, login_hint: str
+    ) -> CodeFlow:
+        """Prepare an authorization request; see Provider."""
+        with self._wire() as wire:
+            flow = self._app(_loaded(""), wire, scopes).initiate_auth_code_flow(
+                _asked(scopes),
+                redirect_uri=redirect_uri,
+                login_hint=login_hint or None,
+                # Other servers may refuse a prompt that they do not know.
+                prompt=None if login_hint or self._own else "select_account",
+                response_mode="query",
+            )
+        if "auth_uri" not in flow:
+            raise Permanent("MSAL could not begin a sign-in")
+        data = {"flow": flow, "scopes": scopes}
+        return CodeFlow(flow["auth_uri"], flow["state"], redirect_uri, data)
+
+    def redeem_code(self, flow: CodeFlow, answer: "Mapping[str, str]") -> Grant:
+        """Check the redirect's parameters and redeem the code; see Provider."""
+        if "error" in answer:
+            server = http.server_of(self.issuer)
+            raise _final(outcomes.from_answer(400, dict(answer), {}, server))
+        cache = _loaded("")
+        with self._wire() as wire:
+            app = self._app(cache, wire, flow.data["scopes"])
+            try:
+                result = app.acquire_token_by_auth_code_flow(
+                    flow.data["flow"], dict(answer)
+                )
+            except (ValueError, RuntimeError) as error:
+                raise Permanent(f"the sign-in's answer is wrong: {error}") from error
+        if "access_token" not in result:
+            raise _final(wire.outcome(result))
+        return _grant(result, cache, flow.data["scopes"])
+
+    def begin_device(self, scopes: "tuple[str, ...]") -> "DeviceCode | None":
+        """Ask for a device code; see Provider."""
+        with self._wire() as wire:
+            app = self._app(_loaded(""), wire, scopes)
+            try:
+                flow = app.initiate_device_flow(_asked(scopes))
+            except ValueError:  # the server names no endpoint for it
+                return None
+        if "user_code" not in flow:
+            raise _final(wire.outcome(flow))
+        return DeviceCode(
+            flow["verification_uri"],
+            flow["user_code"],
+            float(flow.get("expires_in", 900)),
+            float(flow.get("interval", 5)),
+            {"flow": flow, "scopes": scopes},
+        )
+
+    def poll_device(self, code: DeviceCode) -> Grant:
+        """Ask once whether the person is done; see Provider."""
+        cache = _loaded("")
+        with self._wire() as wire:
+            app = self._app(cache, wire, code.data["scopes"])
+            result = app.acquire_token_by_device_flow(
+                dict(code.data["flow"]), exit_condition=lambda flow: True
+            )
+        if result.get("error") in ("authorization_pending", "slow_down"):
+            raise Pending(result["error"] == "slow_down")
+        if "access_token" not in result:
+            raise _final(wire.outcome(result))
+        return _grant(result, cache, code.data["scopes"])
+
+    def revoke(self, refresh_token: str) -> bool:
+        """Return False: Entra offers no revocation of one client's grant."""
+        return False
+
+    # -- parts --------------------------------------------------------------
+
+    def _wire(self) -> "Wire":
+        return Wire(self._network, telemetry=not self._own)
+
+    def _app(
+        self,
+        cache: "msal.SerializableTokenCache",
+        wire: "Wire",
+        scopes: "tuple[str, ...]",
+    ) -> "msal.PublicClientApplication":
+        """Return MSAL's client; its discovery is answered from our own cache."""
+        tenant = next((s[len(TENANT) :] for s in scopes if s.startswith(TENANT)), "")
+        authority = self._own or f"{self.issuer}/{tenant or self._tenant}"
+        where = authority if self._own else f"{authority}/v2.0"
+        wire.serve(
+            Discovery(where, self._network, self._folder, of_entra=not self._own)
+        )
+        try:
+            return msal.PublicClientApplication(
+                self.client_id,
+                token_cache=cache,
+                http_client=wire,
+                instance_discovery=False,
+                **{"oidc_authority" if self._own else "authority": authority},
+            )
+        except (ValueError, KeyError) as error:
+            raise Permanent(
+                f"MSAL refuses the authority {authority}: {plain(error, 120)}",
+                hint="check `tenant`, `cloud` and `authority` in config.toml",
+            ) from error
+
+
+def _asked(scopes: "tuple[str, ...]") -> "list[str]":
+    """Return the scopes without those that MSAL adds, and refuses, itself."""
+    return [scope for scope in scopes if scope not in _RESERVED]
+
+
+def _loaded(foreign: str) -> "msal.SerializableTokenCache":
+    cache = msal.SerializableTokenCache()
+    if foreign:
+        cache.deserialize(foreign)
+    return cache
+
+
+def _slim(cache: "msal.SerializableTokenCache") -> str:
+    """Return MSAL's cache without access tokens."""
+    content = json.loads(cache.serialize())
+    return json.dumps({name: content.get(name, {}) for name in _SECTIONS})
+
+
+def _grant(
+    result: "Mapping[str, Any]",
+    cache: "msal.SerializableTokenCache",
+    scopes: "tuple[str, ...]",
+) -> Grant:
+    claims = result.get("id_token_claims") or {}
+    named = str(result.get("scope") or "").split()
+    return Grant(
+        result["access_token"],
+        refresh_token=_slim(cache),
+        expires_in=float(result["expires_in"]),
+        scopes=tuple(named) or scopes,
+        account=_account(cache, claims),
+        claims=claims,
+    )
+
+
+def _account(
+    cache: "msal.SerializableTokenCache", claims: "Mapping[str, Any]"
+) -> "Account | None":
+    """Return the account: MSAL's home account id, and a name for people."""
+    rows = list(json.loads(cache.serialize()).get("Account", {}).values())
+    if not rows:
+        return None
+    home = str(rows[0]["home_account_id"])
+    names = (claims.get("preferred_username"), claims.get("email"), rows[0]["username"])
+    label = next((str(name) for name in names if name), home)
+    return Account(home, plain(label, 100))
+
+
+def _final(error: HushkeyError) -> HushkeyError:
+    """Return *error* as the end of a sign-in: it must not lead to another one."""
+    if isinstance(error, UiRequired):
+        return Permanent(error.what, hint=error.hint, code=error.code)
+    return error
