@@ -8,7 +8,7 @@ import click
 
 from hushkey import providers
 from hushkey.errors import HushkeyError
-from hushkey.model import Site, Token
+from hushkey.model import Site, Token, tenant_of
 from hushkey.tokencache import scope_key
 from hushkey.want import Want
 from hushkey_install.context import Context
@@ -44,7 +44,11 @@ def _login(context: Context, want: Want, host: str, *, force: bool) -> None:
 
 def _client(site: Site) -> str:
     identity = site.identity
-    return f"identity {identity.name}, client {identity.client_id} at {identity.issuer}"
+    tenant = f", tenant {found}" if (found := tenant_of(site)) else ""
+    return (
+        f"identity {identity.name}, client {identity.client_id} "
+        f"at {identity.issuer}{tenant}"
+    )
 
 
 def until(token: Token) -> str:

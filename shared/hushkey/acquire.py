@@ -135,10 +135,11 @@ class Acquirer:
             ) from error.__cause__
 
     def _acquire(self, want: Want) -> Token:
+        seen = self.file_of(want.site.identity).stamp()
         try:
             return self.silent(want)
         except UiRequired as need:
-            return self._interaction(want).acquire(want, need, self.silent)
+            return self._interaction(want).acquire(want, need, self.silent, seen)
 
     def sign_in(self, want: Want) -> Token:
         """Sign in for *want* even if nothing requires it."""

@@ -12,6 +12,7 @@ by our own token cache, never by MSAL's fixed 300 s.
 """
 
 import json
+import warnings
 
 import msal
 
@@ -77,14 +78,18 @@ class EntraProvider:
     ) -> CodeFlow:
         """Prepare an authorization request; see Provider."""
         with self._wire() as wire:
-            flow = self._app(_loaded(""), wire, scopes).initiate_auth_code_flow(
-                _asked(scopes),
-                redirect_uri=redirect_uri,
-                login_hint=login_hint or None,
-                # Other servers may refuse a prompt that they do not know.
-                prompt=None if login_hint or self._own else "select_account",
-                response_mode="query",
-            )
+            app = self._app(_loaded(""), wire, scopes)
+            with warnings.catch_warnings():
+                # It warns of anything but form_post, which cannot be pasted back.
+                warnings.simplefilter("ignore", UserWarning)
+                flow = app.initiate_auth_code_flow(
+                    _asked(scopes),
+                    redirect_uri=redirect_uri,
+                    login_hint=login_hint or None,
+                    # Other servers may refuse a prompt that they do not know.
+                    prompt=None if login_hint or self._own else "select_account",
+                    response_mode="query",
+                )
         if "auth_uri" not in flow:
             raise Permanent("MSAL could not begin a sign-in")
         data = {"flow": flow, "scopes": scopes}
@@ -178,8 +183,12 @@ class EntraProvider:
 
 
 def _asked(scopes: "tuple[str, ...]") -> "list[str]":
-    """Return the scopes without those that MSAL adds, and refuses, itself."""
-    return [scope for scope in scopes if scope not in _RESERVED]
+    """Return the scopes to name to MSAL.
+
+    Without those that it adds, and refuses, itself, and without our own mark.
+    """
+    own = (scope for scope in scopes if not scope.startswith(TENANT))
+    return [scope for scope in own if scope not in _RESERVED]
 
 
 def _loaded(foreign: str) -> "msal.SerializableTokenCache":

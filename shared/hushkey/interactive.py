@@ -6,6 +6,7 @@ again, and take what it brought or share its failure (design 1, 5).
 
 import os
 import time
+from contextlib import suppress
 
 from hushkey import locks, terminal
 from hushkey.errors import (
@@ -63,11 +64,17 @@ class Interaction:
         self._flight = Flight(folder, file.name)
 
     def acquire(
-        self, want: "Want", need: UiRequired, silent: "Callable[[Want], Token]"
+        self,
+        want: "Want",
+        need: UiRequired,
+        silent: "Callable[[Want], Token]",
+        seen: "tuple[int, ...]",
     ) -> "Token":
         """Sign in once for *want*, unless a sibling does while this one waits.
 
-        Raises InteractionUnavailable where nobody may or can be asked.
+        *seen* is the token file's stamp from before silence was tried: only a
+        file that has changed since is worth another try. Raises
+        InteractionUnavailable where nobody may or can be asked.
         """
         verdict = self._verdict(want)
         if not verdict.rungs:
@@ -75,10 +82,10 @@ class Interaction:
         self._check_failed(want)
         self._reserve()
         with self._turn():
-            try:
-                return silent(want)
-            except UiRequired:
-                self._check_failed(want)
+            if self._file.stamp() != seen:
+                with suppress(UiRequired):
+                    return silent(want)
+            self._check_failed(want)
             return self._sign_in(want, verdict)
 
     def sign_in(self, want: "Want") -> "Token":

@@ -170,6 +170,12 @@ class Site(Frozen):
         )
 
 
+def tenant_of(site: Site) -> str:
+    """Return the Entra tenant that *site* is placed in, or nothing."""
+    marks = (s for s in site.scopes if s.startswith(TENANT))
+    return next((mark[len(TENANT) :] for mark in marks), "")
+
+
 def placed(site: Site, tenant: str) -> Site:
     """Return *site* with tokens of its own for the Entra *tenant*."""
     fields = site._fields() | {"scopes": (*site.scopes, TENANT + tenant)}

@@ -51,7 +51,9 @@ BY_CODE: "Mapping[str, tuple[type[HushkeyError], str, str]]" = {
     ),
 }
 
-#: suberror of invalid_grant -> the same three, where it changes the outcome
+#: the codes that Entra refines by a suberror
+_REFINED = ("invalid_grant", "interaction_required", "unauthorized_client")
+#: suberror of those -> the same three, where it changes the outcome
 BY_SUBERROR: "Mapping[str, tuple[type[HushkeyError], str, str]]" = {
     "client_mismatch": (Permanent, "the grant belongs to another client", _CONFIG),
     "protection_policy_required": (
@@ -118,7 +120,8 @@ def _row(
         return Transient, f"the server failed (HTTP {status})", "try again later"
     if status == 407:
         return Permanent, "a proxy wants a password (HTTP 407)", "set `proxy`"
-    if code == "invalid_grant" and str(suberror) in BY_SUBERROR:
+    # A policy that blocks arrives under interaction_required too: no sign-in helps.
+    if code in _REFINED and str(suberror) in BY_SUBERROR:
         return BY_SUBERROR[str(suberror)]
     if code and code in BY_CODE:
         return BY_CODE[code]
@@ -140,7 +143,7 @@ def from_failure(error: Exception, server: str) -> HushkeyError:
             hint="set `ca_file` if your network has its own authority, or check "
             "this machine's clock",
         )
-    if "ProxyError" in names:
+    if "ProxyError" in names and not _dropped(error):
         return Permanent(
             f"{server}: the proxy refused the connection", hint="set `proxy`"
         )
@@ -151,6 +154,20 @@ def from_failure(error: Exception, server: str) -> HushkeyError:
     else:
         what = "cannot be reached"
     return Transient(f"{server}: {what}", hint="check the network and try again")
+
+
+def _dropped(error: object, depth: int = 0) -> bool:
+    """Tell whether the server dropped a connection that the proxy had made.
+
+    urllib3 blames the proxy for whatever happens inside its tunnel.
+    """
+    if type(error).__name__ in ("RemoteDisconnected", "ConnectionResetError"):
+        return True
+    inner = [*getattr(error, "args", ()), getattr(error, "reason", None)]
+    inner.append(getattr(error, "original_error", None))
+    return depth < 6 and any(
+        isinstance(part, Exception) and _dropped(part, depth + 1) for part in inner
+    )
 
 
 def _correlation(

@@ -52,6 +52,14 @@ class TokenFile:
         """Return the path of the lock for *kind* of work on this file."""
         return os.path.join(self._locks, f"{self.name}.{kind}.lock")
 
+    def stamp(self) -> "tuple[int, ...]":
+        """Return what changes with every save; nothing for no file."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return ()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
     def read(self) -> TokenCache:
         """Return the content; an absent file is an empty cache.
 

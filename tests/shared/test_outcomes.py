@@ -80,9 +80,22 @@ def test_suberror_of_invalid_grant_decides(
 
 
 def test_suberror_of_another_code_is_ignored() -> None:
-    data = {"error": "interaction_required", "suberror": "client_mismatch"}
+    data = {"error": "login_required", "suberror": "client_mismatch"}
 
     assert type(outcome(data=data)) is UiRequired
+
+
+def test_policy_that_blocks_is_permanent_under_interaction_required_too() -> None:
+    """Public reports: 53003, blocked by Conditional Access; no sign-in helps."""
+    data = {"error": "interaction_required", "suberror": "message_only"}
+
+    assert type(outcome(data=data)) is Permanent
+
+
+def test_number_of_entra_is_shown_with_its_page() -> None:
+    data = {"error": "consent_required", "error_codes": [65001]}
+
+    assert outcome(data=data).hint.endswith("error?code=65001")
 
 
 @pytest.mark.parametrize(

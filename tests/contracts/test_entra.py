@@ -1,0 +1,340 @@
+"""Microsoft Entra and Azure DevOps without any config, at a fake of their documents.
+
+The real host names are used end to end: a CONNECT proxy leads to the fakes.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.desk import BIN, Done
+from hushkey import sites
+from hushkey.acquire import Acquirer
+from hushkey.want import Manners
+from servers.authority import Authority
+from servers.entra import (
+    ALICE,
+    AZURE_DEVOPS,
+    GOVERNMENT,
+    GRACE,
+    Detour,
+    DetouredBrowser,
+    DevOps,
+    Entra,
+    Grant,
+)
+from servers.process import clean_environ
+
+pytestmark = pytest.mark.contract
+ORG = "protocol=https\nhost=dev.azure.com\npath={org}/_git/app\n{more}\n"
+
+
+class AzureDesk:
+    """A person with Azure Repos and nothing configured but the way there."""
+
+    def __init__(self, folder: Path, authority: Authority) -> None:
+        self.folder = folder
+        self.ca_file = authority.ca_file
+        self.entra = Entra(authority)
+        self.devops = DevOps(authority, self.entra)
+
+    def start(self) -> None:
+        self.entra.start()
+        self.devops.start()
+        self.detour = Detour(self.entra.routes() | self.devops.routes())
+        self.detour.start()
+        self.browser = DetouredBrowser(
+            self.folder,
+            user="alice@contoso.com",
+            ca_file=self.ca_file,
+            proxy=self.detour.url,
+        )
+        self.configure("")
+
+    def stop(self) -> None:
+        self.detour.stop()
+        self.devops.stop()
+        self.entra.stop()
+
+    def configure(self, text: str) -> None:
+        (self.folder / "config.toml").write_text(
+            f'[settings]\nkey_store = "file"\nca_file = "{self.ca_file}"\n'
+            f'proxy = "{self.detour.url}"\nsilent_timeout = 6\n{text}'
+        )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return clean_environ(
+            HOME=str(self.folder),
+            PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            HUSHKEY_CONFIG=str(self.folder / "config.toml"),
+            HUSHKEY_DATA_DIR=str(self.folder / "data"),
+            HUSHKEY_RUNTIME_DIR=str(self.folder / "run"),
+            **self.browser.environ,
+        )
+
+    def run(self, *argv: str, stdin: str = "", **extra: str) -> Done:
+        return subprocess.run(
+            [str(BIN / argv[0]), *argv[1:]],
+            input=stdin.encode(),
+            capture_output=True,
+            env=self.environ | extra,
+            cwd=self.folder,
+            timeout=60,
+            check=False,
+        )
+
+    def get(self, org: str = "contoso", more: str = "", **extra: str) -> Done:
+        text = ORG.format(org=org, more=more)
+        return self.run("git-credential-hushkey", "get", stdin=text, **extra)
+
+    def secret(self, done: Done) -> str:
+        answer = done.stdout.decode().splitlines()
+        lines = dict(line.split("=", 1) for line in answer)
+        return lines.get("credential") or lines["password"]
+
+    def grant(self, done: Done) -> Grant:
+        """Return what Entra remembers of the token in an answer."""
+        found = self.entra.token(self.secret(done))
+        assert found is not None
+        return found
+
+    def age(self, seconds: int) -> None:
+        """Let *seconds* pass for every token in every token file."""
+        environ = self.environ
+        config = sites.load(environ)
+        acquirer = Acquirer(
+            config.settings, str(self.folder / "data"), environ, Manners(), print
+        )
+        for identity in config.identities().values():
+            file = acquirer.file_of(identity)
+            if identity.provider != "entra" or not os.path.exists(file.path):
+                continue
+            with file.change(timeout=10) as change:
+                content = json.loads(change.cache.dumps())
+                for row in content["tokens"]:
+                    row["obtained_at"] -= seconds
+                    row["expires_at"] -= seconds
+                change.cache.__init__(content)  # type: ignore[misc]
+                change.save()
+
+
+@pytest.fixture
+def azure(tmp_path: Path, authority: Authority) -> Iterator[AzureDesk]:
+    desk = AzureDesk(tmp_path, authority)
+    desk.start()
+    try:
+        yield desk
+    finally:
+        desk.stop()
+
+
+def test_azure_repos_needs_no_config_and_one_sign_in(azure: AzureDesk) -> None:
+    first, second = azure.get(), azure.get()
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert first.stdout == second.stdout
+    grant = azure.grant(first)
+    assert (grant.user, grant.resource) == (ALICE, AZURE_DEVOPS)
+    assert len(azure.browser.visits()) == 1
+    assert len(azure.entra.token_requests()) == 1
+
+
+def test_tenant_comes_from_the_organisation_itself(azure: AzureDesk) -> None:
+    done = azure.get("contoso")
+
+    sent = {record["tenant"] for record in azure.entra.token_requests()}
+    assert done.returncode == 0, done.stderr
+    assert sent & {"organizations", "common"} == set()
+    assert len(azure.devops.log()) == 1  # one anonymous question
+    azure.get("contoso")
+    assert len(azure.devops.log()) == 1  # and its answer is kept
+
+
+def test_second_organisation_in_another_tenant_is_silent(azure: AzureDesk) -> None:
+    first = azure.get("contoso")
+    second = azure.get("fabrikam")
+
+    assert second.returncode == 0, second.stderr
+    tenants = {azure.grant(done).tenant for done in (first, second)}
+    assert len(tenants) == 2
+    assert len(azure.browser.visits()) == 1
+    assert azure.entra.refreshes() == 1
+
+
+def test_refresh_is_one_request_and_no_window(azure: AzureDesk) -> None:
+    azure.get()
+    azure.age(4000)
+    before = len(azure.entra.log())
+
+    done = azure.get()
+
+    assert done.returncode == 0, done.stderr
+    assert azure.entra.refreshes() == 1
+    assert len(azure.entra.log()) == before + 1
+    assert len(azure.browser.visits()) == 1
+
+
+def test_challenge_of_git_saves_the_anonymous_question(azure: AzureDesk) -> None:
+    tenant = (
+        azure.devops.tenant_of("contoso") if hasattr(azure.devops, "tenant_of") else ""
+    )
+    uri = f"https://login.microsoftonline.com/{tenant or 'contoso.onmicrosoft.com'}"
+
+    done = azure.get("contoso", f"wwwauth[]=Bearer authorization_uri={uri}\n")
+
+    assert done.returncode == 0, done.stderr
+    assert azure.devops.log() == []
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        "Bearer authorization_uri=https://login.evil.example/contoso",
+        "Bearer authorization_uri=https://login.microsoftonline.com.evil.example/t",
+        "Bearer authorization_uri=https://evil.example@login.microsoftonline.com/t",
+        "Bearer authorization_uri=http://login.microsoftonline.com/contoso",
+        "Bearer authorization_uri=https://login.microsoftonline.com/a/../b",
+        "Bearer authorization_uri=https://login.microsoftonline.com/t?x=1&client_id=z",
+        "Bearer authorization_uri=https://login.microsoftonline.com:8443/t",
+        "Bearer authorization_uri=" + "x" * 60000,
+    ],
+    ids=["foreign", "alike", "userinfo", "http", "climb", "injected", "port", "long"],
+)
+def test_hostile_challenge_is_not_believed(azure: AzureDesk, challenge: str) -> None:
+    done = azure.get("contoso", f"wwwauth[]={challenge}\n")
+
+    assert done.returncode == 0, done.stderr
+    assert azure.detour.refused == []
+    asked = {record["tenant"] for record in azure.entra.token_requests()}
+    assert all("evil" not in str(t) and t != "z" for t in asked)
+
+
+PERMANENT = [
+    "invalid_client",
+    "unauthorized_client",
+    "invalid_request",
+    "invalid_resource",
+    "invalid_scope",
+    "unsupported_grant_type",
+    "unknown_error",
+    "invalid_grant.message_only",
+    "invalid_grant.client_mismatch",
+    "invalid_grant.protection_policy_required",
+    "interaction_required.message_only",
+]
+TRANSIENT = [
+    "temporarily_unavailable",
+    "server_error",
+    "too_many_requests",
+    "unavailable",
+    "gateway_timeout",
+    "captive",
+    "captive.403",
+    "drop",
+]
+UI_REQUIRED = [
+    "invalid_grant",
+    "invalid_grant.bad_token",
+    "invalid_grant.token_expired",
+    "invalid_grant.basic_action",
+    "invalid_grant.consent_required",
+    "invalid_grant.user_password_expired",
+    "interaction_required",
+    "login_required",
+    "consent_required",
+]
+
+
+@pytest.mark.parametrize("name", [*PERMANENT, *TRANSIENT])
+def test_failure_of_the_silent_call_opens_no_browser(
+    azure: AzureDesk, name: str
+) -> None:
+    azure.get()
+    azure.age(4000)
+    azure.entra.fail(name)
+    began = time.monotonic()
+
+    done = azure.get()
+
+    assert b"password=" not in done.stdout
+    assert done.stderr.count(b"\n") == 1, done.stderr
+    assert b"internal error" not in done.stderr
+    assert len(azure.browser.visits()) == 1
+    assert time.monotonic() - began < 12
+    azure.entra.heal()
+
+
+@pytest.mark.parametrize("name", UI_REQUIRED)
+def test_ui_required_is_one_sign_in(azure: AzureDesk, name: str) -> None:
+    azure.get()
+    azure.age(4000)
+    azure.entra.fail(name, times=1)
+
+    done = azure.get()
+
+    assert done.returncode == 0, done.stderr
+    assert len(azure.browser.visits()) == 2
+
+
+def test_ui_required_in_ci_names_the_number_and_the_command(azure: AzureDesk) -> None:
+    azure.configure('[identity.azure]\nprovider = "entra"\n')
+    azure.get()
+    azure.age(4000)
+    azure.entra.fail("invalid_grant")
+
+    done = azure.get(CI="true")
+
+    assert done.stdout == b"quit=1\n"
+    assert b"hushkey login" in done.stderr
+    assert b"this is a CI job" in done.stderr
+
+
+def test_preset_that_nobody_asked_for_never_stops_git(azure: AzureDesk) -> None:
+    done = azure.get(CI="true")
+
+    assert done.stdout == b""
+    assert azure.browser.visits() == []
+
+
+def test_sovereign_cloud_and_tenant_by_config(azure: AzureDesk) -> None:
+    azure.configure(
+        '[identity.gov]\nprovider = "entra"\ncloud = "usgov"\n'
+        f'tenant = "{GOVERNMENT.id}"\n'
+        '[host."git.agency.example"]\nidentity = "gov"\n'
+        'scopes = ["499b84ac-1321-427f-aa17-267ca6975798/.default"]\n'
+    )
+    azure.browser.user = GRACE.name
+
+    text = "protocol=https\nhost=git.agency.example\n\n"
+    done = azure.run("git-credential-hushkey", "get", stdin=text)
+
+    assert done.returncode == 0, done.stderr
+    hosts = {str(asked) for asked in azure.detour.asked}
+    assert any("microsoftonline.us" in host for host in hosts)
+    assert not any("microsoftonline.com" in host for host in hosts)
+
+
+def test_cached_token_answers_without_any_network(azure: AzureDesk) -> None:
+    azure.get()
+    asked = len(azure.detour.asked)
+
+    done = azure.get()
+
+    assert done.returncode == 0
+    assert len(azure.detour.asked) == asked
+
+
+def test_login_names_tenant_account_and_client(azure: AzureDesk) -> None:
+    done = azure.run("hushkey", "login", "https://dev.azure.com/contoso/_git/app")
+
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.decode()
+    assert "alice" in said
+    assert "04b07795-8ddb-461a-bbee-02f9e1bf7b46" in said
+    assert "tenant" in said
