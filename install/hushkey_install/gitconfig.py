@@ -93,7 +93,8 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     """
     by_url: dict[str, bool] = {}
     chosen = [site for site, _ in context.own_sites()]
-    chosen += [context.site(url)[0] for url in wanted]
+    known = {site.pattern: site for site in context.config.sites()}
+    chosen += [known.get(url) or context.site(url)[0] for url in wanted]
     for site in chosen:
         written = site.pattern
         if site.identity.provider == "static":
