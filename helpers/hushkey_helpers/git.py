@@ -11,7 +11,7 @@ import os
 import time
 
 from hushkey import hosts, sites
-from hushkey.errors import ConfigError, HushkeyError
+from hushkey.errors import Cancelled, ConfigError, HushkeyError
 from hushkey.model import Request
 from hushkey_helpers._serve import Answer, serve
 
@@ -124,8 +124,8 @@ def answer(
         return Answer(lines=(error.line(),))
     except HushkeyError as error:
         return _stop(error) if action == "get" else Answer()
-    if not asked or not site:
-        return Answer()
+    if not asked or not site or site.identity.provider == "static":
+        return Answer()  # a static secret is another helper's to keep
     call = _Call(message, asked, site, environ, began)
     return {"get": call.get, "store": call.store, "erase": call.erase}[action]()
 
@@ -165,6 +165,11 @@ class _Call:
         self._began = began
         origin = hosts.parse_origin(request.protocol, request.host)
         self._host = hosts.origin_text(request.protocol, *origin) if origin else ""
+        if site.identity.provider == "entra":
+            # Organisations of one host are different hosts to their users.
+            from hushkey import tenants
+
+            self._host = tenants.organisation(request) or self._host
 
     def get(self) -> Answer:
         acquirer = self._acquirer()
@@ -182,28 +187,39 @@ class _Call:
             return Answer(self._render(token, state))
         except HushkeyError as error:
             error.about(host=self._host, identity=self._site.identity.name)
-            if self._site.origin == "user":
+            if self._is_the_user_s(acquirer, error):
                 return _stop(error)
             return Answer(lines=(error.line(),))
         except Exception as error:
             # Ours, and yet no answer: git's own prompt would be no help.
             return _stop(HushkeyError(f"internal error ({type(error).__name__})"))
 
+    def _is_the_user_s(self, acquirer: "Acquirer", error: HushkeyError) -> bool:
+        """Tell whether git's own prompt would be no help: the user is with us."""
+        if self._site.origin == "user" or isinstance(error, Cancelled):
+            return True
+        try:
+            return bool(acquirer.file_of(self._site.identity).read().accounts)
+        except HushkeyError:
+            return False
+
     def store(self) -> Answer:
         """Ignore our own token; say where another secret would belong."""
         if any(s.startswith(STATE) for s in self._message.lists.get("state", ())):
             return Answer()
         secret = self._message.secret()
+        if not secret or self._site.origin != "user":
+            return Answer()
         try:
             tokens = self._acquirer().file_of(self._site.identity).read().tokens()
         except HushkeyError:
             return Answer()  # `get` says what is wrong; git asked for no answer
-        if not secret or any(token.value == secret for token in tokens):
+        if any(token.value == secret for token in tokens):
             return Answer()
         line = (
             f"did not store another secret for {self._host}, which identity "
             f"{self._site.identity.name} signs in to; give the host an identity "
-            'with provider = "static" to keep it'
+            'with provider = "static" to let another helper keep it'
         )
         return Answer(lines=(line,))
 
@@ -235,6 +251,8 @@ class _Call:
         if not ours:
             return False
         acquirer.refuse_hashed(self._site, self._host, ours[0].removeprefix(STATE))
+        if self._site.identity.provider == "entra":
+            acquirer.forget_tenant(self._request)
         return True
 
     def _state(self, acquirer: "Acquirer", token: "Token") -> str:

@@ -108,7 +108,10 @@ class Acquirer:
 
         patience = {**self._settings, "silent_timeout": _ANONYMOUS}
         with http.Network(patience, self._environ).session() as session:
-            return list(session.head(url, withhold_token=True).headers.items())
+            answer = session.head(url, withhold_token=True)
+        if answer.status_code == 429 or answer.status_code >= 500:
+            raise Transient(f"{url} fails")  # it knows, but not now
+        return list(answer.headers.items())
 
     def file_of(self, identity: "Identity") -> TokenFile:
         """Return the token file that *identity* uses."""

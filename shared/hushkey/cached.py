@@ -26,6 +26,8 @@ def account_for(cache: "TokenCache", want: "Want") -> "Account":
     named = None
     if want.username and not want.site.account:
         named = cache.account(want.username)
+    if named is None and not want.account:
+        named = cache.bound(want.site.scopes)
     account = named or cache.account(want.account)
     if account is None:
         name = want.account or "nobody"

@@ -119,6 +119,9 @@ def _missing(name: str, user: "dict[str, Any]", presets: "dict[str, Any]") -> st
     own = user.get("identity", {}).get(name)
     if own is not None and own["provider"] != preset["provider"]:
         return f'[identity.{name}] provider = "{preset["provider"]}"'
+    elsewhere = own and ("authority" in own or own.get("cloud", "public") != "public")
+    if elsewhere:
+        return f"[identity.{name}] without an authority or cloud of its own"
     if own is not None and "token_endpoint" in own:
         return f"[identity.{name}] without a token_endpoint of its own"
     table = {**preset, **(own or {})}

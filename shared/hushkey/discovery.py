@@ -37,6 +37,8 @@ class Discovery:
         self.issuer = issuer
         self.url = issuer.rstrip("/") + "/.well-known/openid-configuration"
         self._of_entra = of_entra
+        # What one kind of check accepted is not for the other.
+        self._salt = b"entra" if of_entra else b""
         self._network = network
         self._folder = os.path.join(folder, "discovery")
 
@@ -56,7 +58,9 @@ class Discovery:
         self, url: str, check: "Any", again: bool = False
     ) -> "dict[str, Any]":
         path = os.path.join(
-            self._folder, blake2s(url.encode(), digest_size=12).hexdigest() + ".json"
+            self._folder,
+            blake2s(url.encode(), digest_size=12, salt=self._salt).hexdigest()
+            + ".json",
         )
         age, kept = _read(path, url)
         if kept is not None and age < KEEP and not again:

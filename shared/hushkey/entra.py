@@ -64,9 +64,14 @@ class EntraProvider:
             accounts = app.get_accounts()
             if not accounts:
                 raise UiRequired("nobody is signed in")
-            result = app.acquire_token_silent_with_error(
-                _asked(scopes), accounts[0], force_refresh=True
-            )
+            try:
+                result = app.acquire_token_silent_with_error(
+                    _asked(scopes), accounts[0], force_refresh=True
+                )
+            except HushkeyError:
+                raise
+            except Exception as error:
+                raise _confused(error) from error
         if result is None:
             raise UiRequired("no refresh token is left", code="invalid_grant")
         if "access_token" not in result:
@@ -107,11 +112,14 @@ class EntraProvider:
                 result = app.acquire_token_by_auth_code_flow(
                     flow.data["flow"], dict(answer)
                 )
-            except (ValueError, RuntimeError) as error:
-                raise Permanent(f"the sign-in's answer is wrong: {error}") from error
+            except HushkeyError:
+                raise
+            except Exception as error:
+                # Its text may hold the whole ID token.
+                raise _confused(error) from error
         if "access_token" not in result:
             raise _final(wire.outcome(result))
-        return _grant(result, cache, flow.data["scopes"])
+        return _signed_in(result, cache, flow.data["scopes"])
 
     def begin_device(self, scopes: "tuple[str, ...]") -> "DeviceCode | None":
         """Ask for a device code; see Provider."""
@@ -143,7 +151,7 @@ class EntraProvider:
             raise Pending(result["error"] == "slow_down")
         if "access_token" not in result:
             raise _final(wire.outcome(result))
-        return _grant(result, cache, code.data["scopes"])
+        return _signed_in(result, cache, code.data["scopes"])
 
     def revoke(self, refresh_token: str) -> bool:
         """Return False: Entra offers no revocation of one client's grant."""
@@ -214,11 +222,23 @@ def _grant(
     return Grant(
         result["access_token"],
         refresh_token=_slim(cache),
-        expires_in=float(result["expires_in"]),
+        expires_in=result.get("expires_in"),
         scopes=tuple(named) or scopes,
         account=_account(cache, claims),
         claims=claims,
     )
+
+
+def _signed_in(
+    result: "Mapping[str, Any]",
+    cache: "msal.SerializableTokenCache",
+    scopes: "tuple[str, ...]",
+) -> Grant:
+    """Return the grant of a sign-in, which must say whose it is."""
+    granted = _grant(result, cache, scopes)
+    if granted.account is None:
+        raise Permanent("the server did not say who signed in (no ID token)")
+    return granted
 
 
 def _account(
@@ -232,6 +252,10 @@ def _account(
     names = (claims.get("preferred_username"), claims.get("email"), rows[0]["username"])
     label = next((str(name) for name in names if name), home)
     return Account(home, plain(label, 100))
+
+
+def _confused(error: Exception) -> Permanent:
+    return Permanent(f"MSAL cannot read the server's answer ({type(error).__name__})")
 
 
 def _final(error: HushkeyError) -> HushkeyError:

@@ -6,7 +6,7 @@ when a changed file is compiled.
 
 import tomllib
 
-from hushkey import hosts, schema
+from hushkey import clouds, hosts, schema
 from hushkey.errors import plain
 
 TYPE_CHECKING = False
@@ -90,8 +90,12 @@ def _shared_files(user: "dict[str, Any]") -> "Iterator[Fault]":
     for name, table in _tables("identity", user.get("identity")):
         if not isinstance(table, dict) or table.get("provider") == "static":
             continue
-        keys = ("provider", "issuer", "token_endpoint", "cloud", "client_id")
-        pair = tuple(table.get(key) for key in (*keys, "authority"))
+        keys = ("issuer", "token_endpoint", "authority")
+        pair = tuple(table.get(key) for key in ("provider", "client_id", *keys))
+        if table.get("provider") == "entra":
+            client = table.get("client_id", clouds.DEFAULT_CLIENT_ID)
+            cloud = table.get("cloud", "public")
+            pair = ("entra", client, cloud, table.get("authority"))
         if not all(isinstance(value, str | None) for value in pair):
             continue
         other = seen.setdefault(pair, name)

@@ -47,7 +47,7 @@ class Flight:
         faulty server concerns everybody who uses this token file.
         """
         kind = next((k for k in _KINDS if isinstance(error, _KINDS[k])), "Permanent")
-        slot = f"{step}:{key}" if kind == "Permanent" else step
+        slot = f"{step}:{key}" if kind in ("Permanent", "UiRequired") else step
         notes = self._read()
         notes[slot] = {
             "at": now,

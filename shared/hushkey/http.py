@@ -233,13 +233,13 @@ class Session(OAuth2Session):  # type: ignore[misc]
             raise Refused(resp, data)
         # The parent would parse the body anew; what we made of it counts. It
         # trips over an odd expires_at, which no RFC knows.
-        seconds = _seconds(data.get("expires_in"))
-        self.token = {**data, "expires_in": seconds, "expires_at": None}
+        lifetime = seconds(data.get("expires_in"))
+        self.token = {**data, "expires_in": lifetime, "expires_at": None}
         self.token["server_date"] = resp.headers.get("Date", "")
         return self.token
 
 
-def _seconds(value: "Any") -> "int | None":
+def seconds(value: "Any") -> "int | None":
     """Return a lifetime in whole seconds, or None where the server names none."""
     try:
         seconds = float(value)

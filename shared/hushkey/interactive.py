@@ -86,6 +86,7 @@ class Interaction:
                 with suppress(UiRequired):
                     return silent(want)
             self._check_failed(want)
+            self._reserve()
             return self._sign_in(want, verdict)
 
     def sign_in(self, want: "Want") -> "Token":
@@ -231,8 +232,10 @@ class Interaction:
             _name(change.cache, account, granted.claims)
             _check_account(change.cache, account, want.account)
             if not want.account:
-                # Nobody was asked for by name: this is who the user is now.
-                change.cache.current = account.id
+                # Nobody was asked for by name: this is who the user is here.
+                change.cache.bind(site.scopes, account)
+                if self._manners.login:
+                    change.cache.current = account.id
             change.save()
         return token.with_source("sign-in")
 

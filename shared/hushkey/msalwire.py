@@ -5,6 +5,7 @@ status of what it refuses, sends its telemetry headers to every server, and asks
 for the discovery document in every process. Imported with `hushkey.entra`.
 """
 
+import base64
 import json
 from urllib.parse import urlencode
 
@@ -70,7 +71,8 @@ class Wire:
             or (response.status_code == 429)
         ):
             raise http.Refused(response, body).outcome()
-        return self._kept(response)
+        self._kept(response)
+        return _Served(_tidy(response, body), response.status_code, response.headers)
 
     def close(self) -> None:
         self._session.close()
@@ -98,14 +100,50 @@ class Wire:
         return response
 
 
+def _tidy(response: "Any", body: "dict[str, Any]") -> "dict[str, Any]":
+    """Return a token answer that MSAL can read to its end.
+
+    The server may have rotated the refresh token: an odd lifetime or a broken
+    ID token must not keep it from being saved.
+    """
+    if "access_token" not in body:
+        return body
+    token = body["access_token"]
+    if not (
+        isinstance(token, str) and token and token.isascii() and token.isprintable()
+    ):
+        raise http.Refused(response, body).outcome()
+    tidy = dict(body, expires_in=http.seconds(body.get("expires_in")))
+    odd = [name for name, value in tidy.items() if value is None]
+    if not _is_token(body.get("id_token")):
+        odd.append("id_token")
+    return {name: value for name, value in tidy.items() if name not in odd}
+
+
+def _is_token(text: object) -> bool:
+    """Tell whether *text* has the form of a signed JWT with a JSON payload."""
+    parts = text.split(".") if isinstance(text, str) else []
+    if len(parts) != 3:
+        return False
+    try:
+        padded = parts[1] + "=" * (-len(parts[1]) % 4)
+        return isinstance(json.loads(base64.urlsafe_b64decode(padded)), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 class _Served:
-    """A discovery document in the shape of a response."""
+    """A document of ours in the shape of a response."""
 
-    status_code = 200
-
-    def __init__(self, document: "Mapping[str, Any]") -> None:
+    def __init__(
+        self,
+        document: "Mapping[str, Any]",
+        status: int = 200,
+        headers: "Mapping[str, str] | None" = None,
+    ) -> None:
         self.text = json.dumps(document)
-        self.headers: dict[str, str] = {}
+        self.status_code = status
+        self.headers = dict(headers or {})
 
     def raise_for_status(self) -> None:
         """Do nothing: it is there."""

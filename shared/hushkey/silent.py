@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: suberrors of invalid_grant (Entra) with which the refresh token itself is dead;
 #: with others it lives, and a person has to do something for these scopes
-_DEAD = ("", "bad_token", "token_expired", "basic_action")
+_DEAD = ("", "bad_token", "token_expired")
 #: seconds that a waiting process gives the renewing one beyond its own limit
 _GRACE = 5
 
@@ -67,7 +67,7 @@ class Renewal:
                 raise failure
             try:
                 token = self._renewed(change, account, want)
-            except (Transient, Permanent) as error:
+            except (UiRequired, Transient, Permanent) as error:
                 self._flight.note("refresh", error, self._clock(), key)
                 raise
             self._flight.clear("refresh")

@@ -84,7 +84,7 @@ def from_answer(headers: "Iterable[tuple[str, str]]", cloud: str) -> str:
     """Return the tenant that the headers of an anonymous answer name.
 
     An organisation of personal Microsoft accounts names nobody's tenant (all
-    zeros): any work, school or personal account may sign in there.
+    zeros), and so does this.
     """
     found = [(name.lower(), value) for name, value in headers]
     challenges = [value for name, value in found if name == "www-authenticate"]
@@ -114,6 +114,8 @@ class Directory:
         raises is no reason to fail here.
         """
         if tenant := from_challenges(challenges, cloud):
+            # All zeros: an organisation of personal accounts, in nobody's tenant.
+            tenant = clouds.DEFAULT_TENANT if tenant == _NOBODY else tenant
             self._keep(organisation, tenant)
             return tenant
         if tenant := self._read().get(organisation, ""):

@@ -47,6 +47,16 @@ def covers(granted: "tuple[str, ...]", asked: "tuple[str, ...]") -> bool:
     return named <= set(granted)
 
 
+def marks(scopes: "tuple[str, ...]") -> "frozenset[str]":
+    """Return what tells grants apart beyond the names of granted scopes.
+
+    The tenant, and the resources of which everything was asked for.
+    """
+    return frozenset(
+        s for s in scopes if s.startswith(TENANT) or s.endswith("/.default")
+    )
+
+
 class TokenCache:
     """The opened content of one token file."""
 
@@ -57,6 +67,8 @@ class TokenCache:
         self._grants: list[dict[str, Any]] = content.get("grants", [])
         self._tokens: list[dict[str, Any]] = content.get("tokens", [])
         self._refused: list[dict[str, Any]] = content.get("refused", [])
+        #: which account was chosen for a set of scopes when nobody was named
+        self._bound: dict[str, str] = content.get("bound", {})
 
     @classmethod
     def loads(cls, data: bytes) -> "TokenCache":
@@ -80,6 +92,7 @@ class TokenCache:
             "grants": self._grants,
             "tokens": self._tokens,
             "refused": self._refused,
+            "bound": self._bound,
         }
         return json.dumps(content, separators=(",", ":")).encode()
 
@@ -96,6 +109,15 @@ class TokenCache:
             if folded in (str(name).casefold() for name in names):
                 return account
         return None
+
+    def bind(self, scopes: "tuple[str, ...]", account: Account) -> None:
+        """Remember that *account* is who serves *scopes* where nobody is named."""
+        self._bound[scope_key(scopes)] = account.id
+
+    def bound(self, scopes: "tuple[str, ...]") -> "Account | None":
+        """Return the account that serves *scopes* where nobody is named."""
+        key = self._bound.get(scope_key(scopes), self.current)
+        return self._account(key) if key in self.accounts else None
 
     def _account(self, key: str) -> Account:
         return Account(key, str(self.accounts.get(key, {}).get("label", "")))
@@ -245,7 +267,7 @@ class TokenCache:
             return
         old = next((r for r in self._grants if r["refresh_token"] == replaces), None)
         if old is None:
-            scopes = granted.scopes or asked
+            scopes = tuple({*(granted.scopes or asked), *marks(asked)})
             # One sign-in for the same scopes replaces the one before it.
             self._grants = [
                 r
@@ -268,7 +290,7 @@ class GrantRow:
 
     def covers(self, scopes: "tuple[str, ...]") -> bool:
         """Tell whether the grant named every resource scope of *scopes*."""
-        return covers(self.scopes, scopes)
+        return marks(scopes) <= set(self.scopes) and covers(self.scopes, scopes)
 
     def is_narrow(self, scopes: "tuple[str, ...]") -> bool:
         """Tell whether the server has refused this grant for *scopes* before."""

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from servers.authority import Authority
-from servers.process import CACHE, Missing, Program, Server, find_program, short_folder
+from servers.process import (
+    CACHE,
+    Missing,
+    Program,
+    Server,
+    clean_environ,
+    find_program,
+    short_folder,
+)
 
 SCRIPT = Path(__file__).with_name("oidc-provider.mjs")
 MODULES = CACHE / "node" / "node_modules"
@@ -76,12 +84,17 @@ class Issuer(Server):
             options["key"] = str(self.authority.key_file)
         file = self._folder / "options.json"
         file.write_text(json.dumps(options))
-        self._program = Program(
-            [node, "--no-warnings", str(SCRIPT), str(MODULES), str(file)],
-            self._folder / "stderr",
-            read_stdout=True,
-        )
-        line = self._program.first_line()
+        argv = [node, "--no-warnings", str(SCRIPT), str(MODULES), str(file)]
+        # Node 20 hangs at its start once in a thousand times (libuv's io_uring).
+        environ = clean_environ(UV_USE_IO_URING="0")
+        for _ in range(3):
+            self._program = Program(
+                argv, self._folder / "stderr", environ=environ, read_stdout=True
+            )
+            line = self._program.first_line()
+            if line or not self._program.running:
+                break
+            self._program.stop()
         if not line:
             output = self._program.output()
             self.stop()

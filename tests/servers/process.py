@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -159,9 +160,11 @@ class Program:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def first_line(self) -> bytes:
-        """Read one line of standard output; empty if the program ended first."""
+    def first_line(self, *, seconds: float = 20) -> bytes:
+        """Read one line of standard output; empty if none comes in time."""
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            return b""
         return self._process.stdout.readline()
 
     def wait_until(
