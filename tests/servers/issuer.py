@@ -88,15 +88,16 @@ class Issuer(Server):
         # Node 20 hangs at its start once in a thousand times (libuv's io_uring).
         environ = clean_environ(UV_USE_IO_URING="0")
         for _ in range(3):
-            self._program = Program(
+            program = Program(
                 argv, self._folder / "stderr", environ=environ, read_stdout=True
             )
-            line = self._program.first_line()
-            if line or not self._program.running:
+            self._program = program
+            line = program.first_line()
+            if line or not program.running:
                 break
-            self._program.stop()
+            program.stop()
         if not line:
-            output = self._program.output()
+            output = program.output()
             self.stop()
             raise RuntimeError(f"oidc-provider did not start\n{output}")
         ready = json.loads(line)
