@@ -326,9 +326,11 @@ _WORDS = ("scopes", "refused", "names")
 
 
 def _is_whole(content: "dict[str, Any]") -> bool:
-    accounts = content.get("accounts", {})
+    accounts, bound = content.get("accounts", {}), content.get("bound", {})
     return (
         isinstance(content.get("current", ""), str)
+        and isinstance(bound, dict)
+        and all(isinstance(account, str) for account in bound.values())
         and isinstance(accounts, dict)
         and all(_is_row(row, {}) for row in accounts.values())
         and all(

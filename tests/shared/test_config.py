@@ -541,6 +541,18 @@ def test_identities_that_share_server_and_client_must_say_whose() -> None:
     assert both.identity("work").account == "a"
 
 
+@pytest.mark.parametrize(
+    "own", ['authority = "https://id.example.com/t"', 'cloud = "china"']
+)
+def test_preset_is_not_served_from_elsewhere(own: str) -> None:
+    """An identity that happens to be called azure must not get its hosts."""
+    found = config(f'[identity.azure]\nprovider = "entra"\n{own}\n')
+    request = Request("https", "dev.azure.com", "contoso/x")
+
+    assert found.site_for(request) is None
+    assert "without an authority or cloud" in found.missing_for(request)
+
+
 def test_rule_of_the_user_goes_before_the_preset() -> None:
     text = IDENTITIES + '[host."GitHub.com"]\nidentity = "corp"\n'
 

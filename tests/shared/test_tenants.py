@@ -109,3 +109,15 @@ def test_directory_with_garbage_is_an_empty_one(tmp_path: Path, text: str) -> No
     )
 
     assert found == ID
+
+
+def test_directory_of_a_personal_organisation_is_the_default_tenant(
+    tmp_path: Path,
+) -> None:
+    zeros = "00000000-0000-0000-0000-000000000000"
+
+    found = Directory(str(tmp_path)).tenant(
+        "dev.azure.com/c", [URI + zeros], "public", lambda url: []
+    )
+
+    assert found == DEFAULT_TENANT

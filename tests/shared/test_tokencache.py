@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushkey.model import Account, Token
+from hushkey.model import TENANT, Account, Token
 from hushkey.tokencache import TokenCache, covers, resource_scopes, scope_key
 from shared.core_fakes import ANY, ME, YOU, grant
 
@@ -454,3 +454,26 @@ def test_token_of_an_old_row_is_whole() -> None:
     assert token == Token(
         "a1", expires_at=NOW + 3600, obtained_at=NOW, scopes=GIT, account=ME
     )
+
+
+def test_grant_of_one_tenant_does_not_cover_another() -> None:
+    """A refusal there must not cost the sign-in here."""
+    cache = TokenCache()
+    here, there = ("api/.default", TENANT + "here"), ("api/.default", TENANT + "there")
+    cache.keep(grant("a1", refresh_token="r1", scopes=("api/read",)), ME, here, NOW)
+    cache.keep(grant("a2", refresh_token="r2", scopes=("api/read",)), ME, there, NOW)
+
+    assert [g.covers(here) for g in cache.grants(ME, here)] == [True, False]
+    assert [g.refresh_token for g in cache.grants(ME, there)] == ["r2", "r1"]
+
+
+def test_account_is_bound_to_what_it_signed_in_for() -> None:
+    cache = signed_in()
+    cache.keep(grant("a2", refresh_token="r2"), YOU, ("other",), NOW)
+    cache.bind(("other",), YOU)
+
+    assert cache.bound(("other",)) == YOU
+    assert cache.bound(GIT) == ME
+    assert reloaded(cache).bound(("other",)) == YOU
+    cache.sign_out(YOU.id)
+    assert cache.bound(("other",)) is None
