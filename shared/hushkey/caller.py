@@ -29,7 +29,7 @@ _SUBCOMMANDS = {
 
 
 def command_of(tool: str) -> str:
-    """Return for example ``git fetch in /work/app``, or nothing if unknown."""
+    """Return for example ``git fetch in /src/app``, or nothing if unknown."""
     import psutil
 
     best = ""
