@@ -217,16 +217,16 @@ def _line(text: str, table: "tuple[str, ...]", key: str) -> int:
 
 
 def _header(line: str) -> "tuple[str, ...]":
-    return _path_to_leaf(line, "")
+    return _path_to_leaf(line)
 
 
 def _key(line: str) -> str:
     if "=" not in line or line.startswith("#"):
         return ""
-    return ".".join(_path_to_leaf(line.partition("=")[0] + "= 0", "0")[:1])
+    return ".".join(_path_to_leaf(line.partition("=")[0] + "= 0")[:1])
 
 
-def _path_to_leaf(line: str, leaf: str) -> "tuple[str, ...]":
+def _path_to_leaf(line: str) -> "tuple[str, ...]":
     try:
         node: Any = tomllib.loads(line)
     except (ValueError, RecursionError):

@@ -254,16 +254,3 @@ class Token(Frozen):
             account=self.account,
             source=source,
         )
-
-
-class Credential(Frozen):
-    """What a tool gets: a user name, the secret, its end (epoch seconds) or None."""
-
-    __slots__ = ("expires_at", "password", "username")
-    _secret = ("password",)
-    username: str
-    password: str
-    expires_at: "int | None"
-
-    def __init__(self, username: str, password: str, expires_at: "int | None") -> None:
-        self._set(username=username, password=password, expires_at=expires_at)

@@ -84,15 +84,6 @@ class TokenFile:
             finally:
                 change.discard()
 
-    def remove(self) -> None:
-        """Delete the file; call it inside `change`. Raises StoreError."""
-        try:
-            os.unlink(self.path)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise _unwritable("delete", self.path, error) from error
-
     def _load_locked(self) -> TokenCache:
         try:
             return self._open(self._bytes())

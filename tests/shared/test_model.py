@@ -6,7 +6,6 @@ import pytest
 
 from hushkey.model import (
     Account,
-    Credential,
     Frozen,
     Identity,
     Request,
@@ -37,11 +36,9 @@ VALUES = [
     Site("a.example", Identity("corp", "oidc")),
     ME,
     token(),
-    Credential("me", "pw", None),
 ]
 SECRETIVE = [
     token(value=SECRET),
-    Credential("me", SECRET, 5),
     Identity("corp", "oidc", options={"client_secret": SECRET}),
     Site("a.example", Identity("corp", "oidc", options={"client_secret": SECRET})),
     Grant(SECRET, refresh_token=SECRET),
@@ -77,10 +74,7 @@ def test_secret_is_in_no_text(value: Frozen) -> None:
 
 
 def test_repr_shows_what_is_no_secret() -> None:
-    assert repr(Credential("me", "pw", None)) == (
-        "Credential(expires_at=None, password=***, username='me')"
-    )
-    assert repr(Credential("me", "", None)).count("***") == 0
+    assert repr(Account("id-1", "me")) == "Account(id='id-1', label='me')"
 
 
 @pytest.mark.parametrize("value", SECRETIVE, ids=kind)
@@ -95,7 +89,7 @@ def test_equality_is_by_content_and_type() -> None:
     assert hash(Account("1", "me")) == hash(Account("1", "me"))
     assert Account("1", "me") != Account("1", "you")
     assert Account("1", "me") != ("1", "me")
-    assert Credential("a", "b", None) != Request("a", "b")
+    assert Account("a", "b") != Request("a", "b")
 
 
 def test_site_takes_the_account_of_its_identity() -> None:

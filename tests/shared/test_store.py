@@ -217,15 +217,6 @@ def test_save_of_more_than_was_reserved(used: Desk) -> None:
     assert "big" in used.file().read().accounts
 
 
-def test_remove_deletes_the_file(used: Desk) -> None:
-    with used.file().change(5):
-        used.file().remove()
-        used.file().remove()
-
-    assert used.names() == []
-    assert used.kept() == []
-
-
 # ---------------------------------------------------------------- keys
 
 
@@ -457,13 +448,6 @@ def test_damaged_file_in_a_read_only_folder_is_unwritable(used: Desk) -> None:
     (used.folder / "tokens").chmod(0o500)
 
     assert said_by(lambda: reason(used.kept), uid=uid) == "unwritable"
-
-
-def test_remove_in_a_read_only_folder_is_unwritable(used: Desk) -> None:
-    uid = given_away(used)
-    (used.folder / "tokens").chmod(0o500)
-
-    assert said_by(lambda: reason(used.file().remove), uid=uid) == "unwritable"
 
 
 def test_unreadable_file_is_unwritable(used: Desk) -> None:
