@@ -158,21 +158,32 @@ def reset_store(yes: bool) -> None:
     reset.run(yes)
 
 
-def _registering(
-    verb: str, run: Callable[[tuple[str, ...], bool], None], about: str
-) -> None:
-    group = click.Group(verb, help=f"{about} a tool.")
-    main.add_command(group)
+#: tool -> the module whose `install` and `uninstall` register hushkey with it
+_TOOLS = {"git": gitconfig}
 
-    @group.command("git", help=f"{about} git.")
+
+def _registering(verb: str, about: str) -> click.Group:
+    """Return the group *verb*, with one command for each tool."""
+    group = click.Group(verb, help=f"{about} a tool.")
+    for tool, module in _TOOLS.items():
+        group.add_command(_for_tool(tool, getattr(module, verb), f"{about} {tool}."))
+    return group
+
+
+def _for_tool(
+    tool: str, run: Callable[[tuple[str, ...], bool], None], about: str
+) -> click.Command:
+    @click.command(tool, help=about)
     @click.argument("hosts", nargs=-1)
     @click.option("--dry-run", is_flag=True, help="Only show what would change.")
-    def git(hosts: tuple[str, ...], dry_run: bool) -> None:
+    def command(hosts: tuple[str, ...], dry_run: bool) -> None:
         run(hosts, dry_run)
 
+    return command
 
-_registering("install", gitconfig.install, "Register hushkey with")
-_registering("uninstall", gitconfig.uninstall, "Remove hushkey from")
+
+main.add_command(_registering("install", "Register hushkey with"))
+main.add_command(_registering("uninstall", "Remove hushkey from"))
 
 
 @main.command()
