@@ -9,7 +9,7 @@ import click
 from hushkey import providers
 from hushkey.errors import HushkeyError
 from hushkey.model import Site, Token, tenant_of
-from hushkey.tokencache import scope_key
+from hushkey.scopes import scope_key
 from hushkey.want import Want
 from hushkey_install.context import Context
 

@@ -20,9 +20,10 @@ from hushkey.errors import (
 )
 from hushkey.flight import Flight
 from hushkey.model import Account
+from hushkey.scopes import covers, scope_key
 from hushkey.signin import policy
 from hushkey.signin.ladder import Who, sign_in
-from hushkey.tokencache import TokenCache, covers, scope_key
+from hushkey.tokencache import TokenCache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,18 +8,18 @@ rotated refresh token that is not saved is a sign-in lost (promise 3).
 from hushkey import cached, locks
 from hushkey.errors import Permanent, Transient, UiRequired
 from hushkey.flight import Flight
-from hushkey.tokencache import covers, scope_key
+from hushkey.scopes import covers, scope_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from hushkey.cacherows import GrantRow
     from hushkey.errors import HushkeyError
     from hushkey.model import Account, Token
     from hushkey.provider import Grant, Provider
     from hushkey.store import Change, TokenFile
-    from hushkey.tokencache import GrantRow
     from hushkey.want import Want
 
 #: suberrors of invalid_grant (Entra) with which the refresh token itself is dead;

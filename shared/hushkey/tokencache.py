@@ -7,7 +7,9 @@ asked for less. Times are seconds since the epoch, UTC.
 
 import json
 
-from hushkey.model import TENANT, Account, Token
+from hushkey.cacherows import GrantRow, is_whole, token_of
+from hushkey.model import Account, Token
+from hushkey.scopes import marks, scope_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,46 +17,10 @@ if TYPE_CHECKING:
 
     from hushkey.provider import Grant
 
-#: scopes that describe the sign-in itself, not what the token may do
-SIGN_IN_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 #: seconds; for servers that name no lifetime but issue refresh tokens (as MSAL)
 ASSUMED_LIFETIME = 600
 #: seconds; a token refused this young is not refreshed again (design 7)
 YOUNG = 60
-
-
-def scope_key(scopes: "tuple[str, ...]") -> str:
-    """Return the one spelling of a set of scopes."""
-    return " ".join(sorted(set(scopes)))
-
-
-def resource_scopes(scopes: "tuple[str, ...]") -> "frozenset[str]":
-    """Return the scopes that a token for a resource must cover."""
-    return frozenset(
-        scope
-        for scope in scopes
-        if scope not in SIGN_IN_SCOPES and not scope.startswith(TENANT)
-    )
-
-
-def covers(granted: "tuple[str, ...]", asked: "tuple[str, ...]") -> bool:
-    """Tell whether *granted* covers the resource scopes of *asked*.
-
-    ``RESOURCE/.default`` stands for whatever was consented to (Entra's rule),
-    so no list of names can cover or miss it.
-    """
-    named = {s for s in resource_scopes(asked) if not s.endswith("/.default")}
-    return named <= set(granted)
-
-
-def marks(scopes: "tuple[str, ...]") -> "frozenset[str]":
-    """Return what tells grants apart beyond the names of granted scopes.
-
-    The tenant, and the resources of which everything was asked for.
-    """
-    return frozenset(
-        s for s in scopes if s.startswith(TENANT) or s.endswith("/.default")
-    )
 
 
 class TokenCache:
@@ -79,7 +45,7 @@ class TokenCache:
             raise ValueError("not a token cache: nested too deep") from error
         if not isinstance(content, dict) or content.get("version") != 1:
             raise ValueError("not a token cache of version 1")
-        if not _is_whole(content):
+        if not is_whole(content):
             raise ValueError("a token cache with rows that are none")
         return cls(content)
 
@@ -129,12 +95,14 @@ class TokenCache:
         key = scope_key(scopes)
         for row in self._tokens:
             if row.get("account") == account.id and row.get("asked") == key:
-                return _token(row, account)
+                return token_of(row, account)
         return None
 
     def tokens(self) -> "list[Token]":
         """Return every stored access token."""
-        return [_token(row, self._account(str(row["account"]))) for row in self._tokens]
+        return [
+            token_of(row, self._account(str(row["account"]))) for row in self._tokens
+        ]
 
     def drop_tokens(self, value: str = "", account: str = "") -> "list[Token]":
         """Forget access tokens equal to *value* or of *account*; return them."""
@@ -145,7 +113,7 @@ class TokenCache:
             or (account and row["account"] == account)
         ]
         self._tokens = [row for row in self._tokens if row not in gone]
-        return [_token(row, self._account(str(row["account"]))) for row in gone]
+        return [token_of(row, self._account(str(row["account"]))) for row in gone]
 
     # -- tokens that a host refused -----------------------------------------
 
@@ -252,7 +220,7 @@ class TokenCache:
             r for r in self._tokens if r["expires_at"] is None or r["expires_at"] > now
         ]
         self._tokens.append(row)
-        return _token(row, account)
+        return token_of(row, account)
 
     def keep_grant(
         self,
@@ -277,87 +245,3 @@ class TokenCache:
             old = {"account": account.id, "scopes": list(scopes)}
             self._grants.append(old)
         old.update(refresh_token=granted.refresh_token, obtained_at=now)
-
-
-class GrantRow:
-    """One refresh token and what it was granted for."""
-
-    def __init__(self, row: "dict[str, Any]") -> None:
-        self._row = row
-        self.refresh_token: str = row["refresh_token"]
-        self.obtained_at: int = row.get("obtained_at", 0)
-        self.scopes: tuple[str, ...] = tuple(row.get("scopes", ()))
-
-    def covers(self, scopes: "tuple[str, ...]") -> bool:
-        """Tell whether the grant named every resource scope of *scopes*."""
-        return marks(scopes) <= set(self.scopes) and covers(self.scopes, scopes)
-
-    def is_narrow(self, scopes: "tuple[str, ...]") -> bool:
-        """Tell whether the server has refused this grant for *scopes* before."""
-        return scope_key(scopes) in self._row.get("refused", ())
-
-    def mark_narrow(self, scopes: "tuple[str, ...]") -> None:
-        """Remember that the server refuses this grant for *scopes*."""
-        self._row.setdefault("refused", []).append(scope_key(scopes))
-
-    def scopes_to_send(self, scopes: "tuple[str, ...]") -> "tuple[str, ...]":
-        """Return the scope parameter of a refresh for *scopes*.
-
-        RFC 6749 6: it must not name what was not granted. Strict servers drop
-        offline_access from a grant and then refuse it in a refresh.
-        """
-        granted = frozenset(self.scopes)
-        return tuple(s for s in scopes if s in granted or s not in SIGN_IN_SCOPES)
-
-
-#: what each row must hold for the methods above to work on it
-_ROWS: "dict[str, dict[str, Any]]" = {
-    "grants": {"account": str, "refresh_token": str, "obtained_at": int},
-    "tokens": {
-        "account": str,
-        "asked": str,
-        "value": str,
-        "obtained_at": int,
-        "expires_at": int | None,
-    },
-    "refused": {"account": str, "host": str, "at": int},
-}
-_WORDS = ("scopes", "refused", "names")
-
-
-def _is_whole(content: "dict[str, Any]") -> bool:
-    accounts, bound = content.get("accounts", {}), content.get("bound", {})
-    return (
-        isinstance(content.get("current", ""), str)
-        and isinstance(bound, dict)
-        and all(isinstance(account, str) for account in bound.values())
-        and isinstance(accounts, dict)
-        and all(_is_row(row, {}) for row in accounts.values())
-        and all(
-            isinstance(rows := content.get(name, []), list)
-            and all(_is_row(row, fields) for row in rows)
-            for name, fields in _ROWS.items()
-        )
-    )
-
-
-def _is_row(row: object, fields: "dict[str, Any]") -> bool:
-    return (
-        isinstance(row, dict)
-        and all(isinstance(row.get(name), kind) for name, kind in fields.items())
-        and all(_is_words(row.get(name, [])) for name in _WORDS)
-    )
-
-
-def _is_words(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(word, str) for word in value)
-
-
-def _token(row: "dict[str, Any]", account: Account) -> Token:
-    return Token(
-        str(row["value"]),
-        expires_at=row.get("expires_at"),
-        obtained_at=int(row["obtained_at"]),
-        scopes=tuple(row.get("scopes", ())),
-        account=account,
-    )

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hushkey.model import TENANT, Account, Token
-from hushkey.tokencache import TokenCache, covers, resource_scopes, scope_key
+from hushkey.scopes import covers, resource_scopes, scope_key
+from hushkey.tokencache import TokenCache
 from shared.core_fakes import ANY, ME, YOU, grant
 
 NOW = 1_700_000_000
