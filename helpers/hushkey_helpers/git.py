@@ -180,7 +180,7 @@ class _Call:
                 self._host,
                 self._request.username,
                 request=self._request,
-                challenges=tuple(self._message.lists.get("wwwauth", ())),
+                challenges=self._challenges(),
             )
             token = acquirer.acquire(want)
             state = self._state(acquirer, token) if not retry else ""
@@ -226,7 +226,8 @@ class _Call:
     def erase(self) -> Answer:
         try:
             acquirer = self._acquirer()
-            acquirer.refuse(self._site, self._host, self._message.secret())
+            secret = self._message.secret()
+            acquirer.refuse(self._site, self._host, secret, self._challenges())
             if self._site.identity.provider == "entra":
                 acquirer.forget_tenant(self._request)
         except HushkeyError as error:
@@ -241,6 +242,9 @@ class _Call:
 
         return answering.acquirer(self._environ, self._began, asks_for="git")
 
+    def _challenges(self) -> "tuple[str, ...]":
+        return tuple(self._message.lists.get("wwwauth", ()))
+
     def _refuse_stale(self, acquirer: "Acquirer") -> bool:
         """Drop the token that git was given a moment ago and a 401 refused.
 
@@ -250,7 +254,8 @@ class _Call:
         ours = [s for s in self._message.lists.get("state", ()) if s.startswith(STATE)]
         if not ours:
             return False
-        acquirer.refuse_hashed(self._site, self._host, ours[0].removeprefix(STATE))
+        name = ours[0].removeprefix(STATE)
+        acquirer.refuse_hashed(self._site, self._host, name, self._challenges())
         if self._site.identity.provider == "entra":
             acquirer.forget_tenant(self._request)
         return True

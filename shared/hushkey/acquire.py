@@ -11,6 +11,7 @@
 import time
 
 from hushkey import cached, providers, seal, store
+from hushkey.challenges import demanded_claims
 from hushkey.errors import (
     HushkeyError,
     Permanent,
@@ -79,12 +80,15 @@ class Acquirer:
         """Return the need for a token of *site*, since this call began.
 
         *request* and the server's *challenges* tell the tenant of an Azure
-        DevOps organisation, where the config leaves it open.
+        DevOps organisation, where the config leaves it open, and the claims
+        that an Entra token needs to be taken.
         """
+        claims = ""
         if request is not None and site.identity.provider == "entra":
             site = self._placed(site, request, challenges)
+            claims = demanded_claims(challenges)
         lifetime = site.min_lifetime or self._settings["min_lifetime"]
-        return Want(site, host, username, self._began, lifetime)
+        return Want(site, host, username, self._began, lifetime, claims)
 
     def _placed(
         self, site: "Site", request: "Request", challenges: "tuple[str, ...]"
@@ -92,15 +96,16 @@ class Acquirer:
         """Return *site* in the tenant of the organisation that is asked for."""
         from hushkey import tenants
 
-        organisation = tenants.organisation(request)
-        fixed = site.identity.option("tenant") or site.identity.option("authority")
-        if fixed or not organisation:
+        if site.identity.option("tenant") or site.identity.option("authority"):
             return site
         cloud = site.identity.option("cloud") or "public"
-        directory = tenants.Directory(self._folder)
-        return placed(
-            site, directory.tenant(organisation, challenges, cloud, self._anonymous)
-        )
+        organisation = tenants.organisation(request)
+        if organisation:
+            directory = tenants.Directory(self._folder, self._clock)
+            tenant = directory.tenant(organisation, challenges, cloud, self._anonymous)
+        else:
+            tenant = tenants.from_challenges(challenges, cloud)
+        return placed(site, tenant) if tenant else site
 
     def _anonymous(self, url: str) -> "list[tuple[str, str]]":
         """Ask *url* for its headers, without any credential and not for long."""
@@ -154,10 +159,12 @@ class Acquirer:
         cache = file.read()
         if token := cached.fresh_token(cache, want, self._clock()):
             return token
-        account = cached.account_for(cache, want)
-        if not cache.grants(account, want.site.scopes):
-            cached.check_not_refused(cache, account, want, self._clock())
-            raise UiRequired("a sign-in for these scopes is needed")
+        accounts = cached.accounts_for(cache, want)
+        if not any(cache.grants(account, want.site.scopes) for account in accounts):
+            cached.check_not_refused(cache, accounts[0], want, self._clock())
+            claims = want.claims or cache.demanded(accounts[0], want.site.scopes)
+            what = "a sign-in for these scopes is needed"
+            raise UiRequired(what, claims=claims)
         try:
             return self._renewal(file, want).token(want)
         except (Transient, Permanent):
@@ -170,7 +177,9 @@ class Acquirer:
     def _renewal(self, file: TokenFile, want: Want) -> Renewal:
         return Renewal(
             file,
-            lambda: self._provider(want.site.identity, whole=True),
+            lambda claims: self._provider(
+                want.site.identity, whole=True, claims=claims
+            ),
             self._settings,
             self._folder,
             self._clock,
@@ -179,20 +188,24 @@ class Acquirer:
 
     # -- what helpers and people say about a token ---------------------------
 
-    def refuse(self, site: "Site", host: str, secret: str) -> bool:
+    def refuse(
+        self, site: "Site", host: str, secret: str, challenges: "tuple[str, ...]" = ()
+    ) -> bool:
         """Forget the access token that *host* refused; tell whether it was ours.
 
-        Only that token: the sign-in stays, and the next request refreshes. No
-        *secret* (Docker's erase has none) means the site's current token.
+        Only that token: the sign-in stays, and the next request refreshes, with
+        the claims that the *challenges* of the refusal demand. No *secret*
+        (Docker's erase has none) means the site's current token.
         """
         file = self.file_of(site.identity)
         cache = file.read()
         secret = secret or self._current_secret(cache, site)
         if not any(token.value == secret for token in cache.tokens()):
             return False
+        entra = site.identity.provider == "entra"
+        claims = demanded_claims(challenges) if entra else ""
         with file.change(self._settings["silent_timeout"]) as change:
-            for token in change.cache.drop_tokens(value=secret):
-                change.cache.note_refusal(token, host, self._now())
+            change.cache.refuse(secret, host, int(self._clock()), claims)
             change.save()
         return True
 
@@ -201,17 +214,19 @@ class Acquirer:
         from hushkey import tenants
 
         if organisation := tenants.organisation(request):
-            tenants.Directory(self._folder).forget(organisation)
+            tenants.Directory(self._folder, self._clock).forget(organisation)
 
     def hashed(self, token: Token) -> str:
         """Return a name for *token* that says nothing about it to others."""
         return seal.keyed_hash(self.vault.key() or b"", token.value)
 
-    def refuse_hashed(self, site: "Site", host: str, name: str) -> None:
+    def refuse_hashed(
+        self, site: "Site", host: str, name: str, challenges: "tuple[str, ...]" = ()
+    ) -> None:
         """Forget the token that `hashed` named *name*, if it is still there."""
         for token in self.file_of(site.identity).read().tokens():
             if self.hashed(token) == name:
-                self.refuse(site, host, token.value)
+                self.refuse(site, host, token.value, challenges)
 
     def _current_secret(self, cache: TokenCache, site: "Site") -> str:
         account = cache.account(site.account)
@@ -248,7 +263,7 @@ class Acquirer:
         identity = want.site.identity
         return Interaction(
             self.file_of(identity),
-            lambda: self._provider(identity),
+            lambda claims: self._provider(identity, claims=claims),
             self._settings,
             self._folder,
             self._environ,
@@ -256,11 +271,15 @@ class Acquirer:
             self._clock,
         )
 
-    def _provider(self, identity: "Identity", *, whole: bool = False) -> "Provider":
+    def _provider(
+        self, identity: "Identity", *, whole: bool = False, claims: str = ""
+    ) -> "Provider":
         """Return the provider; *whole*: one deadline for all of its requests."""
         return self._open_provider(
-            identity, self._settings, self._folder, self._environ, whole=whole
+            identity,
+            self._settings,
+            self._folder,
+            self._environ,
+            whole=whole,
+            claims=claims,
         )
-
-    def _now(self) -> int:
-        return int(self._clock())

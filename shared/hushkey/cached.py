@@ -4,7 +4,9 @@ Every function takes the opened cache and the time; the flow that uses them is
 in `hushkey.acquire`.
 """
 
+from hushkey import clouds
 from hushkey.errors import Permanent, UiRequired
+from hushkey.model import tenant_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,23 +18,39 @@ if TYPE_CHECKING:
 _LAST_RESORT = 10
 
 
-def account_for(cache: "TokenCache", want: "Want") -> "Account":
-    """Return the account that *want* means; UiRequired if it is not signed in.
+def accounts_for(cache: "TokenCache", want: "Want") -> "list[Account]":
+    """Return the accounts that *want* may mean, the likeliest first; never none.
 
     The config's account decides. Without one, a user name counts that is an
     account's; an unknown one only if it cannot be one (``git``, ``oauth2``, an
     organisation): nobody gets another person's token under a name of theirs.
+    Then whoever was chosen for this host or these scopes. Else everybody at
+    Entra, where a tenant knows its own; and whoever signed in last elsewhere.
+    Raises UiRequired if nobody that fits is signed in.
     """
-    named = None
-    if want.username and not want.site.account:
-        named = cache.account(want.username)
-    if named is None and not want.account:
-        named = cache.bound(want.site.scopes)
-    account = named or cache.account(want.account)
-    if account is None:
-        name = want.account or "nobody"
-        raise UiRequired(f"{name} is {'not ' if want.account else ''}signed in")
-    return account
+    if want.account:
+        named = cache.account(want.account)
+        if named is None:
+            raise UiRequired(f"{want.account} is not signed in")
+        return [named]
+    chosen = cache.account(want.username) if want.username else None
+    chosen = chosen or cache.bound(want.site.scopes, want.host)
+    if chosen is not None:
+        return [chosen]
+    current = cache.account("")
+    if current is None:
+        raise UiRequired("nobody is signed in")
+    if want.site.identity.provider != "entra":
+        return [current]
+    tenant = tenant_of(want.site) or want.site.identity.option("tenant")
+    everybody = [cache.known(key) for key in cache.accounts]
+    everybody.sort(key=lambda a: (not clouds.is_home(a.id, tenant), a != current))
+    return everybody
+
+
+def account_for(cache: "TokenCache", want: "Want") -> "Account":
+    """Return the likeliest account; raises UiRequired as `accounts_for` does."""
+    return accounts_for(cache, want)[0]
 
 
 def fresh_token(cache: "TokenCache", want: "Want", now: float) -> "Token | None":
@@ -41,7 +59,7 @@ def fresh_token(cache: "TokenCache", want: "Want", now: float) -> "Token | None"
         account = account_for(cache, want)
     except UiRequired:
         return None
-    token = cache.token(account, want.site.scopes)
+    token = cache.token(account, want.site.scopes, want.claims)
     fresh = token and token.is_fresh(now, want.min_lifetime, want.began)
     return token if fresh else None
 

@@ -56,11 +56,10 @@ _WORDS = ("scopes", "refused", "names")
 
 def is_whole(content: "dict[str, Any]") -> bool:
     """Tell whether *content* is a token cache with all that its rows need."""
-    accounts, bound = content.get("accounts", {}), content.get("bound", {})
+    accounts = content.get("accounts", {})
     return (
         isinstance(content.get("current", ""), str)
-        and isinstance(bound, dict)
-        and all(isinstance(account, str) for account in bound.values())
+        and all(_is_texts(content.get(name, {})) for name in ("bound", "demanded"))
         and isinstance(accounts, dict)
         and all(_is_row(row, {}) for row in accounts.values())
         and all(
@@ -77,6 +76,10 @@ def _is_row(row: object, fields: "dict[str, Any]") -> bool:
         and all(isinstance(row.get(name), kind) for name, kind in fields.items())
         and all(_is_words(row.get(name, [])) for name in _WORDS)
     )
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
 
 
 def _is_words(value: object) -> bool:

@@ -16,6 +16,13 @@ _ALIASES = {"login.windows.net": "public", "login.microsoft.com": "public"}
 DEFAULT_CLIENT_ID = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 #: any work or school account; a tenant that is found replaces it
 DEFAULT_TENANT = "organizations"
+#: where personal Microsoft accounts live, and the tenant in which Microsoft's own
+#: clients redeem their refresh tokens for Azure DevOps ("MSA pass-through", as
+#: Git Credential Manager does it); both are Microsoft's, the same for everybody
+PERSONAL_HOME = "9188040d-6c67-4c5b-b112-36a304b66dad"
+PERSONAL = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
+#: names of no tenant in particular
+ALIASES = frozenset({"common", "organizations", "consumers"})
 
 
 def host_of(cloud: str) -> str:
@@ -33,3 +40,9 @@ def is_tenant(text: str) -> bool:
     """Tell whether *text* can stand for a tenant in an authority's path."""
     good = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
     return 0 < len(text) <= 253 and good.issuperset(text.lower()) and ".." not in text
+
+
+def is_home(account: str, tenant: str) -> bool:
+    """Tell whether the home account id *account* (uid.utid) is of *tenant*."""
+    home = account.rpartition(".")[2].lower()
+    return bool(home) and home == (PERSONAL_HOME if tenant == PERSONAL else tenant)

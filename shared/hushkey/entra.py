@@ -11,6 +11,7 @@ tokens, so they are dropped here. Whether an access token is still good is decid
 by our own token cache, never by MSAL's fixed 300 s.
 """
 
+import base64
 import json
 import warnings
 
@@ -44,13 +45,17 @@ class EntraProvider:
     serves every resource and tenant of its account.
     """
 
-    def __init__(self, identity: "Identity", network: "Network", folder: str) -> None:
+    def __init__(
+        self, identity: "Identity", network: "Network", folder: str, claims: str = ""
+    ) -> None:
         self.issuer = identity.issuer
         self.client_id = identity.client_id
         self._own = identity.option("authority")
         self._tenant = identity.option("tenant") or clouds.DEFAULT_TENANT
         self._network = network
         self._folder = folder
+        #: asked for with every request (JSON); see challenges.claims
+        self._claims = claims or None
 
     def refresh(self, refresh_token: str, scopes: "tuple[str, ...]") -> Grant:
         """Let MSAL redeem what it keeps in *refresh_token*; one request.
@@ -66,7 +71,10 @@ class EntraProvider:
                 raise UiRequired("nobody is signed in")
             try:
                 result = app.acquire_token_silent_with_error(
-                    _asked(scopes), accounts[0], force_refresh=True
+                    _asked(scopes),
+                    accounts[0],
+                    force_refresh=True,
+                    claims_challenge=self._claims,
                 )
             except HushkeyError:
                 raise
@@ -76,14 +84,18 @@ class EntraProvider:
             raise UiRequired("no refresh token is left", code="invalid_grant")
         if "access_token" not in result:
             raise wire.outcome(result)
-        return _grant(result, cache, scopes)
+        named = self._home_account_id(result)
+        if named and named != accounts[0]["home_account_id"]:
+            # Whose it is decides the caller; what it brought is not mixed in.
+            return _grant(result, refresh_token, scopes, Account(named, named))
+        return _grant(result, _slim(cache), scopes, _account(cache, result))
 
     def begin_code(
         self, scopes: "tuple[str, ...]", redirect_uri: str, login_hint: str
     ) -> CodeFlow:
         """Prepare an authorization request; see Provider."""
         with self._wire() as wire:
-            app = self._app(_loaded(""), wire, scopes)
+            app = self._app(_loaded(""), wire, _for_a_person(scopes))
             with warnings.catch_warnings():
                 # It warns of anything but form_post, which cannot be pasted back.
                 warnings.simplefilter("ignore", UserWarning)
@@ -91,6 +103,7 @@ class EntraProvider:
                     _asked(scopes),
                     redirect_uri=redirect_uri,
                     login_hint=login_hint or None,
+                    claims_challenge=self._claims,
                     # Other servers may refuse a prompt that they do not know.
                     prompt=None if login_hint or self._own else "select_account",
                     response_mode="query",
@@ -104,10 +117,12 @@ class EntraProvider:
         """Check the redirect's parameters and redeem the code; see Provider."""
         if "error" in answer:
             server = http.server_of(self.issuer)
-            raise _final(outcomes.from_answer(400, dict(answer), {}, server))
+            raise outcomes.from_answer(
+                400, dict(answer), {}, server, client_id=self.client_id
+            )
         cache = _loaded("")
         with self._wire() as wire:
-            app = self._app(cache, wire, flow.data["scopes"])
+            app = self._app(cache, wire, _for_a_person(flow.data["scopes"]))
             try:
                 result = app.acquire_token_by_auth_code_flow(
                     flow.data["flow"], dict(answer)
@@ -118,19 +133,21 @@ class EntraProvider:
                 # Its text may hold the whole ID token.
                 raise _confused(error) from error
         if "access_token" not in result:
-            raise _final(wire.outcome(result))
+            raise wire.outcome(result, client_id=self.client_id)
         return _signed_in(result, cache, flow.data["scopes"])
 
     def begin_device(self, scopes: "tuple[str, ...]") -> "DeviceCode | None":
         """Ask for a device code; see Provider."""
         with self._wire() as wire:
-            app = self._app(_loaded(""), wire, scopes)
+            app = self._app(_loaded(""), wire, _for_a_person(scopes))
             try:
-                flow = app.initiate_device_flow(_asked(scopes))
+                flow = app.initiate_device_flow(
+                    _asked(scopes), claims_challenge=self._claims
+                )
             except ValueError:  # the server names no endpoint for it
                 return None
         if "user_code" not in flow:
-            raise _final(wire.outcome(flow))
+            raise wire.outcome(flow, client_id=self.client_id)
         return DeviceCode(
             flow["verification_uri"],
             flow["user_code"],
@@ -143,14 +160,16 @@ class EntraProvider:
         """Ask once whether the person is done; see Provider."""
         cache = _loaded("")
         with self._wire() as wire:
-            app = self._app(cache, wire, code.data["scopes"])
+            app = self._app(cache, wire, _for_a_person(code.data["scopes"]))
             result = app.acquire_token_by_device_flow(
-                dict(code.data["flow"]), exit_condition=lambda flow: True
+                dict(code.data["flow"]),
+                claims_challenge=self._claims,
+                exit_condition=lambda flow: True,
             )
         if result.get("error") in ("authorization_pending", "slow_down"):
             raise Pending(result["error"] == "slow_down")
         if "access_token" not in result:
-            raise _final(wire.outcome(result))
+            raise wire.outcome(result, client_id=self.client_id)
         return _signed_in(result, cache, code.data["scopes"])
 
     def revoke(self, refresh_token: str) -> bool:
@@ -161,6 +180,21 @@ class EntraProvider:
 
     def _wire(self) -> "Wire":
         return Wire(self._network, telemetry=not self._own)
+
+    def _home_account_id(self, result: "Mapping[str, Any]") -> str:
+        """Return whom a token answer is for, as MSAL names accounts, or nothing.
+
+        Entra says so in client_info; elsewhere the subject is the account.
+        """
+        if self._own:
+            return str((result.get("id_token_claims") or {}).get("sub") or "")
+        encoded = str(result.get("client_info") or "")
+        padded = encoded + "=" * (-len(encoded) % 4)
+        try:
+            info = json.loads(base64.urlsafe_b64decode(padded))
+            return f"{info['uid']}.{info['utid']}"
+        except (ValueError, TypeError, KeyError):
+            return ""
 
     def _app(
         self,
@@ -212,20 +246,29 @@ def _slim(cache: "msal.SerializableTokenCache") -> str:
     return json.dumps({name: content.get(name, {}) for name in _SECTIONS})
 
 
+def _for_a_person(scopes: "tuple[str, ...]") -> "tuple[str, ...]":
+    """Return *scopes* as a sign-in names their tenant.
+
+    Microsoft's own tenant for personal accounts is one to redeem in, not one
+    to sign in to.
+    """
+    return tuple(s for s in scopes if s != TENANT + clouds.PERSONAL)
+
+
 def _grant(
     result: "Mapping[str, Any]",
-    cache: "msal.SerializableTokenCache",
+    refresh_token: str,
     scopes: "tuple[str, ...]",
+    account: "Account | None",
 ) -> Grant:
-    claims = result.get("id_token_claims") or {}
     named = str(result.get("scope") or "").split()
     return Grant(
         result["access_token"],
-        refresh_token=_slim(cache),
+        refresh_token=refresh_token,
         expires_in=result.get("expires_in"),
         scopes=tuple(named) or scopes,
-        account=_account(cache, claims),
-        claims=claims,
+        account=account,
+        claims=result.get("id_token_claims") or {},
     )
 
 
@@ -235,19 +278,20 @@ def _signed_in(
     scopes: "tuple[str, ...]",
 ) -> Grant:
     """Return the grant of a sign-in, which must say whose it is."""
-    granted = _grant(result, cache, scopes)
-    if granted.account is None:
+    account = _account(cache, result)
+    if account is None:
         raise Permanent("the server did not say who signed in (no ID token)")
-    return granted
+    return _grant(result, _slim(cache), scopes, account)
 
 
 def _account(
-    cache: "msal.SerializableTokenCache", claims: "Mapping[str, Any]"
+    cache: "msal.SerializableTokenCache", result: "Mapping[str, Any]"
 ) -> "Account | None":
     """Return the account: MSAL's home account id, and a name for people."""
     rows = list(json.loads(cache.serialize()).get("Account", {}).values())
     if not rows:
         return None
+    claims = result.get("id_token_claims") or {}
     home = str(rows[0]["home_account_id"])
     names = (claims.get("preferred_username"), claims.get("email"), rows[0]["username"])
     label = next((str(name) for name in names if name), home)
@@ -256,10 +300,3 @@ def _account(
 
 def _confused(error: Exception) -> Permanent:
     return Permanent(f"MSAL cannot read the server's answer ({type(error).__name__})")
-
-
-def _final(error: HushkeyError) -> HushkeyError:
-    """Return *error* as the end of a sign-in: it must not lead to another one."""
-    if isinstance(error, UiRequired):
-        return Permanent(error.what, hint=error.hint, code=error.code)
-    return error

@@ -33,8 +33,9 @@ class HushkeyError(Exception):
 
     ``code`` is the server's error code and ``correlation`` its id for this
     exchange, both shown and never branched on outside the table that made the
-    error; ``suberror`` refines the code (Entra). ``hint`` is the next command or
-    step. ``retry_after`` is in seconds.
+    error; ``suberror`` refines the code (Entra), and ``claims`` is what a sign-in
+    has to ask for to end it (JSON). ``hint`` is the next command or step.
+    ``retry_after`` is in seconds.
     """
 
     code: "str | None"
@@ -50,6 +51,7 @@ class HushkeyError(Exception):
         correlation: "str | None" = None,
         retry_after: "float | None" = None,
         suberror: str = "",
+        claims: str = "",
         host: str = "",
         identity: str = "",
         account: str = "",
@@ -61,6 +63,7 @@ class HushkeyError(Exception):
         self.correlation = correlation
         self.retry_after = retry_after
         self.suberror = suberror
+        self.claims = claims
         self.host = host
         self.identity = identity
         self.account = account

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: seconds in which a failed sign-in is not tried again unasked
 QUIET = 60
+#: seconds in which a server's claims lead to one sign-in at most (design 9)
+CLAIMS_QUIET = 600
 #: seconds; a longer Retry-After than this is not believed
 _LONGEST_BACKOFF = 600
 _KINDS = {
@@ -29,7 +31,17 @@ _KINDS = {
         errors.Permanent,
     )
 }
-_FIELDS = ("what", "hint", "code", "correlation", "retry_after", "identity", "account")
+_FIELDS = (
+    "what",
+    "hint",
+    "code",
+    "correlation",
+    "retry_after",
+    "suberror",
+    "claims",
+    "identity",
+    "account",
+)
 
 
 class Flight:
@@ -96,6 +108,11 @@ class Flight:
                 error.what = f"{error.what}, {now - note['at']:.0f} s ago"
                 return error
         return None
+
+    def asked_for_claims(self, now: float, key: str) -> bool:
+        """Tell whether a server's claims have led to a sign-in a moment ago."""
+        notes = self._notes("claims", key, now)
+        return any(now < note["at"] + CLAIMS_QUIET for note in notes)
 
     def _notes(self, step: str, key: str, now: float) -> "list[dict[str, Any]]":
         """Return the notes on *step*, but none from a future the clock left."""

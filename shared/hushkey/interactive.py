@@ -6,7 +6,6 @@ again, and take what it brought or share its failure (design 1, 5).
 
 import os
 import time
-from contextlib import suppress
 
 from hushkey import locks, terminal
 from hushkey.errors import (
@@ -48,7 +47,7 @@ class Interaction:
     def __init__(
         self,
         file: "TokenFile",
-        open_provider: "Callable[[], Provider]",
+        open_provider: "Callable[[str], Provider]",
         settings: "Mapping[str, Any]",
         folder: str,
         environ: "Mapping[str, str]",
@@ -80,15 +79,23 @@ class Interaction:
         verdict = self._verdict(want)
         if not verdict.rungs:
             raise self._unavailable(want, need, verdict.reason)
+        if need.suberror == "additional_action" and not self._manners.login:
+            # A step beyond signing in, such as a device to be enrolled: a window
+            # that nobody expects would be closed again.
+            raise self._unavailable(want, need, "it takes more than a sign-in")
         self._check_failed(want)
         self._reserve()
         with self._turn():
             if self._file.stamp() != seen:
-                with suppress(UiRequired):
+                try:
                     return silent(want)
+                except UiRequired as error:
+                    error.claims = error.claims or need.claims
+                    need = error
             self._check_failed(want)
+            self._check_claims(want, need)
             self._reserve()
-            return self._sign_in(want, verdict)
+            return self._sign_in(want, verdict, need.claims)
 
     def sign_in(self, want: "Want") -> "Token":
         """Sign in even if nothing requires it: another account, or anew."""
@@ -98,7 +105,7 @@ class Interaction:
             raise self._unavailable(want, need, verdict.reason)
         self._reserve()
         with self._turn():
-            return self._sign_in(want, verdict)
+            return self._sign_in(want, verdict, want.claims)
 
     def unlock(self, want: "Want", locked: StoreError, vault: "Vault") -> None:
         """Let the keyring show its own dialog, if a person may be asked here.
@@ -152,6 +159,20 @@ class Interaction:
             failure.hint = f"run: {terminal.login_command(want.host)}"
             raise failure
 
+    def _check_claims(self, want: "Want", need: UiRequired) -> None:
+        """Let the claims of a server ask a person once in ten minutes (design 9)."""
+        if not need.claims or self._manners.login:
+            return
+        now, key = self._clock(), _key(want)
+        if self._flight.asked_for_claims(now, key):
+            raise InteractionUnavailable(
+                f"{need.what}, again, and a sign-in a moment ago did not end it",
+                hint=f"run: {terminal.login_command(want.host)}",
+                code=need.code,
+                correlation=need.correlation,
+            )
+        self._flight.note("claims", need, now, key)
+
     def _verdict(self, want: "Want") -> "Verdict":
         site = want.site
         situation = policy.situation(
@@ -181,12 +202,12 @@ class Interaction:
 
     # -- the sign-in --------------------------------------------------------
 
-    def _sign_in(self, want: "Want", verdict: "Verdict") -> "Token":
+    def _sign_in(self, want: "Want", verdict: "Verdict", claims: str) -> "Token":
         site, identity = want.site, want.site.identity
         kept: list[Token] = []
         try:
             sign_in(
-                self._open_provider(),
+                self._open_provider(claims),
                 site.scopes,
                 who=Who(
                     want.host,
@@ -199,11 +220,12 @@ class Interaction:
                 login_hint=want.account,
                 environ=self._environ,
                 timeout=self._settings["sign_in_timeout"],
-                finish=lambda granted: kept.append(self._keep(want, granted)),
+                finish=lambda granted: kept.append(self._keep(want, granted, claims)),
             )
         except HushkeyError as error:
             if isinstance(error, Cancelled):
-                error.hint = f"run: {terminal.login_command(want.host)}"
+                again = f"run: {terminal.login_command(want.host)}"
+                error.hint = f"{error.hint}; {again}" if error.hint else again
             if isinstance(error, Cancelled | Permanent | Transient):
                 # Not what only this process lacks: a browser, a terminal.
                 self._flight.note("sign-in", error, self._clock(), _key(want))
@@ -212,7 +234,7 @@ class Interaction:
         self._flight.clear("refresh")
         return kept[0]
 
-    def _keep(self, want: "Want", granted: "Grant") -> "Token":
+    def _keep(self, want: "Want", granted: "Grant", claims: str) -> "Token":
         """Store what a sign-in brought, if it is what was asked for."""
         site = want.site
         # A server that names nobody: what was asked for tells accounts apart.
@@ -229,12 +251,12 @@ class Interaction:
             locks.uninterrupted(),
         ):
             now = int(self._clock())
-            token = change.cache.keep(granted, account, site.scopes, now)
+            token = change.cache.keep(granted, account, site.scopes, now, "", claims)
             _name(change.cache, account, granted.claims)
             _check_account(change.cache, account, want.account)
             if not want.account:
                 # Nobody was asked for by name: this is who the user is here.
-                change.cache.bind(site.scopes, account)
+                change.cache.bind(site.scopes, want.host, account, here=False)
                 if self._manners.login:
                     change.cache.current = account.id
             change.save()
@@ -249,7 +271,9 @@ def _name(cache: TokenCache, account: Account, claims: "Mapping[str, Any]") -> N
     """Keep the names by which a config may call *account*."""
     wanted = ("email", "preferred_username", "upn", "name")
     names = [claims[key] for key in wanted if isinstance(claims.get(key), str)]
-    cache.accounts[account.id]["names"] = names
+    # Another tenant may call a guest something else: every name stays one.
+    before = cache.accounts[account.id].get("names", [])
+    cache.accounts[account.id]["names"] = list(dict.fromkeys([*names, *before]))
 
 
 def _check_account(cache: TokenCache, account: Account, wanted: str) -> None:

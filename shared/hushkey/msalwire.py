@@ -77,8 +77,13 @@ class Wire:
     def close(self) -> None:
         self._session.close()
 
-    def outcome(self, result: "Mapping[str, Any]") -> "HushkeyError":
-        """Return what the error dict *result* of MSAL means."""
+    def outcome(
+        self, result: "Mapping[str, Any]", *, client_id: str = ""
+    ) -> "HushkeyError":
+        """Return what the error dict *result* of MSAL means.
+
+        *client_id*: at the end of a sign-in; see `outcomes.from_answer`.
+        """
         last = self._last
         status = last.status_code if last is not None else 400
         headers = last.headers if last is not None else {}
@@ -86,7 +91,7 @@ class Wire:
         clean = dict(result)
         if last is not None:
             clean = http.without_secrets(clean, last.request.body)
-        return outcomes.from_answer(status, clean, headers, server)
+        return outcomes.from_answer(status, clean, headers, server, client_id=client_id)
 
     def _headers(self, headers: "Any") -> "dict[str, str]":
         """Return MSAL's headers, without its telemetry for other people's servers."""

@@ -6,6 +6,7 @@ never do: they are shown. Shaped by the rule of MSAL.NET's
 MsalUiRequiredException: UI required, or not; anything else never asks a person.
 """
 
+from hushkey import challenges
 from hushkey.errors import (
     Cancelled,
     HushkeyError,
@@ -66,25 +67,55 @@ BY_SUBERROR: "Mapping[str, tuple[type[HushkeyError], str, str]]" = {
         "a policy of your organisation forbids this",
         "ask your administrator",
     ),
+    "device_authentication_failed": (
+        Permanent,
+        "your organisation lets only managed devices in",
+        "ask your administrator how this device is enrolled",
+    ),
     "consent_required": (UiRequired, "the server wants your consent", ""),
     "user_password_expired": (UiRequired, "the account's password has expired", ""),
     "additional_action": (UiRequired, "the server wants an additional step", ""),
 }
+_APPROVAL = "ask an administrator of your tenant to approve client ID {client}, or "
+_APPROVAL += "set `client_id` to an application that is approved"
+_POLICY = "a policy of your organisation (Conditional Access) stopped this sign-in"
+_DEMAND = "ask your administrator what it demands: a managed device, another network"
+#: error code at the end of an interactive sign-in at Entra -> the same three: what
+#: asked for a person before is final now, for the person was there
+AT_SIGN_IN: "Mapping[str, tuple[type[HushkeyError], str, str]]" = {
+    "consent_required": (Permanent, "consent is missing", _APPROVAL),
+    "interaction_required": (Permanent, _POLICY, _DEMAND),
+    "login_required": (Permanent, _POLICY, _DEMAND),
+    "access_denied": (
+        Cancelled,
+        "the sign-in was declined",
+        "if the page wanted an administrator's approval, " + _APPROVAL,
+    ),
+}
 
 
 def from_answer(
-    status: int, data: "Any", headers: "Mapping[str, str]", server: str
+    status: int,
+    data: "Any",
+    headers: "Mapping[str, str]",
+    server: str,
+    *,
+    client_id: str = "",
 ) -> HushkeyError:
     """Return the outcome of an answer that is no token.
 
     *data* is the parsed JSON or None where the body was not JSON; *server* is
-    the host that answered, for the words.
+    the host that answered, for the words. *client_id* says that this ends an
+    interactive sign-in at Entra, which must not lead to another one.
     """
     body = data if isinstance(data, dict) else {}
     code = body.get("error")
     code = code if isinstance(code, str) else None
     suberror = body.get("suberror")
     kind, what, hint = _row(status, data, code, suberror)
+    if client_id and kind in (UiRequired, Cancelled):
+        kind, what, hint = AT_SIGN_IN.get(code or "", (kind, what, hint))
+        kind, hint = _last(kind), hint.format(client=plain(client_id, 80))
     if link := _link(body):
         hint = f"{hint}; {link}" if hint else link
     detail = body.get("error_description")
@@ -97,7 +128,12 @@ def from_answer(
         correlation=_correlation(body, headers),
         retry_after=_retry_after(headers),
         suberror=suberror if isinstance(suberror, str) else "",
+        claims=challenges.claims(body.get("claims")),
     )
+
+
+def _last(kind: "type[HushkeyError]") -> "type[HushkeyError]":
+    return Permanent if kind is UiRequired else kind
 
 
 def _link(body: "Mapping[str, Any]") -> str:

@@ -25,10 +25,12 @@ def open_provider(
     environ: "Mapping[str, str]",
     *,
     whole: bool = False,
+    claims: str = "",
 ) -> "Provider":
     """Return the provider of *identity*; imports it, contacts nobody.
 
-    *whole*: all its requests together have ``silent_timeout`` seconds.
+    *whole*: all its requests together have ``silent_timeout`` seconds. *claims*
+    (JSON) are asked for with every request; only Entra's provider knows how.
 
     Raises Permanent for providers that this version does not have.
     """
@@ -44,5 +46,5 @@ def open_provider(
     if identity.provider == "entra":
         from hushkey.entra import EntraProvider
 
-        return EntraProvider(identity, network, folder)
+        return EntraProvider(identity, network, folder, claims)
     return OAuthProvider(identity, network, folder, environ)

@@ -35,7 +35,7 @@ class Renewal:
     def __init__(
         self,
         file: "TokenFile",
-        open_provider: "Callable[[], Provider]",
+        open_provider: "Callable[[str], Provider]",
         settings: "Mapping[str, Any]",
         folder: str,
         clock: "Callable[[], float]",
@@ -58,26 +58,48 @@ class Renewal:
             now = self._clock()
             if token := cached.fresh_token(change.cache, want, now):
                 return token
-            account = cached.account_for(change.cache, want)
-            cached.check_not_refused(change.cache, account, want, now)
+            accounts = cached.accounts_for(change.cache, want)
             key = scope_key(want.site.scopes)
             if failure := self._flight.refresh_failure(
                 want.began, now, key, asked_for=self._login
             ):
                 raise failure
             try:
-                token = self._renewed(change, account, want)
+                token = self._first(change, accounts, want)
             except (UiRequired, Transient, Permanent) as error:
                 self._flight.note("refresh", error, self._clock(), key)
                 raise
             self._flight.clear("refresh")
             return token
 
+    def _first(
+        self, change: "Change", accounts: "list[Account]", want: "Want"
+    ) -> "Token":
+        """Return the token of the first of *accounts* that gets one silently.
+
+        Only what asks for a person, or a host's refusal, leads to the next;
+        if nobody gets a token, the first account's reason is the reason.
+        """
+        reason: HushkeyError | None = None
+        for account in accounts:
+            try:
+                now = self._clock()
+                cached.check_not_refused(change.cache, account, want, now)
+            except Permanent as error:
+                reason = reason or error
+                continue
+            try:
+                return self._renewed(change, account, want)
+            except UiRequired as error:
+                reason = reason or error
+        raise reason or UiRequired("nobody is signed in")
+
     def _renewed(self, change: "Change", account: "Account", want: "Want") -> "Token":
         """Try the refresh tokens of *account*, best first; one is the rule."""
-        provider = self._open_provider()
         scopes = want.site.scopes
-        need = UiRequired("a sign-in for these scopes is needed")
+        claims = want.claims or change.cache.demanded(account, scopes)
+        provider = self._open_provider(claims)
+        need = UiRequired("a sign-in for these scopes is needed", claims=claims)
         for grant in change.cache.grants(account, scopes):
             change.reserve()
             try:
@@ -86,8 +108,11 @@ class Renewal:
                 )
             except (UiRequired, Permanent) as error:
                 need = _judge(change, grant, scopes, error)
+                need.claims = need.claims or claims
                 continue
-            return self._keep(change, granted, account, scopes, grant.refresh_token)
+            return self._keep(
+                change, granted, account, want, grant.refresh_token, claims
+            )
         raise need
 
     def _keep(
@@ -95,11 +120,12 @@ class Renewal:
         change: "Change",
         granted: "Grant",
         account: "Account",
-        scopes: "tuple[str, ...]",
+        want: "Want",
         replaces: str,
+        claims: str,
     ) -> "Token":
         """Save what was granted; then say what is wrong with it, if anything."""
-        now = int(self._clock())
+        now, scopes = int(self._clock()), want.site.scopes
         fault = _fault(granted, account, scopes)
         if fault is not None:
             change.cache.keep_grant(granted, account, scopes, now, replaces)
@@ -107,7 +133,9 @@ class Renewal:
                 change.cache.mark_narrow(account, scopes)
             change.save()
             raise fault
-        token = change.cache.keep(granted, account, scopes, now, replaces)
+        token = change.cache.keep(granted, account, scopes, now, replaces, claims)
+        if not want.account:
+            change.cache.bind(scopes, want.host, account, here=True)
         change.save()
         return token.with_source("refresh")
 
@@ -140,7 +168,8 @@ def _judge(
     if grant.covers(scopes):
         if not isinstance(error, UiRequired):
             raise error
-        if error.code == "invalid_grant" and error.suberror in _DEAD:
+        dead = error.code == "invalid_grant" and error.suberror in _DEAD
+        if dead and not error.claims:
             change.cache.drop_grant(grant.refresh_token)
             change.save()
         return error
@@ -151,5 +180,8 @@ def _judge(
     ):
         grant.mark_narrow(scopes)
         change.save()
-        return UiRequired("the server wants a sign-in for these scopes")
+        what = "the server wants a sign-in for these scopes"
+        return UiRequired(
+            what, code=error.code, suberror=error.suberror, claims=error.claims
+        )
     raise error

@@ -4,25 +4,30 @@ Azure DevOps says so itself: in the challenge of its 401, which git >= 2.41
 hands to its helper, and in the answer to an anonymous HEAD (as Git Credential
 Manager reads it). What it names is used only if it is an authority of the
 identity's own cloud (design 5); the finding is kept for each organisation and
-dropped when the host refuses the token that it led to.
+dropped when the host refuses the token that it led to. That nobody knows is
+kept for an hour, and that nobody answered for a minute: offline, one question
+is enough.
 """
 
 import json
 import os
+import time
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from hushkey import clouds, hosts, paths
+from hushkey import challenges, clouds, hosts, paths
 from hushkey.errors import HushkeyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
     from hushkey.model import Request
 
-#: bytes of one challenge that are looked at
-_LONGEST = 4096
+#: seconds for which "nobody knows" and "nobody answers" are believed
+_UNKNOWN, _UNREACHED = 3600, 60
+#: the tenant of organisations of personal accounts, as Azure DevOps names it
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -46,20 +51,15 @@ def organisation(request: "Request") -> str:
     return f"dev.azure.com/{name}" if good and name.strip(".") else ""
 
 
-def from_challenges(challenges: "Iterable[str]", cloud: str) -> str:
-    """Return the tenant that a ``WWW-Authenticate`` names, or nothing.
+def from_challenges(headers: "Iterable[str]", cloud: str) -> str:
+    """Return the tenant that ``WWW-Authenticate`` headers name, or nothing.
 
     Only an https authority of *cloud* counts, with one path segment that can
     be a tenant: nothing else of a header is ever put into a URL.
     """
-    for challenge in challenges:
-        scheme, _, rest = challenge[:_LONGEST].partition(" ")
-        if scheme.lower() != "bearer":
-            continue
-        for part in rest.split(","):
-            key, _, value = part.strip().partition("=")
-            if key.lower() == "authorization_uri":
-                return _tenant(value.strip().strip('"'), cloud)
+    for parameters in challenges.bearer(headers):
+        if uri := parameters.get("authorization_uri"):
+            return _tenant(uri, cloud)
     return ""
 
 
@@ -76,56 +76,74 @@ def _tenant(uri: str, cloud: str) -> str:
         and parts.username is None
         and clouds.cloud_of((parts.hostname or "").lower()) == cloud
         and clouds.is_tenant(tenant)
+        and tenant not in clouds.ALIASES
     )
-    return tenant if good else ""
+    return _personal_or(tenant) if good else ""
 
 
 def from_answer(headers: "Iterable[tuple[str, str]]", cloud: str) -> str:
     """Return the tenant that the headers of an anonymous answer name.
 
     An organisation of personal Microsoft accounts names nobody's tenant (all
-    zeros), and so does this.
+    zeros): its tokens are of Microsoft's own tenant for them.
     """
     found = [(name.lower(), value) for name, value in headers]
-    challenges = [value for name, value in found if name == "www-authenticate"]
-    if tenant := from_challenges(challenges, cloud):
-        return "" if tenant == _NOBODY else tenant
+    named = [value for name, value in found if name == "www-authenticate"]
+    if tenant := from_challenges(named, cloud):
+        return tenant
     named = [value for name, value in found if name == "x-vss-resourcetenant"]
     tenants = [t.strip().lower() for value in named for t in value.split(",")]
+    if tenants == [_NOBODY]:
+        return clouds.PERSONAL if cloud == "public" else ""
     return next((t for t in tenants if clouds.is_tenant(t) and t != _NOBODY), "")
+
+
+def _personal_or(tenant: str) -> str:
+    return clouds.PERSONAL if tenant == _NOBODY else tenant
 
 
 class Directory:
     """The tenants found so far, one for each organisation."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, clock: "Callable[[], float]" = time.time) -> None:
         self._path = os.path.join(folder, "state", "tenants.json")
+        self._clock = clock
 
     def tenant(
         self,
         organisation: str,
-        challenges: "Iterable[str]",
+        headers: "Iterable[str]",
         cloud: str,
         ask: "Callable[[str], Iterable[tuple[str, str]]]",
     ) -> str:
         """Return the tenant of *organisation*, the default one if nobody knows.
 
-        *ask* sends an anonymous HEAD to a URL and returns the headers; what it
-        raises is no reason to fail here.
+        *headers* are the challenges that came with the request. *ask* sends an
+        anonymous HEAD to a URL and returns the headers; what it raises is no
+        reason to fail here.
         """
-        if tenant := from_challenges(challenges, cloud):
-            # All zeros: an organisation of personal accounts, in nobody's tenant.
-            tenant = clouds.DEFAULT_TENANT if tenant == _NOBODY else tenant
+        if tenant := from_challenges(headers, cloud):
             self._keep(organisation, tenant)
             return tenant
-        if tenant := self._read().get(organisation, ""):
+        if tenant := self.known(organisation):
             return tenant
-        tenant = ""
-        with suppress(HushkeyError):
-            url = f"https://{organisation}/"
-            tenant = from_answer(ask(url), cloud) or clouds.DEFAULT_TENANT
+        try:
+            tenant = from_answer(ask(f"https://{organisation}/"), cloud)
+        except HushkeyError:
+            self._keep(organisation, clouds.DEFAULT_TENANT, _UNREACHED)
+            return clouds.DEFAULT_TENANT
+        if tenant:
             self._keep(organisation, tenant)
-        return tenant or clouds.DEFAULT_TENANT
+            return tenant
+        self._keep(organisation, clouds.DEFAULT_TENANT, _UNKNOWN)
+        return clouds.DEFAULT_TENANT
+
+    def known(self, organisation: str) -> str:
+        """Return what is known of *organisation* without asking, or nothing."""
+        row = self._read().get(organisation, {})
+        now, since, span = self._clock(), row.get("at", 0), row.get("seconds")
+        old = span is not None and not since - 5 <= now < since + span
+        return "" if old else row.get("tenant", "")
 
     def forget(self, organisation: str) -> None:
         """Drop what was found for *organisation*: it led to a refusal."""
@@ -133,12 +151,16 @@ class Directory:
         if known.pop(organisation, None):
             self._write(known)
 
-    def _keep(self, organisation: str, tenant: str) -> None:
+    def _keep(
+        self, organisation: str, tenant: str, seconds: "int | None" = None
+    ) -> None:
+        """Keep *tenant*, for *seconds* or until it proves wrong."""
         known = self._read()
-        if known.get(organisation) != tenant:
-            self._write(known | {organisation: tenant})
+        row = {"tenant": tenant, "at": int(self._clock()), "seconds": seconds}
+        if seconds is not None or known.get(organisation, {}).get("tenant") != tenant:
+            self._write(known | {organisation: row})
 
-    def _read(self) -> "dict[str, str]":
+    def _read(self) -> "dict[str, dict[str, Any]]":
         try:
             with open(self._path, "rb") as file:
                 known = json.loads(file.read(1024 * 1024))
@@ -146,10 +168,9 @@ class Directory:
             return {}
         if not isinstance(known, dict):
             return {}
-        good = (isinstance(t, str) and clouds.is_tenant(t) for t in known.values())
-        return known if all(good) else {}
+        return {name: row for name, row in known.items() if _is_row(row)}
 
-    def _write(self, known: "dict[str, str]") -> None:
+    def _write(self, known: "dict[str, dict[str, Any]]") -> None:
         temporary = f"{self._path}.{os.getpid()}"
         with suppress(OSError, HushkeyError):
             paths.make_private(os.path.dirname(self._path))
@@ -157,3 +178,13 @@ class Directory:
             with open(os.open(temporary, flags, 0o600), "w") as file:
                 json.dump(known, file)
             os.replace(temporary, self._path)
+
+
+def _is_row(row: object) -> bool:
+    return (
+        isinstance(row, dict)
+        and isinstance(tenant := row.get("tenant"), str)
+        and clouds.is_tenant(tenant)
+        and isinstance(row.get("at"), int)
+        and isinstance(row.get("seconds"), int | None)
+    )

@@ -35,6 +35,8 @@ class TokenCache:
         self._refused: list[dict[str, Any]] = content.get("refused", [])
         #: which account was chosen for a set of scopes when nobody was named
         self._bound: dict[str, str] = content.get("bound", {})
+        #: account and scopes -> the claims that the next token has to carry
+        self._demanded: dict[str, str] = content.get("demanded", {})
 
     @classmethod
     def loads(cls, data: bytes) -> "TokenCache":
@@ -59,6 +61,7 @@ class TokenCache:
             "tokens": self._tokens,
             "refused": self._refused,
             "bound": self._bound,
+            "demanded": self._demanded,
         }
         return json.dumps(content, separators=(",", ":")).encode()
 
@@ -67,64 +70,86 @@ class TokenCache:
     def account(self, wanted: str) -> "Account | None":
         """Return the account named *wanted* (label or id), or the current one."""
         if not wanted:
-            return self._account(self.current) if self.current else None
+            return self.known(self.current) if self.current else None
         folded = wanted.casefold()
         for key in self.accounts:
-            account = self._account(key)
+            account = self.known(key)
             names = (account.id, account.label, *self.accounts[key].get("names", ()))
             if folded in (str(name).casefold() for name in names):
                 return account
         return None
 
-    def bind(self, scopes: "tuple[str, ...]", account: Account) -> None:
-        """Remember that *account* is who serves *scopes* where nobody is named."""
-        self._bound[scope_key(scopes)] = account.id
+    def bind(
+        self, scopes: "tuple[str, ...]", host: str, account: Account, *, here: bool
+    ) -> None:
+        """Remember who serves *scopes* at *host* where nobody is named.
 
-    def bound(self, scopes: "tuple[str, ...]") -> "Account | None":
-        """Return the account that serves *scopes* where nobody is named."""
-        key = self._bound.get(scope_key(scopes), self.current)
-        return self._account(key) if key in self.accounts else None
+        *here*: at this host alone; else at every host without a choice of its
+        own, because a person has just made this one.
+        """
+        self._bound[_host_key(host, scopes)] = account.id
+        if not here:
+            self._bound[scope_key(scopes)] = account.id
 
-    def _account(self, key: str) -> Account:
+    def bound(self, scopes: "tuple[str, ...]", host: str) -> "Account | None":
+        """Return who was chosen for *scopes* at *host*, else for *scopes*."""
+        for key in (_host_key(host, scopes), scope_key(scopes)):
+            if (account := self._bound.get(key, "")) in self.accounts:
+                return self.known(account)
+        return None
+
+    def known(self, key: str) -> Account:
+        """Return the account with the id *key*."""
         return Account(key, str(self.accounts.get(key, {}).get("label", "")))
 
     # -- access tokens ------------------------------------------------------
 
-    def token(self, account: Account, scopes: "tuple[str, ...]") -> "Token | None":
-        """Return the stored access token for exactly *scopes*, fresh or not."""
+    def token(
+        self, account: Account, scopes: "tuple[str, ...]", claims: str = ""
+    ) -> "Token | None":
+        """Return the stored access token for exactly *scopes*, fresh or not.
+
+        With *claims*, only one that was asked for with them.
+        """
         key = scope_key(scopes)
         for row in self._tokens:
             if row.get("account") == account.id and row.get("asked") == key:
-                return token_of(row, account)
+                carries = not claims or row.get("claims") == claims
+                return token_of(row, account) if carries else None
         return None
 
     def tokens(self) -> "list[Token]":
         """Return every stored access token."""
-        return [
-            token_of(row, self._account(str(row["account"]))) for row in self._tokens
-        ]
-
-    def drop_tokens(self, value: str = "", account: str = "") -> "list[Token]":
-        """Forget access tokens equal to *value* or of *account*; return them."""
-        gone = [
-            row
-            for row in self._tokens
-            if (value and row["value"] == value)
-            or (account and row["account"] == account)
-        ]
-        self._tokens = [row for row in self._tokens if row not in gone]
-        return [token_of(row, self._account(str(row["account"]))) for row in gone]
+        return [token_of(row, self.known(str(row["account"]))) for row in self._tokens]
 
     # -- tokens that a host refused -----------------------------------------
 
-    def note_refusal(self, token: Token, host: str, now: int) -> None:
-        """Remember that *host* refused *token*, if the token was still young."""
+    def refuse(self, value: str, host: str, now: int, claims: str = "") -> None:
+        """Forget the access token *value*, which *host* refused.
+
+        If it wants *claims* that the token was not asked for with just now, the
+        next one is. Else a young one was refused as it is: another would be, too.
+        """
         self._refused = [
             r for r in self._refused if r["at"] - 5 <= now < r["at"] + YOUNG
         ]
-        if now - token.obtained_at < YOUNG:
-            row = {"host": host, "account": token.account.id, "at": now}
-            self._refused.append(row)
+        for row in [r for r in self._tokens if r["value"] == value]:
+            self._tokens.remove(row)
+            account, asked = row["account"], row["asked"]
+            young = now - row["obtained_at"] < YOUNG
+            if claims and not (young and row.get("claims") == claims):
+                self._demanded[f"{account} {asked}"] = claims
+            elif young:
+                self._refused.append({"host": host, "account": account, "at": now})
+                self._unbind(asked, host, account)
+
+    def _unbind(self, asked: str, host: str, account: str) -> None:
+        """Let another account be tried at *host*, if there is another one."""
+        if len(self.accounts) > 1:
+            gone = [k for k in (f"{host}\t{asked}", asked) if k in self._bound]
+            for key in gone:
+                if self._bound[key] == account:
+                    del self._bound[key]
 
     def was_refused(self, account: Account, host: str, now: float) -> bool:
         """Tell whether *host* refused a young token of *account* a moment ago."""
@@ -134,6 +159,10 @@ class TokenCache:
             and row["at"] - 5 <= now < row["at"] + YOUNG
             for row in self._refused
         )
+
+    def demanded(self, account: Account, scopes: "tuple[str, ...]") -> str:
+        """Return the claims that the next token for *scopes* is asked for with."""
+        return self._demanded.get(_demand_key(account, scopes), "")
 
     # -- grants -------------------------------------------------------------
 
@@ -186,13 +215,16 @@ class TokenCache:
         asked: "tuple[str, ...]",
         now: int,
         replaces: str = "",
+        claims: str = "",
     ) -> Token:
         """Keep what the server *granted*; return the access token.
 
         *replaces* is the refresh token that was redeemed for it; the server
-        may have rotated it, or sent none, in which case it lives on.
+        may have rotated it, or sent none, in which case it lives on. *claims*
+        are those that it was asked for with.
         """
-        token = self._keep_token(granted, account, asked, now)
+        token = self._keep_token(granted, account, asked, now, claims)
+        self._demanded.pop(_demand_key(account, asked), None)
         self.keep_grant(granted, account, asked, now, replaces)
         known = self.accounts.setdefault(account.id, {})
         if account.label or "label" not in known:
@@ -201,7 +233,12 @@ class TokenCache:
         return token
 
     def _keep_token(
-        self, granted: "Grant", account: Account, asked: "tuple[str, ...]", now: int
+        self,
+        granted: "Grant",
+        account: Account,
+        asked: "tuple[str, ...]",
+        now: int,
+        claims: str,
     ) -> Token:
         lifetime = granted.expires_in
         if lifetime is None and (granted.refresh_token or self.has_grants(account.id)):
@@ -211,6 +248,7 @@ class TokenCache:
             "asked": scope_key(asked),
             "scopes": list(granted.scopes),
             "value": granted.access_token,
+            "claims": claims,
             "obtained_at": now,
             "expires_at": None if lifetime is None else now + int(lifetime),
         }
@@ -245,3 +283,11 @@ class TokenCache:
             old = {"account": account.id, "scopes": list(scopes)}
             self._grants.append(old)
         old.update(refresh_token=granted.refresh_token, obtained_at=now)
+
+
+def _host_key(host: str, scopes: "tuple[str, ...]") -> str:
+    return f"{host}\t{scope_key(scopes)}"
+
+
+def _demand_key(account: Account, scopes: "tuple[str, ...]") -> str:
+    return f"{account.id} {scope_key(scopes)}"

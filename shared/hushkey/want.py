@@ -38,18 +38,26 @@ class Want(Frozen):
     """One caller's need: a token for *site*, for the origin *host*.
 
     ``began`` is when the caller began to wait (epoch seconds);
-    ``min_lifetime`` in seconds is how much the token must have left.
+    ``min_lifetime`` in seconds is how much the token must have left; ``claims``
+    is the claims request (JSON) with which the host refuses lesser tokens.
     """
 
-    __slots__ = ("began", "host", "min_lifetime", "site", "username")
+    __slots__ = ("began", "claims", "host", "min_lifetime", "site", "username")
     site: "Site"
     host: str
     username: str
     began: float
     min_lifetime: int
+    claims: str
 
     def __init__(
-        self, site: "Site", host: str, username: str, began: float, min_lifetime: int
+        self,
+        site: "Site",
+        host: str,
+        username: str,
+        began: float,
+        min_lifetime: int,
+        claims: str = "",
     ) -> None:
         self._set(
             site=site,
@@ -57,6 +65,7 @@ class Want(Frozen):
             username=username,
             began=began,
             min_lifetime=min_lifetime,
+            claims=claims,
         )
 
     @property

@@ -279,6 +279,12 @@ class FakeProvider:
         #: (refresh token, scopes) of each refresh
         self.redeemed: list[tuple[str, tuple[str, ...]]] = []
         self.revoked: list[str] = []
+        #: the claims of each opening
+        self.claims: list[str] = []
+
+    def with_claims(self, claims: str) -> "FakeProvider":
+        self.claims.append(claims)
+        return self
 
     def refresh(self, refresh_token: str, scopes: tuple[str, ...]) -> Grant:
         self.asked.append("refresh")
@@ -346,7 +352,9 @@ class Desk:
             self.warnings.append,
             began=began,
             clock=self.clock,
-            open_provider=lambda *_, **__: provider or FakeProvider(),
+            open_provider=lambda *_, claims="", **__: (
+                provider or FakeProvider()
+            ).with_claims(claims),
         )
 
     def get(self, provider: FakeProvider, site: Site = SITE, **process: Any) -> Token:

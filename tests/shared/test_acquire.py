@@ -267,12 +267,12 @@ def test_last_resort_serves_whatever_the_fault(desk: Desk) -> None:
 
 def test_last_resort_is_no_token_that_the_host_refused(desk: Desk) -> None:
     desk.has(grant("at-old", expires_in=100))
-    desk.process().refuse(SITE, "git.test", "another")
     desk.change(
-        lambda cache: cache.note_refusal(
-            cache.tokens()[0], "git.test", int(desk.clock.now)
+        lambda cache: cache.keep(
+            grant("at-2", refresh_token=""), ME, ("x",), int(desk.clock.now)
         )
     )
+    desk.process().refuse(Site("git.test", CORP, scopes=("x",)), "git.test", "at-2")
     desk.clock.now += 55
     provider = FakeProvider(Transient("no network"))
 

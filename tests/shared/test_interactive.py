@@ -337,7 +337,7 @@ def unlock(desk: Desk, vault: LockedVault, environ: dict[str, str]) -> None:
     acquirer = desk.process()
     interaction = Interaction(
         acquirer.file_of(CORP),
-        FakeProvider,
+        lambda claims: FakeProvider(),
         SETTINGS,
         str(desk.folder),
         environ,

@@ -41,6 +41,7 @@ SUBERRORS = {
     "client_mismatch": Permanent,
     "protection_policy_required": Permanent,
     "message_only": Permanent,
+    "device_authentication_failed": Permanent,
     "consent_required": UiRequired,
     "user_password_expired": UiRequired,
     "additional_action": UiRequired,
@@ -83,6 +84,43 @@ def test_suberror_of_another_code_is_ignored() -> None:
     data = {"error": "login_required", "suberror": "client_mismatch"}
 
     assert type(outcome(data=data)) is UiRequired
+
+
+AT_SIGN_IN = {
+    "consent_required": (Permanent, "approve client ID app-1"),
+    "interaction_required": (Permanent, "Conditional Access"),
+    "login_required": (Permanent, "Conditional Access"),
+    "access_denied": (Cancelled, "approve client ID app-1"),
+}
+
+
+def test_the_table_of_sign_ins_names_every_row() -> None:
+    assert AT_SIGN_IN.keys() == outcomes.AT_SIGN_IN.keys()
+
+
+@pytest.mark.parametrize("code", AT_SIGN_IN)
+def test_end_of_a_sign_in_says_what_to_do_next(code: str) -> None:
+    kind, words = AT_SIGN_IN[code]
+
+    found = outcomes.from_answer(400, {"error": code}, {}, SERVER, client_id="app-1")
+
+    assert type(found) is kind
+    assert words in found.line()
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "account_selection_required"])
+def test_end_of_a_sign_in_never_asks_for_another_one(code: str) -> None:
+    found = outcomes.from_answer(400, {"error": code}, {}, SERVER, client_id="app-1")
+
+    assert type(found) is Permanent
+
+
+def test_claims_of_the_answer_are_kept_for_the_sign_in() -> None:
+    wanted = '{"access_token": {"polids": {"essential": true}}}'
+    data = {"error": "interaction_required", "claims": wanted}
+
+    assert outcome(data=data).claims == wanted.replace(" ", "")
+    assert outcome(data=data | {"claims": "[]"}).claims == ""
 
 
 def test_policy_that_blocks_is_permanent_under_interaction_required_too() -> None:

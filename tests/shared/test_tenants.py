@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from hushkey.clouds import DEFAULT_TENANT, is_tenant
+from hushkey.clouds import DEFAULT_TENANT, PERSONAL, is_tenant
 from hushkey.errors import Transient
 from hushkey.model import Request
 from hushkey.tenants import Directory, from_answer, from_challenges, organisation
@@ -50,6 +50,11 @@ def test_organisation(host: str, path: str, username: str, found: str) -> None:
         (URI + "a/b", ""),
         (URI + "..", ""),
         (URI + "%2e%2e", ""),
+        (URI + "common", ""),
+        (URI + "organizations", ""),
+        (URI + "00000000-0000-0000-0000-000000000000", PERSONAL),
+        (f"Basic realm=x, {URI}{ID}, TFS-Federated", ID),
+        (f"{URI}{ID}, authorization_uri={URI[25:]}x", ""),
         (URI, ""),
     ],
 )
@@ -66,58 +71,106 @@ def test_any_challenge_gives_a_tenant_or_nothing(text: str) -> None:
     assert found == "" or is_tenant(found)
 
 
-def test_answer_of_a_personal_organisation_names_nobody() -> None:
+def test_answer_of_a_personal_organisation_names_microsofts_own_tenant() -> None:
     zeros = "00000000-0000-0000-0000-000000000000"
 
-    assert from_answer([("X-VSS-ResourceTenant", zeros)], "public") == ""
+    assert from_answer([("X-VSS-ResourceTenant", zeros)], "public") == PERSONAL
+    assert from_answer([("X-VSS-ResourceTenant", zeros)], "usgov") == ""
     assert from_answer([("X-VSS-ResourceTenant", f"{zeros},{ID}")], "public") == ID
 
 
-def test_directory_asks_once_and_forgets_on_demand(tmp_path: Path) -> None:
-    asked: list[str] = []
-
-    def ask(url: str) -> list[tuple[str, str]]:
-        asked.append(url)
-        return [("WWW-Authenticate", URI + ID)]
-
-    for _ in range(2):
-        found = Directory(str(tmp_path)).tenant("dev.azure.com/c", (), "public", ask)
-        assert found == ID
-    assert asked == ["https://dev.azure.com/c/"]
-    Directory(str(tmp_path)).forget("dev.azure.com/c")
-    Directory(str(tmp_path)).tenant("dev.azure.com/c", (), "public", ask)
-    assert len(asked) == 2
+ORG = "dev.azure.com/c"
 
 
-def test_directory_offline_takes_the_default_and_keeps_nothing(tmp_path: Path) -> None:
-    def offline(url: str) -> list[tuple[str, str]]:
-        raise Transient("no network")
+class Site:
+    """An organisation's front door, and a clock."""
 
-    found = Directory(str(tmp_path)).tenant("dev.azure.com/c", (), "public", offline)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = 1_700_000_000.0
+        self.asked: list[str] = []
+        self.headers: list[tuple[str, str]] | None = [("WWW-Authenticate", URI + ID)]
 
-    assert found == DEFAULT_TENANT
-    assert list(tmp_path.rglob("*.json")) == []
+    def directory(self) -> Directory:
+        return Directory(str(self.folder), lambda: self.now)
+
+    def tenant(self, *challenges: str) -> str:
+        return self.directory().tenant(ORG, challenges, "public", self._ask)
+
+    def _ask(self, url: str) -> list[tuple[str, str]]:
+        self.asked.append(url)
+        if self.headers is None:
+            raise Transient("no network")
+        return self.headers
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": "../x"}', "{" * 99999])
-def test_directory_with_garbage_is_an_empty_one(tmp_path: Path, text: str) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "tenants.json").write_text(text)
-
-    found = Directory(str(tmp_path)).tenant(
-        "dev.azure.com/c", [URI + ID], "public", lambda url: []
-    )
-
-    assert found == ID
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
 
 
-def test_directory_of_a_personal_organisation_is_the_default_tenant(
-    tmp_path: Path,
+def test_directory_asks_once_and_forgets_on_demand(site: Site) -> None:
+    assert [site.tenant(), site.tenant()] == [ID, ID]
+    site.now += 10**9
+    assert site.tenant() == ID
+    assert site.asked == [f"https://{ORG}/"]
+
+    site.directory().forget(ORG)
+    site.tenant()
+
+    assert len(site.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param(None, 60, id="offline: a minute"),
+        pytest.param([], 3600, id="nobody knows: an hour"),
+    ],
+)
+def test_directory_without_an_answer_takes_the_default_for_a_while(
+    site: Site, headers: list[tuple[str, str]] | None, seconds: int
 ) -> None:
-    zeros = "00000000-0000-0000-0000-000000000000"
+    site.headers = headers
+    site.tenant()
+    site.now += seconds - 1
 
-    found = Directory(str(tmp_path)).tenant(
-        "dev.azure.com/c", [URI + zeros], "public", lambda url: []
-    )
+    assert site.tenant() == DEFAULT_TENANT
+    assert len(site.asked) == 1
+    site.headers = [("WWW-Authenticate", URI + ID)]
+    site.now += 2
+    assert site.tenant() == ID
 
-    assert found == DEFAULT_TENANT
+
+def test_directory_believes_a_challenge_over_what_it_knew(site: Site) -> None:
+    site.tenant()
+
+    assert site.tenant(URI + "fabrikam.com") == "fabrikam.com"
+    assert site.tenant() == "fabrikam.com"
+
+
+def test_directory_knows_without_asking(site: Site) -> None:
+    assert site.directory().known(ORG) == ""
+    site.tenant()
+
+    assert site.directory().known(ORG) == ID
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"dev.azure.com/c": 1}',
+        '{"dev.azure.com/c": {"tenant": "../x", "at": 1, "seconds": null}}',
+        '{"dev.azure.com/c": {"tenant": "x", "at": "1"}}',
+        "{" * 99999,
+    ],
+)
+def test_directory_with_garbage_is_an_empty_one(site: Site, text: str) -> None:
+    (site.folder / "state").mkdir()
+    (site.folder / "state" / "tenants.json").write_text(text)
+
+    assert site.directory().known(ORG) == ""
+    assert site.tenant() == ID

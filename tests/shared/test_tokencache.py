@@ -69,13 +69,17 @@ def test_covers(
 
 def test_loads_gives_back_what_dumps_wrote() -> None:
     cache = signed_in()
-    cache.note_refusal(cache.tokens()[0], "git.example.com", NOW + 1)
+    cache.keep(grant("a0", refresh_token=""), ME, ("x",), NOW)
+    cache.refuse("a0", "git.example.com", NOW + 1)
+    cache.refuse("a1", "claims.example.com", NOW + 1, '{"a":{}}')
+    cache.keep(grant("a1", refresh_token=""), ME, ("y",), NOW)
     cache.grants(ME, GIT)[0].mark_narrow(("api",))
 
     again = reloaded(cache)
 
     assert again.dumps() == cache.dumps()
-    assert again.token(ME, GIT) == cache.token(ME, GIT)
+    assert again.token(ME, ("y",)) == cache.token(ME, ("y",)) is not None
+    assert again.demanded(ME, GIT) == '{"a":{}}'
     assert again.account("") == ME
     assert again.was_refused(ME, "git.example.com", NOW + 2)
 
@@ -149,7 +153,9 @@ def test_loads_takes_only_what_every_question_can_be_asked(content: Any) -> None
     cache.was_refused(account, "git.example.com", NOW)
     cache.grants(account, GIT)
     cache.refresh_tokens("id-1")
-    cache.drop_tokens(value="a1")
+    cache.refuse("a1", "git.example.com", NOW)
+    cache.bound(GIT, "git.example.com")
+    cache.demanded(account, GIT)
     cache.keep(grant(refresh_token="r2"), account, GIT, NOW, "r1")
     cache.sign_out("id-1")
     cache.dumps()
@@ -204,9 +210,7 @@ def test_keep_without_a_label_keeps_the_known_one() -> None:
 
 
 def test_sign_out_forgets_everything_about_the_account(two: TokenCache) -> None:
-    mine = two.token(ME, GIT)
-    assert mine is not None
-    two.note_refusal(mine, "git.example.com", NOW)
+    two.refuse("a1", "git.example.com", NOW)
 
     two.sign_out(ME.id)
 
@@ -287,34 +291,70 @@ def test_keep_sweeps_out_ended_tokens() -> None:
     assert {token.value for token in cache.tokens()} == {"forever", "a2"}
 
 
-def test_drop_tokens_by_value_leaves_the_grant(two: TokenCache) -> None:
-    gone = two.drop_tokens(value="a1")
-
-    assert [token.value for token in gone] == ["a1"]
-    assert [token.value for token in two.tokens()] == ["a2"]
-    assert refresh_tokens(two) == ["r1"]
-
-
-def test_drop_tokens_by_account(two: TokenCache) -> None:
-    assert [token.value for token in two.drop_tokens(account=YOU.id)] == ["a2"]
-    assert [token.value for token in two.tokens()] == ["a1"]
-
-
-def test_drop_tokens_of_nothing_drops_nothing(two: TokenCache) -> None:
-    assert two.drop_tokens() == []
-    assert two.drop_tokens(value="another") == []
-    assert len(two.tokens()) == 2
-
-
 # ---------------------------------------------------------------- refusals
 
 
 def refused(at: int) -> TokenCache:
     cache = signed_in()
-    token = cache.token(ME, GIT)
-    assert token is not None
-    cache.note_refusal(token, "git.example.com", NOW + at)
+    cache.refuse("a1", "git.example.com", NOW + at)
     return cache
+
+
+def test_refused_token_is_forgotten_and_the_grant_stays(two: TokenCache) -> None:
+    two.refuse("a1", "git.example.com", NOW)
+
+    assert [token.value for token in two.tokens()] == ["a2"]
+    assert refresh_tokens(two) == ["r1"]
+
+
+def test_refusal_of_what_is_not_there_changes_nothing(two: TokenCache) -> None:
+    two.refuse("another", "git.example.com", NOW)
+
+    assert len(two.tokens()) == 2
+    assert not two.was_refused(ME, "git.example.com", NOW)
+
+
+CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
+
+
+def test_refusal_for_claims_asks_for_them_and_is_no_refusal_of_the_account() -> None:
+    cache = signed_in()
+    cache.refuse("a1", "git.example.com", NOW + 1, CLAIMS)
+
+    assert reloaded(cache).demanded(ME, GIT) == CLAIMS
+    assert not cache.was_refused(ME, "git.example.com", NOW + 1)
+
+
+def test_claims_are_demanded_until_a_token_has_them() -> None:
+    cache = signed_in()
+    cache.refuse("a1", "git.example.com", NOW + 1, CLAIMS)
+    cache.keep(grant("a2"), ME, GIT, NOW + 2, "r1", CLAIMS)
+
+    assert cache.demanded(ME, GIT) == ""
+    assert reloaded(cache).token(ME, GIT, CLAIMS) is not None
+    assert cache.token(ME, GIT, '{"other":{}}') is None
+
+
+def test_token_refused_for_the_claims_that_it_has_is_refused_as_it_is() -> None:
+    cache = signed_in()
+    cache.keep(grant("a2"), ME, GIT, NOW, "r1", CLAIMS)
+    cache.refuse("a2", "git.example.com", NOW + 1, CLAIMS)
+
+    assert cache.demanded(ME, GIT) == ""
+    assert cache.was_refused(ME, "git.example.com", NOW + 1)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_refused_account_is_unbound_where_there_is_another(alone: bool) -> None:
+    cache = signed_in()
+    if not alone:
+        cache.keep(grant("a2", refresh_token="r2"), YOU, ("other",), NOW)
+    cache.bind(GIT, "git.example.com", ME, here=False)
+    cache.bind(GIT, "else.example.com", ME, here=True)
+    cache.refuse("a1", "git.example.com", NOW + 1)
+
+    assert cache.bound(GIT, "git.example.com") == (ME if alone else None)
+    assert cache.bound(GIT, "else.example.com") == ME
 
 
 @pytest.mark.parametrize(
@@ -340,10 +380,10 @@ def test_was_refused_is_about_one_host_and_account() -> None:
     assert not cache.was_refused(YOU, "git.example.com", NOW + 1)
 
 
-def test_note_refusal_sweeps_out_old_notes() -> None:
+def test_refusal_sweeps_out_old_notes() -> None:
     cache = refused(1)
-    token = cache.keep(grant("a2"), ME, GIT, NOW + 100, replaces="r1")
-    cache.note_refusal(token, "other.example.com", NOW + 101)
+    cache.keep(grant("a2"), ME, GIT, NOW + 100, replaces="r1")
+    cache.refuse("a2", "other.example.com", NOW + 101)
 
     assert "git.example.com" not in cache.dumps().decode()
 
@@ -471,10 +511,21 @@ def test_grant_of_one_tenant_does_not_cover_another() -> None:
 def test_account_is_bound_to_what_it_signed_in_for() -> None:
     cache = signed_in()
     cache.keep(grant("a2", refresh_token="r2"), YOU, ("other",), NOW)
-    cache.bind(("other",), YOU)
+    cache.bind(("other",), "a.test", YOU, here=False)
 
-    assert cache.bound(("other",)) == YOU
-    assert cache.bound(GIT) == ME
-    assert reloaded(cache).bound(("other",)) == YOU
+    assert cache.bound(("other",), "a.test") == YOU
+    assert cache.bound(("other",), "b.test") == YOU
+    assert cache.bound(GIT, "a.test") is None
+    assert reloaded(cache).bound(("other",), "a.test") == YOU
     cache.sign_out(YOU.id)
-    assert cache.bound(("other",)) is None
+    assert cache.bound(("other",), "a.test") is None
+
+
+def test_account_chosen_at_one_host_does_not_move_the_others() -> None:
+    cache = signed_in()
+    cache.keep(grant("a2", refresh_token="r2"), YOU, GIT, NOW)
+    cache.bind(GIT, "a.test", ME, here=True)
+    cache.bind(GIT, "b.test", YOU, here=False)
+
+    found = [cache.bound(GIT, host) for host in ("a.test", "b.test", "c.test")]
+    assert found == [ME, YOU, YOU]

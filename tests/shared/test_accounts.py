@@ -1,0 +1,263 @@
+"""Which of several accounts a silent acquisition takes, and what claims do to it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hushkey.acquire import Acquirer
+from hushkey.errors import (
+    InteractionUnavailable,
+    Permanent,
+    Transient,
+    UiRequired,
+)
+from hushkey.model import Account, Identity, Site, Token, placed
+from hushkey.provider import Grant
+from hushkey.want import Manners, Want
+from shared.oauth_fakes import (
+    DEVICE,
+    HEADLESS,
+    Desk,
+    FakeProvider,
+    Outcome,
+    grant,
+)
+
+HOME, AWAY = "11111111-aaaa-4aaa-8aaa-000000000001", "other.example.com"
+ANN = Account(f"uid-1.{HOME}", "ann@contoso.com")
+BEN = Account("uid-2.22222222-aaaa-4aaa-8aaa-000000000002", "ben@fabrikam.com")
+AZURE = Identity("azure", "entra", client_id="app")
+FEED = Site("dev.azure.com", AZURE, scopes=("feed/.default",))
+HOST = "dev.azure.com/contoso"
+CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
+CHALLENGE = (
+    'Bearer error="insufficient_claims", claims="'
+    "eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlIjoiYzEifX19"
+    '"',
+)
+
+
+class Directory(FakeProvider):
+    """Redeems by refresh token: *says* maps one to what comes of it."""
+
+    def __init__(self, sign_in: Outcome | None = None, **says: Outcome) -> None:
+        super().__init__(sign_in=sign_in)
+        self.says = says
+
+    def refresh(self, refresh_token: str, scopes: tuple[str, ...]) -> Grant:
+        self.asked.append(refresh_token)
+        outcome = self.says[refresh_token]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+NOT_HERE = UiRequired("not in this tenant", code="invalid_grant")
+
+
+class Azure(Desk):
+    """ANN signed in last; BEN before her."""
+
+    def sign_in(self, *accounts: Account) -> None:
+        with self.process().file_of(AZURE).change(5) as change:
+            for account in accounts:
+                name = account.label.partition("@")[0]
+                granted = grant(
+                    f"at-{name}", refresh_token=name, account=account, scopes=("other",)
+                )
+                change.cache.keep(granted, account, ("other",), int(self.clock.now))
+                change.cache.current = account.id
+            change.save()
+
+    def want(self, acquirer: Acquirer, site: Site, **fields: Any) -> Want:
+        want = acquirer.want(site, HOST)
+        changed = {name: getattr(want, name) for name in want.__slots__} | fields
+        return Want(**changed)
+
+    def token(
+        self,
+        provider: FakeProvider,
+        site: Site = FEED,
+        *,
+        environ: dict[str, str] = HEADLESS,
+        manners: Manners | None = None,
+        **fields: Any,
+    ) -> Token:
+        acquirer = self.process(provider, environ=environ, manners=manners)
+        return acquirer.acquire(self.want(acquirer, site, **fields))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Azure:
+    desk = Azure(tmp_path / "data")
+    desk.sign_in(BEN, ANN)
+    return desk
+
+
+def granted(account: Account, value: str = "at-new") -> Grant:
+    return grant(value, refresh_token="", account=account, scopes=("feed/x",))
+
+
+# -- which account ---------------------------------------------------------------
+
+
+def test_account_of_the_tenant_comes_first(desk: Azure) -> None:
+    provider = Directory(ann=granted(ANN), ben=granted(BEN))
+    desk.sign_in(ANN, BEN)  # now BEN is the last who signed in
+
+    assert desk.token(provider, placed(FEED, HOME)).account == ANN
+    assert provider.asked == ["ann"]
+
+
+def test_last_who_signed_in_comes_first_where_no_tenant_tells(desk: Azure) -> None:
+    provider = Directory(ann=granted(ANN), ben=granted(BEN))
+
+    assert desk.token(provider, placed(FEED, AWAY)).account == ANN
+
+
+def test_every_account_is_tried_before_a_person_is_asked(desk: Azure) -> None:
+    provider = Directory(ann=NOT_HERE, ben=granted(BEN))
+
+    assert desk.token(provider, placed(FEED, AWAY), environ=DEVICE).account == BEN
+    assert provider.asked == ["ann", "ben"]
+
+
+def test_account_that_worked_is_the_one_from_then_on(desk: Azure) -> None:
+    desk.token(Directory(ann=NOT_HERE, ben=granted(BEN)))
+    desk.clock.now += 9999
+    provider = Directory(ann=granted(ANN), ben=granted(BEN, "at-again"))
+
+    assert desk.token(provider).value == "at-again"
+    assert provider.asked == ["ben"]
+
+
+def test_reason_of_the_first_account_is_the_reason(desk: Azure) -> None:
+    provider = Directory(ann=NOT_HERE, ben=UiRequired("password expired"))
+
+    with pytest.raises(InteractionUnavailable, match="sign-in for these scopes"):
+        desk.token(provider)
+
+
+@pytest.mark.parametrize("error", [Transient("no network"), Permanent("no client")])
+def test_other_failures_lead_to_nobody_else(desk: Azure, error: Exception) -> None:
+    provider = Directory(ann=error, ben=granted(BEN))
+
+    with pytest.raises(type(error)):
+        desk.token(provider, placed(FEED, HOME))
+    assert provider.asked == ["ann"]
+
+
+def test_named_account_is_the_only_one(desk: Azure) -> None:
+    provider = Directory(ann=NOT_HERE, ben=granted(BEN))
+    site = Site("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label)
+
+    with pytest.raises(InteractionUnavailable):
+        desk.token(provider, site)
+    assert provider.asked == ["ann"]
+
+
+def test_account_that_the_host_refused_makes_room_for_the_next(desk: Azure) -> None:
+    provider = Directory(ann=granted(ANN), ben=granted(BEN, "at-ben"))
+    first = desk.token(provider)
+    desk.process().refuse(FEED, HOST, first.value)
+
+    assert desk.token(provider).account == BEN
+    desk.process().refuse(FEED, HOST, "at-ben")
+    with pytest.raises(Permanent, match=r"refuses ann@contoso\.com"):
+        desk.token(provider)
+
+
+def test_accounts_of_other_servers_are_not_mixed(tmp_path: Path) -> None:
+    desk = Azure(tmp_path / "data")
+    corp = Identity("corp", "oidc", client_id="app", options=AZURE.options)
+    with desk.process().file_of(corp).change(5) as change:
+        for account in (BEN, ANN):
+            name = account.label.partition("@")[0]
+            kept = grant(refresh_token=name, account=account, scopes=("other",))
+            change.cache.keep(kept, account, ("other",), int(desk.clock.now))
+        change.save()
+    provider = Directory(ben=NOT_HERE, ann=granted(ANN))
+
+    with pytest.raises(UiRequired):
+        desk.token(provider, Site("git.test", corp, scopes=("git",)))
+    assert provider.asked == ["ben"]
+
+
+# -- claims ----------------------------------------------------------------------
+
+
+def test_token_with_the_claims_is_asked_for_once(desk: Azure) -> None:
+    provider = Directory(ann=granted(ANN))
+    desk.token(provider)
+
+    for _ in range(2):
+        desk.token(provider, claims=CLAIMS)
+
+    assert provider.claims == ["", CLAIMS]
+
+
+def test_refusal_with_claims_makes_the_next_refresh_ask_for_them(desk: Azure) -> None:
+    provider = Directory(ann=granted(ANN))
+    value = desk.token(provider).value
+
+    desk.process().refuse(FEED, HOST, value, CHALLENGE)
+    desk.token(provider)
+
+    assert provider.claims == ["", CLAIMS]
+
+
+def test_claims_of_another_provider_are_ignored(desk: Azure) -> None:
+    desk.has(grant("at-old"))
+    corp = Site("git.test", Identity("corp", "oidc", client_id="c"), scopes=("git",))
+
+    assert desk.process().want(corp, "git.test", challenges=CHALLENGE).claims == ""
+
+
+def test_sign_in_that_claims_require_carries_them(desk: Azure) -> None:
+    wanted = UiRequired("a step is missing", code="interaction_required", claims=CLAIMS)
+    provider = Directory(granted(ANN), ann=wanted, ben=wanted)
+
+    token = desk.token(provider, environ=DEVICE)
+
+    assert token.source == "sign-in"
+    assert provider.claims[-1] == CLAIMS
+
+
+def test_claims_ask_a_person_once_in_ten_minutes(desk: Azure) -> None:
+    wanted = UiRequired("a step is missing", code="interaction_required", claims=CLAIMS)
+    provider = Directory(granted(ANN), ann=wanted, ben=wanted)
+    desk.token(provider, environ=DEVICE)
+    asked = provider.asked.count("sign-in")
+    desk.clock.now += 599
+    desk.process().refuse(FEED, HOST, "at-new", CHALLENGE)
+
+    with pytest.raises(InteractionUnavailable, match="again"):
+        desk.token(provider, environ=DEVICE)
+    assert provider.asked.count("sign-in") == asked
+    desk.clock.now += 2
+    assert desk.token(provider, environ=DEVICE).source == "sign-in"
+
+
+def test_explicit_login_is_not_kept_from_asking_again(desk: Azure) -> None:
+    wanted = UiRequired("a step is missing", claims=CLAIMS)
+    provider = Directory(granted(ANN), ann=wanted, ben=wanted)
+    desk.token(provider, environ=DEVICE)
+    desk.clock.now += 90
+    desk.process().refuse(FEED, HOST, "at-new", CHALLENGE)
+
+    token = desk.token(provider, environ=DEVICE, manners=Manners(login=True))
+
+    assert token.source == "sign-in"
+
+
+def test_additional_step_asks_nobody_unasked(desk: Azure) -> None:
+    wanted = UiRequired("enrol the device", suberror="additional_action")
+    provider = Directory(granted(ANN), ann=wanted, ben=wanted)
+
+    with pytest.raises(InteractionUnavailable, match="more than a sign-in"):
+        desk.token(provider, environ=DEVICE)
+    assert (
+        desk.token(provider, environ=DEVICE, manners=Manners(login=True)).source
+        == "sign-in"
+    )
