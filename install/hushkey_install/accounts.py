@@ -28,15 +28,15 @@ def login(target: str | None, *, force: bool, method: str) -> None:
         if key not in done:
             done.add(key)
             want = context.want(site, host, url)
-            _login(context, want, host, force=force and len(done) == 1)
+            _login(context, want, force=force and len(done) == 1)
 
 
-def _login(context: Context, want: Want, host: str, *, force: bool) -> None:
+def _login(context: Context, want: Want, *, force: bool) -> None:
     get = context.acquirer.sign_in if force else context.acquirer.acquire
     token = get(want)
     how = "signed in" if token.source == "sign-in" else "already signed in"
     click.echo(
-        f"{how} to {host} as {token.account.label or 'the only account'} "
+        f"{how} to {want.host} as {token.account.label or 'the only account'} "
         f"({_client(want.site)}); the token is good {until(token)}",
         err=True,
     )

@@ -85,27 +85,35 @@ class Acquirer:
         """
         claims = ""
         if request is not None and site.identity.provider == "entra":
-            site = self._placed(site, request, challenges)
+            site, host = self._placed(site, host, request, challenges)
             claims = demanded_claims(challenges)
         lifetime = site.min_lifetime or self._settings["min_lifetime"]
         return Want(site, host, username, self._began, lifetime, claims)
 
     def _placed(
-        self, site: "Site", request: "Request", challenges: "tuple[str, ...]"
-    ) -> "Site":
-        """Return *site* in the tenant of the organisation that is asked for."""
+        self,
+        site: "Site",
+        host: str,
+        request: "Request",
+        challenges: "tuple[str, ...]",
+    ) -> "tuple[Site, str]":
+        """Return *site* in the tenant of what is asked for, and who that is.
+
+        Organisations of one host are different hosts to their users.
+        """
         from hushkey import tenants
 
-        if site.identity.option("tenant") or site.identity.option("authority"):
-            return site
-        cloud = site.identity.option("cloud") or "public"
         organisation = tenants.organisation(request)
+        host = organisation or host
+        if site.identity.option("tenant") or site.identity.option("authority"):
+            return site, host
+        cloud = site.identity.option("cloud") or "public"
         if organisation:
             directory = tenants.Directory(self._folder, self._clock)
             tenant = directory.tenant(organisation, challenges, cloud, self._anonymous)
         else:
             tenant = tenants.from_challenges(challenges, cloud)
-        return placed(site, tenant) if tenant else site
+        return (placed(site, tenant) if tenant else site), host
 
     def _anonymous(self, url: str) -> "list[tuple[str, str]]":
         """Ask *url* for its headers, without any credential and not for long."""

@@ -118,9 +118,8 @@ def from_answer(
         kind, hint = _last(kind), hint.format(client=plain(client_id, 80))
     if link := _link(body):
         hint = f"{hint}; {link}" if hint else link
-    detail = body.get("error_description")
-    if isinstance(detail, str) and detail:
-        what += f": {plain(detail, 160)}"
+    if detail := _detail(body):
+        what += f": {detail}"
     return kind(
         f"{server}: {what}",
         hint=hint,
@@ -130,6 +129,13 @@ def from_answer(
         suberror=suberror if isinstance(suberror, str) else "",
         claims=challenges.claims(body.get("claims")),
     )
+
+
+def _detail(body: "Mapping[str, Any]") -> str:
+    """Return the server's own words, without the ids that Entra appends to them."""
+    detail = body.get("error_description")
+    words = detail.partition("Trace ID:")[0] if isinstance(detail, str) else ""
+    return plain(words, 160)
 
 
 def _last(kind: "type[HushkeyError]") -> "type[HushkeyError]":
@@ -210,7 +216,9 @@ def _correlation(
     body: "Mapping[str, Any]", headers: "Mapping[str, str]"
 ) -> "str | None":
     named = ("x-ms-request-id", "x-request-id", "x-correlation-id")
-    for found in (body.get("correlation_id"), *(headers.get(n) for n in named)):
+    detail = str(body.get("error_description"))
+    told = detail.partition("Correlation ID:")[2].split()[:1]  # of a redirect
+    for found in (body.get("correlation_id"), *map(headers.get, named), *told):
         if isinstance(found, str) and found:
             return plain(found, 80)
     return None

@@ -3,6 +3,7 @@
 The real host names are used end to end: a CONNECT proxy leads to the fakes.
 """
 
+import base64
 import json
 import os
 import subprocess
@@ -20,8 +21,11 @@ from servers.authority import Authority
 from servers.entra import (
     ALICE,
     AZURE_DEVOPS,
+    BOB,
+    CAROL,
     GOVERNMENT,
     GRACE,
+    MSA_TRANSFER_TENANT,
     Detour,
     DetouredBrowser,
     DevOps,
@@ -338,3 +342,215 @@ def test_login_names_tenant_account_and_client(azure: AzureDesk) -> None:
     assert "alice" in said
     assert "04b07795-8ddb-461a-bbee-02f9e1bf7b46" in said
     assert "tenant" in said
+
+
+# -- claims ----------------------------------------------------------------------
+
+CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
+
+
+def insufficient(claims: str) -> str:
+    """Return the lines of a refusal for want of *claims*, as Azure would put it."""
+    encoded = base64.b64encode(claims.encode()).decode()
+    return (
+        'wwwauth[]=Bearer realm="", authorization_uri="https://login.microsoft'
+        'online.com/common/oauth2/authorize", error="insufficient_claims", '
+        f'claims="{encoded}"\n'
+    )
+
+
+def test_claims_of_a_refusal_are_satisfied_by_one_sign_in(azure: AzureDesk) -> None:
+    azure.get()
+    azure.entra.demand(CLAIMS)
+
+    for _ in range(2):
+        done = azure.get(more=insufficient(CLAIMS))
+        assert done.returncode == 0, done.stderr
+
+    assert azure.grant(done).claims == {CLAIMS}
+    assert azure.entra.refreshes() == 1
+    assert len(azure.browser.visits()) == 2
+
+
+def test_claims_reach_old_gits_by_their_erase(azure: AzureDesk) -> None:
+    first = azure.secret(azure.get())
+    azure.entra.demand(CLAIMS)
+
+    erase = ORG.format(org="contoso", more=f"password={first}\n{insufficient(CLAIMS)}")
+    azure.run("git-credential-hushkey", "erase", stdin=erase)
+    done = azure.get()
+
+    assert azure.grant(done).claims == {CLAIMS}
+    assert len(azure.browser.visits()) == 2
+
+
+def test_claims_that_a_sign_in_does_not_end_ask_once(azure: AzureDesk) -> None:
+    azure.configure('[identity.azure]\nprovider = "entra"\n')
+    azure.get()
+    more = '{"access_token":{"acrs":{"essential":true,"value":"c%d"}}}'
+    for number in (1, 2):
+        azure.entra.demand(more % number)
+    azure.get(more=insufficient(more % 1))  # signs in, and Entra still wants c2
+    visits = len(azure.browser.visits())
+
+    done = azure.get(more=insufficient(more % 1))
+
+    assert done.stdout == b"quit=1\n"
+    assert b"hushkey login" in done.stderr
+    assert len(azure.browser.visits()) == visits
+
+
+@pytest.mark.parametrize(
+    "claims",
+    ["x" * 60000, "[]", '{"access_token":' + "[" * 3000],
+    ids=["long", "list", "deep"],
+)
+def test_hostile_claims_change_nothing(azure: AzureDesk, claims: str) -> None:
+    first = azure.get()
+    encoded = base64.b64encode(claims.encode()).decode()[:64000]
+
+    done = azure.get(
+        more=f'wwwauth[]=Bearer error="insufficient_claims", claims="{encoded}"\n'
+    )
+
+    assert done.stdout == first.stdout
+    assert len(azure.browser.visits()) == 1
+
+
+def test_claims_of_conditional_access_go_into_the_sign_in(azure: AzureDesk) -> None:
+    azure.get()
+    azure.age(4000)
+    azure.entra.demand(CLAIMS)  # a refresh is told so, in its answer
+
+    done = azure.get()
+
+    assert done.returncode == 0, done.stderr
+    assert azure.entra.log("login")[-1]["claims"] == CLAIMS
+
+
+# -- accounts --------------------------------------------------------------------
+
+
+def test_organisation_of_microsoft_accounts_is_silent_after_one_sign_in(
+    azure: AzureDesk,
+) -> None:
+    azure.browser.user = CAROL.name
+    first = azure.get("carols")
+    azure.age(4000)
+
+    second = azure.get("carols")
+
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    grant = azure.grant(second)
+    assert (grant.user, grant.tenant) == (CAROL, MSA_TRANSFER_TENANT)
+    assert azure.entra.refreshes() == 1
+    assert len(azure.browser.visits()) == 1
+
+
+def test_two_accounts_each_serve_their_organisation(azure: AzureDesk) -> None:
+    azure.get("contoso")  # Alice's
+    azure.browser.user = CAROL.name
+    azure.get("carols")
+    azure.age(4000)
+
+    grants = [azure.grant(azure.get(org)) for org in ("contoso", "carols", "contoso")]
+
+    assert [grant.user for grant in grants] == [ALICE, CAROL, ALICE]
+    assert len(azure.browser.visits()) == 2
+
+
+def test_every_account_is_tried_before_anybody_is_asked(azure: AzureDesk) -> None:
+    azure.get("contoso")  # Alice, who is a guest of fabrikam
+    azure.browser.user = CAROL.name
+    azure.get("carols")  # Carol signed in last, and fabrikam does not know her
+
+    done = azure.get("fabrikam")
+
+    assert done.returncode == 0, done.stderr
+    assert azure.grant(done).user == ALICE
+    assert len(azure.browser.visits()) == 2
+
+
+def test_login_with_force_chooses_another_account_for_one_organisation(
+    azure: AzureDesk,
+) -> None:
+    azure.get("contoso")
+    azure.get("fabrikam")  # silently, as Alice, who is a guest there
+    azure.browser.user = BOB.name
+
+    login = azure.run("hushkey", "login", "--force", "https://dev.azure.com/fabrikam")
+    grants = [azure.grant(azure.get(org)) for org in ("contoso", "fabrikam")]
+
+    assert b"signed in to dev.azure.com/fabrikam as bob" in login.stderr
+    assert [grant.user for grant in grants] == [ALICE, BOB]
+
+
+def test_answer_for_another_account_is_not_handed_out(azure: AzureDesk) -> None:
+    azure.configure('[identity.azure]\nprovider = "entra"\n')
+    azure.get()
+    azure.age(4000)
+    uid, _, utid = BOB.home_account_id.partition(".")
+    info = json.dumps({"uid": uid, "utid": utid}).encode()
+    azure.entra.set(
+        answer={"client_info": base64.urlsafe_b64encode(info).decode().rstrip("=")}
+    )
+
+    refused = azure.get()
+    azure.entra.set(answer={})
+    healed = azure.get()
+
+    assert refused.stdout == b"quit=1\n"
+    assert b"another account" in refused.stderr
+    assert azure.grant(healed).user == ALICE
+    assert len(azure.browser.visits()) == 1
+
+
+def test_user_name_in_the_url_of_visual_studio_is_no_account(azure: AzureDesk) -> None:
+    azure.get()
+    text = "protocol=https\nhost=contoso.visualstudio.com\nusername=contoso\n\n"
+
+    done = azure.run("git-credential-hushkey", "get", stdin=text)
+
+    assert done.returncode == 0, done.stderr
+    assert azure.grant(done).user == ALICE
+    assert b"username=contoso\n" in done.stdout
+    assert len(azure.browser.visits()) == 1
+
+
+def test_offline_asks_for_the_tenant_once_a_minute(azure: AzureDesk) -> None:
+    azure.devops.fail("drop")
+    azure.get("contoso", CI="true")
+    asked = len(azure.devops.log())
+    assert asked
+
+    azure.get("contoso", CI="true")
+
+    assert len(azure.devops.log()) == asked
+
+
+# -- the end of a sign-in --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("authorize.admin_approval", "approve client ID"),
+        ("authorize.consent_required", "approve client ID"),
+        ("authorize.blocked_redirect", "Conditional Access"),
+        ("authorize.device_not_compliant_redirect", "a managed device"),
+    ],
+)
+def test_refused_sign_in_ends_in_one_line_with_the_next_step(
+    azure: AzureDesk, answer: str, sentence: str
+) -> None:
+    azure.configure('[identity.azure]\nprovider = "entra"\n')
+    azure.entra.set(authorize=answer)
+
+    done = azure.run("hushkey", "login", "https://dev.azure.com/contoso")
+
+    said = done.stderr.decode().splitlines()
+    assert done.returncode != 0
+    assert sentence in said[-1]
+    assert "AADSTS" in said[-1]
+    assert "correlation id" in said[-1]
+    assert "Trace ID" not in said[-1]
