@@ -7,7 +7,7 @@ again, and take what it brought or share its failure (design 1, 5).
 import os
 import time
 
-from hushkey import locks, terminal
+from hushkey import locks, outcomes, terminal
 from hushkey.errors import (
     Cancelled,
     HushkeyError,
@@ -224,6 +224,8 @@ class Interaction:
             )
         except HushkeyError as error:
             if isinstance(error, Cancelled):
+                if identity.provider == "entra":
+                    error.hint = error.hint or outcomes.on_its_page(identity.client_id)
                 again = f"run: {terminal.login_command(want.host)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
             if isinstance(error, Cancelled | Permanent | Transient):

@@ -554,3 +554,15 @@ def test_refused_sign_in_ends_in_one_line_with_the_next_step(
     assert "AADSTS" in said[-1]
     assert "correlation id" in said[-1]
     assert "Trace ID" not in said[-1]
+
+
+def test_page_that_never_leads_back_ends_in_one_line(azure: AzureDesk) -> None:
+    azure.configure('sign_in_timeout = 5\n[identity.azure]\nprovider = "entra"\n')
+    azure.entra.set(authorize="authorize.blocked")
+
+    done = azure.run("hushkey", "login", "https://dev.azure.com/contoso")
+
+    last = done.stderr.decode().splitlines()[-1]
+    assert done.returncode == 3
+    assert "ask yours about client ID" in last
+    assert last.endswith("run: hushkey login dev.azure.com/contoso")
