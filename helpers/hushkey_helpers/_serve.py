@@ -9,6 +9,7 @@ it is complete.
 import os
 import sys
 
+from hushkey import step
 from hushkey.errors import HushkeyError, plain
 
 TYPE_CHECKING = False
@@ -36,17 +37,29 @@ def serve(answer: "Answerer", read: "Callable[[int], bytes]") -> None:
     action needs a request.
     """
     out = _guarded_stdout()
+    if os.environ.get("HUSHKEY_LOG"):
+        _begin_journal(answer.__module__.rpartition(".")[2])
     try:
         result = answer(sys.argv[1:], lambda: read(0), os.environ)
     except HushkeyError as error:
+        step("failed", error=error)
         result = Answer(lines=(error.line(),), code=1)
     except KeyboardInterrupt:
         result = Answer(code=130)
     except Exception as error:
         # The text may quote anything, a secret included: the type must do.
+        step("failed", error=error)
         line = f"internal error ({type(error).__name__}); please report it"
         result = Answer(lines=(line,), code=1)
+    step("answered" if result.out else "answered-nothing", status=result.code)
     _finish(result, out)
+
+
+def _begin_journal(tool: str) -> None:
+    from hushkey import journal
+
+    if line := journal.begin(tool, os.environ):
+        os.write(2, f"hushkey: {line}\n".encode())
 
 
 def _guarded_stdout() -> int:

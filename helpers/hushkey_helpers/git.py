@@ -10,7 +10,7 @@ what a helper printed).
 import os
 import time
 
-from hushkey import hosts, sites
+from hushkey import hosts, sites, step
 from hushkey.errors import Cancelled, ConfigError, HushkeyError
 from hushkey.model import Request
 from hushkey_helpers._serve import Answer, serve
@@ -119,10 +119,14 @@ def answer(
     try:
         message = parse(request())
         asked = _request(message)
-        site = asked and _site(asked, environ)
+        site = _site(asked, environ) if asked else None
+        name = "asked" if site else "not-ours"
+        step(name, site=site, host=message.get("host"), verb=action)
     except (Malformed, ConfigError) as error:
+        step("failed", error=error)
         return Answer(lines=(error.line(),))
     except HushkeyError as error:
+        step("failed", error=error)
         return _stop(error) if action == "get" else Answer()
     if not asked or not site or site.identity.provider == "static":
         return Answer()  # a static secret is another helper's to keep
@@ -192,6 +196,7 @@ class _Call:
             return Answer(lines=(error.line(),))
         except Exception as error:
             # Ours, and yet no answer: git's own prompt would be no help.
+            step("failed", error=error)
             return _stop(HushkeyError(f"internal error ({type(error).__name__})"))
 
     def _is_the_user_s(self, acquirer: "Acquirer", error: HushkeyError) -> bool:

@@ -5,6 +5,7 @@ declined; 4 network or server fault, try again; 5 the config is wrong; 6 the
 keyring or token files cannot serve.
 """
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import click
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
+from hushkey import journal, step
 from hushkey.errors import (
     Cancelled,
     ConfigError,
@@ -41,6 +43,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except HushkeyError as error:
+            step("failed", error=error)
             click.echo(f"hushkey: {error.line()}", err=True)
             code = next((c for kind, c in _EXIT_CODES if isinstance(error, kind)), 1)
             raise click.exceptions.Exit(code) from error
@@ -58,16 +61,23 @@ _LOCAL_SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 sign-in needed or declined, "
-    "4 network or server fault, 5 config wrong, 6 keyring or token files.",
+    "4 network or server fault, 5 config wrong, 6 keyring or token files. "
+    "HUSHKEY_LOG=debug shows every step, of helpers too; HUSHKEY_LOG=/a/file keeps "
+    "them. Never a secret.",
 )
 @click.version_option(version("hushkey"), prog_name="hushkey")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Sign in once; git and friends are answered silently.
 
     To begin: `hushkey config path` names the file where each of your hosts
     gets an identity, `hushkey install git` registers hushkey with git, and
     `hushkey login HOST` signs you in (or just use git: it asks when it must).
     """
+    if os.environ.get("HUSHKEY_LOG"):
+        if line := journal.begin("hushkey", os.environ):
+            click.echo(f"hushkey: {line}", err=True)
+        step("asked", verb=ctx.invoked_subcommand or "")
 
 
 @main.command()

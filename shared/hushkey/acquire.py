@@ -10,7 +10,7 @@
 
 import time
 
-from hushkey import cached, providers, seal, store
+from hushkey import cached, providers, seal, step, store
 from hushkey.challenges import demanded_claims
 from hushkey.errors import (
     HushkeyError,
@@ -145,6 +145,7 @@ class Acquirer:
                 self._interaction(want).unlock(want, error, self.vault)
                 return self._acquire(want)
         except HushkeyError as error:
+            step("failed", want, error=error)
             site = want.site
             raise error.about(
                 host=want.host, identity=site.identity.name, account=site.account
@@ -155,6 +156,7 @@ class Acquirer:
         try:
             return self.silent(want)
         except UiRequired as need:
+            step("ui-required", want, error=need)
             return self._interaction(want).acquire(want, need, self.silent, seen)
 
     def sign_in(self, want: Want) -> Token:
@@ -166,6 +168,7 @@ class Acquirer:
         file = self.file_of(want.site.identity)
         cache = file.read()
         if token := cached.fresh_token(cache, want, self._clock()):
+            step("cached", want)
             return token
         accounts = cached.accounts_for(cache, want)
         if not any(cache.grants(account, want.site.scopes) for account in accounts):
@@ -175,10 +178,11 @@ class Acquirer:
             raise UiRequired(what, claims=claims)
         try:
             return self._renewal(file, want).token(want)
-        except (Transient, Permanent):
+        except (Transient, Permanent) as error:
             # The server, the network or a busy sibling fails: what still lives
             # serves, and no person is the wiser.
             if token := cached.last_resort(file.read(), want, self._clock()):
+                step("kept-old", want, error=error)
                 return token
             raise
 
@@ -215,6 +219,7 @@ class Acquirer:
         with file.change(self._settings["silent_timeout"]) as change:
             change.cache.refuse(secret, host, int(self._clock()), claims)
             change.save()
+        step("refused", site=site, host=host)
         return True
 
     def forget_tenant(self, request: "Request") -> None:
@@ -258,6 +263,7 @@ class Acquirer:
             if accounts:
                 change.save()
             Flight(self._folder, file.name).clear("sign-in")
+        step("signed-out", host=identity.issuer)
         return tokens
 
     def revoke(self, identity: "Identity", refresh_tokens: "list[str]") -> bool:

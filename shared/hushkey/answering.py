@@ -27,6 +27,7 @@ def acquirer(
     *asks_for* names the tool whose settings and command line are looked at
     before a person is asked; *began* is when its call began (epoch seconds).
     """
+    leave_no_core()
     config = sites.load(environ)
     return Acquirer(
         config.settings,
@@ -36,6 +37,20 @@ def acquirer(
         warn,
         began=began,
     )
+
+
+def leave_no_core() -> None:
+    """Let no crash write this process's memory, tokens and all, to a file.
+
+    A limit of one byte stops what is piped to a crash reporter too, which zero
+    does not (Linux, fs/coredump.c). Programs that we start inherit the limit.
+    """
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not on Windows
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if hard else 0, hard))
 
 
 def warn(line: str) -> None:

@@ -9,6 +9,7 @@ only when a network call is due.
 import os
 import ssl
 import time
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
@@ -18,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.util import Retry
 
-from hushkey import hosts, outcomes
+from hushkey import hosts, outcomes, step
 from hushkey.deadline import Expired, within
 from hushkey.errors import HushkeyError, Permanent, Transient
 
@@ -215,13 +216,17 @@ class Session(OAuth2Session):  # type: ignore[misc]
         def whole() -> "Response":
             return _read(send(method, url, **kw))
 
+        note = partial(step, "http", verb=method, url=url, began=time.monotonic())
         try:
-            return within(left, whole)
-        except Expired as error:
-            self.close()
+            response = within(left, whole)
+        except (Expired, requests.RequestException, OSError) as error:
+            if isinstance(error, Expired):
+                self.close()
+            note(error=error)
             raise outcomes.from_failure(error, server_of(url)) from error
-        except (requests.RequestException, OSError) as error:
-            raise outcomes.from_failure(error, server_of(url)) from error
+        found = outcomes.correlation({}, response.headers)
+        note(status=response.status_code, correlation=found)
+        return response
 
     def parse_response_token(self, resp: "Response") -> "Any":
         """Return the token answer (code, device and refresh), or raise Refused."""

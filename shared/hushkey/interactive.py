@@ -7,7 +7,7 @@ again, and take what it brought or share its failure (design 1, 5).
 import os
 import time
 
-from hushkey import locks, outcomes, terminal
+from hushkey import locks, outcomes, step, terminal
 from hushkey.errors import (
     Cancelled,
     HushkeyError,
@@ -204,6 +204,7 @@ class Interaction:
 
     def _sign_in(self, want: "Want", verdict: "Verdict", claims: str) -> "Token":
         site, identity = want.site, want.site.identity
+        step("sign-in", want)
         kept: list[Token] = []
         try:
             sign_in(
@@ -234,6 +235,7 @@ class Interaction:
             raise
         self._flight.clear("sign-in")
         self._flight.clear("refresh")
+        step("signed-in", want)
         return kept[0]
 
     def _keep(self, want: "Want", granted: "Grant", claims: str) -> "Token":

@@ -126,7 +126,7 @@ def from_answer(
         f"{server}: {what}",
         hint=hint,
         code=plain(code, 60) if code else None,
-        correlation=_correlation(body, headers),
+        correlation=correlation(body, headers),
         retry_after=_retry_after(headers),
         suberror=suberror if isinstance(suberror, str) else "",
         claims=challenges.claims(body.get("claims")),
@@ -222,9 +222,10 @@ def _dropped(error: object, depth: int = 0) -> bool:
     )
 
 
-def _correlation(
+def correlation(
     body: "Mapping[str, Any]", headers: "Mapping[str, str]"
 ) -> "str | None":
+    """Return the server's own name for this exchange, if it gave one."""
     named = ("x-ms-request-id", "x-request-id", "x-correlation-id")
     detail = str(body.get("error_description"))
     told = detail.partition("Correlation ID:")[2].split()[:1]  # of a redirect

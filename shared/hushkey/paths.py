@@ -79,11 +79,11 @@ def make_private(folder: str) -> None:
 
 def _make(folder: str) -> None:
     """Create *folder* and its missing parents, all 0700 (XDG says so too)."""
+    parent = os.path.dirname(folder)
+    if not os.path.isdir(parent):
+        _make(parent)
     try:
         os.mkdir(folder, 0o700)
-    except FileNotFoundError:
-        _make(os.path.dirname(folder))
-        _make(folder)
     except FileExistsError:
         if not os.path.isdir(folder):
             raise

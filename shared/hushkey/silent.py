@@ -5,7 +5,7 @@ repeating it. What the server gave is saved before anything is said about it: a
 rotated refresh token that is not saved is a sign-in lost (promise 3).
 """
 
-from hushkey import cached, locks
+from hushkey import cached, locks, step
 from hushkey.errors import Permanent, Transient, UiRequired
 from hushkey.flight import Flight
 from hushkey.scopes import covers, scope_key
@@ -57,6 +57,7 @@ class Renewal:
         ):
             now = self._clock()
             if token := cached.fresh_token(change.cache, want, now):
+                step("refreshed-by-sibling", want)
                 return token
             accounts = cached.accounts_for(change.cache, want)
             key = scope_key(want.site.scopes)
@@ -70,6 +71,7 @@ class Renewal:
                 self._flight.note("refresh", error, self._clock(), key)
                 raise
             self._flight.clear("refresh")
+            step("refreshed", want)
             return token
 
     def _first(

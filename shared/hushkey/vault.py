@@ -12,7 +12,7 @@ import os
 import sys
 from contextlib import suppress
 
-from hushkey import locks, paths, seal
+from hushkey import locks, paths, seal, step
 from hushkey.deadline import Expired, within
 from hushkey.errors import StoreError
 
@@ -77,6 +77,7 @@ class Vault:
         if self._key is None:
             text = self._call(self._drawer.get, self.timeout)
             self._key = None if text is None else _decode(text, self.name)
+            step("key-read")
         return self._key
 
     def ensure_key(self) -> bytes:
