@@ -84,7 +84,8 @@ class Journal:
             ("took", None if began is None else int((tick - began) * 1000)),
             ("ms", int((tick - self._began) * 1000)),
         )
-        words = [f"{k}={_tame(v)}" for k, v in facts if v is not None and v != ""]
+        tame = ((key, _tame(value)) for key, value in facts)
+        words = [f"{key}={value}" for key, value in tame if value]
         line = f"{stamp}.{int(now % 1 * 1000):03}Z {' '.join(words)}\n"
         self._write(line.encode())
 
@@ -111,6 +112,8 @@ def begin(tool: str, environ: "Mapping[str, str]") -> str:
 
 def _tame(value: object) -> str:
     """Return *value* without what could break a line, and without user info."""
+    if value is None:
+        return ""
     return _ODD.sub("?", str(value).rpartition("@")[2][:255])
 
 
