@@ -1,5 +1,6 @@
 """A desk for each test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ def desk(
     apache: Apache,
     visitor: Browser,
     authority: Authority,
-) -> Desk:
-    """A configured user; nobody has signed in."""
+) -> Iterator[Desk]:
+    """A configured user; nobody has signed in. No test may end with a leak."""
     folder = tmp_path / "desk"
     folder.mkdir()
     made = Desk(folder, issuer, apache, visitor, authority.ca_file)
     made.configure()
-    return made
+    yield made
+    assert made.leaks() == []

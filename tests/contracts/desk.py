@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contracts import canary
+from contracts.canary import Leak, Place, Secret
 from hushkey import paths, sites, store
 from hushkey.acquire import Acquirer
 from hushkey.want import Manners
@@ -33,11 +35,24 @@ class Desk:
     visitor: Browser
     ca_file: Path
     extra: dict[str, str] = field(default_factory=dict)
+    #: what programs said, for the search for canaries
+    heard: list[Place] = field(default_factory=list)
+
+    @property
+    def journal(self) -> Path:
+        """What HUSHKEY_LOG names."""
+        return self.folder / "log" / "hushkey.log"
+
+    @property
+    def children(self) -> Path:
+        """Where tests/contracts/watch writes what was started."""
+        return self.folder.with_name("children")
 
     @property
     def environ(self) -> dict[str, str]:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
+        self.children.mkdir(exist_ok=True)
         return (
             clean_environ(
                 HOME=str(home),
@@ -49,6 +64,9 @@ class Desk:
                 GIT_CONFIG_NOSYSTEM="1",
                 GIT_SSL_CAINFO=str(self.ca_file),
                 GIT_TERMINAL_PROMPT="0",
+                HUSHKEY_LOG=str(self.journal),
+                PYTHONPATH=str(canary.WATCH),
+                CANARY_FOLDER=str(self.children),
                 **self.visitor.environ,
             )
             | self.extra
@@ -89,7 +107,7 @@ class Desk:
         return self.helper("get", text, **extra)
 
     def start(self, *argv: str, stdin: bytes = b"", **extra: str) -> Done:
-        return subprocess.run(
+        done = subprocess.run(
             argv,
             input=stdin,
             capture_output=True,
@@ -98,9 +116,15 @@ class Desk:
             timeout=120,
             check=False,
         )
+        return self._listened(" ".join(argv), done)
+
+    def _listened(self, name: str, done: Done) -> Done:
+        self.heard.append(Place("stdout", name, done.stdout))
+        self.heard.append(Place("stderr", name, done.stderr))
+        return done
 
     def clone(self, git: Git, name: str, into: str) -> Done:
-        return git.run(
+        done = git.run(
             "clone",
             "-q",
             self.apache.url_of(name),
@@ -108,6 +132,7 @@ class Desk:
             environ=self.environ,
             cwd=self.folder,
         )
+        return self._listened("git clone", done)
 
     def fetch_at_once(
         self, git: Git, clones: Sequence[str], **extra: str
@@ -116,9 +141,10 @@ class Desk:
 
         def fetch(name: str) -> Done:
             environ = self.environ | extra
-            return git.run(
+            done = git.run(
                 "fetch", "-q", environ=environ, cwd=self.folder / name, seconds=150
             )
+            return self._listened("git fetch", done)
 
         with ThreadPoolExecutor(len(clones)) as pool:
             return list(pool.map(fetch, clones))
@@ -158,6 +184,22 @@ class Desk:
 
     def tokens(self) -> list[str]:
         return [token.value for token in self.token_file().read().tokens()]
+
+    # -- secrets ---------------------------------------------------------------
+
+    def secrets(self) -> set[Secret]:
+        """Every secret that came into the world while this desk was used."""
+        key_file = self.folder / "data" / "key"
+        return {*canary.of_issuer(self.issuer), *canary.of_key_file(key_file)}
+
+    def leaks(self) -> list[Leak]:
+        """Return where a secret is that must not be there."""
+        places = [
+            *self.heard,
+            *canary.below(self.folder, self.folder / "data" / "key"),
+            *canary.started(self.children),
+        ]
+        return canary.leaks(self.secrets(), places)
 
     def files(self) -> bytes:
         """Everything on the disk below the desk, for a search for secrets."""

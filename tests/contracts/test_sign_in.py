@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.canary import Place
 from contracts.desk import BIN, Desk
 from hushkey_install.demo.idserver import IdentityServer
 from servers.browser import Browser
@@ -69,7 +70,9 @@ def at_terminal(desk: Desk, *words: str, **extra: str) -> Iterator[Person]:
     )
     os.close(slave)
     try:
-        yield Person(master, process)
+        person = Person(master, process)
+        yield person
+        desk.heard.append(Place("stderr", "terminal", person.seen.encode()))
     finally:
         process.kill()
         process.wait()

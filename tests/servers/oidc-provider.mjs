@@ -237,6 +237,20 @@ function configuration() {
   };
 }
 
+// What was given and taken, for tests that look where it must not be.
+function logSecrets(ctx, params) {
+  const { access_token, refresh_token, id_token, device_code } = ctx.body ?? {};
+  const given = { access_token, refresh_token, id_token, device_code };
+  const { code, code_verifier, refresh_token: old, device_code: polled } = params;
+  const taken = { code, code_verifier, refresh_token: old, device_code: polled };
+  const { state } = params;
+  const location = ctx.response.get('location');
+  const query = location?.includes('?') ? new URL(location, 'http://x').searchParams : null;
+  for (const found of [given, taken, { state }, { code: query?.get('code') }]) {
+    if (Object.values(found).some((value) => typeof value === 'string')) log('secrets', found);
+  }
+}
+
 async function watch(ctx, next) {
   const started = Date.now() / 1000;
   if (ctx.path === '/token' && ctx.method === 'POST' && settings.delay) {
@@ -244,6 +258,7 @@ async function watch(ctx, next) {
   }
   await next();
   const { route, params = {}, client, entities = {} } = ctx.oidc ?? {};
+  logSecrets(ctx, params);
   if (route === 'token') {
     if (ctx.body && !ctx.body.error) {
       if (params.grant_type === 'refresh_token' && !settings.id_token_on_refresh) {
