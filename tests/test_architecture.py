@@ -224,6 +224,7 @@ HEAVY = {
     "hushkey.config",
     "hushkey.http",
     "hushkey.interactive",
+    "hushkey.journal",
     "hushkey.oauth",
     "hushkey.secretservice",
 }
@@ -299,6 +300,17 @@ def test_cached_answer_loads_no_network_and_no_toml(machine: Machine) -> None:
 
     assert among(found, HEAVY - {"typing"}) == set()
     assert "hushkey.acquire" in found
+
+
+@pytest.mark.parametrize("request_", [OTHER, OURS], ids=["not ours", "cached"])
+def test_journal_is_loaded_only_if_asked_for(machine: Machine, request_: bytes) -> None:
+    assert "hushkey.journal" not in loaded(machine, request_)
+
+    machine.environ["HUSHKEY_LOG"] = str(machine.home / "log")
+
+    found = loaded(machine, request_)
+    assert "hushkey.journal" in found
+    assert among(found, HEAVY - {"typing", "hushkey.journal"}) == set()
 
 
 def test_compiled_config_lies_beside_the_tokens(machine: Machine) -> None:

@@ -1,0 +1,82 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hushkey import answering
+from shared.oauth_fakes import BIN, Machine, OidcServer, grant
+
+ASKED = b"protocol=https\nhost=git.test\n\n"
+UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+def dumped_core(folder: Path, code: str) -> bool:
+    """Let a Python that ran *code* crash; tell whether the system dumped it."""
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.close(2)
+        resource.setrlimit(resource.RLIMIT_CORE, UNLIMITED)
+        os.execv(
+            sys.executable, [sys.executable, "-c", f"{code}; import os; os.abort()"]
+        )
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGABRT
+    return os.WCOREDUMP(status)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root raises the hard limit")
+def test_crash_writes_no_core(tmp_path: Path) -> None:
+    ours = "from hushkey import answering; answering.leave_no_core()"
+
+    assert dumped_core(tmp_path, "pass")  # or this test could not fail
+    assert not dumped_core(tmp_path, ours)
+
+
+@pytest.mark.parametrize(("hard", "soft"), [(-1, 1), (4096, 1), (1, 1), (0, 0)])
+def test_limit_is_as_low_as_can_be(
+    monkeypatch: pytest.MonkeyPatch, hard: int, soft: int
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (hard, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: limits.append(pair))
+
+    answering.leave_no_core()
+
+    assert limits == [(soft, hard)]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc here")
+def test_helper_at_work_has_the_limit(home: Path) -> None:
+    with OidcServer() as server:
+        server.on("/token", server.hang)
+        machine = Machine(home, server.issuer)
+        machine.configure()
+        machine.has(grant("at-old"), age=7200)
+        process = subprocess.Popen(
+            [str(BIN / "git-credential-hushkey"), "get"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=machine.environ,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (4096, 4096)),
+        )
+        try:
+            assert process.stdin
+            process.stdin.write(ASKED)
+            process.stdin.flush()
+            end = time.monotonic() + 30
+            while not server.calls_to("/token") and time.monotonic() < end:
+                time.sleep(0.01)
+            limits = Path(f"/proc/{process.pid}/limits").read_text()
+        finally:
+            process.kill()
+            process.communicate()
+
+    (line,) = [line for line in limits.splitlines() if "core" in line]
+    assert line.split()[4] == "1"
