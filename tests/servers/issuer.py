@@ -61,6 +61,7 @@ class Issuer(Server):
         self._admin = 0
         self._folder: Path | None = None
         self._program: Program | None = None
+        self._secrets: list[Record] = []
 
     # -- its life
 
@@ -115,6 +116,7 @@ class Issuer(Server):
         """End it and leave nothing behind."""
         self.halt()
         if self._folder is not None:
+            self._secrets = self.secrets()
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
@@ -185,6 +187,14 @@ class Issuer(Server):
         lines = self.log_file.read_text().splitlines()
         records: list[Record] = [json.loads(line) for line in lines]
         return [r for r in records if event is None or r["event"] == event]
+
+    def secrets(self) -> list[Record]:
+        """What it gave and was given: tokens, codes, verifiers, states."""
+        if self._folder is None:
+            return self._secrets  # until it stopped
+        file = self.log_file.with_name(f"{self.log_file.name}.secrets")
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [json.loads(line) for line in lines]
 
     def token_requests(
         self, grant_type: str | None = None, *, status: int | None = None

@@ -51,6 +51,8 @@ function log(event, fields) {
 
 // ---------------------------------------------------------------- the memory
 
+const secretsFile = `${options.log}.secrets`;
+
 let memory = new Map();
 
 class Adapter {
@@ -247,7 +249,9 @@ function logSecrets(ctx, params) {
   const location = ctx.response.get('location');
   const query = location?.includes('?') ? new URL(location, 'http://x').searchParams : null;
   for (const found of [given, taken, { state }, { code: query?.get('code') }]) {
-    if (Object.values(found).some((value) => typeof value === 'string')) log('secrets', found);
+    if (Object.values(found).some((value) => typeof value === 'string')) {
+      fs.appendFileSync(secretsFile, `${JSON.stringify(found)}\n`);
+    }
   }
 }
 
@@ -443,6 +447,7 @@ const COMMANDS = {
     Object.assign(settings, structuredClone(initial));
     memory = new Map();
     fs.truncateSync(options.log);
+    fs.truncateSync(secretsFile);
   },
   defaults: () => Object.assign(settings, structuredClone(defaults)),
   forget: ({ account: name }) => { // every token and session, or those of one account
@@ -489,6 +494,7 @@ if (fs.existsSync(options.keys)) keys = JSON.parse(fs.readFileSync(options.keys,
 else keys = [newKey()];
 fs.writeFileSync(options.keys, JSON.stringify(keys), { mode: 0o600 });
 fs.appendFileSync(options.log, '');
+fs.appendFileSync(secretsFile, '', { mode: 0o600 });
 
 const port = await listen(server, options.port, '127.0.0.1');
 const scheme = options.certificate ? 'https' : 'http';
