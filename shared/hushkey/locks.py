@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+from hushkey import step
 from hushkey.errors import StoreError, Transient
 from hushkey.paths import make_private
 
@@ -38,6 +39,7 @@ def held(
         try:
             lock.acquire(timeout=min(1.0, timeout), poll_interval=0.02)
         except Timeout:
+            step("waiting")
             if waiting:
                 waiting()
             lock.acquire(timeout=max(timeout - 1.0, 0), poll_interval=0.05)

@@ -88,14 +88,6 @@ def below(folder: Path, key_file: Path) -> Iterator[Place]:
             yield Place(kind, str(path.relative_to(folder)), path.read_bytes())
 
 
-def started(folder: Path) -> Iterator[Place]:
-    """Yield arguments and environment of what programs of the test started."""
-    for path in sorted(folder.glob("*")):
-        for line in path.read_bytes().splitlines():
-            kind, _, content = line.partition(b" ")
-            yield Place(kind.decode(), path.name, content)
-
-
 def leaks(secrets: Iterable[Secret], places: Iterable[Place]) -> list[Leak]:
     """Return every secret in a place that is not allowed."""
     canaries = {secret: tuple(secret.forms()) for secret in set(secrets)}
@@ -106,3 +98,38 @@ def leaks(secrets: Iterable[Secret], places: Iterable[Place]) -> list[Leak]:
         if (secret.kind, place.kind) not in ALLOWED
         and any(form in place.content for form in forms)
     ]
+
+
+class Ear:
+    """Listens to the programs of one user: put `environ` into theirs.
+
+    It keeps their journal, what they say, and what they start and how.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = folder / "log" / "hushkey.log"
+        self._children = folder / "children"
+        self._children.mkdir(parents=True)
+        self._heard: list[Place] = []
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "HUSHKEY_LOG": str(self.journal),
+            "PYTHONPATH": str(WATCH),
+            "CANARY_FOLDER": str(self._children),
+        }
+
+    def hear(self, name: str, out: bytes, err: bytes) -> None:
+        """Keep what a program said."""
+        self._heard += [Place("stdout", name, out), Place("stderr", name, err)]
+
+    def places(self) -> Iterator[Place]:
+        """Yield all that was heard and seen."""
+        yield from self._heard
+        for path in sorted(self.journal.parent.glob("*")):
+            yield Place("journal", path.name, path.read_bytes())
+        for path in sorted(self._children.iterdir()):
+            for line in path.read_bytes().splitlines():
+                kind, _, content = line.partition(b" ")
+                yield Place(kind.decode(), path.name, content)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts import canary
-from contracts.canary import Leak, Place, Secret
+from contracts.canary import Ear, Leak, Secret
 from hushkey import paths, sites, store
 from hushkey.acquire import Acquirer
 from hushkey.want import Manners
@@ -35,24 +35,15 @@ class Desk:
     visitor: Browser
     ca_file: Path
     extra: dict[str, str] = field(default_factory=dict)
-    #: what programs said, for the search for canaries
-    heard: list[Place] = field(default_factory=list)
+    ear: Ear = field(init=False)
 
-    @property
-    def journal(self) -> Path:
-        """What HUSHKEY_LOG names."""
-        return self.folder / "log" / "hushkey.log"
-
-    @property
-    def children(self) -> Path:
-        """Where tests/contracts/watch writes what was started."""
-        return self.folder.with_name("children")
+    def __post_init__(self) -> None:
+        self.ear = Ear(self.folder.with_name(f"{self.folder.name}-ear"))
 
     @property
     def environ(self) -> dict[str, str]:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        self.children.mkdir(exist_ok=True)
         return (
             clean_environ(
                 HOME=str(home),
@@ -64,9 +55,7 @@ class Desk:
                 GIT_CONFIG_NOSYSTEM="1",
                 GIT_SSL_CAINFO=str(self.ca_file),
                 GIT_TERMINAL_PROMPT="0",
-                HUSHKEY_LOG=str(self.journal),
-                PYTHONPATH=str(canary.WATCH),
-                CANARY_FOLDER=str(self.children),
+                **self.ear.environ,
                 **self.visitor.environ,
             )
             | self.extra
@@ -116,11 +105,7 @@ class Desk:
             timeout=120,
             check=False,
         )
-        return self._listened(" ".join(argv), done)
-
-    def _listened(self, name: str, done: Done) -> Done:
-        self.heard.append(Place("stdout", name, done.stdout))
-        self.heard.append(Place("stderr", name, done.stderr))
+        self.ear.hear(" ".join(argv), done.stdout, done.stderr)
         return done
 
     def clone(self, git: Git, name: str, into: str) -> Done:
@@ -132,7 +117,8 @@ class Desk:
             environ=self.environ,
             cwd=self.folder,
         )
-        return self._listened("git clone", done)
+        self.ear.hear("git clone", done.stdout, done.stderr)
+        return done
 
     def fetch_at_once(
         self, git: Git, clones: Sequence[str], **extra: str
@@ -144,7 +130,8 @@ class Desk:
             done = git.run(
                 "fetch", "-q", environ=environ, cwd=self.folder / name, seconds=150
             )
-            return self._listened("git fetch", done)
+            self.ear.hear("git fetch", done.stdout, done.stderr)
+            return done
 
         with ThreadPoolExecutor(len(clones)) as pool:
             return list(pool.map(fetch, clones))
@@ -194,12 +181,8 @@ class Desk:
 
     def leaks(self) -> list[Leak]:
         """Return where a secret is that must not be there."""
-        places = [
-            *self.heard,
-            *canary.below(self.folder, self.folder / "data" / "key"),
-            *canary.started(self.children),
-        ]
-        return canary.leaks(self.secrets(), places)
+        files = canary.below(self.folder, self.folder / "data" / "key")
+        return canary.leaks(self.secrets(), [*self.ear.places(), *files])
 
     def files(self) -> bytes:
         """Everything on the disk below the desk, for a search for secrets."""

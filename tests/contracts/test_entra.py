@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts import canary
+from contracts.canary import Ear, Leak, Secret
 from contracts.desk import BIN, Done
 from hushkey import sites
 from hushkey.acquire import Acquirer
@@ -46,6 +48,7 @@ class AzureDesk:
         self.ca_file = authority.ca_file
         self.entra = Entra(authority)
         self.devops = DevOps(authority, self.entra)
+        self.ear = Ear(folder / "ear")
 
     def start(self) -> None:
         self.entra.start()
@@ -79,11 +82,12 @@ class AzureDesk:
             HUSHKEY_CONFIG=str(self.folder / "config.toml"),
             HUSHKEY_DATA_DIR=str(self.folder / "data"),
             HUSHKEY_RUNTIME_DIR=str(self.folder / "run"),
+            **self.ear.environ,
             **self.browser.environ,
         )
 
     def run(self, *argv: str, stdin: str = "", **extra: str) -> Done:
-        return subprocess.run(
+        done = subprocess.run(
             [str(BIN / argv[0]), *argv[1:]],
             input=stdin.encode(),
             capture_output=True,
@@ -92,6 +96,14 @@ class AzureDesk:
             timeout=60,
             check=False,
         )
+        self.ear.hear(" ".join(argv), done.stdout, done.stderr)
+        return done
+
+    def leaks(self) -> list[Leak]:
+        """Return where a secret is that must not be there."""
+        secrets = {Secret(k, value.encode()) for k, value in self.entra.secrets()}
+        files = canary.below(self.folder / "data", self.folder / "data" / "key")
+        return canary.leaks(secrets, [*self.ear.places(), *files])
 
     def get(self, org: str = "contoso", more: str = "", **extra: str) -> Done:
         text = ORG.format(org=org, more=more)
@@ -134,6 +146,7 @@ def azure(tmp_path: Path, authority: Authority) -> Iterator[AzureDesk]:
     desk.start()
     try:
         yield desk
+        assert desk.leaks() == []
     finally:
         desk.stop()
 

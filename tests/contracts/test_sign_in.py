@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from contracts.canary import Place
 from contracts.desk import BIN, Desk
 from hushkey_install.demo.idserver import IdentityServer
 from servers.browser import Browser
@@ -72,7 +71,7 @@ def at_terminal(desk: Desk, *words: str, **extra: str) -> Iterator[Person]:
     try:
         person = Person(master, process)
         yield person
-        desk.heard.append(Place("stderr", "terminal", person.seen.encode()))
+        desk.ear.hear("terminal", b"", person.seen.encode())
     finally:
         process.kill()
         process.wait()

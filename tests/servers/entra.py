@@ -613,6 +613,14 @@ class Entra(_Site):
         """What a token was given for; None for one that this server never gave."""
         return self._grants.get(value)
 
+    def secrets(self) -> list[tuple[str, str]]:
+        """What it gave, tokens and codes, each with its kind."""
+        with self._lock:
+            return [
+                (f"{g.kind}_token" if g.kind in ("access", "refresh") else g.kind, v)
+                for v, g in self._grants.items()
+            ]
+
     def token_requests(
         self, grant_type: str | None = None, *, status: int | None = None
     ) -> list[Record]:
