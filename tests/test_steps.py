@@ -1,11 +1,13 @@
 """What HUSHKEY_LOG shows of real programs: which steps, and never a secret."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shared.oauth_fakes import CANARY, Machine, OidcServer, Reply, grant
+from test_architecture import MODULES, ROOT
 
 ASKED = b"protocol=https\nhost=git.test\n\n"
 HELPER = "git-credential-hushkey"
@@ -173,3 +175,23 @@ def test_file_that_cannot_be_written_changes_no_answer(machine: Machine) -> None
     done = machine.run(HELPER, "get", stdin=ASKED, HUSHKEY_LOG="/proc/nobody/log")
 
     assert (done.stdout, done.stderr) == (usual.stdout, usual.stderr)
+
+
+def test_readme_names_every_step() -> None:
+    readme = (ROOT / "README.md").read_text()
+    (row,) = [line for line in readme.splitlines() if line.startswith("| `step` |")]
+    names = {name for path in MODULES.values() for name in _steps(path)}
+
+    assert {"asked", "not-ours", "http", "cached"} <= names
+    assert {name for name in names if f"`{name}`" not in row} == set()
+
+
+def _steps(path: Path) -> Iterator[str]:
+    """Yield the names in `step("name", ...)` and `partial(step, "name", ...)`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and "step" in map(
+            ast.unparse, (node.func, *node.args[:1])
+        ):
+            for part in (p for a in node.args[:2] for p in ast.walk(a)):
+                if isinstance(part, ast.Constant):
+                    yield str(part.value)

@@ -120,8 +120,8 @@ def answer(
         message = parse(request())
         asked = _request(message)
         site = _site(asked, environ) if asked else None
-        name = "asked" if site else "not-ours"
-        step(name, site=site, host=message.get("host"), verb=action)
+        host = message.get("host")
+        step("asked" if site else "not-ours", site=site, host=host, verb=action)
     except (Malformed, ConfigError) as error:
         step("failed", error=error)
         return Answer(lines=(error.line(),))
