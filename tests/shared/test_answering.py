@@ -12,19 +12,14 @@ from hushkey import answering
 from shared.oauth_fakes import BIN, Machine, OidcServer, grant
 
 ASKED = b"protocol=https\nhost=git.test\n\n"
-UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 def dumped_core(folder: Path, code: str) -> bool:
     """Let a Python that ran *code* crash; tell whether the system dumped it."""
-    pid = os.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.close(2)
-        resource.setrlimit(resource.RLIMIT_CORE, UNLIMITED)
-        os.execv(
-            sys.executable, [sys.executable, "-c", f"{code}; import os; os.abort()"]
-        )
+    script = 'cd "$1" && ulimit -c unlimited && exec "$2" -c "$3" 2>/dev/null'
+    crash = f"{code}; import os; os.abort()"
+    words = ["sh", "-c", script, "sh", str(folder), sys.executable, crash]
+    pid = os.posix_spawn("/bin/sh", words, os.environ)
     _, status = os.waitpid(pid, 0)
     assert os.WTERMSIG(status) == signal.SIGABRT
     return os.WCOREDUMP(status)
@@ -58,13 +53,13 @@ def test_helper_at_work_has_the_limit(home: Path) -> None:
         machine = Machine(home, server.issuer)
         machine.configure()
         machine.has(grant("at-old"), age=7200)
+        program = str(BIN / "git-credential-hushkey")
         process = subprocess.Popen(
-            [str(BIN / "git-credential-hushkey"), "get"],
+            ["/bin/sh", "-c", 'ulimit -c 8 && exec "$0" get', program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=machine.environ,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (4096, 4096)),
         )
         try:
             assert process.stdin
