@@ -322,6 +322,25 @@ def test_line_written_to_a_file_that_is_gone_is_written_again(
     assert len(noted(file)) == 1
 
 
+def test_file_that_a_sibling_has_just_rotated_is_not_rotated_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_bytes(b"x" * journal.MAX_BYTES)
+    older = file.with_name("log.1")
+
+    def rotated_meanwhile(*_: object) -> None:
+        if not older.exists():
+            file.rename(older)
+            file.write_text("a sibling's line\n")
+
+    monkeypatch.setattr("fcntl.flock", rotated_meanwhile)
+
+    hushkey.step("asked")
+
+    assert older.stat().st_size == journal.MAX_BYTES
+    assert file.read_text().startswith("a sibling's line\n2")
+
+
 WRITER = """
 import sys
 import hushkey
