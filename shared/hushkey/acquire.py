@@ -173,9 +173,8 @@ class Acquirer:
         accounts = cached.accounts_for(cache, want)
         if not any(cache.grants(account, want.site.scopes) for account in accounts):
             cached.check_not_refused(cache, accounts[0], want, self._clock())
-            claims = want.claims or cache.demanded(accounts[0], want.site.scopes)
             what = "a sign-in for these scopes is needed"
-            raise UiRequired(what, claims=claims)
+            raise UiRequired(what, claims=cached.demanded(cache, want))
         try:
             return self._renewal(file, want).token(want)
         except (Transient, Permanent) as error:

@@ -33,8 +33,7 @@ def accounts_for(cache: "TokenCache", want: "Want") -> "list[Account]":
         if named is None:
             raise UiRequired(f"{want.account} is not signed in")
         return [named]
-    chosen = cache.account(want.username) if want.username else None
-    chosen = chosen or cache.bound(want.site.scopes, want.host)
+    chosen = _by_username(cache, want) or cache.bound(want.site.scopes, want.host)
     if chosen is not None:
         return [chosen]
     current = cache.account("")
@@ -46,6 +45,24 @@ def accounts_for(cache: "TokenCache", want: "Want") -> "list[Account]":
     everybody = [cache.known(key) for key in cache.accounts]
     everybody.sort(key=lambda a: (not clouds.is_home(a.id, tenant), a != current))
     return everybody
+
+
+def _by_username(cache: "TokenCache", want: "Want") -> "Account | None":
+    return cache.account(want.username) if want.username else None
+
+
+def is_named(cache: "TokenCache", want: "Want") -> bool:
+    """Tell whether *want* itself says whose token it means."""
+    return bool(want.account) or _by_username(cache, want) is not None
+
+
+def demanded(cache: "TokenCache", want: "Want") -> str:
+    """Return the claims that the next token for *want* is asked for with."""
+    try:
+        account = account_for(cache, want)
+    except UiRequired:
+        return want.claims
+    return want.claims or cache.demanded(account, want.site.scopes)
 
 
 def account_for(cache: "TokenCache", want: "Want") -> "Account":
@@ -70,7 +87,7 @@ def last_resort(cache: "TokenCache", want: "Want", now: float) -> "Token | None"
         account = account_for(cache, want)
     except UiRequired:
         return None
-    token = cache.token(account, want.site.scopes)
+    token = cache.token(account, want.site.scopes, want.claims)
     if token is None or not token.expires_at or was_refused(cache, account, want, now):
         return None
     left, issued = token.expires_at - now, token.expires_at - token.obtained_at

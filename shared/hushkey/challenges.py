@@ -102,6 +102,33 @@ def demanded_claims(headers: "Iterable[str]") -> str:
     return ""
 
 
+def merged(host: str, server: str) -> str:
+    """Return one claims request for both; where they differ, *server* is right.
+
+    A host demands claims and Entra, asked for them, demands others: a sign-in
+    for only one of the two would end in the next refusal.
+    """
+    if not host or not server:
+        return host or server
+    both: dict[str, dict[str, object]] = json.loads(host)
+    for part, wanted in json.loads(server).items():
+        both[part] = both.get(part, {}) | wanted
+    return json.dumps(both, separators=(",", ":"))
+
+
+def carries(asked: str, wanted: str) -> bool:
+    """Tell whether a token that was *asked* for with claims has those *wanted*."""
+    if not wanted or asked == wanted:
+        return True
+    if not asked:
+        return False
+    had = json.loads(asked)
+    return all(
+        part in had and wish.items() <= had[part].items()
+        for part, wish in json.loads(wanted).items()
+    )
+
+
 def claims(text: object) -> str:
     """Return *text* as compact JSON if it is a claims request, else nothing.
 

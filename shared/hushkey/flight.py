@@ -22,6 +22,8 @@ QUIET = 60
 CLAIMS_QUIET = 600
 #: seconds; a longer Retry-After than this is not believed
 _LONGEST_BACKOFF = 600
+#: seconds for which a note can matter, and how many are kept: the newest
+_OLDEST, _MOST = 600, 40
 _KINDS = {
     kind.__name__: kind
     for kind in (
@@ -66,7 +68,9 @@ class Flight:
             "kind": kind,
             **{field: getattr(error, field) for field in _FIELDS},
         }
-        self._write(notes)
+        recent = [slot for slot in notes if -5 <= now - notes[slot]["at"] < _OLDEST]
+        recent.sort(key=lambda slot: notes[slot]["at"])
+        self._write({slot: notes[slot] for slot in recent[-_MOST:]})
 
     def clear(self, step: str) -> None:
         """Forget how *step* failed, since it has worked."""
@@ -123,7 +127,7 @@ class Flight:
     def _read(self) -> "dict[str, Any]":
         try:
             with open(self._path, "rb") as file:
-                notes = json.loads(file.read(65536))
+                notes = json.loads(file.read(1024 * 1024))
         except (OSError, ValueError, RecursionError):
             return {}
         good = isinstance(notes, dict) and all(map(_is_note, notes.values()))

@@ -7,7 +7,8 @@ again, and take what it brought or share its failure (design 1, 5).
 import os
 import time
 
-from hushkey import locks, outcomes, step, terminal
+from hushkey import cached, locks, outcomes, step, terminal
+from hushkey.challenges import merged
 from hushkey.errors import (
     Cancelled,
     HushkeyError,
@@ -95,7 +96,7 @@ class Interaction:
             self._check_failed(want)
             self._check_claims(want, need)
             self._reserve()
-            return self._sign_in(want, verdict, need.claims)
+            return self._sign_in(want, verdict, merged(want.claims, need.claims))
 
     def sign_in(self, want: "Want") -> "Token":
         """Sign in even if nothing requires it: another account, or anew."""
@@ -105,7 +106,8 @@ class Interaction:
             raise self._unavailable(want, need, verdict.reason)
         self._reserve()
         with self._turn():
-            return self._sign_in(want, verdict, want.claims)
+            claims = cached.demanded(self._file.read(), want)
+            return self._sign_in(want, verdict, claims)
 
     def unlock(self, want: "Want", locked: StoreError, vault: "Vault") -> None:
         """Let the keyring show its own dialog, if a person may be asked here.
@@ -163,7 +165,8 @@ class Interaction:
         """Let the claims of a server ask a person once in ten minutes (design 9)."""
         if not need.claims or self._manners.login:
             return
-        now, key = self._clock(), _key(want)
+        # Not by scopes: those hold the tenant, which the same server may name.
+        now, key = self._clock(), f"{want.account} {want.host}"
         if self._flight.asked_for_claims(now, key):
             raise InteractionUnavailable(
                 f"{need.what}, again, and a sign-in a moment ago did not end it",

@@ -5,7 +5,10 @@ repeating it. What the server gave is saved before anything is said about it: a
 rotated refresh token that is not saved is a sign-in lost (promise 3).
 """
 
+import hashlib
+
 from hushkey import cached, locks, step
+from hushkey.challenges import merged
 from hushkey.errors import Permanent, Transient, UiRequired
 from hushkey.flight import Flight
 from hushkey.scopes import covers, scope_key
@@ -60,36 +63,51 @@ class Renewal:
                 step("refreshed-by-sibling", want)
                 return token
             accounts = cached.accounts_for(change.cache, want)
-            key = scope_key(want.site.scopes)
-            if failure := self._flight.refresh_failure(
-                want.began, now, key, asked_for=self._login
-            ):
-                raise failure
+            allowed = [
+                account
+                for account in accounts
+                if not cached.was_refused(change.cache, account, want, now)
+            ]
             try:
-                token = self._first(change, accounts, want)
-            except (UiRequired, Transient, Permanent) as error:
-                self._flight.note("refresh", error, self._clock(), key)
+                return self._shared(change, allowed, want)
+            except UiRequired:
+                # That the host refuses the likeliest is the better reason.
+                cached.check_not_refused(change.cache, accounts[0], want, now)
                 raise
-            self._flight.clear("refresh")
-            step("refreshed", want)
-            return token
+
+    def _shared(
+        self, change: "Change", accounts: "list[Account]", want: "Want"
+    ) -> "Token":
+        """Return the token of one of *accounts*, or share the failure of a sibling.
+
+        A sibling that tried the same accounts with the same claims, that is.
+        """
+        claims = hashlib.sha256(want.claims.encode()).hexdigest() if want.claims else ""
+        who = [account.id for account in accounts]
+        key = " ".join([*who, scope_key(want.site.scopes), claims])
+        if failure := self._flight.refresh_failure(
+            want.began, self._clock(), key, asked_for=self._login
+        ):
+            raise failure
+        try:
+            token = self._first(change, accounts, want)
+        except (UiRequired, Transient, Permanent) as error:
+            self._flight.note("refresh", error, self._clock(), key)
+            raise
+        self._flight.clear("refresh")
+        step("refreshed", want)
+        return token
 
     def _first(
         self, change: "Change", accounts: "list[Account]", want: "Want"
     ) -> "Token":
         """Return the token of the first of *accounts* that gets one silently.
 
-        Only what asks for a person, or a host's refusal, leads to the next;
-        if nobody gets a token, the first account's reason is the reason.
+        Only what asks for a person leads to the next; if nobody gets a token,
+        the first account's reason is the reason.
         """
-        reason: HushkeyError | None = None
+        reason: UiRequired | None = None
         for account in accounts:
-            try:
-                now = self._clock()
-                cached.check_not_refused(change.cache, account, want, now)
-            except Permanent as error:
-                reason = reason or error
-                continue
             try:
                 return self._renewed(change, account, want)
             except UiRequired as error:
@@ -109,8 +127,12 @@ class Renewal:
                     grant.refresh_token, grant.scopes_to_send(scopes)
                 )
             except (UiRequired, Permanent) as error:
-                need = _judge(change, grant, scopes, error)
-                need.claims = need.claims or claims
+                if claims and isinstance(error, Permanent):
+                    # A host may demand what the server knows nothing of.
+                    change.cache.forget_demand(account, scopes)
+                    change.save()
+                need = _judge(change, grant, scopes, error, claims)
+                need.claims = merged(claims, need.claims)
                 continue
             return self._keep(
                 change, granted, account, want, grant.refresh_token, claims
@@ -136,7 +158,7 @@ class Renewal:
             change.save()
             raise fault
         token = change.cache.keep(granted, account, scopes, now, replaces, claims)
-        if not want.account:
+        if not cached.is_named(change.cache, want):
             change.cache.bind(scopes, want.host, account, here=True)
         change.save()
         return token.with_source("refresh")
@@ -160,12 +182,13 @@ def _judge(
     grant: "GrantRow",
     scopes: "tuple[str, ...]",
     error: "HushkeyError",
+    claims: str,
 ) -> UiRequired:
     """Draw the consequence of a refused refresh token; re-raise what is final.
 
     A refresh token that covers the scopes and is refused is dead: it is
     dropped, or every later call would pay for it. One that was to be widened
-    may only serve its own audience.
+    may only serve its own audience, unless it was *claims* that were refused.
     """
     if grant.covers(scopes):
         if not isinstance(error, UiRequired):
@@ -180,8 +203,9 @@ def _judge(
         "invalid_target",
         "invalid_resource",
     ):
-        grant.mark_narrow(scopes)
-        change.save()
+        if not claims:
+            grant.mark_narrow(scopes)
+            change.save()
         what = "the server wants a sign-in for these scopes"
         return UiRequired(
             what, code=error.code, suberror=error.suberror, claims=error.claims

@@ -8,6 +8,7 @@ asked for less. Times are seconds since the epoch, UTC.
 import json
 
 from hushkey.cacherows import GrantRow, is_whole, token_of
+from hushkey.challenges import carries
 from hushkey.model import Account, Token
 from hushkey.scopes import marks, scope_key
 
@@ -114,8 +115,8 @@ class TokenCache:
         key = scope_key(scopes)
         for row in self._tokens:
             if row.get("account") == account.id and row.get("asked") == key:
-                carries = not claims or row.get("claims") == claims
-                return token_of(row, account) if carries else None
+                good = carries(row.get("claims", ""), claims)
+                return token_of(row, account) if good else None
         return None
 
     def tokens(self) -> "list[Token]":
@@ -137,7 +138,7 @@ class TokenCache:
             self._tokens.remove(row)
             account, asked = row["account"], row["asked"]
             young = now - row["obtained_at"] < YOUNG
-            if claims and not (young and row.get("claims") == claims):
+            if claims and not (young and carries(row.get("claims", ""), claims)):
                 self._demanded[f"{account} {asked}"] = claims
             elif young:
                 self._refused.append({"host": host, "account": account, "at": now})
@@ -163,6 +164,10 @@ class TokenCache:
     def demanded(self, account: Account, scopes: "tuple[str, ...]") -> str:
         """Return the claims that the next token for *scopes* is asked for with."""
         return self._demanded.get(_demand_key(account, scopes), "")
+
+    def forget_demand(self, account: Account, scopes: "tuple[str, ...]") -> None:
+        """Ask for no claims: they were asked for, or cannot be had."""
+        self._demanded.pop(_demand_key(account, scopes), None)
 
     # -- grants -------------------------------------------------------------
 
@@ -203,6 +208,10 @@ class TokenCache:
         self._grants = [r for r in self._grants if r["account"] != account]
         self._tokens = [r for r in self._tokens if r["account"] != account]
         self._refused = [r for r in self._refused if r["account"] != account]
+        self._bound = {k: who for k, who in self._bound.items() if who != account}
+        self._demanded = {
+            k: v for k, v in self._demanded.items() if not k.startswith(f"{account} ")
+        }
         if self.current == account:
             self.current = next(iter(self.accounts), "")
 
@@ -224,7 +233,7 @@ class TokenCache:
         are those that it was asked for with.
         """
         token = self._keep_token(granted, account, asked, now, claims)
-        self._demanded.pop(_demand_key(account, asked), None)
+        self.forget_demand(account, asked)
         self.keep_grant(granted, account, asked, now, replaces)
         known = self.accounts.setdefault(account.id, {})
         if account.label or "label" not in known:

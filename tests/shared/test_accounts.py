@@ -261,3 +261,128 @@ def test_additional_step_asks_nobody_unasked(desk: Azure) -> None:
         desk.token(provider, environ=DEVICE, manners=Manners(login=True)).source
         == "sign-in"
     )
+
+
+def test_token_without_the_claims_is_no_last_resort(desk: Azure) -> None:
+    desk.token(Directory(ann=granted(ANN)))
+
+    with pytest.raises(Transient):
+        desk.token(Directory(ann=Transient("no network")), claims=CLAIMS)
+
+
+def test_claims_that_take_a_person_leave_the_rest_silent(desk: Azure) -> None:
+    desk.token(Directory(ann=granted(ANN)))
+    wanted = UiRequired("a step is missing", code="interaction_required", claims=CLAIMS)
+    with pytest.raises(InteractionUnavailable):
+        desk.token(Directory(ann=wanted, ben=wanted), claims=CLAIMS)
+    desk.clock.now += 9999
+
+    token = desk.token(Directory(ann=granted(ANN, "at-again")))
+
+    assert token.value == "at-again"
+
+
+def test_claims_that_the_server_rejects_are_demanded_once(desk: Azure) -> None:
+    value = desk.token(Directory(ann=granted(ANN))).value
+    desk.process().refuse(FEED, HOST, value, CHALLENGE)
+    provider = Directory(ann=Permanent("claims?", code="invalid_request"))
+
+    with pytest.raises(Permanent):
+        desk.token(provider)
+    desk.clock.now += 1
+    token = desk.token(Directory(ann=granted(ANN, "at-again")))
+
+    assert provider.claims == [CLAIMS]
+    assert token.value == "at-again"
+
+
+def test_claims_of_a_host_ask_once_whatever_tenant_it_names(desk: Azure) -> None:
+    wanted = UiRequired("a step is missing", code="interaction_required", claims=CLAIMS)
+    provider = Directory(granted(ANN), ann=wanted, ben=wanted)
+    desk.token(provider, placed(FEED, HOME), environ=DEVICE)
+
+    with pytest.raises(InteractionUnavailable, match="again"):
+        desk.token(provider, placed(FEED, "evil.example.com"), environ=DEVICE)
+    assert provider.asked.count("sign-in") == 1
+
+
+def test_sign_in_for_the_server_s_claims_serves_who_wanted_the_host_s(
+    desk: Azure,
+) -> None:
+    more = '{"access_token":{"capolids":{"essential":true,"values":["p"]}}}'
+    both = (
+        '{"access_token":{"acrs":{"essential":true,"value":"c1"},'
+        '"capolids":{"essential":true,"values":["p"]}}}'
+    )
+    wanted = UiRequired("a step is missing", code="interaction_required", claims=more)
+    provider = Directory(granted(ANN), ann=wanted, ben=wanted)
+    first = desk.token(provider, environ=DEVICE, claims=CLAIMS)
+
+    second = desk.token(provider, environ=DEVICE, claims=CLAIMS)
+
+    assert provider.claims[-1] == both
+    assert second.value == first.value
+    assert provider.asked.count("sign-in") == 1
+
+
+def test_forced_sign_in_carries_the_claims_that_were_demanded(desk: Azure) -> None:
+    provider = Directory(granted(ANN), ann=granted(ANN))
+    value = desk.token(provider).value
+    desk.process().refuse(FEED, HOST, value, CHALLENGE)
+    acquirer = desk.process(provider, environ=DEVICE, manners=Manners(login=True))
+
+    acquirer.sign_in(desk.want(acquirer, FEED))
+
+    assert provider.claims[-1] == CLAIMS
+
+
+# -- who shares a failure --------------------------------------------------------
+
+
+def test_failure_of_one_account_is_not_the_other_s(desk: Azure) -> None:
+    began = desk.clock.now
+    with pytest.raises(InteractionUnavailable):
+        desk.token(
+            Directory(ann=NOT_HERE),
+            Site("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label),
+        )
+    site = Site("dev.azure.com", AZURE, scopes=FEED.scopes, account=BEN.label)
+
+    token = desk.token(Directory(ben=granted(BEN)), site, began=began)
+
+    assert token.account == BEN
+
+
+def test_refusal_of_one_host_is_not_the_other_s(desk: Azure) -> None:
+    began = desk.clock.now
+    provider = Directory(ann=granted(ANN))
+    site = Site("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label)
+    value = desk.token(provider, site).value
+    desk.process().refuse(FEED, HOST, value)
+    with pytest.raises(Permanent, match="refuses"):
+        desk.token(provider, site)
+
+    token = desk.token(provider, site, host="dev.azure.com/fabrikam", began=began)
+
+    assert token.account == ANN
+
+
+def test_failure_is_shared_by_whoever_waited_for_it(desk: Azure) -> None:
+    began = desk.clock.now
+    provider = Directory(ann=NOT_HERE, ben=NOT_HERE)
+    for host in (HOST, "dev.azure.com/fabrikam"):
+        with pytest.raises(InteractionUnavailable):
+            desk.token(provider, began=began, host=host)
+
+    assert provider.asked == ["ann", "ben"]
+
+
+def test_user_name_of_one_url_chooses_nobody_for_the_others(desk: Azure) -> None:
+    with desk.process().file_of(AZURE).change(5) as change:
+        change.cache.accounts[BEN.id]["names"] = ["Ben"]
+        change.save()
+    provider = Directory(ann=granted(ANN), ben=granted(BEN))
+
+    desk.token(provider, username="Ben")
+
+    assert desk.token(provider).account == ANN

@@ -211,6 +211,9 @@ def test_keep_without_a_label_keeps_the_known_one() -> None:
 
 def test_sign_out_forgets_everything_about_the_account(two: TokenCache) -> None:
     two.refuse("a1", "git.example.com", NOW)
+    two.keep(grant("a3"), ME, GIT, NOW)
+    two.bind(GIT, "git.example.com", ME, here=False)
+    two.refuse("a3", "git.example.com", NOW, '{"access_token":{"x":{}}}')
 
     two.sign_out(ME.id)
 
@@ -218,6 +221,7 @@ def test_sign_out_forgets_everything_about_the_account(two: TokenCache) -> None:
     assert two.token(ME, GIT) is None
     assert two.grants(ME, GIT) == []
     assert not two.was_refused(ME, "git.example.com", NOW)
+    assert two.demanded(ME, GIT) == ""
     assert two.token(YOU, GIT) is not None
     assert ME.id not in two.dumps().decode()
 
