@@ -13,6 +13,7 @@ import time
 from hushkey import cached, providers, seal, step, store
 from hushkey.challenges import demanded_claims
 from hushkey.errors import (
+    Cancelled,
     HushkeyError,
     Permanent,
     StoreError,
@@ -147,6 +148,8 @@ class Acquirer:
         except HushkeyError as error:
             step("failed", want, error=error)
             site = want.site
+            if site.identity.provider == "entra":
+                self._doubt(want, error)
             raise error.about(
                 host=want.host, identity=site.identity.name, account=site.account
             ) from error.__cause__
@@ -227,6 +230,17 @@ class Acquirer:
 
         if organisation := tenants.organisation(request):
             tenants.Directory(self._folder, self._clock).forget(organisation)
+
+    def _doubt(self, want: Want, error: HushkeyError) -> None:
+        """Drop the tenant in which *want* ended for good; it may be a wrong one.
+
+        An organisation moves, a tenant ends: without a challenge of git's to
+        say so, nobody would ever leave the old one.
+        """
+        if isinstance(error, Permanent | Cancelled):
+            from hushkey import tenants
+
+            tenants.Directory(self._folder, self._clock).forget(want.host)
 
     def hashed(self, token: Token) -> str:
         """Return a name for *token* that says nothing about it to others."""

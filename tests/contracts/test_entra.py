@@ -232,6 +232,18 @@ def test_hostile_challenge_is_not_believed(azure: AzureDesk, challenge: str) -> 
     assert all("evil" not in str(t) and t != "z" for t in asked)
 
 
+def test_tenant_that_proves_wrong_is_asked_for_again(azure: AzureDesk) -> None:
+    azure.configure('[identity.azure]\nprovider = "entra"\n')
+    uri = "https://login.microsoftonline.com/gone.example.com"
+    wrong = azure.get(more=f"wwwauth[]=Bearer authorization_uri={uri}\n")
+
+    healed = azure.get()
+
+    assert wrong.stdout == b"quit=1\n"
+    assert healed.returncode == 0, healed.stderr
+    assert azure.grant(healed).user == ALICE
+
+
 PERMANENT = [
     "invalid_client",
     "unauthorized_client",
@@ -411,6 +423,45 @@ def test_claims_that_a_sign_in_does_not_end_ask_once(azure: AzureDesk) -> None:
     assert done.stdout == b"quit=1\n"
     assert b"hushkey login" in done.stderr
     assert len(azure.browser.visits()) == visits
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "wanted",
+    [CLAIMS, '{"access_token":{"capolids":{"essential":true,"values":["p1"]}}}'],
+    ids=["as the host", "others than the host"],
+)
+def test_twenty_processes_with_claims_open_one_window(
+    azure: AzureDesk, wanted: str
+) -> None:
+    first = azure.secret(azure.get())
+    azure.entra.demand(wanted)
+    text = ORG.format(org="contoso", more=insufficient(CLAIMS)).encode()
+
+    crowd = [
+        subprocess.Popen(
+            [str(BIN / "git-credential-hushkey"), "get"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=azure.environ,
+            cwd=azure.folder,
+        )
+        for _ in range(20)
+    ]
+    for process in crowd:
+        assert process.stdin is not None
+        process.stdin.write(text)
+        process.stdin.close()
+        process.stdin = None
+    done = [process.communicate(timeout=120) for process in crowd]
+
+    secrets = {out for out, _ in done}
+    assert [process.returncode for process in crowd] == [0] * 20, done
+    assert len(secrets) == 1, done
+    assert first.encode() not in secrets.pop()
+    assert len(azure.browser.visits()) == 2
+    assert azure.entra.refreshes() == 1
 
 
 @pytest.mark.parametrize(
