@@ -11,7 +11,6 @@ tokens, so they are dropped here. Whether an access token is still good is decid
 by our own token cache, never by MSAL's fixed 300 s.
 """
 
-import base64
 import json
 import warnings
 
@@ -21,7 +20,7 @@ from hushkey import clouds, http, outcomes
 from hushkey.discovery import Discovery
 from hushkey.errors import HushkeyError, Permanent, UiRequired, plain
 from hushkey.model import TENANT, Account
-from hushkey.msalwire import Wire
+from hushkey.msalwire import Wire, payload
 from hushkey.provider import CodeFlow, DeviceCode, Grant, Pending
 
 TYPE_CHECKING = False
@@ -134,7 +133,7 @@ class EntraProvider:
                 raise _confused(error) from error
         if "access_token" not in result:
             raise wire.outcome(result, client_id=self.client_id)
-        return _signed_in(result, cache, flow.data["scopes"])
+        return self._signed_in(result, cache, flow.data["scopes"])
 
     def begin_device(self, scopes: "tuple[str, ...]") -> "DeviceCode | None":
         """Ask for a device code; see Provider."""
@@ -170,7 +169,7 @@ class EntraProvider:
             raise Pending(result["error"] == "slow_down")
         if "access_token" not in result:
             raise wire.outcome(result, client_id=self.client_id)
-        return _signed_in(result, cache, code.data["scopes"])
+        return self._signed_in(result, cache, code.data["scopes"])
 
     def revoke(self, refresh_token: str) -> bool:
         """Return False: Entra offers no revocation of one client's grant."""
@@ -184,17 +183,27 @@ class EntraProvider:
     def _home_account_id(self, result: "Mapping[str, Any]") -> str:
         """Return whom a token answer is for, as MSAL names accounts, or nothing.
 
-        Entra says so in client_info; elsewhere the subject is the account.
+        Entra says so in client_info, and so may authorities that are like it;
+        elsewhere the subject is the account.
         """
-        if self._own:
-            return str((result.get("id_token_claims") or {}).get("sub") or "")
-        encoded = str(result.get("client_info") or "")
-        padded = encoded + "=" * (-len(encoded) % 4)
-        try:
-            info = json.loads(base64.urlsafe_b64decode(padded))
+        info = payload(result.get("client_info")) or {}
+        if "uid" in info and "utid" in info:
             return f"{info['uid']}.{info['utid']}"
-        except (ValueError, TypeError, KeyError):
-            return ""
+        claims = result.get("id_token_claims") or {}
+        return str(claims.get("sub") or "") if self._own else ""
+
+    def _signed_in(
+        self,
+        result: "Mapping[str, Any]",
+        cache: "msal.SerializableTokenCache",
+        scopes: "tuple[str, ...]",
+    ) -> Grant:
+        """Return the grant of a sign-in, which must say whose it is."""
+        account = _account(cache, result)
+        if account is None or account.id != self._home_account_id(result):
+            what = "no ID token" if account is None else "no client_info"
+            raise Permanent(f"the server did not say who signed in ({what})")
+        return _grant(result, _slim(cache), scopes, account)
 
     def _app(
         self,
@@ -270,18 +279,6 @@ def _grant(
         account=account,
         claims=result.get("id_token_claims") or {},
     )
-
-
-def _signed_in(
-    result: "Mapping[str, Any]",
-    cache: "msal.SerializableTokenCache",
-    scopes: "tuple[str, ...]",
-) -> Grant:
-    """Return the grant of a sign-in, which must say whose it is."""
-    account = _account(cache, result)
-    if account is None:
-        raise Permanent("the server did not say who signed in (no ID token)")
-    return _grant(result, _slim(cache), scopes, account)
 
 
 def _account(

@@ -108,8 +108,8 @@ class Wire:
 def _tidy(response: "Any", body: "dict[str, Any]") -> "dict[str, Any]":
     """Return a token answer that MSAL can read to its end.
 
-    The server may have rotated the refresh token: an odd lifetime or a broken
-    ID token must not keep it from being saved.
+    The server may have rotated the refresh token: an odd lifetime, a broken ID
+    token or client_info must not keep it from being saved.
     """
     if "access_token" not in body:
         return body
@@ -122,19 +122,26 @@ def _tidy(response: "Any", body: "dict[str, Any]") -> "dict[str, Any]":
     odd = [name for name, value in tidy.items() if value is None]
     if not _is_token(body.get("id_token")):
         odd.append("id_token")
+    if payload(body.get("client_info")) is None:
+        odd.append("client_info")
     return {name: value for name, value in tidy.items() if name not in odd}
 
 
 def _is_token(text: object) -> bool:
     """Tell whether *text* has the form of a signed JWT with a JSON payload."""
     parts = text.split(".") if isinstance(text, str) else []
-    if len(parts) != 3:
-        return False
+    return len(parts) == 3 and payload(parts[1]) is not None
+
+
+def payload(text: object) -> "dict[str, Any] | None":
+    """Return the JSON object that is in *text* by base64url; None if none is."""
+    if not isinstance(text, str):
+        return None
     try:
-        padded = parts[1] + "=" * (-len(parts[1]) % 4)
-        return isinstance(json.loads(base64.urlsafe_b64decode(padded)), dict)
+        found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, RecursionError):
-        return False
+        return None
+    return found if isinstance(found, dict) else None
 
 
 class _Served:

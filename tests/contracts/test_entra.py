@@ -22,12 +22,15 @@ from hushkey.want import Manners
 from servers.authority import Authority
 from servers.entra import (
     ALICE,
+    AZURE_CLI,
     AZURE_DEVOPS,
     BOB,
     CAROL,
+    CONTOSO,
     GOVERNMENT,
     GRACE,
     MSA_TRANSFER_TENANT,
+    PUBLIC,
     Detour,
     DetouredBrowser,
     DevOps,
@@ -567,6 +570,48 @@ def test_answer_for_another_account_is_not_handed_out(azure: AzureDesk) -> None:
     assert b"another account" in refused.stderr
     assert azure.grant(healed).user == ALICE
     assert len(azure.browser.visits()) == 1
+
+
+def test_own_authority_that_answers_like_entra_refreshes(azure: AzureDesk) -> None:
+    """Such as a custom domain: what MSAL calls the account is then client_info's."""
+    azure.configure(
+        '[identity.own]\nprovider = "entra"\nclient_id = '
+        f'"{AZURE_CLI}"\nauthority = "https://{PUBLIC}/{CONTOSO.id}/v2.0"\n'
+        '[host."git.test"]\nidentity = "own"\n'
+        f'scopes = ["{AZURE_DEVOPS}/.default"]\n'
+    )
+    text = "protocol=https\nhost=git.test\n\n"
+    first = azure.run("git-credential-hushkey", "get", stdin=text)
+    azure.age(4000)
+
+    second = azure.run("git-credential-hushkey", "get", stdin=text)
+
+    assert first.returncode == 0, first.stderr
+    assert second.returncode == 0, second.stderr
+    assert (azure.entra.refreshes(), len(azure.browser.visits())) == (1, 1)
+
+
+@pytest.mark.parametrize("info", ["!", "W10", "e30"], ids=["junk", "list", "nobody"])
+def test_odd_client_info_loses_no_refresh(azure: AzureDesk, info: str) -> None:
+    azure.get()
+    azure.age(4000)
+    azure.entra.set(answer={"client_info": info})
+
+    done = azure.get()
+
+    assert azure.grant(done).user == ALICE
+    assert (azure.entra.refreshes(), len(azure.browser.visits())) == (1, 1)
+
+
+def test_sign_in_must_say_whose_it_is(azure: AzureDesk) -> None:
+    """MSAL would name the account otherwise than every refresh after it."""
+    azure.configure('[identity.azure]\nprovider = "entra"\n')
+    azure.entra.set(answer={"client_info": None})
+
+    done = azure.get()
+
+    assert done.stdout == b"quit=1\n"
+    assert b"did not say who signed in" in done.stderr
 
 
 def test_user_name_in_the_url_of_visual_studio_is_no_account(azure: AzureDesk) -> None:
