@@ -44,5 +44,5 @@ def is_tenant(text: str) -> bool:
 
 def is_home(account: str, tenant: str) -> bool:
     """Tell whether the home account id *account* (uid.utid) is of *tenant*."""
-    home = account.rpartition(".")[2].lower()
+    home, tenant = account.rpartition(".")[2].lower(), tenant.lower()
     return bool(home) and home == (PERSONAL_HOME if tenant == PERSONAL else tenant)

@@ -7,7 +7,7 @@ again, and take what it brought or share its failure (design 1, 5).
 import os
 import time
 
-from hushkey import cached, locks, outcomes, step, terminal
+from hushkey import cached, locks, naming, outcomes, step, terminal
 from hushkey.challenges import merged
 from hushkey.errors import (
     Cancelled,
@@ -23,7 +23,6 @@ from hushkey.model import Account
 from hushkey.scopes import covers, scope_key
 from hushkey.signin import policy
 from hushkey.signin.ladder import Who, sign_in
-from hushkey.tokencache import TokenCache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,9 +257,10 @@ class Interaction:
             locks.uninterrupted(),
         ):
             now = int(self._clock())
+            account = naming.known_as(change.cache, account, granted.claims)
             token = change.cache.keep(granted, account, site.scopes, now, "", claims)
-            _name(change.cache, account, granted.claims)
-            _check_account(change.cache, account, want.account)
+            naming.name(change.cache, account, granted.claims)
+            naming.check(change.cache, account, want.account)
             if not want.account:
                 # Nobody was asked for by name: this is who the user is here.
                 change.cache.bind(site.scopes, want.host, account, here=False)
@@ -272,32 +272,6 @@ class Interaction:
 
 def _key(want: "Want") -> str:
     return f"{want.account} {scope_key(want.site.scopes)}"
-
-
-def _name(cache: TokenCache, account: Account, claims: "Mapping[str, Any]") -> None:
-    """Keep the names by which a config may call *account*."""
-    wanted = ("email", "preferred_username", "upn", "name")
-    names = [claims[key] for key in wanted if isinstance(claims.get(key), str)]
-    # Another tenant may call a guest something else: every name stays one.
-    before = cache.accounts[account.id].get("names", [])
-    cache.accounts[account.id]["names"] = list(dict.fromkeys([*names, *before]))
-
-
-def _check_account(cache: TokenCache, account: Account, wanted: str) -> None:
-    """Raise Permanent if somebody else signed in than the config asks for."""
-    names = cache.accounts[account.id]["names"]
-    if not wanted:
-        return
-    if not names:
-        # The server names nobody readable: what was asked for is the label.
-        cache.accounts[account.id]["names"] = [wanted]
-        return
-    found = cache.account(wanted)
-    if found is None or found.id != account.id:
-        raise Permanent(
-            f"{account.label} signed in, but {wanted} was asked for",
-            hint="sign in again with that account, or change `account`",
-        )
 
 
 def _redirect(identity: "Identity") -> str:

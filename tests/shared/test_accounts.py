@@ -386,3 +386,33 @@ def test_user_name_of_one_url_chooses_nobody_for_the_others(desk: Azure) -> None
     desk.token(provider, username="Ben")
 
     assert desk.token(provider).account == ANN
+
+
+# -- what accounts are called ----------------------------------------------------
+
+
+def test_tenant_of_a_guest_gives_no_account_another_s_name(tmp_path: Path) -> None:
+    desk = Azure(tmp_path / "data")
+    desk.sign_in(ANN, BEN)
+    says = {"tid": BEN.id.rpartition(".")[2], "preferred_username": BEN.label}
+    lie = grant(account=Account(ANN.id, BEN.label), scopes=FEED.scopes, claims=says)
+    acquirer = desk.process(Directory(lie), environ=DEVICE)
+
+    token = acquirer.sign_in(desk.want(acquirer, FEED))
+
+    cache = acquirer.file_of(AZURE).read()
+    assert token.account == ANN
+    assert cache.account(ANN.label) == ANN
+    assert cache.account(BEN.label) == BEN
+
+
+def test_tenant_in_capitals_is_the_same_home(desk: Azure) -> None:
+    desk.sign_in(ANN, BEN)
+    options = {"tenant": HOME.upper()}
+    site = Site(
+        "dev.azure.com",
+        Identity("azure", "entra", client_id="app", options=options),
+        scopes=FEED.scopes,
+    )
+
+    assert desk.token(Directory(ann=granted(ANN)), site).account == ANN
