@@ -6,6 +6,7 @@ The real host names are used end to end: a CONNECT proxy leads to the fakes.
 import base64
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from servers.entra import (
     DevOps,
     Entra,
     Grant,
+    Person,
 )
 from servers.process import clean_environ
 
@@ -493,6 +495,37 @@ def test_claims_of_conditional_access_go_into_the_sign_in(azure: AzureDesk) -> N
 
     assert done.returncode == 0, done.stderr
     assert azure.entra.log("login")[-1]["claims"] == CLAIMS
+
+
+def test_claims_go_into_a_device_code_too(azure: AzureDesk) -> None:
+    azure.get()
+    azure.entra.demand(CLAIMS)
+    said = b""
+    with subprocess.Popen(
+        [str(BIN / "git-credential-hushkey"), "get"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=azure.environ | {"HUSHKEY_INTERACTIVE": "device"},
+        cwd=azure.folder,
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        text = ORG.format(org="contoso", more=insufficient(CLAIMS))
+        process.stdin.write(text.encode())
+        process.stdin.close()
+        while not (
+            shown := re.search(rb"(https://\S+?)[.,]?\s.*\b(\w{9})\b", said, re.S)
+        ):
+            piece = os.read(process.stderr.fileno(), 4096)
+            assert piece, said
+            said += piece
+        address, code = (part.decode() for part in shown.groups())
+        Person(azure.detour, azure.ca_file).enter_code(address, code)
+        answer = process.stdout.read()
+
+    done = subprocess.CompletedProcess([], process.returncode, answer, said)
+    assert done.returncode == 0, said
+    assert azure.grant(done).claims == {CLAIMS}
 
 
 # -- accounts --------------------------------------------------------------------
