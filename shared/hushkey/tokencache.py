@@ -93,11 +93,13 @@ class TokenCache:
             self._bound[scope_key(scopes)] = account.id
 
     def bound(self, scopes: "tuple[str, ...]", host: str) -> "Account | None":
-        """Return who was chosen for *scopes* at *host*, else for *scopes*."""
-        for key in (_host_key(host, scopes), scope_key(scopes)):
-            if (account := self._bound.get(key, "")) in self.accounts:
-                return self.known(account)
-        return None
+        """Return who was chosen for *scopes* at *host*, else for *scopes*.
+
+        Nobody where the host has refused the one who was.
+        """
+        here, all_over = _host_key(host, scopes), scope_key(scopes)
+        account = self._bound.get(here, self._bound.get(all_over, ""))
+        return self.known(account) if account in self.accounts else None
 
     def known(self, key: str) -> Account:
         """Return the account with the id *key*."""
@@ -145,12 +147,11 @@ class TokenCache:
                 self._unbind(asked, host, account)
 
     def _unbind(self, asked: str, host: str, account: str) -> None:
-        """Let another account be tried at *host*, if there is another one."""
-        if len(self.accounts) > 1:
-            gone = [k for k in (f"{host}\t{asked}", asked) if k in self._bound]
-            for key in gone:
-                if self._bound[key] == account:
-                    del self._bound[key]
+        """Let another account be tried at *host* alone, if there is another one."""
+        here = f"{host}\t{asked}"
+        chosen = self._bound.get(here, self._bound.get(asked))
+        if len(self.accounts) > 1 and chosen == account:
+            self._bound[here] = ""
 
     def was_refused(self, account: Account, host: str, now: float) -> bool:
         """Tell whether *host* refused a young token of *account* a moment ago."""

@@ -168,6 +168,20 @@ def test_account_that_the_host_refused_makes_room_for_the_next(desk: Azure) -> N
         desk.token(provider)
 
 
+def test_refusal_of_one_host_leaves_the_choice_for_the_others(desk: Azure) -> None:
+    sign_in = Directory(granted(BEN, "at-ben"))
+    acquirer = desk.process(sign_in, environ=DEVICE, manners=Manners(login=True))
+    value = acquirer.sign_in(desk.want(acquirer, FEED)).value
+    with desk.process().file_of(AZURE).change(5) as change:
+        change.cache.current = ANN.id
+        change.save()
+    desk.process().refuse(FEED, HOST, value)
+    provider = Directory(ann=granted(ANN), ben=granted(BEN, "at-ben"))
+
+    assert desk.token(provider).account == ANN
+    assert desk.token(provider, host="dev.azure.com/fabrikam").account == BEN
+
+
 def test_accounts_of_other_servers_are_not_mixed(tmp_path: Path) -> None:
     desk = Azure(tmp_path / "data")
     corp = Identity("corp", "oidc", client_id="app", options=AZURE.options)
