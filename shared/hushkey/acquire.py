@@ -148,8 +148,9 @@ class Acquirer:
         except HushkeyError as error:
             step("failed", want, error=error)
             site = want.site
-            if site.identity.provider == "entra":
-                self._doubt(want, error)
+            if isinstance(error, Permanent | Cancelled):
+                # It may have been the wrong tenant: an organisation moves, one ends.
+                self._forget_tenant_of(want.host)
             raise error.about(
                 host=want.host, identity=site.identity.name, account=site.account
             ) from error.__cause__
@@ -228,19 +229,12 @@ class Acquirer:
         """Drop the tenant found for *request*: its token was refused."""
         from hushkey import tenants
 
-        if organisation := tenants.organisation(request):
-            tenants.Directory(self._folder, self._clock).forget(organisation)
+        self._forget_tenant_of(tenants.organisation(request))
 
-    def _doubt(self, want: Want, error: HushkeyError) -> None:
-        """Drop the tenant in which *want* ended for good; it may be a wrong one.
+    def _forget_tenant_of(self, organisation: str) -> None:
+        from hushkey import tenants
 
-        An organisation moves, a tenant ends: without a challenge of git's to
-        say so, nobody would ever leave the old one.
-        """
-        if isinstance(error, Permanent | Cancelled):
-            from hushkey import tenants
-
-            tenants.Directory(self._folder, self._clock).forget(want.host)
+        tenants.Directory(self._folder, self._clock).forget(organisation)
 
     def hashed(self, token: Token) -> str:
         """Return a name for *token* that says nothing about it to others."""
