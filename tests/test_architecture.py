@@ -32,7 +32,7 @@ OWNERS = {
     "filelock": {"hushkey.locks"},
     "idna": {"hushkey.hosts"},
     "joserfc": {"hushkey.idtoken"},
-    "keyring": {"hushkey.vault"},
+    "keyring": {"hushkey.vault", "hushkey_helpers.backend"},
     "msal": {"hushkey.entra"},
     "platformdirs": {"hushkey.paths"},
     "psutil": {"hushkey.caller"},
@@ -165,11 +165,19 @@ def test_list_of_long_modules_is_true() -> None:
 def test_entry_points_load() -> None:
     found = importlib.metadata.distribution("hushkey").entry_points
 
-    assert {point.name for point in found} == {"hushkey"}
-    assert all(callable(point.load()) for point in found)
+    assert {(point.group, point.name) for point in found} == {
+        ("console_scripts", "hushkey"),
+        ("keyring.backends", "hushkey"),
+    }
+    assert callable(found.select(group="console_scripts")["hushkey"].load())
+    assert issubclass(
+        found.select(group="keyring.backends")["hushkey"].load().Keyring, object
+    )
 
 
-@pytest.mark.parametrize("program", ["hushkey", "git-credential-hushkey"])
+@pytest.mark.parametrize(
+    "program", ["hushkey", "git-credential-hushkey", "hushkey-keyring"]
+)
 def test_program_is_installed_and_starts(program: str) -> None:
     done = subprocess.run(
         [BIN / program, "--help"], capture_output=True, timeout=30, check=False

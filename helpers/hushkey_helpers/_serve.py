@@ -20,14 +20,27 @@ if TYPE_CHECKING:
 
 
 class Answer:
-    """What a helper says: bytes for the tool, lines for the person, a code."""
+    """What a helper says: bytes for the tool, lines for the person, a code.
 
-    __slots__ = ("code", "lines", "out")
+    ``instead`` is another program's command line, by its absolute path, that
+    takes this one's place and streams and gives the answer; ``environ`` is its.
+    """
 
-    def __init__(self, out: bytes = b"", lines: "tuple[str, ...]" = (), code: int = 0):
+    __slots__ = ("code", "environ", "instead", "lines", "out")
+
+    def __init__(
+        self,
+        out: bytes = b"",
+        lines: "tuple[str, ...]" = (),
+        code: int = 0,
+        instead: "tuple[str, ...]" = (),
+        environ: "Mapping[str, str] | None" = None,
+    ):
         self.out = out
         self.lines = lines
         self.code = code
+        self.instead = instead
+        self.environ = environ
 
 
 def serve(answer: "Answerer", read: "Callable[[int], bytes]") -> None:
@@ -94,4 +107,24 @@ def _finish(result: Answer, out: int) -> None:
                 data = data[os.write(descriptor, data) :]  # EBADF where there is none
         except OSError:
             code = code or 1  # nobody listens any more
+    if result.instead:
+        code = _become(result, out)
     os._exit(code)
+
+
+def _become(result: Answer, out: int) -> int:
+    """Turn into the other program, with the stdout that we put aside."""
+    environ = os.environ if result.environ is None else result.environ
+    if out >= 0:
+        os.dup2(out, 1)
+    else:
+        os.close(1)
+    try:
+        if sys.platform != "win32":
+            os.execve(result.instead[0], result.instead, environ)  # noqa: S606
+        # exec returns to the caller at once there, and the answer would be lost
+        return os.spawnve(os.P_WAIT, result.instead[0], result.instead, environ)  # noqa: S606
+    except OSError as error:
+        line = f"hushkey: cannot start {plain(result.instead[0])}: {error.strerror}\n"
+        os.write(2, line.encode("utf-8", "replace"))
+        return 1

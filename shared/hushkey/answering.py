@@ -73,4 +73,9 @@ def _manners(environ: "Mapping[str, str]", tool: str) -> Manners:
 
         return caller.command_of(tool)
 
-    return Manners(wish=wish, command=command)
+    def no_terminal() -> str:
+        from hushkey import caller
+
+        return caller.forbidding_option() if tool == "python" else ""
+
+    return Manners(wish=wish, command=command, no_terminal=no_terminal)

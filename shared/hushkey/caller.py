@@ -22,10 +22,28 @@ _DEPTH = 12
 _PATIENCE = 3
 _GIT = "archive clone credential fetch ls-remote maintenance pull push remote submodule"
 _DOCKER = "build buildx compose login manifest pull push run"
+#: programs that ask by the name of their protocol, with the words worth showing
 _SUBCOMMANDS = {
-    "git": frozenset(_GIT.split(" ")),
-    "docker": frozenset(_DOCKER.split(" ")),
+    "git": {"git": _GIT},
+    "docker": {"docker": _DOCKER},
+    "python": {
+        "build": "",
+        "hatch": "publish run shell",
+        "keyring": "get",
+        "nox": "",
+        "pdm": "add install lock publish sync update",
+        "pip": "download index install lock wheel",
+        "pipx": "inject install reinstall run upgrade",
+        "poetry": "add install lock publish sync update",
+        "tox": "",
+        "twine": "upload",
+        "uv": "add build lock pip publish run sync tool",
+        "uvx": "",
+    },
 }
+_NAMES = {"pyproject-build": "build", "__pip-runner__.py": "pip"}
+#: what keeps pip, twine, poetry and pdm from asking on the terminal
+_FORBIDDING = ("--no-input", "--non-interactive", "--no-interaction")
 
 
 def command_of(tool: str) -> str:
@@ -34,19 +52,52 @@ def command_of(tool: str) -> str:
 
     best = ""
     with suppress(psutil.Error, OSError):
-        for process in psutil.Process().parents()[:_DEPTH]:
+        myself = psutil.Process()  # keyring's backend runs inside of the tool
+        for process in (myself, *myself.parents()[:_DEPTH]):
             if found := _described(process, tool):
                 best = found  # the outermost one is what the person typed
     return best
 
 
 def _described(process: "Process", tool: str) -> str:
-    words = process.cmdline()
-    if not words or os.path.basename(words[0]).removesuffix(".exe") != tool:
+    program, arguments = _program(process.cmdline())
+    known = _SUBCOMMANDS.get(tool, {}).get(program)
+    if known is None:
         return ""
-    known = _SUBCOMMANDS.get(tool, frozenset())
-    subcommand = next((word for word in words[1:] if word in known), "")
-    return f"{tool} {subcommand} in {process.cwd()}" if subcommand else ""
+    shown = next((word for word in arguments if word in known.split()), "")
+    if known and not shown:
+        return ""
+    return f"{program} {shown} in {process.cwd()}".replace("  ", " ")
+
+
+def _program(words: "list[str]") -> "tuple[str, list[str]]":
+    """Return the name of the program and its arguments, also of a Python one."""
+    if not words:
+        return "", []
+    name, *rest = (os.path.basename(words[0]).removesuffix(".exe"), *words[1:])
+    if name.startswith("python"):
+        while rest and rest[0].startswith("-") and rest[0] != "-m":
+            rest = rest[1:]
+        rest = rest[1:] if rest[:1] == ["-m"] else rest
+        name, *rest = (os.path.basename(rest[0]), *rest[1:]) if rest else ("",)
+    return _NAMES.get(name, name), rest
+
+
+def forbidding_option() -> str:
+    """Return the option with which a Python tool keeps us off the terminal.
+
+    Its own: hushkey may run inside of it, or be started by it.
+    """
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        myself = psutil.Process()
+        for process in (myself, *myself.parents()[:_DEPTH]):
+            program, arguments = _program(process.cmdline())
+            found = next((word for word in arguments if word in _FORBIDDING), "")
+            if found and program in _SUBCOMMANDS["python"]:
+                return f"{program} {found}"
+    return ""
 
 
 def git_wish(environ: "Mapping[str, str]") -> str:

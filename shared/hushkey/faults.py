@@ -57,6 +57,7 @@ def _faults(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Faul
     yield from _shared_files(user)
     if isinstance(rules, dict):
         yield from _twins(rules)
+        yield from _alias_faults(rules)
 
 
 def _strangers(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Fault]":
@@ -183,6 +184,24 @@ def _twins(rules: "dict[str, Any]") -> "Iterator[Fault]":
         if parsed in seen:
             yield ("host", written), "", f'is the same pattern as "{seen[parsed]}"'
         seen[parsed] = written
+
+
+def _alias_faults(rules: "dict[str, Any]") -> "Iterator[Fault]":
+    """Yield aliases that say nothing, or two things."""
+    seen: dict[str, str] = {}
+    for written, table in _tables("host", rules):
+        aliases = table.get("aliases") if isinstance(table, dict) else None
+        if schema.words(aliases) or schema.pattern(written):
+            continue  # each has been told already
+        if aliases and hosts.parse_pattern(written).wild:
+            yield ("host", written), "aliases", "need a rule for one host, without `*.`"
+        for alias in aliases or ():
+            if "://" in alias:
+                what = f"{plain(alias)!r} is a URL: give it a table of its own"
+                yield ("host", written), "aliases", what
+            elif seen.setdefault(alias, written) != written:
+                what = f'{plain(alias)!r} is an alias of "{seen[alias]}" already'
+                yield ("host", written), "aliases", what
 
 
 # -- where a fault stands ---------------------------------------------------

@@ -184,6 +184,7 @@ class Interaction:
             host_mode=site.interactive,
             settings_mode=self._settings["interactive"],
             wish=self._manners.wish(),
+            no_terminal=self._manners.no_terminal(),
             login=self._manners.login,
             flows=tuple(site.identity.options.get("flows", ())),
         )

@@ -15,14 +15,12 @@ from binascii import crc32
 
 from hushkey import hosts, paths
 from hushkey.errors import ConfigError, HushkeyError, Permanent
-from hushkey.model import Identity, Site, placed
+from hushkey.model import Identity, Request, Site, placed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
-
-    from hushkey.model import Request
 
 #: rises with every change of the compiled form
 FORMAT = 1
@@ -54,7 +52,7 @@ class Config:
             if not rule["missing"]:
                 yield self._site(rule)
 
-    def site_for(self, request: "Request") -> "Site | None":
+    def site_for(self, request: Request) -> "Site | None":
         """Return the site that covers *request*, or None: not ours.
 
         Raises Permanent where several identities could serve the host and the
@@ -63,12 +61,20 @@ class Config:
         rule = self.rule_for(request)
         return self._site(rule) if rule and not rule["missing"] else None
 
-    def missing_for(self, request: "Request") -> str:
+    def aliased(self, name: str) -> "Request | None":
+        """Return the request that a name which is no URL stands for, or None."""
+        for rule in self._compiled["rules"]:
+            if name in rule.get("aliases", ()):
+                scheme, host, port, _ = rule["key"]
+                return Request(scheme, f"{host}:{port}", "/".join(rule["path"]))
+        return None
+
+    def missing_for(self, request: Request) -> str:
         """Return the setting that keeps a known host from being ours, or nothing."""
         rule = self.rule_for(request)
         return str(rule["missing"]) if rule else ""
 
-    def rule_for(self, request: "Request") -> "Mapping[str, Any] | None":
+    def rule_for(self, request: Request) -> "Mapping[str, Any] | None":
         """Return the compiled rule for *request*; raises as `site_for`."""
         origin = hosts.parse_origin(request.protocol, request.host)
         if origin is None or request.protocol not in hosts.DEFAULT_PORTS:
@@ -105,7 +111,7 @@ class Config:
 
 
 def _choose(
-    rules: "list[Mapping[str, Any]]", request: "Request", origin: "tuple[str, int]"
+    rules: "list[Mapping[str, Any]]", request: Request, origin: "tuple[str, int]"
 ) -> "Mapping[str, Any] | None":
     """Return the best of *rules* (longest path first) for the request's path."""
     path = hosts.split_path(request.path)
@@ -135,7 +141,7 @@ def _choose(
 
 
 def _single(
-    rules: "list[Mapping[str, Any]]", request: "Request", origin: "tuple[str, int]"
+    rules: "list[Mapping[str, Any]]", request: Request, origin: "tuple[str, int]"
 ) -> "Mapping[str, Any]":
     first = rules[0]
     fields = ("identity", "scopes", "account", "exchange", "scheme", "missing")

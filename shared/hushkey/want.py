@@ -14,14 +14,16 @@ class Manners(Frozen):
 
     ``wish`` returns the caller's own setting (git's credential.interactive)
     and ``command`` who is asking, both worked out only when somebody is about
-    to be asked. ``login`` is an explicit ``hushkey login``.
+    to be asked. ``no_terminal`` returns the option with which the caller keeps
+    us off the terminal. ``login`` is an explicit ``hushkey login``.
     """
 
-    __slots__ = ("command", "login", "tool_may_ask", "wish")
+    __slots__ = ("command", "login", "no_terminal", "tool_may_ask", "wish")
     tool_may_ask: bool
     login: bool
     wish: "Callable[[], str]"
     command: "Callable[[], str]"
+    no_terminal: "Callable[[], str]"
 
     def __init__(
         self,
@@ -30,8 +32,15 @@ class Manners(Frozen):
         login: bool = False,
         wish: "Callable[[], str]" = str,
         command: "Callable[[], str]" = str,
+        no_terminal: "Callable[[], str]" = str,
     ) -> None:
-        self._set(tool_may_ask=tool_may_ask, login=login, wish=wish, command=command)
+        self._set(
+            tool_may_ask=tool_may_ask,
+            login=login,
+            wish=wish,
+            command=command,
+            no_terminal=no_terminal,
+        )
 
 
 class Want(Frozen):

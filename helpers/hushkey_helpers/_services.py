@@ -1,0 +1,173 @@
+"""What keyring clients ask for: a service name, and whose it is.
+
+A service is an index's URL, a bare ``host[:port]`` (pip, for a file that lies on
+another host; uv and poetry, when the URL found nothing), or a name that is no URL
+(``poetry-repository-priv``), which is ours only as an alias in the config. It is
+told from the name and the config alone: no network, no keyring, no prompt.
+"""
+
+import os
+import time
+from binascii import crc32
+
+from hushkey import hosts, paths, sites
+from hushkey.errors import HushkeyError, Permanent
+from hushkey.model import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hushkey.model import Site, Token
+
+#: seconds that a token must have left: an installer runs on with it (design 5)
+MIN_LIFETIME = 600
+#: Azure Artifacts takes any user name; URLs and settings in the wild have this one
+AZURE_USER, DEFAULT_USER = "VssSessionToken", "oauth2"
+#: where the organisation, which is in the path, decides the tenant
+_BY_ORGANISATION = ("dev.azure.com", "pkgs.dev.azure.com")
+#: seconds in which a host asked for over plain http is not answered by bare name
+_PLAIN = 600
+
+
+class Service:
+    """A service that is ours: the site that serves it, and how to name it."""
+
+    __slots__ = ("host", "request", "site", "username")
+
+    def __init__(self, request: Request, site: "Site", username: str) -> None:
+        self.request = request
+        self.site = site
+        self.username = username
+        self.host = _shown(request, site)
+
+    def answer_user(self) -> str:
+        """Return the user name to answer with: the client's own, if it gave one."""
+        fixed = AZURE_USER if self.site.identity.provider == "entra" else DEFAULT_USER
+        return self.username or self.site.username or fixed
+
+    def token(self, environ: "Mapping[str, str]", began: float) -> "Token":
+        """Return a token that outlives an install; raises `hushkey.errors`."""
+        from hushkey import answering
+        from hushkey.want import Want
+
+        acquirer = answering.acquirer(environ, began, asks_for="python")
+        want = acquirer.want(self.site, self.host, self.username, request=self.request)
+        lifetime = self.site.min_lifetime or max(want.min_lifetime, MIN_LIFETIME)
+        return acquirer.acquire(
+            Want(want.site, want.host, want.username, want.began, lifetime)
+        )
+
+
+def find(name: str, username: str, environ: "Mapping[str, str]") -> Service | None:
+    """Return the service called *name* if it is ours, else None.
+
+    *username* is the client's, empty for none. Raises ConfigError.
+    """
+    config = sites.load(environ)
+    request = config.aliased(name) or _request(name)
+    if request is None:
+        return None
+    asked, request = request.username, _without_user(request)
+    if "://" not in name and request.protocol == "https" and _was_plain(name, environ):
+        return None
+    site = _site(config, request)
+    if site is None and "://" not in name:
+        # A bare name does not say how it is reached; http:// is the config's word.
+        request = Request("http", request.host)
+        site = _site(config, request)
+    if site is None:
+        if name[:7].lower() == "http://":
+            _note_plain(config, request, environ)
+        return None
+    return Service(request, site, username or asked)
+
+
+def _request(name: str) -> Request | None:
+    if "://" not in name and ("/" in name or "@" in name):
+        return None  # neither a URL nor a host: somebody's own entry
+    try:
+        return hosts.parse_url(name)
+    except ValueError:
+        return None
+
+
+def _without_user(request: Request) -> Request:
+    """Return the request without its user name, which names no organisation here."""
+    return Request(request.protocol, request.host, request.path)
+
+
+def _site(config: sites.Config, request: Request) -> "Site | None":
+    """Return the site for *request*; None also where that would be a guess.
+
+    Whoever asks without a path has asked with one before, or has none: only a
+    rule for the whole host answers, never the one that some path has.
+    """
+    try:
+        site = config.site_for(request)
+    except Permanent:
+        return None
+    if site is None or site.identity.provider == "static":
+        return None
+    if not request.path.strip("/") and hosts.parse_pattern(site.pattern).path:
+        return None
+    return site if _has_tenant(site, request) else None
+
+
+def _has_tenant(site: "Site", request: Request) -> bool:
+    """Tell whether config or organisation say whose token this would be."""
+    identity = site.identity
+    origin = hosts.parse_origin(request.protocol, request.host)
+    if identity.provider != "entra" or not origin or origin[0] not in _BY_ORGANISATION:
+        return True
+    if identity.option("tenant") or identity.option("authority"):
+        return True
+    from hushkey import tenants
+
+    return bool(tenants.organisation(request))
+
+
+def _shown(request: Request, site: "Site") -> str:
+    """Return the host as people write it, with the organisation where it counts."""
+    origin = hosts.parse_origin(request.protocol, request.host)
+    if origin is None:
+        return request.host
+    text = hosts.origin_text(request.protocol, *origin)
+    segments = hosts.split_path(request.path) or ()
+    pattern = hosts.parse_pattern(site.pattern)
+    depth = len(pattern.path) or (1 if origin[0] in _BY_ORGANISATION else 0)
+    return "/".join((text, *segments[:depth]))
+
+
+# -- plain http ---------------------------------------------------------------
+#
+# A client that found nothing under http://HOST/... asks for the bare HOST next, and
+# would send our token over plain http. It may be another process that asks.
+
+
+def _plain_file(netloc: str, environ: "Mapping[str, str]") -> str:
+    name = f"plain-{crc32(netloc.lower().encode('utf-8', 'replace')):08x}"
+    return os.path.join(paths.data_folder(environ), "state", name)
+
+
+def _note_plain(
+    config: sites.Config, request: Request, environ: "Mapping[str, str]"
+) -> None:
+    """Remember that *request* went over http, if its host is ours over https."""
+    if _site(config, Request("https", request.host)) is None:
+        return
+    path = _plain_file(request.host, environ)
+    try:
+        paths.make_private(os.path.dirname(path))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        os.utime(path)
+    except (OSError, HushkeyError):
+        return  # nothing can be kept here, not even a sign-in
+
+
+def _was_plain(netloc: str, environ: "Mapping[str, str]") -> bool:
+    try:
+        noted = os.stat(_plain_file(netloc, environ)).st_mtime
+    except OSError:
+        return False
+    return time.time() - noted < _PLAIN

@@ -1,0 +1,168 @@
+"""The keyring backend: for clients that import keyring (twine, poetry, pip, pdm).
+
+keyring imports this for every program of the user that touches a keyring, so it
+loads nothing of ours until it is asked, and next to nothing until it is asked
+for a host that is ours. In a chain the first answer and the first exception end
+the question (keyring's chainer): for what is not ours it returns None, and
+raises NotImplementedError where something is to be kept.
+"""
+
+import os
+import threading
+import time
+
+from keyring import backend, credentials, errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hushkey.errors import HushkeyError
+    from hushkey_helpers._services import Service
+
+    #: user name and password, or why there is none; and until when (epoch seconds)
+    Outcome = tuple[str, str, str, float]
+
+#: seconds in which a failure is not tried again by the same process: clients ask
+#: several times for one password
+_FAILED = 60
+#: clients that hide what a backend raises
+_HIDES = ("poetry", "pdm")
+
+
+class Keyring(backend.KeyringBackend):
+    """Tokens as passwords, for the services that hushkey's config names."""
+
+    #: below the chainer's 10, so that entries of the user's own stay reachable
+    priority = 9.9
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._known: dict[tuple[str, str], Outcome] = {}
+        self._turn = threading.Lock()
+        self._warned = False
+
+    def get_password(self, service: str, username: str) -> "str | None":
+        """Return a token for *service*, None if it is not ours; KeyringError."""
+        found = self._find(service, username)
+        return None if found is None else self._outcome(found)[1]
+
+    def get_credential(
+        self, service: str, username: "str | None"
+    ) -> "credentials.Credential | None":
+        """Return *username*, or one that will do, with a token; as get_password."""
+        found = self._find(service, username or "")
+        if found is None:
+            return None
+        return credentials.SimpleCredential(*self._outcome(found)[:2])
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Keep nothing: raise what sends a chain on, or say why not."""
+        raise self._refusal(service, username, errors.PasswordSetError)
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Delete nothing: raise what sends a chain on, or say how to sign out."""
+        raise self._refusal(service, username, errors.PasswordDeleteError)
+
+    def _refusal(
+        self, service: str, username: str, kind: "type[errors.KeyringError]"
+    ) -> Exception:
+        found = self._find(service, username)
+        if found is None:
+            return NotImplementedError("hushkey keeps no passwords")
+        name = found.site.identity.name
+        return kind(
+            f"hushkey: signs in to {found.host} (identity {name}) and keeps no "
+            f"password for it; to sign out, run: hushkey logout {name}"
+        )
+
+    def _find(self, service: object, username: object) -> "Service | None":
+        """Return the service if it is ours; a wrong config serves nobody."""
+        from hushkey.errors import ConfigError
+        from hushkey_helpers import _services
+
+        if not isinstance(service, str):
+            return None
+        user = username if isinstance(username, str) else ""
+        try:
+            return _services.find(service, user, os.environ)
+        except ConfigError as error:
+            if not self._warned:
+                self._warned = True
+                _warn(error.line())
+            return None
+
+    def _outcome(self, found: "Service") -> "Outcome":
+        """Return what was found for *found* just now, or find it; KeyringError."""
+        key = (found.host, found.username)
+        with self._turn:
+            known = self._known.get(key)
+            if known is None or known[3] <= time.time():
+                known = self._known[key] = _ask(found)
+        if known[2]:
+            raise errors.KeyringError(known[2])
+        return known
+
+
+def _ask(found: "Service") -> "Outcome":
+    """Get a token and how long it will do, or the line that says why not."""
+    from hushkey.errors import HushkeyError
+    from hushkey_helpers import _services
+
+    began = time.time()
+    try:
+        with _Aside():
+            token = found.token(os.environ, began)
+    except HushkeyError as error:
+        return _failed(error.about(host=found.host, identity=found.site.identity.name))
+    except Exception as error:
+        # The text may quote anything, a secret included: the type must do.
+        what = f"internal error ({type(error).__name__}); please report it"
+        return _failed(HushkeyError(what))
+    if token.expires_at is None:
+        until = began + _services.MIN_LIFETIME
+    else:
+        until = token.expires_at - _services.MIN_LIFETIME
+        # A server's short tokens are good for half of their life.
+        until = max(until, began + (token.expires_at - began) / 2)
+    return found.answer_user(), token.value, "", until
+
+
+def _failed(error: "HushkeyError") -> "Outcome":
+    import sys
+
+    line = f"hushkey: {error.line()}"
+    if any(name in sys.modules for name in _HIDES):
+        _warn(error.line())
+    return "", "", line, time.time() + _FAILED
+
+
+def _warn(line: str) -> None:
+    from hushkey import answering
+
+    answering.warn(line)
+
+
+class _Aside:
+    """Descriptor 1 leads to stderr meanwhile: `keyring get` prints the answer there.
+
+    Only in a process with one thread: others may be writing to it.
+    """
+
+    _saved = -1
+
+    def __enter__(self) -> None:
+        if threading.active_count() > 1:
+            return
+        try:
+            self._saved = os.dup(1)
+            os.dup2(2, 1)
+        except OSError:
+            self._restore()
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._saved >= 0:
+            os.dup2(self._saved, 1)
+            os.close(self._saved)
+            self._saved = -1
