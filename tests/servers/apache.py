@@ -1,4 +1,4 @@
-"""Apache judges our tokens, in front of real git repositories and plain files.
+"""Apache judges our tokens, in front of git repositories, files or another server.
 
 mod_auth_openidc checks signature, expiry and audience, whether a token comes as
 Bearer or as the password of Basic; then `git http-backend` serves the repository.
@@ -54,6 +54,9 @@ MODULES = (
 )
 CHALLENGES = ('Basic realm="hushkey test git"', 'Bearer realm="hushkey test git"')
 
+#: loaded only in front of another server
+PROXY_MODULES = ("proxy", "proxy_http")
+
 RECORD = (
     r"%{usec}t\t%<m\t%U\t%<q\t%>s\t%u\t%{Authorization}i\t%{User-Agent}i"  # see Access
 )
@@ -103,7 +106,7 @@ RewriteCond {folder}/refused/%{{ENV:TOKEN_SHA}} -f
 RewriteRule ^ - [R=401,L]
 Alias /static/ {folder}/static/
 Alias /refused {folder}/page
-ScriptAlias / {backend}/
+{content}
 ErrorDocument 401 /refused
 
 <Location "/">
@@ -141,7 +144,8 @@ class Apache(Server):
 
     `audience` is the claim a token must carry; `opaque` asks the issuer's
     introspection endpoint instead of checking signatures (a TLS issuer only).
-    Files in `static` are served, to the same tokens, below /static/.
+    Files in `static` are served, to the same tokens, below /static/. With `upstream`,
+    the URL of another server, that one serves everything else instead of git.
     """
 
     def __init__(
@@ -153,6 +157,7 @@ class Apache(Server):
         challenges: Sequence[str] = CHALLENGES,
         opaque: bool = False,
         port: int = 0,
+        upstream: str = "",
     ) -> None:
         self.authority = authority
         self.issuer = issuer
@@ -160,6 +165,7 @@ class Apache(Server):
         self.challenges = challenges
         self.opaque = opaque
         self.port = port
+        self.upstream = upstream
         self._folder: Path | None = None
         self._program: Program | None = None
 
@@ -315,12 +321,12 @@ class Apache(Server):
             identity=_identity(),
             modules="\n".join(
                 f"LoadModule {name}_module {MODULE_FOLDER}/mod_{name}.so"
-                for name in MODULES
+                for name in (*MODULES, *(PROXY_MODULES if self.upstream else ()))
             ),
             certificate=self.authority.certificate_file,
             key=self.authority.key_file,
             keys=self._keys(),
-            backend=_http_backend(),
+            content=self._content(),
             requirement=requirement,
             challenges="\n".join(
                 f"  Header always {'add' if n else 'set'} WWW-Authenticate "
@@ -328,6 +334,16 @@ class Apache(Server):
                 '"expr=%{REQUEST_STATUS} == 401"'
                 for n, challenge in enumerate(self.challenges)
             ),
+        )
+
+    def _content(self) -> str:
+        if not self.upstream:
+            return f"ScriptAlias / {_http_backend()}/"
+        return (
+            "ProxyPass /refused !\nProxyPass /static !\n"
+            # The one behind makes URLs of its own from what the client called us.
+            "ProxyPreserveHost On\nRequestHeader set X-Forwarded-Proto https\n"
+            f"ProxyPass / {self.upstream}/"
         )
 
     def _keys(self) -> str:
