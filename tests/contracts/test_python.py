@@ -122,3 +122,154 @@ def test_old_pip_with_the_executable_and_a_user_name(desk: PackageDesk) -> None:
 
     assert_one_sign_in(desk, done)
     assert {a.presented_user for a in desk.apache.log() if a.status == 200} == {"me"}
+
+
+def test_pip_importing_the_backend(desk: PackageDesk) -> None:
+    first = desk.install("plugin", "pear", PIP_KEYRING_PROVIDER="import", PATH="")
+    second = desk.install("plugin", "plum", PIP_KEYRING_PROVIDER="import", PATH="")
+
+    assert_one_sign_in(desk, first, second)
+
+
+@pytest.mark.parametrize(
+    ("environment", "provider", "user"),
+    [
+        ("plain", "subprocess", ""),
+        ("old-pip", "subprocess", "me@"),
+        ("plugin", "import", ""),
+    ],
+)
+def test_build_isolation_asks_once_even_without_input(
+    desk: PackageDesk, environment: str, provider: str, user: str
+) -> None:
+    url = desk.apache.simple.replace("//", f"//{user}", 1)
+    done = desk.install(
+        environment, "--no-input", "quince", url=url, PIP_KEYRING_PROVIDER=provider
+    )
+
+    assert_one_sign_in(desk, done)
+
+
+def test_four_pips_at_once_ask_once_and_refresh_once(desk: PackageDesk) -> None:
+    def crowd(number: int) -> list[Done]:
+        def one(at: int) -> Done:
+            target = f"crowd-{number}-{at}"
+            return desk.install("plain", "plum", "--target", str(desk.folder / target))
+
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(one, range(4)))
+
+    assert_one_sign_in(desk, *crowd(1))
+    desk.age(3001)  # 599 s are left: too little to begin an install with
+
+    done = crowd(2)
+
+    assert [d.returncode for d in done] == [0] * 4, done[0].stderr
+    assert desk.issuer.refreshes() == 1
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_uv_in_both_forms(desk: PackageDesk) -> None:
+    def uv(name: str, *index: str, **extra: str) -> Done:
+        words = ("pip", "install", "-q", "--python", sys.executable, "--target")
+        environ = {"UV_KEYRING_PROVIDER": "subprocess", **extra}
+        return desk.run(
+            "plain", "uv", *words, str(desk.folder / name), *index, "pear", **environ
+        )
+
+    (desk.folder / "uv.toml").write_text(
+        f'[[index]]\nurl = "{desk.apache.simple}"\ndefault = true\n'
+        'authenticate = "always"\n'
+    )
+    named = uv("named", "--index-url", desk.user_url("me"))
+    always = uv("always", "--config-file", str(desk.folder / "uv.toml"))
+
+    assert_one_sign_in(desk, named, always)
+    users = [a.presented_user for a in desk.apache.log() if a.status == 200]
+    assert set(users) == {"me", "oauth2"}
+
+
+def test_uv_publish(desk: PackageDesk) -> None:
+    (desk.folder / "fig-1.0-py3-none-any.whl").write_bytes(wheel("fig"))
+    done = desk.run(
+        *("plain", "uv", "publish", "--publish-url", f"{desk.apache.url}/"),
+        *("--username", "me", "--keyring-provider", "subprocess"),
+        str(desk.folder / "fig-1.0-py3-none-any.whl"),
+    )
+
+    assert_one_sign_in(desk, done)
+    assert "fig-1.0-py3-none-any.whl" in desk.apache.shelf()
+
+
+def test_twine_uploads_several_files(desk: PackageDesk) -> None:
+    files = [desk.folder / f"{name}-1.0-py3-none-any.whl" for name in ("fig", "kiwi")]
+    for path in files:
+        path.write_bytes(wheel(path.name.partition("-")[0]))
+    done = desk.run(
+        *("plugin", "twine", "upload", "--non-interactive"),
+        *("--repository-url", f"{desk.apache.url}/", *map(str, files)),
+    )
+
+    assert_one_sign_in(desk, done)
+    assert {path.name for path in files} <= desk.apache.shelf()
+
+
+POETRY = """
+[project]
+name = "basket"
+version = "1.0"
+requires-python = ">=3.11"
+dependencies = ["pear"]
+[tool.poetry]
+packages = [{ include = "basket.py" }]
+[[tool.poetry.source]]
+name = "priv"
+url = "URL"
+"""
+
+
+def test_poetry_installs_and_publishes(desk: PackageDesk) -> None:
+    project = desk.folder / "basket"
+    project.mkdir()
+    (project / "basket.py").touch()
+    (project / "pyproject.toml").write_text(POETRY.replace("URL", desk.apache.simple))
+    environ = {
+        "POETRY_VIRTUALENVS_IN_PROJECT": "true",
+        "POETRY_REPOSITORIES_UP_URL": f"{desk.apache.url}/",
+    }
+
+    def poetry(*words: str) -> Done:
+        place = ("-n", "-C", str(project))
+        return desk.run("poetry", "poetry", *words, *place, **environ)
+
+    done = [
+        poetry("lock"),
+        poetry("install", "--no-root"),
+        poetry("publish", "--build", "-r", "up"),
+    ]
+
+    assert_one_sign_in(desk, *done)
+    assert any(name.startswith("basket-1.0") for name in desk.apache.shelf())
+
+
+PDM = """
+[project]
+name = "basket"
+version = "1.0"
+requires-python = ">=3.11"
+dependencies = ["pear"]
+[tool.pdm]
+distribution = false
+[[tool.pdm.source]]
+name = "pypi"
+url = "URL"
+"""
+
+
+def test_pdm_installs(desk: PackageDesk) -> None:
+    project = desk.folder / "basket"
+    project.mkdir()
+    (project / "pyproject.toml").write_text(PDM.replace("URL", desk.apache.simple))
+    done = desk.run("pdm", "pdm", "install", "-q", "-p", str(project))
+
+    assert_one_sign_in(desk, done)
