@@ -5,7 +5,7 @@ What was asked is read in the issuer's and Apache's own logs.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from contracts.desk import BIN, Desk, Done
 from servers.authority import Authority
 from servers.browser import Browser
 from servers.issuer import Issuer
-from servers.packages import CLIENTS, SCOPE, PackageIndex, client, sdist, wheel
+from servers.packages import SCOPE, PackageIndex, client, wheel
 from servers.process import Missing
 
 pytestmark = pytest.mark.contract
@@ -53,12 +53,13 @@ class PackageDesk(Desk):
             | self.extra
         )
 
-    def ready(self) -> None:
-        host = f'[host."{self.apache.host}"]\nidentity = "corp"\n'
-        self.configure(hosts=f'{host}scopes = ["{SCOPE}"]\n')
-        launchers = self.folder / "launchers"
-        launchers.mkdir(exist_ok=True)
-        (launchers / "keyring").symlink_to(BIN / "hushkey-keyring")
+    def ready(self, host: str = "") -> None:
+        rule = f'[host."{host or self.apache.host}"]\nidentity = "corp"\n'
+        self.configure(hosts=f'{rule}scopes = ["{SCOPE}"]\n')
+        launcher = self.folder / "launchers" / "keyring"
+        launcher.parent.mkdir(exist_ok=True)
+        if not launcher.is_symlink():
+            launcher.symlink_to(BIN / "hushkey-keyring")
 
     def user_url(self, name: str, path: str = "simple/") -> str:
         return f"https://{name}@{self.apache.host}/{path}"
@@ -228,24 +229,24 @@ url = "URL"
 """
 
 
-def test_poetry_installs_and_publishes(desk: PackageDesk) -> None:
+def poetry(desk: PackageDesk, *words: str, **extra: str) -> Done:
     project = desk.folder / "basket"
-    project.mkdir()
+    project.mkdir(exist_ok=True)
     (project / "basket.py").touch()
     (project / "pyproject.toml").write_text(POETRY.replace("URL", desk.apache.simple))
     environ = {
         "POETRY_VIRTUALENVS_IN_PROJECT": "true",
         "POETRY_REPOSITORIES_UP_URL": f"{desk.apache.url}/",
     }
+    place = ("-n", "-C", str(project))
+    return desk.run("poetry", "poetry", *words, *place, **environ, **extra)
 
-    def poetry(*words: str) -> Done:
-        place = ("-n", "-C", str(project))
-        return desk.run("poetry", "poetry", *words, *place, **environ)
 
+def test_poetry_installs_and_publishes(desk: PackageDesk) -> None:
     done = [
-        poetry("lock"),
-        poetry("install", "--no-root"),
-        poetry("publish", "--build", "-r", "up"),
+        poetry(desk, "lock"),
+        poetry(desk, "install", "--no-root"),
+        poetry(desk, "publish", "--build", "-r", "up"),
     ]
 
     assert_one_sign_in(desk, *done)
@@ -266,10 +267,71 @@ url = "URL"
 """
 
 
-def test_pdm_installs(desk: PackageDesk) -> None:
+def pdm(desk: PackageDesk, **extra: str) -> Done:
     project = desk.folder / "basket"
     project.mkdir()
     (project / "pyproject.toml").write_text(PDM.replace("URL", desk.apache.simple))
-    done = desk.run("pdm", "pdm", "install", "-q", "-p", str(project))
+    return desk.run("pdm", "pdm", "install", "-q", "-p", str(project), **extra)
+
+
+def test_pdm_installs(desk: PackageDesk) -> None:
+    done = pdm(desk)
 
     assert_one_sign_in(desk, done)
+
+
+# -- nobody to ask ---------------------------------------------------------------
+
+
+def _twine(desk: PackageDesk, **extra: str) -> Done:
+    file = desk.folder / "fig-1.0-py3-none-any.whl"
+    file.write_bytes(wheel("fig"))
+    words = ("upload", "--non-interactive", "--repository-url", f"{desk.apache.url}/")
+    return desk.run("plugin", "twine", *words, str(file), **extra)
+
+
+def _uv(desk: PackageDesk, *, url: str, **extra: str) -> Done:
+    words = ("pip", "install", "--python", sys.executable, "--target", "t", "pear")
+    index = ("--index-url", url, "--keyring-provider", "subprocess")
+    return desk.run("plain", "uv", *words, *index, **extra)
+
+
+CLIENTS_IN_CI: dict[str, Callable[..., Done]] = {
+    "pip, stderr dropped": lambda d, **e: d.install("plain", "pear", **e),
+    "pip, stderr inherited": lambda d, **e: d.install(
+        "old-pip", "pear", url=d.user_url("me"), **e
+    ),
+    "pip, importing": lambda d, **e: d.install(
+        "plugin", "pear", **{"PIP_KEYRING_PROVIDER": "import", **e}
+    ),
+    "twine": _twine,
+    "uv": lambda d, **e: _uv(d, url=d.user_url("me"), **e),
+    "poetry": lambda d, **e: poetry(d, "lock", **e),
+    "pdm, stderr dropped": pdm,
+}
+
+
+@pytest.mark.parametrize("name", CLIENTS_IN_CI)
+def test_ci_fails_at_once_and_shows_what_to_run(desk: PackageDesk, name: str) -> None:
+    done = CLIENTS_IN_CI[name](desk, CI="true", PIP_NO_INPUT="1")
+    shown = done.stdout + done.stderr
+    words = b" ".join(shown.replace(b"\xe2\x94\x82", b" ").split())
+
+    assert done.returncode != 0
+    assert b"this is a CI job (CI is set)" in words, shown.decode()
+    assert f"run: hushkey login {desk.apache.host}".encode() in words
+    assert desk.visitor.visits() == []
+    assert desk.issuer.log() == []
+
+
+@pytest.mark.parametrize("name", CLIENTS_IN_CI)
+def test_index_that_is_not_ours_gets_nothing(desk: PackageDesk, name: str) -> None:
+    desk.ready(host="packages.example.com")
+
+    done = CLIENTS_IN_CI[name](desk, PIP_NO_INPUT="1")
+
+    assert done.returncode != 0
+    assert b"hushkey" not in done.stderr.replace(b"/hushkey", b"")
+    assert {a.secret for a in desk.apache.log()} <= {"", "-"}
+    assert desk.visitor.visits() == []
+    assert desk.issuer.log() == []
