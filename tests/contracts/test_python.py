@@ -18,6 +18,7 @@ from servers.browser import Browser
 from servers.issuer import Issuer
 from servers.packages import SCOPE, PackageIndex, client, wheel
 from servers.process import Missing
+from servers.secretservice import SecretService
 
 pytestmark = pytest.mark.contract
 
@@ -66,7 +67,7 @@ class PackageDesk(Desk):
 
     def run(self, environment: str, program: str, *words: str, **extra: str) -> Done:
         try:
-            return self.start(client(environment, program), *words, **extra)
+            return self.start(client(environment, program), *words, stdin=b"", **extra)
         except Missing as reason:
             do_without(reason)
             raise
@@ -335,3 +336,27 @@ def test_index_that_is_not_ours_gets_nothing(desk: PackageDesk, name: str) -> No
     assert {a.secret for a in desk.apache.log()} <= {"", "-"}
     assert desk.visitor.visits() == []
     assert desk.issuer.log() == []
+
+
+# -- the user's own entries ------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", ["keyring", "hushkey-keyring"])
+def test_entries_in_the_real_keyring_stay_the_user_s(
+    desk: PackageDesk, secret_service: SecretService, program: str
+) -> None:
+    """Backend in a chain with the Secret Service; executable in front of both."""
+    desk.extra = {**secret_service.environ, "PATH": f"{BIN}{os.pathsep}/usr/bin"}
+
+    def ask(*words: str, stdin: bytes = b"") -> tuple[int, bytes]:
+        done = desk.start(str(BIN / program), *words, stdin=stdin)
+        return done.returncode, done.stdout
+
+    ours = ask("--mode=creds", "get", desk.apache.simple, "me")
+    assert ours == (0, f"me\n{desk.tokens()[0]}\n".encode())
+    assert ask("set", "mail.example.com", "me", stdin=b"mine\n") == (0, b"")
+    assert ask("get", "mail.example.com", "me") == (0, b"mine\n")
+    assert ask("del", "mail.example.com", "me") == (0, b"")
+    assert ask("get", "mail.example.com", "me")[0] == 1
+    assert ask("set", desk.apache.simple, "me", stdin=b"mine\n")[0] == 1
+    assert len(desk.visitor.visits()) == 1
