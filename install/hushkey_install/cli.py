@@ -25,7 +25,17 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey_install import accounts, explain, gitconfig, reset, settings, status
+from hushkey_install import (
+    accounts,
+    explain,
+    gitconfig,
+    pipconfig,
+    plugin,
+    reset,
+    settings,
+    status,
+    uvconfig,
+)
 
 _EXIT_CODES: tuple[tuple[type[HushkeyError], int], ...] = (
     (UiRequired, 3),
@@ -168,15 +178,32 @@ def reset_store(yes: bool) -> None:
     reset.run(yes)
 
 
-#: tool -> the module whose `install` and `uninstall` register hushkey with it
-_TOOLS = {"git": gitconfig}
+#: tool -> whose `install` and `uninstall` register hushkey with it
+_TOOLS: dict[str, Any] = {
+    "git": gitconfig,
+    "pip": pipconfig,
+    "uv": uvconfig,
+    "twine": plugin.twine,
+    "poetry": plugin.poetry,
+}
 
 
 def _registering(verb: str, about: str) -> click.Group:
     """Return the group *verb*, with one command for each tool."""
     group = click.Group(verb, help=f"{about} a tool.")
     for tool, module in _TOOLS.items():
-        group.add_command(_for_tool(tool, getattr(module, verb), f"{about} {tool}."))
+        run, text = getattr(module, verb), f"{about} {tool}."
+        options = getattr(module, "OPTIONS", {}).get(verb)
+        if options is None:
+            group.add_command(_for_tool(tool, run, text))
+        else:
+            dry = click.Option(
+                ["--dry-run"], is_flag=True, help="Only show what would change."
+            )
+            params = [*options, dry]
+            group.add_command(
+                click.Command(tool, callback=run, params=params, help=text)
+            )
     return group
 
 

@@ -77,12 +77,15 @@ class PackageDesk(Desk):
     ) -> Done:
         """Install with pip, its `keyring-provider` as `hushkey install pip` sets it."""
         target = str(self.folder / f"target-{len(list(self.folder.iterdir()))}")
+        environ = {"PIP_KEYRING_PROVIDER": "subprocess", **extra}
+        if not environ["PIP_KEYRING_PROVIDER"]:
+            del environ["PIP_KEYRING_PROVIDER"]
         return self.run(
             environment,
             "pip",
             *("install", "-q", "--target", target),
             *("--index-url", url or self.apache.simple, *words),
-            **{"PIP_KEYRING_PROVIDER": "subprocess", **extra},
+            **environ,
         )
 
 
@@ -131,6 +134,28 @@ def test_pip_importing_the_backend(desk: PackageDesk) -> None:
     second = desk.install("plugin", "plum", PIP_KEYRING_PROVIDER="import", PATH="")
 
     assert_one_sign_in(desk, first, second)
+
+
+def test_install_reaches_build_isolation_and_uninstall_takes_it_back(
+    desk: PackageDesk,
+) -> None:
+    launchers = desk.folder / "launchers"
+    (launchers / "keyring").unlink()
+
+    def register(verb: str, *words: str) -> None:
+        for tool in ("pip", "uv"):
+            done = desk.hushkey(verb, tool, *words)
+            assert done.returncode == 0, done.stderr
+
+    def use() -> list[Done]:
+        pip = desk.install("plain", "--no-input", "quince", PIP_KEYRING_PROVIDER="")
+        return [pip, _uv(desk, url=desk.user_url("me"))]
+
+    register("install", "--launcher", str(launchers))
+    assert_one_sign_in(desk, *use())
+    register("uninstall")
+    assert all(done.returncode for done in use())
+    assert list(launchers.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -292,9 +317,9 @@ def _twine(desk: PackageDesk, **extra: str) -> Done:
 
 
 def _uv(desk: PackageDesk, *, url: str, **extra: str) -> Done:
-    words = ("pip", "install", "--python", sys.executable, "--target", "t", "pear")
-    index = ("--index-url", url, "--keyring-provider", "subprocess")
-    return desk.run("plain", "uv", *words, *index, **extra)
+    target = ("--reinstall", "--target", "t")
+    words = ("pip", "install", "--python", sys.executable, *target, "pear")
+    return desk.run("plain", "uv", *words, "--index-url", url, **extra)
 
 
 CLIENTS_IN_CI: dict[str, Callable[..., Done]] = {
@@ -306,7 +331,9 @@ CLIENTS_IN_CI: dict[str, Callable[..., Done]] = {
         "plugin", "pear", **{"PIP_KEYRING_PROVIDER": "import", **e}
     ),
     "twine": _twine,
-    "uv": lambda d, **e: _uv(d, url=d.user_url("me"), **e),
+    "uv": lambda d, **e: _uv(
+        d, url=d.user_url("me"), UV_KEYRING_PROVIDER="subprocess", **e
+    ),
     "poetry": lambda d, **e: poetry(d, "lock", **e),
     "pdm, stderr dropped": pdm,
 }

@@ -1,0 +1,126 @@
+"""The program called `keyring` that leads to hushkey-keyring.
+
+pip, uv, pdm, pipx and build start `keyring` from PATH. jaraco's own program of
+that name is never overwritten: ours is a symbolic link in a folder before it.
+"""
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+
+import click
+
+from hushkey import programs
+from hushkey.errors import Permanent, StoreError
+from hushkey_helpers.keyring import is_ours
+from hushkey_install.ledger import Ledger
+
+_PROGRAM = "hushkey-keyring"
+_NAME = "keyring"
+_CHOOSE = "name a folder that is on PATH before it: --launcher DIR"
+
+
+class Launcher:
+    """Where the link is or will be, for one *tool* that needs it."""
+
+    def __init__(self, environ: Mapping[str, str], tool: str) -> None:
+        self._environ = environ
+        self._tool = tool
+        self._ledger = Ledger(environ, "keyring-launcher")
+
+    def plan(self, wanted: str = "") -> str:
+        """Return the path of the link to make, nothing if one serves already.
+
+        Raises Permanent where no folder will do: *wanted*, else the first one
+        of the user's on PATH that comes before every other `keyring`.
+        """
+        if sys.platform == "win32":
+            raise Permanent("the launcher is a symbolic link: not on Windows yet")
+        if wanted:
+            return self._plan_in(os.path.abspath(os.path.expanduser(wanted)))
+        for folder in self._folders():
+            path = os.path.join(folder, _NAME)
+            if os.path.lexists(path):
+                if is_ours(path):
+                    return ""
+                raise Permanent(f"{path} is the first keyring on PATH", hint=_CHOOSE)
+            if self._is_the_user_s(folder):
+                return path
+        raise Permanent(
+            "no folder of yours is on PATH",
+            hint="add one, such as ~/.local/bin, or name one: --launcher DIR",
+        )
+
+    def _plan_in(self, folder: str) -> str:
+        path = os.path.join(folder, _NAME)
+        if os.path.lexists(path):
+            if os.path.exists(path) and is_ours(path):
+                return ""
+            raise Permanent(f"{path} is there already and not ours", hint=_CHOOSE)
+        first = programs.find(_NAME, self._environ)
+        before = list(self._folders())
+        if folder not in before:
+            raise Permanent(f"{folder} is not on PATH", hint="add it to PATH first")
+        if first and before.index(os.path.dirname(first)) < before.index(folder):
+            raise Permanent(f"{first} comes first on PATH", hint=_CHOOSE)
+        return path
+
+    def place(self, path: str) -> None:
+        """Make the link at *path*, if it is not nothing, and note who needs it."""
+        notes = self._ledger.read()
+        if path:
+            try:
+                os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+                os.symlink(_target(self._environ), path)
+            except OSError as error:
+                raise StoreError(
+                    "unwritable",
+                    f"cannot make {path}: {error.strerror or error}",
+                    hint="choose another folder: --launcher DIR",
+                ) from error
+            notes = {"path": path, "tools": []}
+        if notes:
+            tools = sorted({*notes["tools"], self._tool})
+            self._ledger.write({**notes, "tools": tools})
+
+    def unneeded(self) -> str:
+        """Return the path of our link if no other tool needs it, else nothing."""
+        notes = self._ledger.read()
+        if not notes or notes["tools"] != [self._tool]:
+            return ""
+        path = str(notes["path"])
+        return path if os.path.islink(path) and is_ours(path) else ""
+
+    def remove(self, path: str) -> None:
+        """Take the link at *path* away, and the note that this tool needs it."""
+        if path:
+            os.unlink(path)
+        notes = self._ledger.read()
+        rest = [tool for tool in notes.get("tools", ()) if tool != self._tool]
+        self._ledger.write({**notes, "tools": rest} if rest else {})
+
+    def _folders(self) -> Iterator[str]:
+        for entry in self._environ.get("PATH", "").split(os.pathsep):
+            if os.path.isabs(entry):
+                yield os.path.abspath(entry)
+
+    def _is_the_user_s(self, folder: str) -> bool:
+        """Tell whether *folder* is one for the user's programs, not one project's."""
+        home = os.path.abspath(self._environ.get("HOME", os.path.expanduser("~")))
+        inside = os.path.commonpath([home, folder]) == home
+        project = os.path.exists(os.path.join(os.path.dirname(folder), "pyvenv.cfg"))
+        return inside and not project and os.access(folder, os.W_OK)
+
+
+def _target(environ: Mapping[str, str]) -> str:
+    beside = os.path.join(sysconfig.get_path("scripts"), _PROGRAM)
+    found = beside if os.access(beside, os.X_OK) else programs.find(_PROGRAM, environ)
+    if not found:
+        raise Permanent(f"{_PROGRAM} is not installed", hint="install hushkey anew")
+    return found
+
+
+def show(sign: str, path: str) -> None:
+    """Print a link that comes (+) or goes (-)."""
+    click.echo(f"{sign}{path} -> {_PROGRAM}")

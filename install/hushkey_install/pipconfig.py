@@ -1,0 +1,157 @@
+"""Registering with pip: its own config file, and a `keyring` on PATH.
+
+In a file and not on the command line, because the pip that installs build
+requirements is another process, which gets no options (pip#12423). `subprocess`
+and not `auto`, which asks nobody under --no-input.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+
+import click
+
+from hushkey import paths
+from hushkey.errors import Permanent
+from hushkey_install import settingsfile
+from hushkey_install.context import Context
+from hushkey_install.launcher import Launcher, show
+from hushkey_install.settingsfile import SettingsFile
+
+SECTION, KEY, WANTED = "global", "keyring-provider", "subprocess"
+LAUNCHER = click.Option(
+    ["--launcher"],
+    metavar="DIR",
+    default="",
+    help="Where the program `keyring` goes; default: your first folder on PATH.",
+)
+OPTIONS = {"install": (LAUNCHER,), "uninstall": ()}
+
+
+def install(dry_run: bool, launcher: str = "") -> None:
+    """Let every pip of this user ask hushkey."""
+    environ = Context().environ
+    file = settings_file(environ)
+    if register(file, WANTED, Launcher(environ, "pip"), launcher, dry_run):
+        click.echo(
+            "pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
+            "any will do: https://me@HOST/simple/",
+            err=True,
+        )
+
+
+def uninstall(dry_run: bool) -> None:
+    """Take the setting and the launcher back."""
+    environ = Context().environ
+    unregister(settings_file(environ), Launcher(environ, "pip"), dry_run)
+
+
+def register(
+    file: SettingsFile, value: str, launcher: Launcher, folder: str, dry_run: bool
+) -> bool:
+    """Show what comes into *file* and *folder*; make it, unless *dry_run*.
+
+    True if something was made.
+    """
+    change, path = file.setting(value), launcher.plan(folder)
+    if path:
+        show("+", path)
+    if not settingsfile.show(change) and not path:
+        click.echo("nothing to change", err=True)
+    if dry_run:
+        return False
+    launcher.place(path)
+    if change:
+        file.keep(change)
+    return bool(change or path)
+
+
+def unregister(file: SettingsFile, launcher: Launcher, dry_run: bool) -> None:
+    """Show what goes from *file* and PATH; take it back, unless *dry_run*."""
+    change, path = file.undoing(), launcher.unneeded()
+    if path:
+        show("-", path)
+    if not settingsfile.show(change) and not path:
+        click.echo("nothing to change", err=True)
+    if not dry_run:
+        launcher.remove(path)
+        file.undo(change)
+
+
+def settings_file(environ: Mapping[str, str]) -> SettingsFile:
+    """Return pip's config file of this user."""
+    return SettingsFile(environ, "pip", config_path(environ), edited, value_in)
+
+
+def config_path(environ: Mapping[str, str]) -> str:
+    """Return where pip keeps this user's settings (pip's "Configuration files")."""
+    named = environ.get("PIP_CONFIG_FILE", "")
+    if named == os.devnull:
+        raise Permanent(
+            f"PIP_CONFIG_FILE={os.devnull} keeps pip from reading any config",
+            hint="unset it, or set PIP_KEYRING_PROVIDER=subprocess instead",
+        )
+    if os.path.isabs(named):
+        return named
+    home = paths.home(environ)
+    if sys.platform == "win32":
+        return os.path.join(environ.get("APPDATA", home), "pip", "pip.ini")
+    mac = os.path.join(home, "Library", "Application Support", "pip")
+    if sys.platform == "darwin" and os.path.isdir(mac):
+        return os.path.join(mac, "pip.conf")
+    base = environ.get("XDG_CONFIG_HOME", "")
+    base = base if os.path.isabs(base) else os.path.join(home, ".config")
+    return os.path.join(base, "pip", "pip.conf")
+
+
+def value_in(text: str) -> str:
+    """Return the provider that *text* sets for every pip command, or nothing."""
+    found = ""
+    for section, key, line in _lines(text):
+        if (section, key) == (SECTION, KEY):
+            found = _value(line)
+    return found
+
+
+def edited(text: str, value: str) -> str:
+    """Return *text* with the provider set to *value*; the rest stays as it is."""
+    lines = text.splitlines(keepends=True)
+    at = [n for n, row in enumerate(_lines(text)) if row[:2] == (SECTION, KEY)]
+    end = "\r\n" if "\r\n" in text else "\n"
+    new = [f"{KEY} = {value}{end}"] if value else []
+    if at:
+        lines[at[-1] : at[-1] + 1] = new
+        return "".join(lines)
+    heads = [n for n, row in enumerate(_lines(text)) if row[:2] == (SECTION, "")]
+    if heads:
+        head = lines[heads[0]]
+        whole = head if head.endswith("\n") else head + end
+        lines[heads[0] : heads[0] + 1] = [whole, *new]
+        return "".join(lines)
+    if not new:
+        return text
+    gap = end if lines else ""
+    gap = end + gap if lines and not lines[-1].endswith("\n") else gap
+    return f"{text}{gap}[{SECTION}]{end}{new[0]}"
+
+
+def _lines(text: str) -> "list[tuple[str, str, str]]":
+    """Return (section, key, line) of every line; the key of a header is empty.
+
+    As Python's configparser reads pip's file: indented lines go on with a value.
+    """
+    found, section = [], ""
+    for line in text.splitlines(keepends=True):
+        bare = line.strip()
+        key = "-"
+        if bare.startswith("[") and "]" in bare:
+            section, key = bare[1 : bare.index("]")], ""
+        elif bare and bare[0] not in "#;" and not line[0].isspace():
+            name = bare.replace(":", "=").partition("=")[0]
+            key = name.strip().lower().replace("_", "-").removeprefix("--")
+        found.append((section, key, line))
+    return found
+
+
+def _value(line: str) -> str:
+    return line.replace(":", "=").partition("=")[2].strip()

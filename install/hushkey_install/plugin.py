@@ -1,0 +1,166 @@
+"""Registering with twine and poetry: the backend, in the environment they run in.
+
+They import keyring, so a program on PATH does not help them. What changes an
+environment is that environment's own tool, shown and run on consent.
+"""
+
+import os
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib.metadata import distribution
+from json import loads
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from hushkey import programs
+from hushkey.errors import Permanent
+from hushkey_install import clients
+from hushkey_install.clients import Client
+from hushkey_install.context import Context
+from hushkey_install.ledger import Ledger
+
+_YES = click.Option(["--yes"], is_flag=True, help="Do not ask.")
+#: seconds that a package manager may take
+_PATIENCE = 600
+
+
+class Plugin:
+    """One tool that imports keyring; `install` and `uninstall` as every tool's."""
+
+    OPTIONS: Mapping[str, tuple[click.Option, ...]]
+
+    def __init__(self, tool: str) -> None:
+        self._tool = tool
+        self.OPTIONS = {"install": (_YES,), "uninstall": (_YES,)}
+
+    def install(self, dry_run: bool, yes: bool = False) -> None:
+        """Add hushkey where the tool runs."""
+        environ = Context().environ
+        client = self._client(environ)
+        if client.has("hushkey"):
+            click.echo("nothing to change", err=True)
+            return
+        self._run(adding(client, package(), environ), environ, dry_run, yes)
+        if not dry_run:
+            Ledger(environ, self._tool).write({"prefix": client.prefix})
+
+    def uninstall(self, dry_run: bool, yes: bool = False) -> None:
+        """Take hushkey out of there, if install put it in."""
+        environ = Context().environ
+        client = self._client(environ)
+        ledger = Ledger(environ, self._tool)
+        ours = ledger.read().get("prefix") == client.prefix
+        if not ours or not client.has("hushkey"):
+            click.echo("nothing to change", err=True)
+            return
+        self._run(removing(client, environ), environ, dry_run, yes)
+        if not dry_run:
+            ledger.write({})
+
+    def _client(self, environ: Mapping[str, str]) -> Client:
+        client = clients.find(self._tool, environ)
+        if client is None:
+            raise Permanent(
+                f"{self._tool} is not on PATH", hint=f"run: pipx install {self._tool}"
+            )
+        return client
+
+    def _run(
+        self, words: list[str], environ: Mapping[str, str], dry_run: bool, yes: bool
+    ) -> None:
+        click.echo(shlex.join(words))
+        if dry_run:
+            return
+        if not yes:
+            click.confirm("run it?", err=True, abort=True)
+        try:
+            done = subprocess.run(
+                words, timeout=_PATIENCE, check=False, env=dict(environ), cwd=os.sep
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Permanent(f"{words[0]} failed ({type(error).__name__})") from error
+        if done.returncode:
+            raise Permanent(f"{words[0]} failed", hint="see what it says above")
+
+
+def package() -> str:
+    """Return what to tell a package manager to install: this hushkey."""
+    text = distribution("hushkey").read_text("direct_url.json")
+    url = loads(text).get("url", "") if text else ""
+    if not url.startswith("file:"):
+        return "hushkey"
+    return unquote(urlsplit(url).path)
+
+
+def adding(client: Client, spec: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the command that adds *spec* to the environment of *client*."""
+    name = client.name
+    return _command(
+        client,
+        environ,
+        {
+            "pipx": lambda: ["pipx", "inject", name, spec],
+            "uv": lambda: _uv_tool(client, spec),
+            "poetry": lambda: ["poetry", "self", "add", spec],
+            "venv": lambda: [_python(client), "-m", "pip", "install", spec],
+        },
+    )
+
+
+def removing(client: Client, environ: Mapping[str, str]) -> list[str]:
+    """Return the command that takes hushkey out of the environment of *client*."""
+    name = client.name
+    out = [_python(client), "-m", "pip", "uninstall", "--yes", "hushkey"]
+    return _command(
+        client,
+        environ,
+        {
+            "pipx": lambda: ["pipx", "uninject", name, "hushkey"],
+            "uv": lambda: _uv_tool(client),
+            "poetry": lambda: ["poetry", "self", "remove", "hushkey"],
+            "venv": lambda: out,
+        },
+    )
+
+
+def _command(
+    client: Client,
+    environ: Mapping[str, str],
+    by_manager: "Mapping[str, Callable[[], list[str]]]",
+) -> list[str]:
+    manager = client.manager()
+    if not manager:
+        raise Permanent(
+            f"{client.program} belongs to this system's Python, which is not ours "
+            "to change",
+            hint=f"run: pipx install {client.name}, then hushkey install {client.name}",
+        )
+    program, *words = by_manager[manager]()
+    found = programs.find(program, environ)
+    if found is None:
+        raise Permanent(f"{client.program} was made by {program}, not on PATH here")
+    return [found, *words]
+
+
+def _python(client: Client) -> str:
+    return os.path.join(client.prefix, "bin", "python")
+
+
+def _uv_tool(client: Client, *more: str) -> list[str]:
+    """Return the command that makes a uv tool anew, with what it already has."""
+    path = os.path.join(client.prefix, "uv-receipt.toml")
+    try:
+        with open(path, "rb") as file:
+            needs = tomllib.load(file)["tool"]["requirements"]
+        names = [str(need["name"]) for need in needs]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise Permanent(f"{path} cannot be understood") from error
+    others = [n for n in names if n not in (client.name, "hushkey")]
+    words = [word for name in (*others, *more) for word in ("--with", name)]
+    return ["uv", "tool", "install", "--force", client.name, *words]
+
+
+twine, poetry = Plugin("twine"), Plugin("poetry")
