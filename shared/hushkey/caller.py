@@ -76,8 +76,10 @@ def _program(words: "list[str]") -> "tuple[str, list[str]]":
         return "", []
     name, *rest = (os.path.basename(words[0]).removesuffix(".exe"), *words[1:])
     if name.startswith("python"):
-        while rest and rest[0].startswith("-") and rest[0] != "-m":
+        while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
             rest = rest[1:]
+        if rest[:1] == ["-c"]:
+            return "", []
         rest = rest[1:] if rest[:1] == ["-m"] else rest
         name, *rest = (os.path.basename(rest[0]), *rest[1:]) if rest else ("",)
     return _NAMES.get(name, name), rest

@@ -10,13 +10,13 @@ from hushkey import caller
 ASKS = "from hushkey import caller; print(caller.command_of('git'))"
 
 
-def said_below(*words: str, cwd: Path) -> str:
-    """Return what command_of says in a child of a process called *words*.
+def said_below(*words: str, cwd: Path, asks: str = ASKS) -> str:
+    """Return what *asks* prints in a child of a process called *words*.
 
     That process is a shell: the kernel shows a script as its interpreter, while a
     program's first word is free to choose.
     """
-    script = f'"{sys.executable}" -c "{ASKS}"; true'
+    script = f'"{sys.executable}" -c "{asks}"; true'
     done = subprocess.run(
         [words[0], "-c", script, *words],
         executable="/bin/sh",
@@ -53,6 +53,73 @@ def test_unknown_command_is_nobody(tmp_path: Path, words: tuple[str, ...]) -> No
 
 def test_unknown_tool_is_nobody() -> None:
     assert caller.command_of("no-such-tool") == ""
+
+
+# -- Python's tools --------------------------------------------------------------
+
+ASK = "from hushkey import caller; print({}, caller.forbidding_option(), sep='|')"
+
+
+def said_inside(tool: Path, *words: str, module: bool = False) -> list[str]:
+    """Return what a child of a real Python *tool* sees of it: command and option."""
+    ask = ASK.format("caller.command_of('python')")
+    tool.parent.mkdir(exist_ok=True)
+    tool.write_text(
+        f"import subprocess as s, sys; s.run([sys.executable, '-c', {ask!r}])"
+    )
+    start = ["-I", str(tool)] if not module else ["-m", tool.stem]
+    done = subprocess.run(
+        [sys.executable, *start, *words],
+        cwd=tool.parent,
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    )
+    return done.stdout.strip().split("|")
+
+
+def test_python_tool_is_named_from_inside(tmp_path: Path) -> None:
+    place = tmp_path / "app"
+
+    assert said_inside(place / "pip", "install", "s3cret") == [
+        f"pip install in {place}",
+        "",
+    ]
+    assert said_inside(place / "twine", "upload", "--non-interactive") == [
+        f"twine upload in {place}",
+        "twine --non-interactive",
+    ]
+    # `-m build` would be found in the working directory, as Python does
+    assert said_inside(place / "build.py", module=True) == [f"build in {place}", ""]
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (["pip", "install"], "pip"),
+        (["python3", "/x/bin/pip", "install"], "pip"),
+        (["/x/bin/python3.11", "-I", "-m", "pip", "install"], "pip"),
+        (["python", "/x/pip/__pip-runner__.py", "install"], "pip"),
+        (["C:/x/pip.exe", "install"], "pip"),
+        (["/x/bin/pyproject-build"], "build"),
+        (["python", "-c", "import pip", "pip"], ""),
+        (["python"], ""),
+        (["python", "-m"], ""),
+        (["python", "pip.py"], "pip.py"),
+        ([], ""),
+    ],
+)
+def test_program_is_found_behind_its_interpreter(
+    words: list[str], program: str
+) -> None:
+    assert caller._program(words)[0] == program
+
+
+def test_other_programs_and_subcommands_are_nobody(tmp_path: Path) -> None:
+    for name, word in (("pip", "list"), ("other", "install")):
+        found = said_inside(tmp_path / name, word, "--no-input")
+        assert f"{name} {word}" not in found[0]
+    assert said_inside(tmp_path / "other", "--no-input")[1] == ""
 
 
 # -- git's own setting -----------------------------------------------------------

@@ -354,6 +354,36 @@ def test_same_pattern_twice_is_a_fault(first: str, second: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("pattern", "aliases", "problem"),
+    [
+        ("a.example", "https://x", "aliases: 'https://x' is a URL: give it a table"),
+        ("*.a.example", "x", "aliases: need a rule for one host, without `*.`"),
+        ("a.example", "two words", "aliases: expected a list of words"),
+    ],
+)
+def test_alias_that_means_nothing_is_a_fault(
+    pattern: str, aliases: str, problem: str
+) -> None:
+    text = f'[host."{pattern}"]\nidentity = "work"\naliases = ["{aliases}"]\n'
+
+    (found,) = problems(text + IDENTITIES)
+
+    assert found.startswith(f'c.toml:3: [host."{pattern}"] {problem}')
+
+
+def test_alias_of_two_hosts_is_a_fault() -> None:
+    rules = (
+        f'[host."{host}"]\nidentity = "work"\naliases = ["feed"]\n'
+        for host in ("a.example", "b.example")
+    )
+
+    assert problems("".join(rules) + IDENTITIES) == (
+        "c.toml:6: [host.\"b.example\"] aliases: 'feed' is an alias of "
+        '"a.example" already',
+    )
+
+
 def test_every_problem_is_listed_and_the_first_one_shown() -> None:
     text = """\
 [settings]

@@ -450,3 +450,21 @@ def test_site_joins_the_rule_with_its_identity(home: Home) -> None:
 
 def test_missing_for_a_host_that_nobody_knows_is_nothing() -> None:
     assert RULES.missing_for(Request("https", "unknown.example")) == ""
+
+
+# ---------------------------------------------------------------- aliases
+
+
+def test_alias_stands_for_the_place_of_its_rule() -> None:
+    config = config_of(
+        rule("one.example/a/b") + 'aliases = ["feed", "poetry-repository-priv"]\n',
+        rule("http://127.0.0.1:8080") + 'aliases = ["local"]\n',
+    )
+
+    for name in ("feed", "poetry-repository-priv"):
+        request = config.aliased(name)
+        assert request == Request("https", "one.example:443", "a/b")
+        assert pattern_of(config.site_for(request)) == "one.example/a/b"
+    assert config.aliased("local") == Request("http", "127.0.0.1:8080")
+    for name in ("", "feeds", "one.example"):
+        assert config.aliased(name) is None
