@@ -54,8 +54,11 @@ class Service:
         acquirer = answering.acquirer(environ, began, asks_for="python")
         want = acquirer.want(self.site, self.host, self.username, request=self.request)
         lifetime = self.site.min_lifetime or max(want.min_lifetime, MIN_LIFETIME)
+        # A built-in organisation is one host to git and pip, with one account; the
+        # user's own rule may be for this host alone, and so is what to run then.
+        host = self.host if self.site.origin == "user" else want.host
         return acquirer.acquire(
-            Want(want.site, want.host, want.username, want.began, lifetime)
+            Want(want.site, host, want.username, want.began, lifetime, want.claims)
         )
 
 
