@@ -320,6 +320,33 @@ def test_journal_is_loaded_only_if_asked_for(machine: Machine, request_: bytes) 
     assert among(found, HEAVY - {"typing", "hushkey.journal"}) == set()
 
 
+@pytest.mark.parametrize(
+    ("service", "names"),
+    [
+        ("https://other.test/simple/", HEAVY | CACHED_ONLY),
+        ("https://git.test/simple/", HEAVY - {"typing"}),
+    ],
+)
+def test_keyring_program_loads_as_little(
+    machine: Machine, service: str, names: set[str]
+) -> None:
+    program = str(BIN / "hushkey-keyring")
+    machine.environ |= {"PATH": "/nowhere", "HUSHKEY_INTERACTIVE": "never"}
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", program, "get", service, "me"],
+        capture_output=True,
+        env=machine.environ,
+        timeout=30,
+        check=False,
+    )
+    rows = done.stderr.decode().splitlines()
+    found = {line.rpartition("|")[2].strip() for line in rows if "|" in line}
+
+    assert among(found - _loaded(machine, ["-c", ""], b""), names) == set()
+    assert "hushkey_helpers.keyring" in found
+    assert done.stdout == (b"at-kept\n" if "git.test" in service else b"")
+
+
 def test_compiled_config_lies_beside_the_tokens(machine: Machine) -> None:
     (side,) = machine.data.glob("config-*.compiled")
 

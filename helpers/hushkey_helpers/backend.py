@@ -56,14 +56,20 @@ class Keyring(backend.KeyringBackend):
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Keep nothing: raise what sends a chain on, or say why not."""
-        raise self._refusal(service, username, errors.PasswordSetError)
+        what = 'give the host an identity with provider = "static" to keep one'
+        raise self._refusal(service, username, errors.PasswordSetError, what)
 
     def delete_password(self, service: str, username: str) -> None:
         """Delete nothing: raise what sends a chain on, or say how to sign out."""
-        raise self._refusal(service, username, errors.PasswordDeleteError)
+        what = "to sign out, run: hushkey logout {}"
+        raise self._refusal(service, username, errors.PasswordDeleteError, what)
 
     def _refusal(
-        self, service: str, username: str, kind: "type[errors.KeyringError]"
+        self,
+        service: str,
+        username: str,
+        kind: "type[errors.KeyringError]",
+        what: str,
     ) -> Exception:
         found = self._find(service, username)
         if found is None:
@@ -71,7 +77,7 @@ class Keyring(backend.KeyringBackend):
         name = found.site.identity.name
         return kind(
             f"hushkey: signs in to {found.host} (identity {name}) and keeps no "
-            f"password for it; to sign out, run: hushkey logout {name}"
+            f"password for it; {what.format(name)}"
         )
 
     def _find(self, service: object, username: object) -> "Service | None":

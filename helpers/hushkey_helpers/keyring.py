@@ -126,8 +126,8 @@ def _refusal(call: Call, found: "Service") -> str:
     about = f"(host {found.host}, identity {found.site.identity.name})"
     if call.operation == "set":
         return (
-            f"did not store a password: hushkey signs in here {about}; "
-            "take the host out of config.toml to store one"
+            f"did not store a password: hushkey signs in here {about}; give the host "
+            'an identity with provider = "static" to let another keyring keep it'
         )
     return f"nothing to delete: hushkey signs in here {about}; to sign out, run: " + (
         f"hushkey logout {found.site.identity.name}"

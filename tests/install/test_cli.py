@@ -33,6 +33,9 @@ VERBS = {
     "reset": ["reset", "--yes"],
     "install git": ["install", "git"],
     "uninstall git": ["uninstall", "git"],
+    "install pip": ["install", "pip"],
+    "uninstall uv": ["uninstall", "uv"],
+    "install twine": ["install", "twine"],
 }
 
 
