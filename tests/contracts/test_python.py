@@ -13,6 +13,7 @@ import pytest
 
 from conftest import do_without, running
 from contracts.desk import BIN, Desk, Done
+from contracts.test_sign_in import at_terminal, visit
 from servers.authority import Authority
 from servers.browser import Browser
 from servers.issuer import Issuer
@@ -28,6 +29,15 @@ def index_process(
     authority: Authority, issuer_process: Issuer
 ) -> Iterator[PackageIndex]:
     yield from running(PackageIndex(authority, issuer_process))
+
+
+def program_of(environment: str, program: str) -> str:
+    """Return the path of a client, or do without."""
+    try:
+        return client(environment, program)
+    except Missing as reason:
+        do_without(reason)
+        raise
 
 
 class PackageDesk(Desk):
@@ -66,11 +76,7 @@ class PackageDesk(Desk):
         return f"https://{name}@{self.apache.host}/{path}"
 
     def run(self, environment: str, program: str, *words: str, **extra: str) -> Done:
-        try:
-            return self.start(client(environment, program), *words, stdin=b"", **extra)
-        except Missing as reason:
-            do_without(reason)
-            raise
+        return self.start(program_of(environment, program), *words, stdin=b"", **extra)
 
     def install(
         self, environment: str, *words: str, url: str = "", **extra: str
@@ -363,6 +369,61 @@ def test_index_that_is_not_ours_gets_nothing(desk: PackageDesk, name: str) -> No
     assert {a.secret for a in desk.apache.log()} <= {"", "-"}
     assert desk.visitor.visits() == []
     assert desk.issuer.log() == []
+
+
+# -- a person at a terminal, without a display -------------------------------------
+
+
+@pytest.mark.parametrize("tool", ["pip", "uv", "twine"])
+def test_terminal_is_asked_whatever_the_client_does_with_streams(
+    desk: PackageDesk, tool: str
+) -> None:
+    (desk.folder / "fig-1.0-py3-none-any.whl").write_bytes(wheel("fig"))
+    (desk.folder / "uv.toml").write_text(
+        f'[[index]]\nurl = "{desk.apache.simple}"\ndefault = true\n'
+        'authenticate = "always"\n'
+    )
+    where = ("--target", str(desk.folder / "t"))
+    environment, words = {
+        "pip": ("plain", ("install", *where, "-i", desk.apache.simple, "pear")),
+        "uv": ("plain", ("pip", "install", *where, "--config-file", "uv.toml", "pear")),
+        "twine": (
+            "plugin",
+            (
+                "upload",
+                "--repository-url",
+                f"{desk.apache.url}/",
+                "fig-1.0-py3-none-any.whl",
+            ),
+        ),
+    }[tool]
+    extra = {
+        "GIT_TERMINAL_PROMPT": "1",
+        "PIP_KEYRING_PROVIDER": "subprocess",
+        "UV_KEYRING_PROVIDER": "subprocess",
+    }
+
+    with at_terminal(
+        desk, *words, program=program_of(environment, tool), **extra
+    ) as person:
+        address = person.read_until(r"(https://[^\s\x1b]+/auth\?[^\s\x1b]+)")[1]
+        visit(desk, address)
+        person.read_until("signed in to")
+        assert person.leave() == 0, person.seen
+    assert desk.issuer.sign_ins() == 1
+    assert f"hushkey: {tool} " in person.seen
+
+
+def test_no_input_keeps_us_off_the_terminal(desk: PackageDesk) -> None:
+    words = ("install", "--no-input", "-i", desk.apache.simple, "pear")
+    program = program_of("plain", "pip")
+
+    with at_terminal(
+        desk, *words, program=program, PIP_KEYRING_PROVIDER="subprocess"
+    ) as person:
+        person.read_until(f"run: hushkey login {desk.apache.host}")
+        assert person.leave() == 1
+    assert "pip --no-input forbids the terminal" in person.seen
 
 
 # -- the user's own entries ------------------------------------------------------

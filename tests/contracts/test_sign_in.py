@@ -49,10 +49,11 @@ class Person:
 
 
 @contextmanager
-def at_terminal(desk: Desk, *words: str, **extra: str) -> Iterator[Person]:
+def at_terminal(
+    desk: Desk, *words: str, program: str = str(BIN / "hushkey"), **extra: str
+) -> Iterator[Person]:
     """Run `hushkey WORDS` as the foreground job of a terminal of its own."""
     master, slave = pty.openpty()
-    program = [str(BIN / "hushkey"), *words]
     # The shell's part: a session whose terminal this is, and then the job.
     starter = (
         "import fcntl, os, sys, termios\n"
@@ -60,7 +61,7 @@ def at_terminal(desk: Desk, *words: str, **extra: str) -> Iterator[Person]:
         "os.execv(sys.argv[1], sys.argv[1:])\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", starter, *program],
+        [sys.executable, "-c", starter, program, *words],
         stdin=slave,
         stdout=slave,
         stderr=slave,
