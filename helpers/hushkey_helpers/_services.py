@@ -10,7 +10,7 @@ import os
 import time
 from binascii import crc32
 
-from hushkey import hosts, paths, sites
+from hushkey import hosts, paths, sites, step
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Request
 
@@ -67,6 +67,15 @@ def find(name: str, username: str, environ: "Mapping[str, str]") -> Service | No
 
     *username* is the client's, empty for none. Raises ConfigError.
     """
+    found = _find(name, username, environ)
+    if found is None:
+        step("not-ours")  # whose name may be anybody's secret
+    else:
+        step("asked", site=found.site, host=found.host)
+    return found
+
+
+def _find(name: str, username: str, environ: "Mapping[str, str]") -> Service | None:
     config = sites.load(environ)
     request = config.aliased(name) or _request(name)
     if request is None:

@@ -39,6 +39,8 @@ class Keyring(backend.KeyringBackend):
         self._known: dict[tuple[str, str], Outcome] = {}
         self._turn = threading.Lock()
         self._warned = False
+        if os.environ.get("HUSHKEY_LOG"):
+            _begin_journal()
 
     def get_password(self, service: str, username: str) -> "str | None":
         """Return a token for *service*, None if it is not ours; KeyringError."""
@@ -135,10 +137,20 @@ def _ask(found: "Service") -> "Outcome":
 def _failed(error: "HushkeyError") -> "Outcome":
     import sys
 
+    from hushkey import step
+
+    step("failed", error=error)
     line = f"hushkey: {error.line()}"
     if any(name in sys.modules for name in _HIDES):
         _warn(error.line())
     return "", "", line, time.time() + _FAILED
+
+
+def _begin_journal() -> None:
+    from hushkey import journal
+
+    if line := journal.begin("backend", os.environ):
+        _warn(line)
 
 
 def _warn(line: str) -> None:

@@ -13,7 +13,7 @@ outdated keyring, so no answer of ours has it.
 import os
 import time
 
-from hushkey import programs
+from hushkey import programs, step
 from hushkey.errors import ConfigError, HushkeyError
 from hushkey_helpers import _services
 from hushkey_helpers._serve import Answer, serve
@@ -80,6 +80,7 @@ def answer(
     try:
         found = _services.find(call.service, call.username, environ)
     except ConfigError as error:
+        step("failed", error=error)
         # Nothing of a wrong config counts; entries of the user's own still do.
         passed = _pass_on(argv, call, environ)
         passed.lines = (error.line(), *passed.lines)
@@ -98,8 +99,10 @@ def _get(
         token = found.token(environ, began)
         return Answer(_render(call, found.answer_user(), token.value))
     except HushkeyError as error:
+        step("failed", error=error)
         line = error.about(host=found.host, identity=found.site.identity.name).line()
     except Exception as error:
+        step("failed", error=error)
         line = f"internal error ({type(error).__name__}); please report it"
     from hushkey_helpers import _channel
 

@@ -102,14 +102,15 @@ def desk(
     index_process: PackageIndex,
     visitor: Browser,
     authority: Authority,
-) -> PackageDesk:
-    """A configured user; nobody has signed in."""
+) -> Iterator[PackageDesk]:
+    """A configured user; nobody has signed in, and no secret gets about."""
     folder = tmp_path / "desk"
     folder.mkdir()
     index_process.reset()
     made = PackageDesk(folder, issuer, index_process, visitor, authority.ca_file)
     made.ready()
-    return made
+    yield made
+    assert made.leaks() == []
 
 
 def assert_one_sign_in(desk: PackageDesk, *done: Done) -> None:
