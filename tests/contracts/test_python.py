@@ -4,6 +4,7 @@ What was asked is read in the issuer's and Apache's own logs.
 """
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -262,16 +263,21 @@ url = "URL"
 """
 
 
-def poetry(desk: PackageDesk, *words: str, **extra: str) -> Done:
+def basket(desk: PackageDesk) -> Path:
+    """Make a poetry project that needs `pear`; return its folder."""
     project = desk.folder / "basket"
     project.mkdir(exist_ok=True)
     (project / "basket.py").touch()
     (project / "pyproject.toml").write_text(POETRY.replace("URL", desk.apache.simple))
+    return project
+
+
+def poetry(desk: PackageDesk, *words: str, **extra: str) -> Done:
     environ = {
         "POETRY_VIRTUALENVS_IN_PROJECT": "true",
         "POETRY_REPOSITORIES_UP_URL": f"{desk.apache.url}/",
     }
-    place = ("-n", "-C", str(project))
+    place = ("-n", "-C", str(basket(desk)))
     return desk.run("poetry", "poetry", *words, *place, **environ, **extra)
 
 
@@ -370,6 +376,54 @@ def test_index_that_is_not_ours_gets_nothing(desk: PackageDesk, name: str) -> No
     assert {a.secret for a in desk.apache.log()} <= {"", "-"}
     assert desk.visitor.visits() == []
     assert desk.issuer.log() == []
+
+
+def test_token_of_the_ci_job_goes_to_the_client_itself(desk: PackageDesk) -> None:
+    """As the README has it: before any keyring, and nobody is signed in here."""
+    desk.start(str(BIN / "hushkey-keyring"), "get", desk.apache.simple, "me")
+    (token,) = desk.tokens()
+    assert desk.hushkey("logout", "corp", "--local").returncode == 0
+    before = desk.issuer.log()
+    named = desk.apache.simple.replace("//", f"//ci:{token}@", 1)
+    (desk.folder / "uv.toml").write_text(
+        f'[[index]]\nname = "feed"\nurl = "{desk.apache.simple}"\ndefault = true\n'
+    )
+    (desk.folder / "fig-1.0-py3-none-any.whl").write_bytes(wheel("fig"))
+    environ = {
+        "CI": "true",
+        "PIP_INDEX_URL": named,
+        "UV_INDEX_FEED_USERNAME": "ci",
+        "UV_INDEX_FEED_PASSWORD": token,
+        "TWINE_USERNAME": "ci",
+        "TWINE_PASSWORD": token,
+        "POETRY_HTTP_BASIC_PRIV_USERNAME": "ci",
+        "POETRY_HTTP_BASIC_PRIV_PASSWORD": token,
+    }
+    uv = ("pip", "install", "--config-file", "uv.toml", "--target", "u", "pear")
+
+    upload = ("upload", "--repository-url", f"{desk.apache.url}/")
+    # The ear would find the token in an environment, where we put it.
+    quiet = {k: v for k, v in desk.environ.items() if k not in desk.ear.environ}
+
+    done = [
+        subprocess.run(
+            [program_of(environment, program), *words],
+            env=quiet | environ,
+            cwd=desk.folder,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        for environment, program, words in (
+            ("plain", "pip", ("install", "--target", "t", "pear")),
+            ("plain", "uv", uv),
+            ("plugin", "twine", (*upload, "fig-1.0-py3-none-any.whl")),
+            ("poetry", "poetry", ("lock", "-n", "-C", str(basket(desk)))),
+        )
+    ]
+
+    assert [d.returncode for d in done] == [0] * 4, done[-1].stderr
+    assert desk.issuer.log() == before
 
 
 # -- a person at a terminal, without a display -------------------------------------
