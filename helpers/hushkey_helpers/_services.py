@@ -77,14 +77,18 @@ def find(name: str, username: str, environ: "Mapping[str, str]") -> Service | No
 
 def _find(name: str, username: str, environ: "Mapping[str, str]") -> Service | None:
     config = sites.load(environ)
-    request = config.aliased(name) or _request(name)
+    aliased = config.aliased(name)
+    request = aliased or _request(name)
     if request is None:
         return None
     asked, request = request.username, _without_user(request)
-    if "://" not in name and request.protocol == "https" and _was_plain(name, environ):
+    bare = aliased is None and "://" not in name
+    if bare and _was_plain(name, environ):
         return None
     site = _site(config, request)
-    if site is None and "://" not in name:
+    if site is not None and bare and _is_plain(name):
+        return None
+    if site is None and bare:
         # A bare name does not say how it is reached; http:// is the config's word.
         request = Request("http", request.host)
         site = _site(config, request)
@@ -175,6 +179,16 @@ def _note_plain(
         os.utime(path)
     except (OSError, HushkeyError):
         return  # nothing can be kept here, not even a sign-in
+
+
+def _is_plain(netloc: str) -> bool:
+    """Tell whether the tool was told to fetch from there over plain http.
+
+    `pip install` with the URL of a file asks for nothing but the bare host.
+    """
+    from hushkey import caller
+
+    return caller.mentions_plain_http(netloc)
 
 
 def _was_plain(netloc: str, environ: "Mapping[str, str]") -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: set for the `keyring` that we hand a question to: it must not come back here
 PASSED_ON = "HUSHKEY_KEYRING_PASSED_ON"
 #: what a script of ours holds, wherever it lies and whatever it is called
-_MARK = b"hushkey_helpers"
+_MARK = b"from hushkey_helpers.keyring import"
 _CHOICES = {"--mode": ("password", "creds"), "--output": ("plain", "json")}
 _USAGE = (
     "hushkey-keyring speaks the command line of `keyring`: get, set, del",

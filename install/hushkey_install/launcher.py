@@ -41,7 +41,7 @@ class Launcher:
             return self._plan_in(os.path.abspath(os.path.expanduser(wanted)))
         for folder in self._folders():
             path = os.path.join(folder, _NAME)
-            if os.path.lexists(path):
+            if os.path.lexists(path) and not _is_stale(path):
                 if is_ours(path):
                     return ""
                 raise Permanent(f"{path} is the first keyring on PATH", hint=_CHOOSE)
@@ -54,8 +54,8 @@ class Launcher:
 
     def _plan_in(self, folder: str) -> str:
         path = os.path.join(folder, _NAME)
-        if os.path.lexists(path):
-            if os.path.exists(path) and is_ours(path):
+        if os.path.lexists(path) and not _is_stale(path):
+            if is_ours(path):
                 return ""
             raise Permanent(f"{path} is there already and not ours", hint=_CHOOSE)
         first = programs.find(_NAME, self._environ)
@@ -72,6 +72,8 @@ class Launcher:
         if path:
             try:
                 os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+                if _is_stale(path):
+                    os.unlink(path)
                 os.symlink(_target(self._environ), path)
             except OSError as error:
                 raise StoreError(
@@ -111,6 +113,13 @@ class Launcher:
         inside = os.path.commonpath([home, folder]) == home
         project = os.path.exists(os.path.join(os.path.dirname(folder), "pyvenv.cfg"))
         return inside and not project and os.access(folder, os.W_OK)
+
+
+def _is_stale(path: str) -> bool:
+    """Tell whether *path* is a link of ours to a hushkey that has gone."""
+    if not os.path.islink(path) or os.path.exists(path):
+        return False
+    return os.path.basename(os.readlink(path)) == _PROGRAM
 
 
 def _target(environ: Mapping[str, str]) -> str:

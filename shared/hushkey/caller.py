@@ -85,6 +85,22 @@ def _program(words: "list[str]") -> "tuple[str, list[str]]":
     return _NAMES.get(name, name), rest
 
 
+def mentions_plain_http(netloc: str) -> bool:
+    """Tell whether the calling tool was given a plain http URL of *netloc*."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        myself = psutil.Process()
+        for process in (myself, *myself.parents()[:_DEPTH]):
+            program, arguments = _program(process.cmdline())
+            if program not in _SUBCOMMANDS["python"]:
+                continue
+            words = (word.lower() for word in arguments)
+            if any("http://" in w and netloc.lower() in w for w in words):
+                return True
+    return False
+
+
 def forbidding_option() -> str:
     """Return the option with which a Python tool keeps us off the terminal.
 

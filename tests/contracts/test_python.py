@@ -21,6 +21,7 @@ from servers.issuer import Issuer
 from servers.packages import SCOPE, PackageIndex, client, wheel
 from servers.process import Missing
 from servers.secretservice import SecretService
+from shared.oauth_fakes import Reply, Scripted
 
 pytestmark = pytest.mark.contract
 
@@ -479,6 +480,40 @@ def test_no_input_keeps_us_off_the_terminal(desk: PackageDesk) -> None:
         person.read_until(f"run: hushkey login {desk.apache.host}")
         assert person.leave() == 1
     assert "pip --no-input forbids the terminal" in person.seen
+
+
+# -- plain http ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["index", "file"])
+@pytest.mark.parametrize(
+    ("environment", "provider"), [("plain", "subprocess"), ("plugin", "import")]
+)
+def test_token_of_an_https_host_is_not_sent_over_http(
+    desk: PackageDesk, kind: str, environment: str, provider: str
+) -> None:
+    """pip asks for the bare host then, which does not say how it is reached."""
+    challenge = Reply(b"", 401, WWW_Authenticate='Basic realm="x"')
+    with Scripted() as server:
+        host = server.url.removeprefix("http://")
+        desk.ready(host=host)
+        signed_in = desk.start(str(BIN / "hushkey-keyring"), "get", host, "me")
+        server.on("/simple/pear/", challenge)
+        server.on("/pear-1.0-py3-none-any.whl", challenge)
+        words = ["pear"]
+        if kind == "file":
+            words = ["--no-index", f"{server.url}/pear-1.0-py3-none-any.whl"]
+        done = desk.install(
+            environment,
+            *("--no-input", *words),
+            url=f"{server.url}/simple/",
+            PIP_KEYRING_PROVIDER=provider,
+        )
+        calls = server.calls
+
+    assert (signed_in.returncode, done.returncode) == (0, 1), done.stderr
+    assert calls
+    assert all("Authorization" not in call.headers for call in calls)
 
 
 # -- the user's own entries ------------------------------------------------------

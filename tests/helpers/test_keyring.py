@@ -199,6 +199,12 @@ def test_launchers_of_ours_are_passed_over(machine: Machine) -> None:
     assert answer.instead[0] == str(path)
 
 
+def test_keyring_from_a_folder_with_our_name_is_not_ours(machine: Machine) -> None:
+    path = real_keyring(machine, "# /home/me/hushkey_helpers/bin/python")
+
+    assert ask(machine, "get", "other", "me").instead[0] == str(path)
+
+
 @pytest.mark.parametrize("entry", ["", ".", "bin", "bin:", ":bin"])
 def test_relative_places_on_path_are_not_looked_at(
     machine: Machine, entry: str, monkeypatch: pytest.MonkeyPatch

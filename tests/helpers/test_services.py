@@ -217,9 +217,9 @@ def test_user_name_round_trips_or_is_fixed(
 @pytest.mark.parametrize(
     ("rule", "left", "good"),
     [
-        ("", 601, True),
+        ("", 630, True),
         ("", 599, False),
-        ("min_lifetime = 60\n", 61, True),
+        ("min_lifetime = 60\n", 90, True),
         ("min_lifetime = 900\n", 899, False),
     ],
 )

@@ -286,3 +286,14 @@ def test_launcher_is_our_program(desk: Desk) -> None:
     desk.hushkey("install", "pip")
 
     assert (desk.bin / "keyring").resolve() == (BIN / "hushkey-keyring").resolve()
+
+
+def test_link_to_a_hushkey_that_has_gone_is_made_anew(desk: Desk) -> None:
+    for words in ((), ("--launcher", str(desk.bin))):
+        link = desk.bin / "keyring"
+        link.unlink(missing_ok=True)
+        link.symlink_to("/no/such/venv/bin/hushkey-keyring")
+
+        desk.hushkey("install", "pip", *words)
+
+        assert link.resolve() == (BIN / "hushkey-keyring").resolve()

@@ -60,9 +60,11 @@ def test_unknown_tool_is_nobody() -> None:
 ASK = "from hushkey import caller; print({}, caller.forbidding_option(), sep='|')"
 
 
-def said_inside(tool: Path, *words: str, module: bool = False) -> list[str]:
+def said_inside(
+    tool: Path, *words: str, module: bool = False, ask: str = ""
+) -> list[str]:
     """Return what a child of a real Python *tool* sees of it: command and option."""
-    ask = ASK.format("caller.command_of('python')")
+    ask = ask or ASK.format("caller.command_of('python')")
     tool.parent.mkdir(exist_ok=True)
     tool.write_text(
         f"import subprocess as s, sys; s.run([sys.executable, '-c', {ask!r}])"
@@ -113,6 +115,23 @@ def test_program_is_found_behind_its_interpreter(
     words: list[str], program: str
 ) -> None:
     assert caller._program(words)[0] == program
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("http://Files.test/x.whl", True),
+        ("x @ http://me@files.test/x.whl", True),
+        ("https://files.test/x.whl", False),
+        ("http://other.test/x.whl", False),
+    ],
+)
+def test_plain_http_on_the_command_line_is_seen(
+    tmp_path: Path, url: str, plain: bool
+) -> None:
+    ask = ASK.format("caller.mentions_plain_http('files.test')")
+
+    assert said_inside(tmp_path / "pip", "install", url, ask=ask)[0] == str(plain)
 
 
 def test_other_programs_and_subcommands_are_nobody(tmp_path: Path) -> None:
