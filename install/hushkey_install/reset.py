@@ -5,11 +5,11 @@ import time
 
 import click
 
-from hushkey import paths, store
+from hushkey import paths, sealedfile, stashindex
 from hushkey.errors import Permanent, StoreError
 from hushkey_install.context import Context
 
-_PARTS = ("tokens", "state")
+_PARTS = ("tokens", "stash", "state")
 
 
 def run(yes: bool) -> None:
@@ -17,15 +17,17 @@ def run(yes: bool) -> None:
     context = Context()
     folder = paths.data_folder(context.environ)
     paths.check_owner(folder)
-    sealed = store.sealed_files(folder)
+    typed = len(list(stashindex.files(folder)))
+    signed_in = len(sealedfile.sealed_files(folder)) - typed
     parts = [p for p in (*_PARTS, "key") if os.path.exists(os.path.join(folder, p))]
     if not parts:
         click.echo("there is nothing stored; nothing to reset", err=True)
         return
     aside = os.path.join(folder, time.strftime("before-reset-%Y%m%d-%H%M%S"))
     click.echo(
-        f"{len(sealed)} stored sign-in(s) in {folder} will be moved to {aside}; "
-        "every identity is signed out",
+        f"{signed_in} stored sign-in(s) and {typed} credential(s) for other hosts in "
+        f"{folder} will be moved to {aside}; every identity is signed out, and tools "
+        "ask for the others again",
         err=True,
     )
     if not yes and not click.confirm("start anew?", err=True):

@@ -25,28 +25,35 @@ def moved(machine: Machine) -> list[Path]:
 
 def test_reset_moves_everything_sealed_aside(machine: Machine) -> None:
     machine.has(grant(f"at-{CANARY}"))
+    machine.types("typed.test", "me", CANARY)
     key = (machine.data / "key").read_bytes()
 
     result = reset(machine, "--yes")
 
     (aside,) = moved(machine)
     assert result.exit_code == 0
-    assert f"1 stored sign-in(s) in {machine.data}" in result.stderr
+    assert "1 stored sign-in(s) and 1 credential(s) for other hosts" in result.stderr
+    assert f"in {machine.data} will be moved" in result.stderr
     assert (aside / "key").read_bytes() == key
     assert len(list((aside / "tokens").iterdir())) == 1
     assert aside.stat().st_mode & 0o777 == 0o700
     assert not (machine.data / "key").exists()
+    assert len([p for p in (aside / "stash").rglob("*") if p.is_file()]) == 2
     assert not (machine.data / "tokens").exists()
+    assert not (machine.data / "stash").exists()
 
 
 def test_reset_starts_anew(machine: Machine) -> None:
     machine.has(grant("at-old"))
+    machine.types("typed.test", "me", "old")
     os.unlink(machine.data / "key")
 
     reset(machine, "--yes")
 
     machine.has(grant("at-new"))
+    machine.types("typed.test", "me", "new")
     assert machine.stored() == ["at-new"]
+    assert machine.typed() == ["new"]
 
 
 @pytest.mark.parametrize(
