@@ -221,6 +221,7 @@ HEAVY = {
     "typing",
     "urllib.request",
     "urllib3",
+    "hushkey.asking",
     "hushkey.config",
     "hushkey.http",
     "hushkey.interactive",
@@ -240,6 +241,8 @@ CACHED_ONLY = {
     "hushkey.acquire",
     "hushkey.answering",
     "hushkey.seal",
+    "hushkey.sealedfile",
+    "hushkey.stash",
     "hushkey.store",
     "hushkey.vault",
 }

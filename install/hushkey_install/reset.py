@@ -25,9 +25,8 @@ def run(yes: bool) -> None:
         return
     aside = os.path.join(folder, time.strftime("before-reset-%Y%m%d-%H%M%S"))
     click.echo(
-        f"{signed_in} stored sign-in(s) and {typed} credential(s) for other hosts in "
-        f"{folder} will be moved to {aside}; every identity is signed out, and tools "
-        "ask for the others again",
+        f"{signed_in} stored sign-in(s) and {typed} typed credential(s) in {folder} "
+        f"will be moved to {aside}; every identity is signed out",
         err=True,
     )
     if not yes and not click.confirm("start anew?", err=True):

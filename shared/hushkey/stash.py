@@ -58,7 +58,7 @@ class Stash:
         self, folder: str, vault: "Vault", warn: "Callable[[str], None]"
     ) -> None:
         self._folder = folder
-        self._vault = vault
+        self.vault = vault
         self._warn = warn
 
     # -- reading ------------------------------------------------------------
@@ -97,7 +97,7 @@ class Stash:
         slot = record.slot
         around = Slot(slot.tool, slot.protocol, slot.host)
         paths.check_owner(os.path.join(self._folder, stashindex.FOLDER))
-        self._vault.ensure_key()
+        self.vault.ensure_key()
         index = self._index()
         found = index.matching(around) if index else []
         newest = stashindex.changed(found[0]) if found else 0
@@ -179,7 +179,7 @@ class Stash:
 
     def _file(self, path: str) -> SealedFile:
         name = os.path.basename(path).removesuffix(stashindex.SUFFIX)
-        file = SealedFile(path, b"\0stash\0" + name.encode(), self._vault)
+        file = SealedFile(path, b"\0stash\0" + name.encode(), self.vault)
         file.holds = "secrets"
         return file
 

@@ -32,8 +32,8 @@ def test_reset_moves_everything_sealed_aside(machine: Machine) -> None:
 
     (aside,) = moved(machine)
     assert result.exit_code == 0
-    assert "1 stored sign-in(s) and 1 credential(s) for other hosts" in result.stderr
-    assert f"in {machine.data} will be moved" in result.stderr
+    count = "1 stored sign-in(s) and 1 typed credential(s)"
+    assert f"{count} in {machine.data} will be moved" in result.stderr
     assert (aside / "key").read_bytes() == key
     assert len(list((aside / "tokens").iterdir())) == 1
     assert aside.stat().st_mode & 0o777 == 0o700
