@@ -102,10 +102,14 @@ class SealedFile:
 
 
 class Draft:
-    """The next content of the file at *path*: reserve room, then save, or discard."""
+    """The next content of the file at *path*: reserve room, then save, or discard.
 
-    def __init__(self, path: str) -> None:
+    It is written in *folder*, on the same file system; beside *path* if not given.
+    """
+
+    def __init__(self, path: str, folder: str = "") -> None:
         self._path = path
+        self._folder = folder or os.path.dirname(path)
         self._descriptor = -1
         self._temporary = ""
 
@@ -113,16 +117,16 @@ class Draft:
         """Make sure that *size* bytes will find folder and room; StoreError."""
         if self._descriptor >= 0:
             return
-        folder = os.path.dirname(self._path)
-        paths.make_private(folder)
-        self._temporary = f"{self._path}.{os.getpid()}.{time.monotonic_ns()}.new"
+        paths.make_private(self._folder)
+        name = f"{os.path.basename(self._path)}.{os.getpid()}.{time.monotonic_ns()}.new"
+        self._temporary = os.path.join(self._folder, name)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
             self._descriptor = os.open(self._temporary, flags, 0o600)
             _make_room(self._descriptor, size)
         except OSError as error:
             self.discard()
-            raise unwritable("write to", folder, error) from error
+            raise unwritable("write to", self._folder, error) from error
 
     def save(self, data: bytes) -> None:
         """Write, fsync, replace. Raises StoreError, and then nothing has changed."""

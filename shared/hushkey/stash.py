@@ -8,6 +8,7 @@ import this only when the index says that something may be there, or to store.
 
 import json
 import os
+import time
 from contextlib import suppress
 
 from hushkey import locks, paths, seal, stashindex
@@ -98,21 +99,13 @@ class Stash:
         around = Slot(slot.tool, slot.protocol, slot.host)
         paths.check_owner(os.path.join(self._folder, stashindex.FOLDER))
         self.vault.ensure_key()
-        index = self._index()
-        found = index.matching(around) if index else []
-        newest = stashindex.changed(found[0]) if found else 0
-        first = index is not None and found[:1] == [index.path_of(slot)]
-        # git stores after each success what it was given a moment before: that
-        # costs no lock and no write.
-        if first and not (alone and found[1:]) and self._read(found[0]) == record:
+        if not alone and self._is_kept(record):
             return
         with self._change():
             index = self._index_to_write()
             path = index.path_of(slot)
-            sweep(index.folder_of(slot))
             self._write(path, record)
-            if stashindex.changed(path) <= newest:
-                _date(path, newest + 1)  # two in one tick, or a clock set back
+            index.note_last(slot)
             if alone:
                 _unlink([p for p in index.matching(around) if p != path])
 
@@ -134,10 +127,24 @@ class Stash:
                         continue
                 gone.append(path)
             _unlink(gone)
-            sweep(index.folder_of(slot))
             return len(gone)
 
     # -- parts --------------------------------------------------------------
+
+    def _is_kept(self, record: Record) -> bool:
+        """Tell whether *record* is kept already, and let it be the newest.
+
+        git stores after each success what it was given a moment before: that
+        costs no lock and no new file.
+        """
+        index = self._index()
+        path = index.path_of(record.slot) if index else ""
+        if not index or self._read(path) != record:
+            return False
+        if not index.is_last(record.slot):
+            _date(path, time.time_ns())
+            index.note_last(record.slot)
+        return True
 
     def _change(self) -> "Any":
         return locks.held(os.path.join(self._folder, "locks", "stash.lock"), _PATIENCE)
@@ -173,7 +180,7 @@ class Stash:
             if record := self._read_locked(path):
                 self._write(index.path_of(record.slot), record)
                 _date(index.path_of(record.slot), stashindex.changed(path))
-        Draft(stashindex.index_path(self._folder)).save(stashindex.dumps(key))
+        self._draft(stashindex.index_path(self._folder)).save(stashindex.dumps(key))
         _unlink(old)
         return index
 
@@ -202,7 +209,15 @@ class Stash:
             return None
 
     def _write(self, path: str, record: Record) -> None:
-        Draft(path).save(self._file(path).sealed(_dumps(record)))
+        """Write *path*, dated to the nanosecond: file systems count in ticks."""
+        self._draft(path).save(self._file(path).sealed(_dumps(record)))
+        _date(path, time.time_ns())
+
+    def _draft(self, path: str) -> Draft:
+        paths.make_private(os.path.dirname(path))
+        new = os.path.join(self._folder, stashindex.FOLDER, stashindex.DRAFTS)
+        sweep(new)
+        return Draft(path, new)
 
 
 def _answers(kept: Slot, asked: Slot) -> bool:

@@ -5,6 +5,7 @@ The secrets that users typed for hosts that are not ours lie in the folder
 
     stash/index                              0600: the key of the hashes
     stash/3f/<place>-<path>-<user>.sealed    3f: the first byte of <place>
+    stash/3f/last                            the name that was stored last in here
 
 *place* is the hash of tool, protocol and host, the other two are those of path and
 user name. So the index can never disagree with the files, a question for any
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = "stash"
+#: where files are written before they get their name
+DRAFTS = "new"
 SUFFIX = ".sealed"
 KEY_BYTES = 32
 _MAGIC = b"HUSHIDX1"
 _CHECK_BYTES = 8
+_LAST = "last"
 _PLACE, _PART = 16, 8  # bytes of the hashes
 
 
@@ -80,28 +84,49 @@ class Index:
         name += f"-{self._hash('user', place, slot.user)}{SUFFIX}"
         return os.path.join(self._stash, place[:2], name)
 
-    def folder_of(self, slot: Slot) -> str:
-        """Return the folder that the files for *slot* share with some others."""
-        return os.path.join(self._stash, self._place(slot)[:2])
-
-    def matching(self, slot: Slot) -> "list[str]":
-        """Return the paths of all files that answer *slot*, the newest first."""
-        place = self._place(slot)
-        folder = os.path.join(self._stash, place[:2])
+    def matching(self, slot: Slot) -> "Iterator[str]":
+        """Yield the paths of all files that answer *slot*, the newest first."""
         if slot.path is not None and slot.user is not None:
             path = self.path_of(slot)
-            return [path] if os.path.exists(path) else []
+            if os.path.exists(path):
+                yield path
+            return
+        place = self._place(slot)
+        folder = os.path.join(self._stash, place[:2])
         start, end = place + "-", SUFFIX
         if slot.path is not None:
             start += self._hash("path", place, slot.path) + "-"
         if slot.user is not None:
             end = f"-{self._hash('user', place, slot.user)}{SUFFIX}"
-        found = [
-            os.path.join(folder, name)
-            for name in _names(folder)
-            if name.startswith(start) and name.endswith(end)
-        ]
-        return sorted(found, key=changed, reverse=True) if len(found) > 1 else found
+        last = _last(folder)
+        if not last.startswith(start) or not last.endswith(end):
+            last = ""
+        elif os.path.exists(os.path.join(folder, last)):
+            yield os.path.join(folder, last)
+        names = [n for n in _names(folder) if n.startswith(start) and n.endswith(end)]
+        found = [os.path.join(folder, name) for name in names if name != last]
+        yield from sorted(found, key=changed, reverse=True) if len(found) > 1 else found
+
+    def is_last(self, slot: Slot) -> bool:
+        """Tell whether `note_last` was called for *slot* last."""
+        folder, name = os.path.split(self.path_of(slot))
+        return _last(folder) == name
+
+    def note_last(self, slot: Slot) -> None:
+        """Note that *slot* is stored now.
+
+        The dates of the files say it too, but with ten thousand users of one
+        host only after a look at ten thousand files.
+        """
+        folder, name = os.path.split(self.path_of(slot))
+        temporary = os.path.join(self._stash, DRAFTS, f"last.{os.getpid()}.new")
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with open(os.open(temporary, flags, 0o600), "w") as file:
+                file.write(name)
+            os.replace(temporary, os.path.join(folder, _LAST))
+        except OSError:
+            pass  # the dates remain
 
     def _place(self, slot: Slot) -> str:
         return self._hash("host", slot.tool, slot.protocol, slot.host, size=_PLACE)
@@ -142,7 +167,7 @@ def holds(folder: str, slot: Slot) -> bool:
         index = read(folder)
     except Lost:
         return True  # the keyring has to be asked
-    return index is not None and bool(index.matching(slot))
+    return index is not None and any(index.matching(slot))
 
 
 def files(folder: str) -> "Iterator[str]":
@@ -151,7 +176,7 @@ def files(folder: str) -> "Iterator[str]":
     for part in _names(stash):
         if len(part) == 2:
             inner = os.path.join(stash, part)
-            names = sorted(name for name in _names(inner) if name.endswith(SUFFIX))
+            names = (name for name in _names(inner) if name.endswith(SUFFIX))
             yield from (os.path.join(inner, name) for name in names)
 
 
@@ -183,9 +208,17 @@ def _check(key: bytes) -> bytes:
     return bytes(digest)
 
 
+def _last(folder: str) -> str:
+    try:
+        with open(os.path.join(folder, _LAST), "rb") as file:
+            return file.read(200).decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
 def _names(folder: str) -> "list[str]":
     try:
-        return sorted(os.listdir(folder))
+        return os.listdir(folder)
     except OSError:
         return []
 

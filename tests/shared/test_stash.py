@@ -540,8 +540,8 @@ def test_stores_and_erases_of_many_processes_lose_nothing(desk: Desk) -> None:
 
 
 def test_store_sweeps_what_a_killed_process_left(used: Desk) -> None:
-    (path,) = used.files()
-    old, young = Path(f"{path}.1.1.new"), Path(f"{path}.2.2.new")
+    new = used.folder / "stash" / "new"
+    old, young = new / "a.sealed.1.1.new", new / "a.sealed.2.2.new"
     for left in (old, young):
         left.touch()
     os.utime(old, (0, 0))

@@ -77,7 +77,33 @@ def test_matching_has_the_newest_first(tmp_path: Path) -> None:
     for age, name in enumerate(names):
         os.utime(name, ns=(0, 10**18 - age))
 
-    assert index(tmp_path).matching(Slot("t", "p", "h")) == names
+    assert list(index(tmp_path).matching(Slot("t", "p", "h"))) == names
+
+
+def test_last_one_noted_is_the_newest_whatever_the_dates_say(tmp_path: Path) -> None:
+    users = [Slot("t", "p", "h", None, user) for user in "abc"]
+    names = [put(tmp_path, slot) for slot in users]
+    for age, name in enumerate(names):
+        os.utime(name, ns=(0, 10**18 - age))
+    made = index(tmp_path)
+    (tmp_path / "stash" / stashindex.DRAFTS).mkdir()
+
+    made.note_last(users[2])
+
+    assert made.is_last(users[2])
+    assert not made.is_last(users[0])
+    assert list(made.matching(Slot("t", "p", "h"))) == [names[2], *names[:2]]
+    assert list(made.matching(users[1])) == [names[1]]
+    os.unlink(names[2])
+    assert list(made.matching(Slot("t", "p", "h"))) == names[:2]
+
+
+def test_note_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    made, slot = index(tmp_path), Slot("t", "p", "h", None, "u")
+
+    made.note_last(slot)
+
+    assert not made.is_last(slot)
 
 
 def test_half_written_and_damaged_files_do_not_match(tmp_path: Path) -> None:
@@ -85,7 +111,7 @@ def test_half_written_and_damaged_files_do_not_match(tmp_path: Path) -> None:
     os.rename(name, f"{name}.1.2.new")
     Path(f"{name}.damaged-3").touch()
 
-    assert index(tmp_path).matching(Slot("t", "p", "h")) == []
+    assert not any(index(tmp_path).matching(Slot("t", "p", "h")))
     assert list(stashindex.files(str(tmp_path))) == []
 
 
