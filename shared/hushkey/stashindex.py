@@ -5,7 +5,7 @@ The secrets that users typed for hosts that are not ours lie in the folder
 
     stash/index                              0600: the key of the hashes
     stash/3f/<place>-<path>-<user>.sealed    3f: the first byte of <place>
-    stash/3f/last                            the name that was stored last in here
+    stash/3f/recent                          which were stored last, a mere hint
 
 *place* is the hash of tool, protocol and host, the other two are those of path and
 user name. So the index can never disagree with the files, a question for any
@@ -37,7 +37,7 @@ SUFFIX = ".sealed"
 KEY_BYTES = 32
 _MAGIC = b"HUSHIDX1"
 _CHECK_BYTES = 8
-_LAST = "last"
+_RECENT = 16  # names
 _PLACE, _PART = 16, 8  # bytes of the hashes
 
 
@@ -98,19 +98,18 @@ class Index:
             start += self._hash("path", place, slot.path) + "-"
         if slot.user is not None:
             end = f"-{self._hash('user', place, slot.user)}{SUFFIX}"
-        last = _last(folder)
-        if not last.startswith(start) or not last.endswith(end):
-            last = ""
-        elif os.path.exists(os.path.join(folder, last)):
-            yield os.path.join(folder, last)
+        recent = [n for n in _recent(folder) if n.startswith(start) and n.endswith(end)]
+        for path in (os.path.join(folder, name) for name in recent):
+            if os.path.exists(path):
+                yield path
         names = [n for n in _names(folder) if n.startswith(start) and n.endswith(end)]
-        found = [os.path.join(folder, name) for name in names if name != last]
-        yield from sorted(found, key=changed, reverse=True) if len(found) > 1 else found
+        older = [os.path.join(folder, name) for name in names if name not in recent]
+        yield from sorted(older, key=changed, reverse=True) if len(older) > 1 else older
 
     def is_last(self, slot: Slot) -> bool:
         """Tell whether `note_last` was called for *slot* last."""
         folder, name = os.path.split(self.path_of(slot))
-        return _last(folder) == name
+        return _recent(folder)[:1] == [name]
 
     def note_last(self, slot: Slot) -> None:
         """Note that *slot* is stored now.
@@ -119,12 +118,14 @@ class Index:
         host only after a look at ten thousand files.
         """
         folder, name = os.path.split(self.path_of(slot))
-        temporary = os.path.join(self._stash, DRAFTS, f"last.{os.getpid()}.new")
+        others = (n for n in _recent(folder) if n != name)
+        there = [n for n in others if os.path.exists(os.path.join(folder, n))]
+        temporary = os.path.join(self._stash, DRAFTS, f"recent.{os.getpid()}.new")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             with open(os.open(temporary, flags, 0o600), "w") as file:
-                file.write(name)
-            os.replace(temporary, os.path.join(folder, _LAST))
+                file.write("\n".join([name, *there[: _RECENT - 1]]))
+            os.replace(temporary, os.path.join(folder, "recent"))
         except OSError:
             pass  # the dates remain
 
@@ -208,12 +209,13 @@ def _check(key: bytes) -> bytes:
     return bytes(digest)
 
 
-def _last(folder: str) -> str:
+def _recent(folder: str) -> "list[str]":
+    """Return the names that were stored last in *folder*, the newest first."""
     try:
-        with open(os.path.join(folder, _LAST), "rb") as file:
-            return file.read(200).decode("ascii", "replace")
+        with open(os.path.join(folder, "recent"), "rb") as file:
+            return file.read(_RECENT * 128).decode("ascii", "replace").split("\n")
     except OSError:
-        return ""
+        return []
 
 
 def _names(folder: str) -> "list[str]":
