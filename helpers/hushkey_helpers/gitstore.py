@@ -7,7 +7,7 @@ match, but only that secret which the request names, if it names one. A question
 without a host is never a question for any host (CVE-2020-11008).
 """
 
-from hushkey import hosts, paths, stashindex
+from hushkey import hosts, paths, stashindex, step
 from hushkey.errors import HushkeyError
 from hushkey.stashindex import Slot
 from hushkey_helpers._serve import Answer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hushkey.stash import Record
 
 TOOL = "git"
+STATE = "hushkey:kept:"
 _EXPIRY, _REFRESH = "password_expiry_utc", "oauth_refresh_token"
 _TYPED, _TOKEN, _EITHER = ("password",), ("authtype", "credential"), (_EXPIRY, _REFRESH)
 _SECRETS = ("password", "credential")
@@ -40,6 +41,9 @@ def answer(
         return Answer()
     try:
         if action == "store":
+            if _is_ours(slot, message, environ):
+                step("kept", host=slot.host)
+                return Answer()
             return _store(slot, message, environ, began)
         if not stashindex.holds(paths.data_folder(environ), slot):
             return Answer()
@@ -47,6 +51,7 @@ def answer(
             return _erase(slot, message, environ, began)
         return _get(slot, message, environ, began)
     except HushkeyError as error:
+        step("failed", host=slot.host, error=error)
         return Answer(lines=(error.about(host=slot.host).line(),), code=1)
 
 
@@ -89,10 +94,13 @@ def _get(
     record = _with_stash(environ, find, began)
     if record is None:
         return Answer()
-    return Answer(_rendered(record, bearer, _expired(record.values, began)))
+    lines = _lines(record, bearer, _expired(record.values, began))
+    if message.has("capability", "state"):
+        lines = _with_state(slot, record, lines, environ)
+    return Answer(render(lines))
 
 
-def _rendered(record: "Record", bearer: bool, expired: bool) -> bytes:
+def _lines(record: "Record", bearer: bool, expired: bool) -> "list[str]":
     """Return the answer in one form only: a reply with both confuses git < 2.46."""
     lines, keys = [], [*_TYPED, *_EITHER]
     if expired:
@@ -102,7 +110,42 @@ def _rendered(record: "Record", bearer: bool, expired: bool) -> bytes:
     if record.slot.user is not None:
         lines.append(f"username={record.slot.user}")
     values = record.values
-    return render(lines + [f"{key}={values[key]}" for key in keys if key in values])
+    return lines + [f"{key}={values[key]}" for key in keys if key in values]
+
+
+def _with_state(
+    slot: Slot, record: "Record", lines: "list[str]", environ: "Mapping[str, str]"
+) -> "list[str]":
+    """Let git (2.46) say at `store` that it has this answer from here.
+
+    Then nothing is to be stored, and the keyring is not asked for that. The state
+    is a keyed hash of the answer, so another secret with it is still another one.
+    Without the newest of several users: `store` makes that one the newest.
+    """
+    index = _index(environ)
+    if index is None or not index.is_last(record.slot):
+        return lines
+    said = [line for line in lines if not line.startswith("capability")]
+    state = f"state[]={STATE}{index.digest(slot.protocol, slot.host, *sorted(said))}"
+    return ["capability[]=state", *lines, state]
+
+
+def _index(environ: "Mapping[str, str]") -> "stashindex.Index | None":
+    try:
+        return stashindex.read(paths.data_folder(environ))
+    except stashindex.Lost:
+        return None
+
+
+def _is_ours(slot: Slot, message: Message, environ: "Mapping[str, str]") -> bool:
+    """Tell whether git brings back what `get` gave it."""
+    if not any(s.startswith(STATE) for s in message.lists.get("state", ())):
+        return False
+    index = _index(environ)
+    keys = ("username", *_TYPED, *_TOKEN, *_EITHER)
+    given = [f"{key}={message.values[key]}" for key in keys if key in message.values]
+    ours = index and index.digest(slot.protocol, slot.host, *sorted(given))
+    return message.has("state", f"{STATE}{ours}")
 
 
 def _store(

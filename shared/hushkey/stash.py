@@ -11,7 +11,7 @@ import os
 import time
 from contextlib import suppress
 
-from hushkey import locks, paths, seal, stashindex
+from hushkey import locks, paths, seal, stashindex, step
 from hushkey.model import Frozen
 from hushkey.sealedfile import Draft, SealedFile, sealed_files, sweep, unwritable
 from hushkey.stashindex import Slot
@@ -73,6 +73,7 @@ class Stash:
         for path in index.matching(slot) if index else ():
             record = self._read(path)
             if record is not None and _answers(record.slot, slot):
+                step("found", host=slot.host)
                 yield record
 
     def slots(self, tool: str = "") -> "list[Slot]":
@@ -108,6 +109,7 @@ class Stash:
             index.note_last(slot)
             if alone:
                 _unlink([p for p in index.matching(around) if p != path])
+            step("stored", host=slot.host)
 
     def erase(self, slot: Slot, only: "Callable[[Record], bool] | None" = None) -> int:
         """Forget what is kept for *slot* and passes *only*; return how many.
@@ -127,6 +129,7 @@ class Stash:
                         continue
                 gone.append(path)
             _unlink(gone)
+            step("erased" if gone else "kept", host=slot.host)
             return len(gone)
 
     # -- parts --------------------------------------------------------------
@@ -141,6 +144,7 @@ class Stash:
         path = index.path_of(record.slot) if index else ""
         if not index or self._read(path) != record:
             return False
+        step("kept", host=record.slot.host)
         if not index.is_last(record.slot):
             _date(path, time.time_ns())
             index.note_last(record.slot)

@@ -129,6 +129,10 @@ class Index:
         except OSError:
             pass  # the dates remain
 
+    def digest(self, *parts: str) -> str:
+        """Return a hash of *parts* that others cannot make: never for a file."""
+        return self._hash("digest", *parts, size=_PLACE)
+
     def _place(self, slot: Slot) -> str:
         return self._hash("host", slot.tool, slot.protocol, slot.host, size=_PLACE)
 

@@ -3,7 +3,8 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, settings
+from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from hushkey_helpers import git
@@ -300,6 +301,74 @@ def test_erase_of_a_bearer_compares_it(machine: Machine) -> None:
     assert get(machine, AUTHTYPE + HOST) == ""
 
 
+# -- git 2.46 says at store where it has the answer from -------------------------
+
+STATEFUL = "capability[]=authtype\ncapability[]=state\n"
+
+
+def given(machine: Machine) -> str:
+    """What git sends to `store` after a `get` that was answered."""
+    return STATEFUL + HOST + get(machine, STATEFUL + HOST)
+
+
+@pytest.mark.parametrize("text", [typed(), AUTHTYPE + HOST + BEARER])
+def test_store_of_what_get_gave_asks_no_keyring(machine: Machine, text: str) -> None:
+    store(machine, text + f"password_expiry_utc={SOON}\noauth_refresh_token=r\n")
+    again = given(machine)
+    (machine.data / "key").unlink()
+
+    assert "state[]=hushkey:kept:" in again
+    store(machine, again)
+    store(machine, again + "path=x\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("password=pw", "password=other"),
+        ("username=me", "username=you"),
+        ("host=typed.test", "host=other.test"),
+        ("kept:", "kept:0"),
+        ("\nusername", "\noauth_refresh_token=r\nusername"),
+    ],
+)
+def test_store_of_another_secret_with_our_state_is_kept(
+    machine: Machine, change: tuple[str, str]
+) -> None:
+    store(machine, typed())
+    again = given(machine)
+    (machine.data / "key").unlink()
+
+    line = broken(machine, "store", again.replace(*change))
+
+    assert "holds no hushkey key" in line
+
+
+def test_state_holds_nothing_of_the_secret(machine: Machine) -> None:
+    store(machine, typed("me", CANARY))
+
+    (state,) = [line for line in given(machine).splitlines() if "kept" in line]
+
+    assert CANARY not in state
+    assert len(state) == len("state[]=hushkey:kept:") + 32
+
+
+def test_git_without_state_gets_none(machine: Machine) -> None:
+    store(machine, typed())
+
+    assert "state" not in get(machine, AUTHTYPE + HOST)
+
+
+def test_older_user_becomes_the_newest_by_store(machine: Machine) -> None:
+    store(machine, typed("one", "1"))
+    store(machine, typed("two", "2"))
+    answer = get(machine, STATEFUL + HOST + "username=one\n")
+
+    assert "state" not in answer
+    store(machine, STATEFUL + HOST + answer)
+    assert get(machine) == "username=one\npassword=1\n"
+
+
 # -- other protocols, any bytes --------------------------------------------------
 
 
@@ -335,7 +404,7 @@ _TEXT = st.text(
 _BYTES = _TEXT.map(lambda text: text + "\udcff")
 
 
-@given(st.one_of(_TEXT, _BYTES), st.one_of(_TEXT, _BYTES), _TEXT)
+@drawn(st.one_of(_TEXT, _BYTES), st.one_of(_TEXT, _BYTES), _TEXT)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_come_back(
     machine: Machine, user: str, password: str, path: str
