@@ -59,15 +59,22 @@ def _slot(message: Message) -> "Slot | None":
     """Return what git asks about; None without a protocol, or host and path.
 
     The host may be empty where there is a path (``cert``: the passphrase of a
-    file). Case, a default port and a trailing dot make no other host.
+    file).
     """
     protocol, host, path = (message.get(key) for key in ("protocol", "host", "path"))
     if not protocol or not (host or path):
         return None
+    return slot_of(protocol, host, path, message.values.get("username"))
+
+
+def slot_of(
+    protocol: str, host: str, path: str = "", user: "str | None" = None
+) -> Slot:
+    """Return the slot; case, a default port and a trailing dot make no other host."""
     if origin := hosts.parse_origin(protocol, host) if "@" not in host else None:
         name, port = origin
         host = name if port == hosts.DEFAULT_PORTS.get(protocol) else f"{name}:{port}"
-    return Slot(TOOL, protocol, host, path or None, message.values.get("username"))
+    return Slot(TOOL, protocol, host, path or None, user)
 
 
 def _get(

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import click
 
-from hushkey import hosts, providers
+from hushkey import hosts, paths, providers, stashindex
 from hushkey.errors import HushkeyError
-from hushkey.model import TENANT, Site
+from hushkey.model import TENANT, Request, Site
+from hushkey_helpers import gitstore
 from hushkey_install.context import Context
 
 
@@ -36,9 +37,23 @@ def _facts(context: Context, url: str) -> Iterator[tuple[str, str]]:
             yield "rule", f"a built-in one that lacks {missing}"
         else:
             yield "rule", "none covers this URL"
-        yield "next", "git gets an empty answer and asks its next helper"
+        yield "next", _typed(context, request)
+        return
+    if site.identity.provider == "static":
+        yield "rule", f'[host."{site.pattern}"], with a static secret'
+        yield "next", _typed(context, request)
         return
     yield from _site_facts(context, site)
+
+
+def _typed(context: Context, request: Request) -> str:
+    """Say what git gets for a host without tokens, from the index alone."""
+    slot = gitstore.slot_of(
+        request.protocol, request.host, user=request.username or None
+    )
+    if stashindex.holds(paths.data_folder(context.environ), slot):
+        return "git gets what was typed for this host and stored"
+    return "git gets an empty answer, asks its next helper, and has the answer stored"
 
 
 def _site_facts(context: Context, site: Site) -> Iterator[tuple[str, str]]:

@@ -97,8 +97,6 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     chosen += [known.get(url) or context.site(url)[0] for url in wanted]
     for site in chosen:
         written = site.pattern
-        if site.identity.provider == "static":
-            continue
         pattern = hosts.parse_pattern(written)
         host = f"*.{pattern.host}" if pattern.wild else pattern.host
         port = (

@@ -127,7 +127,12 @@ class Index:
                 file.write("\n".join([name, *there[: _RECENT - 1]]))
             os.replace(temporary, os.path.join(folder, "recent"))
         except OSError:
-            pass  # the dates remain
+            # A full disk: an old hint would be a wrong one, the dates remain.
+            for stale in (temporary, os.path.join(folder, "recent")):
+                try:  # noqa: SIM105 - contextlib costs more than the whole answer may
+                    os.unlink(stale)
+                except OSError:
+                    pass
 
     def digest(self, *parts: str) -> str:
         """Return a hash of *parts* that others cannot make: never for a file."""

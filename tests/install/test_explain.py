@@ -92,10 +92,26 @@ def test_provider_that_this_version_lacks_is_an_error_to_come(
     machine: Machine,
 ) -> None:
     machine.configure(
-        '[identity.w]\nprovider = "static"\n[host."w.test"]\nidentity = "w"\n'
+        '[identity.w]\nprovider = "workload"\nkind = "x"\n'
+        '[host."w.test"]\nidentity = "w"\n'
     )
 
-    assert "no provider static" in explain(machine, "w.test")["next"]
+    assert "no provider workload" in explain(machine, "w.test")["next"]
+
+
+STATIC = '[identity.s]\nprovider = "static"\n[host."s.test"]\nidentity = "s"\n'
+
+
+@pytest.mark.parametrize("host", ["s.test", "https://me@S.test:443/app", "other.test"])
+def test_host_without_tokens_gets_what_was_typed(machine: Machine, host: str) -> None:
+    machine.configure(STATIC)
+    assert "asks its next helper" in explain(machine, host)["next"]
+
+    for name in ("s.test", "other.test"):
+        machine.types(name, "me", "pw")
+
+    assert "what was typed" in explain(machine, host)["next"]
+    assert "next helper" in explain(machine, "https://you@s.test")["next"]
 
 
 def test_lost_key_is_an_error_to_come(machine: Machine) -> None:

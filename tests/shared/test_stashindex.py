@@ -106,6 +106,27 @@ def test_note_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     assert not made.is_last(slot)
 
 
+def test_full_disk_leaves_no_wrong_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [Slot("t", "p", "h", None, user) for user in "ab"]
+    names = [put(tmp_path, slot) for slot in users]
+    os.utime(names[0], ns=(0, 0))
+    made, new = index(tmp_path), tmp_path / "stash" / stashindex.DRAFTS
+    new.mkdir()
+    made.note_last(users[0])
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        made.note_last(users[1])
+
+    assert list(made.matching(Slot("t", "p", "h"))) == [names[1], names[0]]
+    assert list(new.iterdir()) == []
+
+
 def test_half_written_and_damaged_files_do_not_match(tmp_path: Path) -> None:
     name = put(tmp_path, Slot("t", "p", "h", None, "u"))
     os.rename(name, f"{name}.1.2.new")
