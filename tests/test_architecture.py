@@ -38,7 +38,7 @@ OWNERS = {
     "psutil": {"hushkey.caller"},
     "requests": {"hushkey.http"},
     "secretstorage": {"hushkey.secretservice"},
-    "tomlkit": {"hushkey_install.settings"},
+    "tomlkit": {"hushkey_install.config.document"},
     "truststore": {"hushkey.http"},
     "urllib3": {"hushkey.http"},
 }

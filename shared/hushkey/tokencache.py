@@ -121,6 +121,11 @@ class TokenCache:
                 return token_of(row, account) if good else None
         return None
 
+    def came_by(self, token: Token) -> str:
+        """Return how *token* was obtained: sign-in, refresh, or nothing known."""
+        rows = (row for row in self._tokens if row["value"] == token.value)
+        return str(next(rows, {}).get("via", ""))
+
     def tokens(self) -> "list[Token]":
         """Return every stored access token."""
         return [token_of(row, self.known(str(row["account"]))) for row in self._tokens]
@@ -234,6 +239,7 @@ class TokenCache:
         are those that it was asked for with.
         """
         token = self._keep_token(granted, account, asked, now, claims)
+        self._tokens[-1]["via"] = "refresh" if replaces else "sign-in"
         self.forget_demand(account, asked)
         self.keep_grant(granted, account, asked, now, replaces)
         known = self.accounts.setdefault(account.id, {})

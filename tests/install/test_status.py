@@ -1,5 +1,6 @@
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -81,13 +82,19 @@ def test_status_for_programs(machine: Machine) -> None:
     left = row.pop("seconds_left")
     assert isinstance(left, int)
     assert 500 < left <= 600
+    obtained_at = row.pop("obtained_at")
+    assert isinstance(obtained_at, int)
+    assert abs(time.time() - obtained_at) < 60
     assert row == {
         "host": "git.test",
+        "origin": "user",
         "identity": "corp",
+        "provider": "oidc",
         "issuer": "https://id.test",
         "client": "c",
         "account": "me@example.com",
         "renewable": True,
+        "obtained_by": "sign-in",
         "error": None,
     }
 

@@ -1,0 +1,67 @@
+"""What doctor found, and whom it looks at.
+
+A topic is a function from a `Patient` to findings; it asks no server, changes
+nothing, and never prompts. `hushkey_install.doctor.rounds` lists the topics.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from hushkey import sites
+from hushkey.errors import ConfigError, HushkeyError
+from hushkey_install.context import Context
+from hushkey_install.gitfile import Git
+
+PROBLEM, NOTE = "problem", "note"
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong, or worth knowing.
+
+    ``code`` is a fixed name for programs; ``level`` is problem or note; ``text``
+    says what, for whom; ``command`` is what mends it, to be typed as it is, and
+    empty where no command can; ``mend`` does the same for `doctor --fix`, or is
+    None where only the person can.
+    """
+
+    code: str
+    level: str
+    text: str
+    command: str = ""
+    mend: Callable[[], object] | None = None
+
+
+class Patient:
+    """One user's installation: what several topics need, looked up once."""
+
+    def __init__(self, environ: Mapping[str, str], folder: str) -> None:
+        """Look at *environ*, and at the repository in *folder*, if it is one."""
+        self.environ = dict(environ)
+        self.folder = folder
+        self.config_error: ConfigError | None = None
+        self.context: Context | None = None
+        try:
+            self.context = Context(self.environ)
+        except ConfigError as error:
+            self.config_error = error
+        self.git_error: HushkeyError | None = None
+        self.git: Git | None = None
+        try:
+            self.git = Git(self.environ)
+        except HushkeyError as error:
+            self.git_error = error
+
+    @property
+    def config(self) -> sites.Config | None:
+        """The config, or None if it is wrong."""
+        return self.context.config if self.context else None
+
+
+def patient() -> Patient:
+    """Return this user's installation, seen from the working directory."""
+    try:
+        folder = os.getcwd()
+    except OSError:  # it was deleted
+        folder = "/"
+    return Patient(os.environ, folder)
