@@ -107,7 +107,7 @@ main.add_command(_registering("uninstall", "Remove hushkey from"))
     "--svg", type=click.Path(dir_okay=False), help="Also draw the story into FILE."
 )
 def demo(browser: bool | None, svg: str | None) -> None:
-    """Watch the main job done on real servers, on this machine alone."""
+    """Watch it work on real servers, on this machine."""
     from hushkey_install.demo import story  # noqa: PLC0415 - the optional extra
 
     console = Console(record=svg is not None)

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import click
 
 from hushkey import hosts, schema, sites
-from hushkey.errors import ConfigError, Permanent, plain
-from hushkey.model import Request
-from hushkey_install import probe
+from hushkey.errors import ConfigError, HushkeyError, Permanent, plain
+from hushkey_install import gitchain, probe
 from hushkey_install.config import document, keystore
 
 #: providers whose built-in endpoints are those of one well-known server
@@ -95,7 +94,8 @@ def _write(doc: Any, plan: Plan, pattern: str) -> None:
 
 def _plan(config: sites.Config, wish: Wish, pattern: str) -> Plan:
     preset = _preset(config, pattern)
-    if preset and preset["missing"] and not wish.identity:
+    whole = preset and preset["pattern"] == pattern
+    if preset and whole and preset["missing"] and not wish.identity:
         return _completed(config, wish, preset)
     own = _own_identities(config)
     name = wish.identity or ("" if wish.keys else _chosen(own))
@@ -125,11 +125,11 @@ def _manners(wish: Wish) -> dict[str, object]:
 
 
 def _preset(config: sites.Config, pattern: str) -> dict[str, Any] | None:
-    """Return the built-in rule for the whole host, if there is one."""
-    parsed = hosts.parse_pattern(pattern)
-    if parsed.wild or parsed.path or parsed.port != 443:
-        return None
-    rule = config.rule_for(Request(parsed.scheme, parsed.host))
+    """Return the built-in rule that covers the host so far, if there is one."""
+    try:
+        rule = config.rule_for(gitchain.request_of(pattern))
+    except HushkeyError:
+        return None  # its rules go by path already
     if rule is None or rule["origin"] != "preset":
         return None
     return {"scopes": (), **rule}

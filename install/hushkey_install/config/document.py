@@ -66,9 +66,11 @@ def tables(source: str) -> dict[str, Any]:
 
 def put(table: Any, path: list[str], value: object) -> None:
     """Set the value at *path* in a document, making tables on the way."""
+    # A table that only holds tables needs no line of its own.
+    only_tables = len(path) > 2 or isinstance(value, dict)
     for name in path[:-1]:
         if name not in table:
-            table[name] = tomlkit.table(is_super_table=len(path) > 2)
+            table[name] = tomlkit.table(is_super_table=only_tables)
         table = table[name]
     table[path[-1]] = value
 

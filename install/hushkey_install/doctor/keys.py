@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from functools import partial
 
-from hushkey import paths, store
 from hushkey.errors import StoreError
 from hushkey.model import Identity
 from hushkey_install.config import keystore, settings
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
+from hushkey_install.doctor.finding import PROBLEM, Finding, Patient
 
 #: what each reason of a StoreError is called here, and the command that mends it
 _MENDS = {
@@ -26,14 +25,10 @@ def check(patient: Patient) -> Iterator[Finding]:
     if patient.context is None:
         return
     vault = patient.context.acquirer.vault
-    sealed = store.sealed_files(paths.data_folder(patient.environ))
     try:
-        key = vault.key()
+        vault.key()
     except StoreError as error:
         yield _finding(error)
-        return
-    if key is None and not sealed:
-        yield Finding("key-none", NOTE, f"{vault.name} is ready; no key was made yet")
         return
     for identity in _one_for_each_file(patient):
         try:

@@ -93,7 +93,7 @@ def _summary(found: list[Finding]) -> str:
 
 def _mend_all(found: list[Finding], yes: bool) -> None:
     """Mend what can be mended here, each after its own question."""
-    if not yes and not sys.stdin.isatty():
+    if not yes and not _is_person():
         raise Permanent(
             "nobody can be asked here", hint="run `hushkey doctor --fix --yes`"
         )
@@ -110,3 +110,7 @@ def _mend_all(found: list[Finding], yes: bool) -> None:
             click.echo(f"hushkey: {error.line()}", err=True)
         except OSError as error:
             click.echo(f"hushkey: {error.strerror or error}", err=True)
+
+
+def _is_person() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()

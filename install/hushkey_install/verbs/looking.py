@@ -12,10 +12,10 @@ from hushkey_install.verbs import completing
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:
-    """Show who is signed in where, for how long, and where the token came from.
+    """Show who is signed in where, and for how long.
 
-    Asks no server and shows no secret. Built-in hosts are listed once you are
-    signed in to them.
+    Also as which client, and where each token came from. Asks no server and shows
+    no secret. Built-in hosts are listed once you are signed in to them.
 
     \b
     Examples:
@@ -32,11 +32,12 @@ def status(as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(url: str, probe: bool, as_json: bool) -> None:
-    """Say which rule covers URL, which helpers git asks, and what comes next.
+    """Say why URL gets the answer that it gets.
 
-    No network, unless --probe asks the identity server for its metadata and the
-    host for its challenge. In a repository whose own settings change git's
-    helpers, those are shown, too.
+    Which rule covers it, which helpers git asks, and what would happen next. In a
+    repository whose own settings change git's helpers, those are shown, too. No
+    network, unless --probe asks the identity server for its metadata and the host
+    for its challenge.
 
     \b
     Examples:
@@ -51,7 +52,7 @@ def explain(url: str, probe: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(fix: bool, yes: bool, as_json: bool) -> None:
-    """Look for what is wrong, and name the command that mends it.
+    """Find what is wrong, and name what mends it.
 
     Changes nothing without --fix, asks no server. Exits with 0 if there is
     nothing to mend, with 1 if there is. Notes do not count.
@@ -70,10 +71,11 @@ def doctor(fix: bool, yes: bool, as_json: bool) -> None:
 @click.option("--with-hosts", is_flag=True, help="Name hosts and identities.")
 @click.option("--yes", is_flag=True, help="With --output: do not ask.")
 def report(output: str | None, with_hosts: bool, yes: bool) -> None:
-    """Show what helps others to help you: versions, shape of the config, findings.
+    """Make a bundle for support, without secrets.
 
-    Only fields of a fixed list are taken: never a token, a secret, an account or
-    a path. Hosts and identities are called host-1, identity-1 ... unless you add
+    Versions, the shape of the config, what doctor found, the end of the log. Only
+    fields of a fixed list are taken: never a token, a secret, an account or a
+    path. Hosts and identities are called host-1, identity-1 ... unless you add
     --with-hosts. It is shown on standard output; --output FILE also writes it,
     after you have seen it and said yes.
 

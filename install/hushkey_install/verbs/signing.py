@@ -16,9 +16,9 @@ from hushkey_install.verbs import completing
     help="How to ask; auto takes what works here.",
 )
 def login(target: str | None, force: bool, method: str) -> None:
-    """Sign in for TARGET: a host, a URL, or the name of an identity.
+    """Sign in for TARGET, a host or an identity.
 
-    Without TARGET, the only identity of the config is meant.
+    A URL will do, too. Without TARGET, the only identity of the config is meant.
 
     \b
     Examples:
@@ -35,7 +35,7 @@ def login(target: str | None, force: bool, method: str) -> None:
 @click.option("--all", "everyone", is_flag=True, help="Sign out of every identity.")
 @click.option("--local", is_flag=True, help="Do not tell the server.")
 def logout(target: str | None, everyone: bool, local: bool) -> None:
-    """Forget the sign-in of TARGET (identity or host) and revoke it.
+    """Forget the sign-in of TARGET and revoke it.
 
     \b
     Examples:
