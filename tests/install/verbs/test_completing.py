@@ -15,14 +15,13 @@ def machine(home: Path) -> Machine:
     return made
 
 
-def completed(machine: Machine, *words: str, **environ: str) -> list[str]:
+def completed(machine: Machine, *words: str) -> list[str]:
     """What bash is offered for the last of *words*."""
     done = machine.run(
         "hushkey",
         COMP_WORDS=" ".join(["hushkey", *words]),
         COMP_CWORD=str(len(words)),
         _HUSHKEY_COMPLETE="bash_complete",
-        **environ,
     )
     assert done.stderr == b""
     return [line.partition(",")[2] for line in done.stdout.decode().split()]
