@@ -31,8 +31,8 @@ def install(wanted: tuple[str, ...], dry_run: bool) -> None:
     if not sections:
         raise Permanent(
             "no host has an identity yet",
-            hint=f'add a [host."..."] table to {context.config.source} first, or name '
-            "a built-in one: `hushkey install git dev.azure.com`",
+            hint="run `hushkey config add-host HOST` first, or name a built-in one: "
+            "`hushkey install git dev.azure.com`",
         )
     git = Git(context.environ)
     helper = _helper(context.environ)

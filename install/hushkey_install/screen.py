@@ -24,7 +24,7 @@ def styled(text: str, colour: str) -> str:
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or not sys.stdout.isatty():
         return text
-    return click.style(text, fg=colour, bold=colour == "red")
+    return click.style(text, fg=colour, bold=True)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

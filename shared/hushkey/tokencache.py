@@ -123,7 +123,7 @@ class TokenCache:
 
     def came_by(self, token: Token) -> str:
         """Return how *token* was obtained: sign-in, refresh, or nothing known."""
-        rows = (row for row in self._tokens if row["value"] == token.value)
+        rows = (r for r in self._tokens if r["value"] == token.value)
         return str(next(rows, {}).get("via", ""))
 
     def tokens(self) -> "list[Token]":
@@ -148,7 +148,9 @@ class TokenCache:
             if claims and not (young and carries(row.get("claims", ""), claims)):
                 self._demanded[f"{account} {asked}"] = claims
             elif young:
-                self._refused.append({"host": host, "account": account, "at": now})
+                scopes = sorted(resource_scopes(tuple(asked.split(" "))))
+                refusal = {"host": host, "account": account, "at": now}
+                self._refused.append({**refusal, "scopes": scopes})
                 self._unbind(asked, host, account)
 
     def _unbind(self, asked: str, host: str, account: str) -> None:
@@ -158,11 +160,15 @@ class TokenCache:
         if len(self.accounts) > 1 and chosen == account:
             self._bound[here] = ""
 
-    def was_refused(self, account: Account, host: str, now: float) -> bool:
-        """Tell whether *host* refused a young token of *account* a moment ago."""
+    def was_refused(
+        self, account: Account, host: str, now: float, asked: "tuple[str, ...]"
+    ) -> bool:
+        """Tell whether *host* refused a young token for *asked* a moment ago."""
+        wanted = sorted(resource_scopes(asked))
         return any(
             row["host"] == host
             and row["account"] == account.id
+            and row.get("scopes", wanted) == wanted
             and row["at"] - 5 <= now < row["at"] + YOUNG
             for row in self._refused
         )

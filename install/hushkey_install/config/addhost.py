@@ -57,7 +57,7 @@ def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
     if dry_run:
         return
     change.apply()
-    click.echo(f"{pattern} is signed in by identity {plan.identity}", err=True)
+    click.echo(f"{pattern} now uses identity {plan.identity}", err=True)
     keystore.offer(os.environ)
     click.echo(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "
@@ -67,8 +67,18 @@ def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
 
 
 def _pattern(text: str) -> str:
-    """Return the host as a pattern; an address from a browser will do."""
-    pattern = text.strip().removeprefix("https://").rstrip("/")
+    """Return the host as a pattern; of an address to clone from, the host."""
+    scheme, marker, rest = text.strip().partition("://")
+    pattern = text.strip().rstrip("/")
+    if marker and scheme.lower() == "https":
+        pattern, _, path = rest.partition("/")
+        pattern = pattern.rpartition("@")[2]
+        if path:
+            click.echo(
+                f"note: this is for all of {plain(pattern)}; leave out https:// to "
+                "give a path an identity of its own",
+                err=True,
+            )
     try:
         hosts.parse_pattern(pattern)
     except ValueError as error:
@@ -113,7 +123,11 @@ def _plan(config: sites.Config, wish: Wish, pattern: str) -> Plan:
     scopes = wish.scopes or (preset["scopes"] if preset and preset["scopes"] else ())
     provider = table.get("provider") or config.identity(name).provider
     if provider == "entra" and not scopes:
-        scopes = (_needed("scope", "scope (RESOURCE/.default)"),)
+        scopes = tuple(_needed("scope", "scopes (RESOURCE/.default)").split())
+    elif not scopes and is_person():
+        words = "scopes that the host wants, if any (for example: git)"
+        answer = click.prompt(words, default="", show_default=False, err=True)
+        scopes = tuple(str(answer).split())
     host: dict[str, object] = {"identity": name}
     host |= {"scopes": list(scopes)} if scopes else {}
     return Plan(name, table, host | _manners(wish))
@@ -171,7 +185,7 @@ def _identity(wish: Wish, pattern: str) -> dict[str, object]:
         )
     table: dict[str, object] = {"provider": provider}
     for key in schema.REQUIRED.get(provider, ()):
-        table[key] = keys.pop(key, "") or _needed(key)
+        table[key] = keys.pop(key, "") or _needed(key, *_questions(provider, key))
     return table | keys
 
 
@@ -210,12 +224,33 @@ def is_person() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _needed(key: str, words: str = "", default: str | None = None) -> str:
+def _questions(provider: str, key: str) -> "tuple[str, schema.Check | None]":
+    """Return how to ask for *key*, and what the answer has to be."""
+    words = {
+        "issuer": "issuer (the https address of your identity server)",
+        "client_id": "client id (as which hushkey is registered there)",
+    }
+    return words.get(key, key), schema.identity_keys(provider).get(key)
+
+
+def _needed(
+    key: str,
+    words: str = "",
+    check: "schema.Check | None" = None,
+    default: str | None = None,
+) -> str:
     """Return what the person types for *key*; Permanent where nobody can."""
     if not is_person():
         option = key.replace("_", "-")
         raise Permanent(f"--{option} is needed", hint=_EXAMPLE)
-    return str(click.prompt(words or key, default=default, err=True))
+
+    def checked(text: str) -> str:
+        if check is not None and (expected := check(text)):
+            raise click.BadParameter(f"expected {expected}")  # asked once more
+        return text
+
+    question = words or key
+    return str(click.prompt(question, default=default, value_proc=checked, err=True))
 
 
 def _probe(config: sites.Config, plan: Plan) -> None:

@@ -51,7 +51,7 @@ def make(*, fix: bool, yes: bool, as_json: bool) -> int:
         for finding in found:
             click.echo(_shown(finding))
         click.echo(_summary(found))
-    if fix:
+    if fix and any(f.mend for f in found):
         _mend_all(found, yes)
         found = findings()
         click.echo(f"after mending: {_summary(found)}")

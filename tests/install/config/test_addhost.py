@@ -66,6 +66,15 @@ def test_second_host_takes_the_only_identity(machine: Machine) -> None:
     )
 
 
+def test_address_to_clone_from_stands_for_its_host(machine: Machine) -> None:
+    address = "https://me@git.example.com:8443/contoso/app.git"
+
+    result = add(machine, address, *OIDC)
+
+    assert '[host."git.example.com:8443"]' in machine.config_file.read_text()
+    assert "for all of git.example.com:8443" in result.stderr
+
+
 def test_comments_stay(machine: Machine) -> None:
     machine.configure(text=f"# mine\n{KEY}agent = false # taste\n")
 
@@ -178,20 +187,31 @@ def person(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("person")
 def test_person_is_asked_for_what_is_missing(machine: Machine) -> None:
-    typed = "\nhttps://id.example.com\nhushkey\n"
+    typed = "\nhttps://id.example.com\nhushkey\ngit more\n"
 
     result = add(machine, "git.example.com", typed=typed)
 
     assert "who signs you in [oidc]: " in result.output
     text = machine.config_file.read_text()
     assert 'issuer = "https://id.example.com"\nclient_id = "hushkey"' in text
+    assert 'scopes = ["git", "more"]' in text
+
+
+@pytest.mark.usefixtures("person")
+def test_wrong_answer_is_asked_for_again(machine: Machine) -> None:
+    typed = "\nid.example.com\nhttps://id.example.com\nhushkey\n\n"
+
+    result = add(machine, "git.example.com", typed=typed)
+
+    assert "expected an https:// URL" in result.output
+    assert 'issuer = "https://id.example.com"' in machine.config_file.read_text()
 
 
 @pytest.mark.usefixtures("person")
 def test_person_chooses_among_identities(machine: Machine) -> None:
-    add(machine, "a.test", *OIDC)
+    add(machine, "a.test", *OIDC, typed="\n")
 
-    result = add(machine, "b.test", typed="\n")
+    result = add(machine, "b.test", typed="\n\n")
 
     assert "identity (example, or a new name) [example]: " in result.output
     assert '[host."b.test"]\nidentity = "example"' in machine.config_file.read_text()
