@@ -10,7 +10,7 @@ import json
 from hushkey.cacherows import GrantRow, is_whole, token_of
 from hushkey.challenges import carries
 from hushkey.model import Account, Token
-from hushkey.scopes import marks, scope_key
+from hushkey.scopes import marks, resource_scopes, scope_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ def test_loads_gives_back_what_dumps_wrote() -> None:
     assert again.token(ME, ("y",)) == cache.token(ME, ("y",)) is not None
     assert again.demanded(ME, GIT) == '{"a":{}}'
     assert again.account("") == ME
-    assert again.was_refused(ME, "git.example.com", NOW + 2, GIT)
+    assert again.was_refused(ME, "git.example.com", NOW + 2, ("x",))
 
 
 def test_new_cache_is_empty() -> None:

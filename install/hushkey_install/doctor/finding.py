@@ -6,6 +6,7 @@ nothing, and never prompts. `hushkey_install.doctor.rounds` lists the topics.
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from hushkey import sites
@@ -33,29 +34,55 @@ class Finding(NamedTuple):
 
 
 class Patient:
-    """One user's installation: what several topics need, looked up once."""
+    """One user's installation: what several topics need, looked up once.
+
+    Not before it is asked for: to read the config tightens the data folder, and
+    that is a finding.
+    """
 
     def __init__(self, environ: Mapping[str, str], folder: str) -> None:
         """Look at *environ*, and at the repository in *folder*, if it is one."""
         self.environ = dict(environ)
         self.folder = folder
-        self.config_error: ConfigError | None = None
-        self.context: Context | None = None
+
+    @cached_property
+    def _opened(self) -> "Context | ConfigError":
         try:
-            self.context = Context(self.environ)
+            return Context(self.environ)
         except ConfigError as error:
-            self.config_error = error
-        self.git_error: HushkeyError | None = None
-        self.git: Git | None = None
-        try:
-            self.git = Git(self.environ)
-        except HushkeyError as error:
-            self.git_error = error
+            return error
+
+    @property
+    def context(self) -> Context | None:
+        """The config and what opens the store, or None if the config is wrong."""
+        return self._opened if isinstance(self._opened, Context) else None
+
+    @property
+    def config_error(self) -> ConfigError | None:
+        """What is wrong with the config, or None."""
+        return self._opened if isinstance(self._opened, ConfigError) else None
 
     @property
     def config(self) -> sites.Config | None:
         """The config, or None if it is wrong."""
         return self.context.config if self.context else None
+
+    @cached_property
+    def _found_git(self) -> "Git | HushkeyError":
+        try:
+            return Git(self.environ)
+        except HushkeyError as error:
+            return error
+
+    @property
+    def git(self) -> Git | None:
+        """git, or None where there is none."""
+        return self._found_git if isinstance(self._found_git, Git) else None
+
+    @property
+    def git_error(self) -> HushkeyError | None:
+        """Why there is no git."""
+        return None if isinstance(self._found_git, Git) else self._found_git
 
 
 def patient() -> Patient:

@@ -25,9 +25,9 @@ from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient, pati
 Topic = Callable[[Patient], Iterator[Finding]]
 
 TOPICS: tuple[Topic, ...] = (
+    folders.check,  # first: to read the config tightens the data folder
     configured.check,
     configured.incomplete,
-    folders.check,
     folders.leftovers,
     keys.check,
     gits.check,
