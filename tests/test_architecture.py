@@ -37,7 +37,7 @@ OWNERS = {
     "platformdirs": {"hushkey.paths"},
     "psutil": {"hushkey.caller"},
     "requests": {"hushkey.http"},
-    "secretstorage": {"hushkey.secretservice"},
+    "secretstorage": {"hushkey.secretservice", "hushkey_install.takeover.libsecret"},
     "tomlkit": {"hushkey_install.config.document"},
     "truststore": {"hushkey.http"},
     "urllib3": {"hushkey.http"},
