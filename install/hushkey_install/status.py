@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hushkey import cached, providers
+from hushkey import cached, paths, providers, stashindex
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import Identity, Site, Token
 from hushkey.tokencache import TokenCache
@@ -27,7 +27,7 @@ def show(as_json: bool) -> None:
             "config": context.config.source,
             "key": context.acquirer.vault.name,
             "hosts": found,
-            "stored": stored(context),
+            "typed": stored(context),
         }
         click.echo(json.dumps(report, indent=2))
         return
@@ -39,6 +39,8 @@ def show(as_json: bool) -> None:
         return
     click.echo(screen.table(_TITLES, [_cells(row) for row in found]))
     click.echo("\n" + "\n".join(_clients(found)))
+    if typed := stored(context):
+        click.echo(f"beside these: {typed} typed credential(s) for other hosts")
     for error in dict.fromkeys(row["error"] for row in found if row["error"]):
         click.echo(f"hushkey: {error}", err=True)
 
@@ -48,12 +50,9 @@ def rows(context: Context) -> list[dict[str, Any]]:
     return [row for site in _sites(context) for row in rows_of(context, site)]
 
 
-def stored(context: Context) -> list[dict[str, Any]]:
-    """Return what is kept for hosts that are not ours; never a secret.
-
-    This version keeps nothing for them.
-    """
-    return []
+def stored(context: Context) -> int:
+    """Return how many typed credentials are kept for hosts that are not ours."""
+    return sum(1 for _ in stashindex.files(paths.data_folder(context.environ)))
 
 
 def _sites(context: Context) -> Iterator[Site]:

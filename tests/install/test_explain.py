@@ -225,3 +225,24 @@ def facts(machine: Machine, *words: str) -> dict[str, Any]:
     assert CANARY not in result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
+
+
+# -- hosts without a rule ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "typed"),
+    [
+        ("typed.test", True),
+        ("https://me@typed.test/a/b", True),
+        ("https://you@typed.test", False),
+        ("typed.test:8443", False),
+        ("other.test", False),
+    ],
+)
+def test_what_was_typed_is_said_to_be_given_back(
+    machine: Machine, url: str, typed: bool
+) -> None:
+    machine.types("typed.test", "me", CANARY)
+
+    assert ("what was typed" in explain(machine, url)["next"]) is typed

@@ -135,3 +135,10 @@ def test_status_asks_no_server(machine: Machine) -> None:
     machine.has(grant(), age=7200)
 
     assert status(machine).stderr == ""
+
+
+def test_typed_credentials_are_counted(machine: Machine) -> None:
+    machine.types("typed.test", "me", CANARY)
+
+    assert json.loads(status(machine, "--json").stdout)["typed"] == 1
+    assert "1 typed credential(s) for other hosts" in status(machine).stdout

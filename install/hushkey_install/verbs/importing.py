@@ -10,7 +10,7 @@ from hushkey_install.takeover import asking
 @click.option("--dry-run", is_flag=True, help="Only show hosts and users.")
 @click.option("--yes", is_flag=True, help="Take everything, without asking.")
 def command(sources: tuple[str, ...], dry_run: bool, yes: bool) -> None:
-    """Take over what other helpers keep in plain sight.
+    """Take over what other credential helpers keep.
 
     SOURCES are git-store (~/.git-credentials), libsecret (what git put into the
     Secret Service) and docker (the auths of its config.json); all, if you name
