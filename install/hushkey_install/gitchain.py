@@ -71,7 +71,9 @@ class Helper(NamedTuple):
     def line(self) -> str:
         """Return who it is and where that is written, for a person."""
         where = self.origin.removeprefix("file:")
-        section = f'credential "{self.section}"' if self.section else "credential"
+        section = (
+            f'credential "{_shown(self.section)}"' if self.section else "credential"
+        )
         return f"{self.name} ({self.scope}: {plain(where)}, [{plain(section)}])"
 
 
@@ -89,6 +91,14 @@ class Chain(NamedTuple):
     def has_ours(self) -> bool:
         """Tell whether git asks hushkey."""
         return any(h.is_ours for h in self.helpers)
+
+
+def _shown(section: str) -> str:
+    """Return *section* without a password, which nobody should write there."""
+    scheme, marker, rest = section.rpartition("://")
+    origin, slash, path = rest.partition("/")
+    login, at, host = origin.rpartition("@")
+    return f"{scheme}{marker}{login.partition(':')[0]}{at}{host}{slash}{path}"
 
 
 def is_ours(value: str) -> bool:

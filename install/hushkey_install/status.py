@@ -47,7 +47,8 @@ def show(as_json: bool) -> None:
 
 def rows(context: Context) -> list[dict[str, Any]]:
     """Return one row for each host that has an identity; never a secret."""
-    return [row for site in _sites(context) for row in rows_of(context, site)]
+    found = [row for site in _sites(context) for row in rows_of(context, site)]
+    return [r for r in found if r["origin"] == "user" or r["account"] or r["error"]]
 
 
 def stored(context: Context) -> int:

@@ -208,3 +208,11 @@ def test_a_pattern_stands_for_a_request(pattern: str, url: str) -> None:
     request = gitchain.request_of(pattern)
 
     assert f"{request.protocol}://{request.host}/{request.path}" == url
+
+
+def test_password_in_a_section_is_not_shown() -> None:
+    section = "https://me:s3cret@git.test/a"
+
+    line = gitchain.Helper("store", "global", "file:/x", section).line()
+
+    assert line == 'store (global: /x, [credential "https://me@git.test/a"])'

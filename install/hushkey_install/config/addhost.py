@@ -53,7 +53,7 @@ def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
     change = document.edited(
         config.source, f"add {plain(pattern)}", lambda doc: _write(doc, plan, pattern)
     )
-    click.echo(change.diff(), nl=False)
+    click.echo(document.shown(change).diff(), nl=False)
     if dry_run:
         return
     change.apply()

@@ -144,6 +144,12 @@ def without_secrets(text: str) -> str:
     return "".join(map(_without_comment, shown.splitlines(keepends=True)))
 
 
+def shown(change: Change) -> Change:
+    """Return *change* as it may be shown: without secrets."""
+    before, after = without_secrets(change.before), without_secrets(change.after)
+    return Change(change.path, before, after)
+
+
 def _mask(table: Any) -> None:
     for key, value in list(table.items()):
         if isinstance(value, dict):

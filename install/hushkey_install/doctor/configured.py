@@ -1,6 +1,7 @@
 """Doctor on the config: missing, wrong, somebody else's, or incomplete."""
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -38,7 +39,7 @@ def check(patient: Patient) -> Iterator[Finding]:
             "config-writable",
             PROBLEM,
             f"{source} can be changed by others, who could redirect your tokens",
-            f"chmod go-w {source}",
+            f"chmod go-w {shlex.quote(source)}",
             partial(os.chmod, source, stat.S_IMODE(status.st_mode) & ~0o022),
         )
 
@@ -86,5 +87,5 @@ def _host(url: str) -> Iterator[str]:
         request = hosts.parse_url(url)
     except ValueError:
         return
-    if hosts.parse_origin(request.protocol, request.host):
-        yield request.host
+    if origin := hosts.parse_origin(request.protocol, request.host):
+        yield hosts.origin_text(request.protocol, *origin)

@@ -1,6 +1,7 @@
 """Doctor on our folders: whose they are, who else may look, what was left behind."""
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -56,7 +57,7 @@ def _folder(name: str, folder: str, forbidden: int) -> Iterator[Finding]:
             "folder-open",
             PROBLEM,
             f"the {name} folder {folder} is open to others",
-            f"chmod {'go-w' if forbidden == 0o022 else '700'} {folder}",
+            f"chmod {'go-w' if forbidden == 0o022 else '700'} {shlex.quote(folder)}",
             partial(os.chmod, folder, stat.S_IMODE(status.st_mode) & ~forbidden),
         )
     elif not os.access(folder, os.W_OK):
@@ -64,7 +65,7 @@ def _folder(name: str, folder: str, forbidden: int) -> Iterator[Finding]:
             "folder-unwritable",
             PROBLEM,
             f"the {name} folder {folder} cannot be written",
-            f"chmod u+rwx {folder}",
+            f"chmod u+rwx {shlex.quote(folder)}",
             partial(os.chmod, folder, stat.S_IMODE(status.st_mode) | 0o700),
         )
 
@@ -86,7 +87,7 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
             "damaged-files",
             NOTE,
             f"{len(found)} damaged file(s) were moved aside and are of no more use",
-            f"rm {data}/*/*{_DAMAGED}*",
+            f"rm {shlex.quote(data)}/*/*{_DAMAGED}*",
             partial(_delete, found),
         )
 

@@ -1,5 +1,7 @@
 """Doctor on git: its version, whether it asks us, and who else hears the answer."""
 
+import os
+import shlex
 from collections.abc import Iterator
 from functools import partial
 
@@ -55,7 +57,7 @@ def _reachable(patient: Patient, git: Git) -> Iterator[Finding]:
     if not any(entry.partition("\n")[2] == "hushkey" for entry in values):
         return
     environ = {**patient.environ}
-    environ["PATH"] = f"{git.exec_path()}:{environ.get('PATH', '')}"
+    environ["PATH"] = os.pathsep.join((git.exec_path(), environ.get("PATH", "")))
     if not programs.find(_HELPER, environ):
         yield Finding(
             "helper-not-on-path",
@@ -140,7 +142,7 @@ def _repository(
         PROBLEM if old and here.has_ours else NOTE,
         f"for {site.pattern} this repository's own settings add {own[0].name}, "
         + ("which is handed our tokens" if here.has_ours else "in place of hushkey"),
-        f"git config --local --unset-all {key}",
+        f"git config --local --unset-all {shlex.quote(key)}",
     )
 
 
@@ -158,5 +160,6 @@ def _door(git: Git) -> Iterator[Finding]:
                 "cache-on-our-socket",
                 PROBLEM,
                 f"{key} lets git-credential-cache store and hang on hushkey's socket",
-                f"git config --global --unset-all {key} credential-cache && {_INSTALL}",
+                f"git config --global --unset-all {shlex.quote(key)} cache "
+                f"&& {_INSTALL}",
             )

@@ -8,7 +8,10 @@ import click
 
 from hushkey import hosts, sites
 from hushkey.errors import HushkeyError, Permanent
+from hushkey.model import Request
 from hushkey.sites import Config
+from hushkey_install import gitchain
+from hushkey_install.gitfile import Git
 from hushkey_install.takeover import dockerauths, gitstore, libsecret
 from hushkey_install.takeover.entry import Entry, keep
 
@@ -63,6 +66,20 @@ def _say_what_is_left(kept: list[Entry]) -> None:
         "there when you no longer need them",
         err=True,
     )
+    if any(entry.tool == "git" and not _git_asks_us(entry) for entry in kept):
+        click.echo(
+            "git asks hushkey for them after `git config --global --add "
+            "credential.helper hushkey`",
+            err=True,
+        )
+
+
+def _git_asks_us(entry: Entry) -> bool:
+    request = Request(entry.protocol, entry.host, entry.path, entry.user)
+    try:
+        return gitchain.chain(Git(dict(os.environ)), request).has_ours
+    except HushkeyError:
+        return True  # without git there is nobody to be told
 
 
 def _found(names: tuple[str, ...]) -> Iterator[Entry]:

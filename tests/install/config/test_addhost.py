@@ -84,6 +84,13 @@ def test_comments_stay(machine: Machine) -> None:
     assert text.startswith(f"# mine\n{KEY}agent = false # taste\n")
 
 
+def test_secret_of_a_public_client_is_not_shown(machine: Machine) -> None:
+    result = add(machine, "git.test", *OIDC, "--set", "client_secret=c4nary")
+
+    assert "c4nary" in machine.config_file.read_text()
+    assert "c4nary" not in result.output
+
+
 def test_dry_run_changes_nothing(machine: Machine) -> None:
     result = add(machine, "git.example.com", *OIDC, "--dry-run")
 
