@@ -1,21 +1,15 @@
 """The `hushkey` command: its groups and verbs, each from its own file."""
 
 import os
-import re
 from collections.abc import Callable
 from importlib.metadata import version
 
 import click
-from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console
 
 from hushkey import journal, step
 from hushkey_install import ending, gitconfig
 from hushkey_install import reset as resetting
 from hushkey_install.verbs import completing, configuring, importing, looking, signing
-
-#: rich's picture of a terminal, without the fonts it would fetch from the web
-_LOCAL_SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 @click.group(
@@ -108,10 +102,12 @@ main.add_command(_registering("uninstall", "Remove hushkey from"))
 )
 def demo(browser: bool | None, svg: str | None) -> None:
     """Watch it work on real servers, on this machine."""
-    from hushkey_install.demo import story  # noqa: PLC0415 - the optional extra
+    from rich.console import Console  # noqa: PLC0415 - no other verb draws
+
+    from hushkey_install.demo import picture, story  # noqa: PLC0415 - an extra
 
     console = Console(record=svg is not None)
     code = story.run(console, browser)
     if svg is not None:
-        console.save_svg(svg, title="hushkey demo", code_format=_LOCAL_SVG)
+        picture.save(console, svg)
     raise click.exceptions.Exit(code)

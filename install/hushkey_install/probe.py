@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from hushkey import http, paths
-from hushkey.discovery import Discovery
+from hushkey import paths
 from hushkey.errors import plain
 
 _TOKEN68 = r"[A-Za-z0-9._~+/-]+=*"
@@ -59,6 +58,9 @@ def issuer(
     address: str, settings: Mapping[str, Any], environ: Mapping[str, str]
 ) -> Issuer:
     """Ask the issuer at *address*; raises Transient or Permanent."""
+    from hushkey import http  # noqa: PLC0415 - only here is the network due
+    from hushkey.discovery import Discovery  # noqa: PLC0415
+
     network = http.Network(settings, environ, whole=True)
     found = Discovery(address, network, paths.data_folder(environ)).metadata()
     scopes = _words(found.get("scopes_supported"))
@@ -73,6 +75,8 @@ def issuer(
 
 def host(url: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Host:
     """Send one anonymous HEAD to *url*, a redirect is only named."""
+    from hushkey import http  # noqa: PLC0415
+
     with http.Network(settings, environ, whole=True).session() as session:
         answer = session.head(url, withhold_token=True)
     headers = answer.raw.headers.getlist("WWW-Authenticate")

@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -217,3 +218,14 @@ def test_failing_token_shows_no_other_secret(machine: Machine) -> None:
 
     assert result.exit_code == 4
     assert CANARY not in result.stdout + result.stderr
+
+
+def test_verbs_that_ask_no_server_load_no_network() -> None:
+    """Completion asks at every Tab."""
+    ask = "import sys, hushkey_install.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, check=True
+    )
+
+    heavy = {"requests", "authlib", "joserfc", "msal", "keyring", "rich", "psutil"}
+    assert heavy & set(done.stdout.split()) == set()
