@@ -46,7 +46,7 @@ DEMO = "hushkey_install.demo"
 FOR_PEOPLE = {"click", "rich"}
 MAX_LINES = 310
 #: longer for now, and no longer than that
-LONG = {"hushkey.oauth": 320}
+LONG = {"hushkey.oauth": 320, "hushkey.tokencache": 320}
 
 
 def _modules() -> dict[str, Path]:
