@@ -169,7 +169,9 @@ def test_entry_points_load() -> None:
     assert all(callable(point.load()) for point in found)
 
 
-@pytest.mark.parametrize("program", ["hushkey", "git-credential-hushkey"])
+@pytest.mark.parametrize(
+    "program", ["hushkey", "git-credential-hushkey", "docker-credential-hushkey"]
+)
 def test_program_is_installed_and_starts(program: str) -> None:
     done = subprocess.run(
         [BIN / program, "--help"], capture_output=True, timeout=30, check=False
@@ -289,6 +291,40 @@ def test_not_ours_loads_next_to_nothing(machine: Machine) -> None:
 
     assert among(found, HEAVY | CACHED_ONLY) == set()
     assert "hushkey_helpers.git" in found
+
+
+def loaded_by_docker(machine: Machine, server: str) -> set[str]:
+    """Return what docker's helper loads for a get, whatever it answers."""
+    program = [sys.executable, "-X", "importtime"]
+    program += [str(BIN / "docker-credential-hushkey"), "get"]
+    done = subprocess.run(
+        program,
+        input=server.encode(),
+        capture_output=True,
+        env=machine.environ,
+        timeout=30,
+        check=False,
+    )
+    lines = done.stderr.decode().splitlines()
+    found = {line.rpartition("|")[2].strip() for line in lines if "|" in line}
+    return found - _loaded(machine, ["-c", ""], b"")
+
+
+def test_registry_that_is_not_ours_loads_next_to_nothing(machine: Machine) -> None:
+    found = loaded_by_docker(machine, "other.test")
+
+    assert among(found, HEAVY | CACHED_ONLY) == set()
+    assert "hushkey_helpers.docker" in found
+
+
+def test_cached_registry_token_loads_no_network_and_no_psutil(
+    machine: Machine,
+) -> None:
+    found = loaded_by_docker(machine, "git.test")
+
+    assert among(found, HEAVY - {"typing"}) == set()
+    assert "hushkey.derived" in found
+    assert "hushkey.exchange" not in found
 
 
 def test_not_ours_without_a_config_loads_next_to_nothing(home: Path) -> None:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import click
 
 from hushkey import journal, step
-from hushkey_install import ending, gitconfig
+from hushkey_install import dockerconfig, ending, gitconfig
 from hushkey_install import reset as resetting
 from hushkey_install.verbs import completing, configuring, importing, looking, signing
 
@@ -68,25 +68,30 @@ def reset(yes: bool) -> None:
 
 
 #: tool -> the module whose `install` and `uninstall` register hushkey with it
-_TOOLS = {"git": gitconfig}
+_TOOLS = {
+    "git": gitconfig,
+    "docker": dockerconfig.DOCKER,
+    "podman": dockerconfig.PODMAN,
+}
 
 
 def _registering(verb: str, about: str) -> click.Group:
     """Return the group *verb*, with one command for each tool."""
     group = click.Group(verb, help=f"{about} a tool.")
     for tool, module in _TOOLS.items():
-        group.add_command(_for_tool(tool, getattr(module, verb), f"{about} {tool}."))
+        command = _for_tool(tool, getattr(module, verb), f"{about} {tool}.")
+        for option in getattr(module, f"{verb}_options", ()):
+            option(command)  # what only this tool has
+        group.add_command(command)
     return group
 
 
-def _for_tool(
-    tool: str, run: Callable[[tuple[str, ...], bool], None], about: str
-) -> click.Command:
+def _for_tool(tool: str, run: Callable[..., None], about: str) -> click.Command:
     @click.command(tool, help=about)
     @click.argument("hosts", nargs=-1, shell_complete=completing.urls)
     @click.option("--dry-run", is_flag=True, help="Only show what would change.")
-    def command(hosts: tuple[str, ...], dry_run: bool) -> None:
-        run(hosts, dry_run)
+    def command(hosts: tuple[str, ...], dry_run: bool, **more: bool) -> None:
+        run(hosts, dry_run, **more)
 
     return command
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from hushkey.acquire import Acquirer
+    from hushkey.derived import Derivation
+    from hushkey.model import Site
     from hushkey.stash import Stash
 
     T = TypeVar("T")
@@ -45,6 +47,26 @@ def acquirer(
         warn,
         began=began,
     )
+
+
+def derivation(
+    environ: "Mapping[str, str]",
+    began: float,
+    site: "Site",
+    host: str,
+    *,
+    asks_for: str,
+) -> "Derivation":
+    """Return what finds and makes the secret that *host* of *site* takes.
+
+    The rest is as for `acquirer`.
+    """
+    from hushkey.derived import Derivation
+
+    made = acquirer(environ, began, asks_for=asks_for)
+    settings = sites.load(environ).settings
+    folder = paths.data_folder(environ)
+    return Derivation(made, made.want(site, host), settings, folder, environ, warn)
 
 
 def leave_no_core() -> None:

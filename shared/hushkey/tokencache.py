@@ -153,6 +153,10 @@ class TokenCache:
                 self._refused.append({**refusal, "scopes": scopes})
                 self._unbind(asked, host, account)
 
+    def forget(self, value: str) -> None:
+        """Forget the token *value*, which nobody refused."""
+        self._tokens = [row for row in self._tokens if row["value"] != value]
+
     def _unbind(self, asked: str, host: str, account: str) -> None:
         """Let another account be tried at *host* alone, if there is another one."""
         here = f"{host}\t{asked}"

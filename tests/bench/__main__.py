@@ -8,6 +8,7 @@ runs on loopback: npm's oidc-provider, a private Secret Service, git's own helpe
 """
 
 import contextlib
+import json
 import os
 import shutil
 import statistics
@@ -45,6 +46,7 @@ class Case:
     argv: list[str]
     stdin: bytes = b""
     before: Callable[[], None] = lambda: None
+    code: int = 0
     extra: dict[str, str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
@@ -68,7 +70,7 @@ def once(case: Case, environ: dict[str, str], folder: Path) -> float:
         )
         process.wait()
         took = time.perf_counter() - began
-        if process.returncode:
+        if process.returncode != case.code:
             out.seek(0)
             raise SystemExit(f"{case.name} failed: {out.read().decode()}")
     return took
@@ -142,6 +144,59 @@ def libsecret(folder: Path) -> str | None:
     return str(program) if program.exists() else None
 
 
+@contextlib.contextmanager
+def password_store(made: Desk) -> Iterator[None]:
+    """Give the desk a password store with a key of its own, if `pass` is here."""
+    home = made.folder / "gpg"
+    home.mkdir(mode=0o700)
+    names = {"GNUPGHOME": str(home), "PASSWORD_STORE_DIR": str(made.folder / "pass")}
+    made.extra |= names
+    key = ["gpg", "--batch", "--passphrase", "", "--quick-generate-key", "me@corp.test"]
+    try:
+        for words in (key, ["pass", "init", "me@corp.test"]):
+            if shutil.which(words[0]):
+                subprocess.run(words, env=made.environ, check=True, capture_output=True)
+        yield
+    finally:
+        if kill := shutil.which("gpgconf"):
+            kill_agent = [kill, "--kill", "gpg-agent"]
+            subprocess.run(kill_agent, env=made.environ, check=False)
+
+
+def docker_cases(made: Desk) -> list[Case]:
+    """docker's helpers: ours, and two that keep a password, each with its own."""
+    helper = str(BIN / "docker-credential-hushkey")
+    ours, foreign = made.apache.host.encode(), b"foreign.example.com"
+    rows = [
+        Case("docker: hushkey, not ours", [helper, "get"], foreign, code=1),
+        Case("docker: hushkey, cached token", [helper, "get"], ours),
+    ]
+    typed = {"ServerURL": "stored.example.com", "Username": "u", "Secret": "p"}
+    helpers = {"hushkey, kept password": helper}
+    for name in ("secretservice", "pass"):
+        if name == "pass" and not (shutil.which("pass") and shutil.which("gpg")):
+            continue
+        if found := shutil.which(f"docker-credential-{name}"):
+            helpers[f"docker-credential-{name}"] = found
+    for name, program in helpers.items():
+        done = subprocess.run(
+            [program, "store"],
+            input=json.dumps(typed).encode(),
+            env=made.environ,
+            check=False,
+            stdout=subprocess.PIPE,
+        )
+        assert done.returncode == 0, (name, done.stdout)
+        stored, other = typed["ServerURL"].encode(), b"foreign.example.com"
+        rows.append(Case(f"docker: {name}", [program, "get"], stored))
+        if program != helper:
+            # Old ones of pass find nothing and call that a success.
+            code = int(name != "docker-credential-pass")
+            missing = f"docker: {name}, not there"
+            rows.append(Case(missing, [program, "get"], other, code=code))
+    return rows
+
+
 def cases(made: Desk) -> list[Case]:
     helper = str(BIN / "git-credential-hushkey")
     ours = f"protocol=https\nhost={made.apache.host}\n\n".encode()
@@ -156,7 +211,7 @@ def cases(made: Desk) -> list[Case]:
         rows += typed(made, number)
     if program := libsecret(made.folder):
         rows += peer(made, program)
-    return rows
+    return rows + docker_cases(made)
 
 
 def stored(number: int, password: str = "") -> bytes:
@@ -246,7 +301,7 @@ def main() -> None:
     base = Case("python -c pass", [sys.executable, "-c", "pass"])
     for name in set(os.environ) - set(clean_environ()):
         del os.environ[name]
-    with desk() as made:
+    with desk() as made, password_store(made):
         rows = cases(made)
         before = len(made.issuer.log())
         measure(rows, base, runs, made.environ, made.folder)

@@ -48,6 +48,8 @@ MODULES = (
     "setenvif",
     "headers",
     "log_forensic",
+    "proxy",
+    "proxy_http",
     "rewrite",
     "ssl",
     "auth_openidc",
@@ -57,6 +59,15 @@ CHALLENGES = ('Basic realm="hushkey test git"', 'Bearer realm="hushkey test git"
 RECORD = (
     r"%{usec}t\t%<m\t%U\t%<q\t%>s\t%u\t%{Authorization}i\t%{User-Agent}i"  # see Access
 )
+#: a repository's own server, or a registry that leaves the judging to Apache
+GIT = "ScriptAlias / {backend}/"
+PROXY = """\
+ProxyPreserveHost On
+RequestHeader set X-Forwarded-Proto https
+Header always set Docker-Distribution-Api-Version registry/2.0
+ProxyPass /refused !
+ProxyPass / http://127.0.0.1:{port}/
+"""
 CONFIGURATION = """\
 ServerRoot {folder}
 ServerName 127.0.0.1
@@ -103,7 +114,7 @@ RewriteCond {folder}/refused/%{{ENV:TOKEN_SHA}} -f
 RewriteRule ^ - [R=401,L]
 Alias /static/ {folder}/static/
 Alias /refused {folder}/page
-ScriptAlias / {backend}/
+{behind}
 ErrorDocument 401 /refused
 
 <Location "/">
@@ -141,6 +152,7 @@ class Apache(Server):
 
     `audience` is the claim a token must carry; `opaque` asks the issuer's
     introspection endpoint instead of checking signatures (a TLS issuer only).
+    `registry` is the port of a docker-registry to stand in front of, instead of git.
     Files in `static` are served, to the same tokens, below /static/.
     """
 
@@ -152,6 +164,7 @@ class Apache(Server):
         audience: str = "api://git",
         challenges: Sequence[str] = CHALLENGES,
         opaque: bool = False,
+        registry: int = 0,
         port: int = 0,
     ) -> None:
         self.authority = authority
@@ -159,6 +172,7 @@ class Apache(Server):
         self.audience = audience
         self.challenges = challenges
         self.opaque = opaque
+        self.registry = registry
         self.port = port
         self._folder: Path | None = None
         self._program: Program | None = None
@@ -320,7 +334,7 @@ class Apache(Server):
             certificate=self.authority.certificate_file,
             key=self.authority.key_file,
             keys=self._keys(),
-            backend=_http_backend(),
+            behind=self._behind(),
             requirement=requirement,
             challenges="\n".join(
                 f"  Header always {'add' if n else 'set'} WWW-Authenticate "
@@ -329,6 +343,11 @@ class Apache(Server):
                 for n, challenge in enumerate(self.challenges)
             ),
         )
+
+    def _behind(self) -> str:
+        if self.registry:
+            return PROXY.format(port=self.registry)
+        return GIT.format(backend=_http_backend())
 
     def _keys(self) -> str:
         if self.opaque:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from hushkey.errors import HushkeyError, Permanent, plain
-from hushkey_install import screen
+from hushkey_install import dockerdoctor, screen
 from hushkey_install.doctor import (
     configured,
     folders,
@@ -24,6 +24,14 @@ from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient, pati
 
 Topic = Callable[[Patient], Iterator[Finding]]
 
+
+def docker(looked_at: Patient) -> Iterator[Finding]:
+    """Yield what docker's own doctor finds."""
+    if looked_at.context is not None:
+        for found in dockerdoctor.check(looked_at.context):
+            yield Finding(found.code, found.level, found.text, found.command)
+
+
 TOPICS: tuple[Topic, ...] = (
     folders.check,  # first: to read the config tightens the data folder
     configured.check,
@@ -31,6 +39,7 @@ TOPICS: tuple[Topic, ...] = (
     folders.leftovers,
     keys.check,
     gits.check,
+    docker,
     signins.check,
     signins.clock,
     surroundings.browser,
