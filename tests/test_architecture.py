@@ -37,8 +37,8 @@ OWNERS = {
     "platformdirs": {"hushkey.paths"},
     "psutil": {"hushkey.caller"},
     "requests": {"hushkey.http"},
-    "secretstorage": {"hushkey.secretservice"},
-    "tomlkit": {"hushkey_install.settings"},
+    "secretstorage": {"hushkey.secretservice", "hushkey_install.takeover.libsecret"},
+    "tomlkit": {"hushkey_install.config.document"},
     "truststore": {"hushkey.http"},
     "urllib3": {"hushkey.http"},
 }
@@ -46,7 +46,7 @@ DEMO = "hushkey_install.demo"
 FOR_PEOPLE = {"click", "rich"}
 MAX_LINES = 310
 #: longer for now, and no longer than that
-LONG = {"hushkey.oauth": 320}
+LONG = {"hushkey.oauth": 320, "hushkey.tokencache": 320}
 
 
 def _modules() -> dict[str, Path]:

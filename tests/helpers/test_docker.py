@@ -403,7 +403,7 @@ def test_logout_just_after_a_sign_in_is_no_refusal(machine: Machine) -> None:
 
     cache = machine.token_file().read()
 
-    assert not cache.was_refused(ME, "git.test", time.time())
+    assert not cache.was_refused(ME, "git.test", time.time(), ("git",))
 
 
 def test_path_decides_where_rules_go_by_path(machine: Machine) -> None:

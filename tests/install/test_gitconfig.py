@@ -411,3 +411,14 @@ def test_older_git_gets_a_note(desk: Desk, tmp_path: Path, version: str) -> None
     result = desk.hushkey("install", "git", PATH=path)
 
     assert ("still sees tokens" in result.stderr) is (version in ("2.39.5", "odd"))
+
+
+@pytest.mark.parametrize("text", ["[settings", '[host."a.b"]\nidentity = "x"\n'])
+def test_uninstall_needs_no_valid_config(desk: Desk, text: str) -> None:
+    desk.file.write_text(ALIAS)
+    desk.hushkey("install", "git")
+    desk.configure(text=text)
+
+    desk.hushkey("uninstall", "git")
+
+    assert desk.file.read_text() == ALIAS

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey import locks
 from hushkey_install.cli import main
 from shared.oauth_fakes import CANARY, Machine, grant
 
@@ -89,3 +90,33 @@ def test_reset_keeps_the_config_and_what_was_installed(machine: Machine) -> None
 
     assert record.exists()
     assert machine.config_file.read_text() == before
+
+
+# -- with others about -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["[settings", '[host."a.b"]\nidentity = "x"\n'])
+def test_reset_needs_no_valid_config(machine: Machine, text: str) -> None:
+    machine.has(grant("at-old"))
+    machine.configure(text=text)
+
+    assert reset(machine, "--yes").exit_code == 0
+    assert len(moved(machine)) == 1
+
+
+@pytest.mark.parametrize("kind", ["change", "sign-in", "key", "stash"])
+def test_reset_waits_for_who_is_writing(
+    machine: Machine, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.has(grant("at-old"))
+    path = machine.token_file().lock_path(kind)
+    if kind in ("key", "stash"):
+        path = str(machine.data / "locks" / f"{kind}.lock")
+    monkeypatch.setattr("hushkey_install.reset._PATIENCE", 0.2)
+
+    with locks.held(path, 5):
+        result = reset(machine, "--yes")
+
+    assert result.exit_code == 4
+    assert "another hushkey process has been busy" in result.stderr
+    assert machine.stored() == ["at-old"]
