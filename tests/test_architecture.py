@@ -35,10 +35,10 @@ OWNERS = {
     "keyring": {"hushkey.vault", "hushkey_helpers.backend"},
     "msal": {"hushkey.entra"},
     "platformdirs": {"hushkey.paths"},
-    "psutil": {"hushkey.caller"},
+    "psutil": {"hushkey.caller", "hushkey.installer"},
     "requests": {"hushkey.http"},
-    "secretstorage": {"hushkey.secretservice"},
-    "tomlkit": {"hushkey_install.settings", "hushkey_install.uvconfig"},
+    "secretstorage": {"hushkey.secretservice", "hushkey_install.takeover.libsecret"},
+    "tomlkit": {"hushkey_install.config.document", "hushkey_install.uvconfig"},
     "truststore": {"hushkey.http"},
     "urllib3": {"hushkey.http"},
 }
@@ -46,7 +46,7 @@ DEMO = "hushkey_install.demo"
 FOR_PEOPLE = {"click", "rich"}
 MAX_LINES = 310
 #: longer for now, and no longer than that
-LONG = {"hushkey.oauth": 320}
+LONG = {"hushkey.oauth": 320, "hushkey.tokencache": 320}
 
 
 def _modules() -> dict[str, Path]:
@@ -175,7 +175,13 @@ def test_entry_points_load() -> None:
 
 
 @pytest.mark.parametrize(
-    "program", ["hushkey", "git-credential-hushkey", "hushkey-keyring"]
+    "program",
+    [
+        "hushkey",
+        "git-credential-hushkey",
+        "docker-credential-hushkey",
+        "hushkey-keyring",
+    ],
 )
 def test_program_is_installed_and_starts(program: str) -> None:
     done = subprocess.run(
@@ -228,6 +234,7 @@ HEAVY = {
     "typing",
     "urllib.request",
     "urllib3",
+    "hushkey.asking",
     "hushkey.config",
     "hushkey.http",
     "hushkey.interactive",
@@ -247,6 +254,8 @@ CACHED_ONLY = {
     "hushkey.acquire",
     "hushkey.answering",
     "hushkey.seal",
+    "hushkey.sealedfile",
+    "hushkey.stash",
     "hushkey.store",
     "hushkey.vault",
 }
@@ -293,6 +302,40 @@ def test_not_ours_loads_next_to_nothing(machine: Machine) -> None:
 
     assert among(found, HEAVY | CACHED_ONLY) == set()
     assert "hushkey_helpers.git" in found
+
+
+def loaded_by_docker(machine: Machine, server: str) -> set[str]:
+    """Return what docker's helper loads for a get, whatever it answers."""
+    program = [sys.executable, "-X", "importtime"]
+    program += [str(BIN / "docker-credential-hushkey"), "get"]
+    done = subprocess.run(
+        program,
+        input=server.encode(),
+        capture_output=True,
+        env=machine.environ,
+        timeout=30,
+        check=False,
+    )
+    lines = done.stderr.decode().splitlines()
+    found = {line.rpartition("|")[2].strip() for line in lines if "|" in line}
+    return found - _loaded(machine, ["-c", ""], b"")
+
+
+def test_registry_that_is_not_ours_loads_next_to_nothing(machine: Machine) -> None:
+    found = loaded_by_docker(machine, "other.test")
+
+    assert among(found, HEAVY | CACHED_ONLY) == set()
+    assert "hushkey_helpers.docker" in found
+
+
+def test_cached_registry_token_loads_no_network_and_no_psutil(
+    machine: Machine,
+) -> None:
+    found = loaded_by_docker(machine, "git.test")
+
+    assert among(found, HEAVY - {"typing"}) == set()
+    assert "hushkey.derived" in found
+    assert "hushkey.exchange" not in found
 
 
 def test_not_ours_without_a_config_loads_next_to_nothing(home: Path) -> None:

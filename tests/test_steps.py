@@ -69,6 +69,30 @@ def test_host_that_is_not_ours(machine: Machine) -> None:
     assert found[0]["host"] == "other.test"
 
 
+def test_docker_tells_the_same_steps(machine: Machine) -> None:
+    signed_in(machine)
+    helper = "docker-credential-hushkey"
+
+    found = journal(machine, helper, "get", stdin=b"https://git.test/v2/")
+    erased = journal(machine, helper, "erase", stdin=b"git.test")[len(found) :]
+
+    assert steps(found) == ["asked", "key-read", "cached", "answered"]
+    assert {line["tool"] for line in found} == {"docker"}
+    assert steps(erased)[-2:] == ["forgotten", "answered-nothing"]
+
+
+def test_what_is_typed(machine: Machine) -> None:
+    asked = b"capability[]=state\nprotocol=https\nhost=other.test\n"
+    typed = asked + f"username=me\npassword={CANARY}\n".encode()
+
+    for verb, stdin in (("store", typed), ("store", typed), ("erase", typed)):
+        found = journal(machine, HELPER, verb, stdin=stdin)
+
+    done = [line["step"] for line in found if line["step"] in ("stored", "kept")]
+    assert done == ["stored", "kept"]
+    assert steps(found)[-2:] == ["erased", "answered-nothing"]
+
+
 def test_refresh(machine: Machine, server: OidcServer) -> None:
     signed_in(machine, age=7200)
     answer = {"access_token": f"at2-{CANARY}", "token_type": "Bearer"}

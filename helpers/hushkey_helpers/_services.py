@@ -186,9 +186,9 @@ def _is_plain(netloc: str) -> bool:
 
     `pip install` with the URL of a file asks for nothing but the bare host.
     """
-    from hushkey import caller
+    from hushkey import installer
 
-    return caller.mentions_plain_http(netloc)
+    return installer.mentions_plain_http(netloc)
 
 
 def _was_plain(netloc: str, environ: "Mapping[str, str]") -> bool:

@@ -1,19 +1,18 @@
-"""git-credential-hushkey: git's credential helper protocol.
+"""git-credential-hushkey: git's credential helper, gitcredentials(7).
 
-gitcredentials(7), git-credential(1) "INPUT/OUTPUT FORMAT". Lines are split at
-LF only and read as bytes: a lone CR has been taken for a line end before
-(CVE-2024-50338), and a second host has been smuggled in by one (CVE-2020-5260).
-Never printed: protocol, host, path, url (git would file the credential under
-what a helper printed).
+Hosts with a rule get tokens, here; for all others `gitstore` keeps what the user
+types. Never printed: protocol, host, path, url (git would file the credential
+under what a helper printed).
 """
 
-import os
 import time
 
 from hushkey import hosts, sites, step
 from hushkey.errors import Cancelled, ConfigError, HushkeyError
 from hushkey.model import Request
+from hushkey_helpers import gitstore
 from hushkey_helpers._serve import Answer, serve
+from hushkey_helpers.gitwire import Malformed, Message, parse, read, render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from hushkey.acquire import Acquirer
     from hushkey.model import Site, Token
 
-#: bytes; git's own limit for a line, and ours for a whole request
-LINE_BYTES, REQUEST_BYTES = 65535, 1024 * 1024
 STATE = "hushkey:"
 DEFAULT_USER = "oauth2"
 _ACTIONS = ("get", "store", "erase")
@@ -35,73 +32,9 @@ _USAGE = (
 )
 
 
-class Malformed(HushkeyError):
-    """The request breaks git's format; it is answered with nothing."""
-
-
-class Message:
-    """One parsed request: single values and lists, as text."""
-
-    def __init__(self, values: "dict[str, str]", lists: "dict[str, list[str]]") -> None:
-        self.values = values
-        self.lists = lists
-
-    def get(self, key: str) -> str:
-        """Return the value of *key*, or nothing."""
-        return self.values.get(key, "")
-
-    def has(self, name: str, value: str) -> bool:
-        """Tell whether the list *name* holds *value*."""
-        return value in self.lists.get(name, ())
-
-    def secret(self) -> str:
-        """Return the secret that the request carries, if any."""
-        return self.get("credential") or self.get("password")
-
-
 def main() -> None:
     """Answer git."""
     serve(answer, read)
-
-
-def read(descriptor: int) -> bytes:
-    """Read one request: up to an empty line, the end, or one byte too many."""
-    data = b""
-    while len(data) <= REQUEST_BYTES and b"\n\n" not in data and data[:1] != b"\n":
-        piece = os.read(descriptor, 65536)
-        if not piece:
-            break
-        data += piece
-    return data
-
-
-def parse(data: bytes) -> Message:
-    """Return the message in *data*; raises Malformed."""
-    if len(data) > REQUEST_BYTES:
-        raise Malformed("git sent a request that is too long")
-    values: dict[str, str] = {}
-    lists: dict[str, list[str]] = {}
-    for line in data.split(b"\n"):
-        if not line:
-            break
-        key, value = _pair(line)
-        if key.endswith("[]"):
-            # An empty value empties the list (git-credential(1)).
-            lists[key] = [*lists.get(key, ()), value] if value else []
-        elif values.setdefault(key, value) != value:
-            raise Malformed(f"git sent two different values for {key}")
-    return Message(values, {key[:-2]: items for key, items in lists.items()})
-
-
-def _pair(line: bytes) -> "tuple[str, str]":
-    if len(line) > LINE_BYTES:
-        raise Malformed(f"git sent a line of more than {LINE_BYTES} bytes")
-    if b"\r" in line or b"\0" in line:
-        raise Malformed("git sent a value with a carriage return or NUL in it")
-    key, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
-    if not equals or not key:
-        raise Malformed("git sent a line that is not key=value")
-    return key, value
 
 
 def answer(
@@ -119,7 +52,7 @@ def answer(
     try:
         message = parse(request())
         asked = _request(message)
-        site = _site(asked, environ) if asked else None
+        site = _site(asked, environ)
         host = message.get("host")
         step("asked" if site else "not-ours", site=site, host=host, verb=action)
     except (Malformed, ConfigError) as error:
@@ -128,18 +61,16 @@ def answer(
     except HushkeyError as error:
         step("failed", error=error)
         return _stop(error) if action == "get" else Answer()
-    if not asked or not site or site.identity.provider == "static":
-        return Answer()  # a static secret is another helper's to keep
+    if not site or site.identity.provider == "static":
+        return gitstore.answer(action, message, environ, began)
     call = _Call(message, asked, site, environ, began)
     return {"get": call.get, "store": call.store, "erase": call.erase}[action]()
 
 
-def _request(message: Message) -> "Request | None":
-    """Return what git asks for; None without protocol or host (CVE-2020-11008)."""
-    protocol, host = message.get("protocol"), message.get("host")
-    if not protocol or not host:
-        return None
-    return Request(protocol, host, message.get("path"), message.get("username"))
+def _request(message: Message) -> Request:
+    """Return what git asks for; without protocol or host no rule covers it."""
+    words = (message.get(key) for key in ("protocol", "host", "path", "username"))
+    return Request(*words)
 
 
 def _site(request: Request, environ: "Mapping[str, str]") -> "Site | None":
@@ -224,7 +155,7 @@ class _Call:
         line = (
             f"did not store another secret for {self._host}, which identity "
             f"{self._site.identity.name} signs in to; give the host an identity "
-            'with provider = "static" to let another helper keep it'
+            'with provider = "static" to have what you type kept'
         )
         return Answer(lines=(line,))
 
@@ -285,9 +216,7 @@ class _Call:
             lines.append(f"password_expiry_utc={token.expires_at}")
         if state:
             lines += ["continue=1", f"state[]={STATE}{state}"]
-        if any(c in line for line in lines for c in "\n\r\0"):
-            raise Malformed("the token cannot be written in git's format")
-        return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        return render(lines)
 
     def _username(self) -> str:
         return self._request.username or self._site.username or DEFAULT_USER

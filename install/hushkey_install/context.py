@@ -46,7 +46,7 @@ class Context:
             what = f"it lacks {missing}" if missing else "no rule covers it"
             raise Permanent(
                 f"{plain(url, 80)} is not served by hushkey: {what}",
-                hint=f"add it to {self.config.source}",
+                hint=f"run `hushkey config add-host {plain(request.host, 80)}`",
             )
         return site, hosts.origin_text(request.protocol, *origin)
 
@@ -58,8 +58,12 @@ class Context:
         own = list(self.own_sites())
         names = list(dict.fromkeys(site.identity.name for site, _ in own))
         if target is None and len(names) != 1:
-            choice = ", ".join(names) or "none is configured"
-            raise Permanent(f"which identity or host? ({choice})")
+            if not names:
+                raise Permanent(
+                    "no host has an identity yet",
+                    hint="run `hushkey config add-host HOST`, or name a built-in host",
+                )
+            raise Permanent(f"which identity or host? ({', '.join(names)})")
         wanted = names[0] if target is None else target
         if wanted in names:
             return [(site, host) for site, host in own if site.identity.name == wanted]

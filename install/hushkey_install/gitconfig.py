@@ -16,6 +16,7 @@ import click
 
 from hushkey import hosts, paths, programs
 from hushkey.errors import Permanent
+from hushkey_install import gitchain
 from hushkey_install.change import Change
 from hushkey_install.context import Context
 from hushkey_install.gitfile import Git
@@ -30,8 +31,8 @@ def install(wanted: tuple[str, ...], dry_run: bool) -> None:
     if not sections:
         raise Permanent(
             "no host has an identity yet",
-            hint=f'add a [host."..."] table to {context.config.source} first, or name '
-            "a built-in one: `hushkey install git dev.azure.com`",
+            hint="run `hushkey config add-host HOST` first, or name a built-in one: "
+            "`hushkey install git dev.azure.com`",
         )
     git = Git(context.environ)
     helper = _helper(context.environ)
@@ -40,7 +41,7 @@ def install(wanted: tuple[str, ...], dry_run: bool) -> None:
     if not _shown(change) or dry_run:
         return
     # Remembered first: what could not be undone is not done.
-    _remember(context, git, change, paths_set)
+    _remember(context.environ, git, change, paths_set)
     change.apply()
     click.echo(f"git asks hushkey for: {', '.join(sections)}", err=True)
     if git.version() < (2, 46):
@@ -54,11 +55,11 @@ def install(wanted: tuple[str, ...], dry_run: bool) -> None:
 def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
     """Take out what install put in; exactly, if the file is as we left it.
 
-    All of it: *wanted* hosts make no difference.
+    All of it: *wanted* hosts make no difference. A wrong config is no hindrance.
     """
-    context = Context()
-    git = Git(context.environ)
-    record = _record(context, git)
+    environ = dict(os.environ)
+    git = Git(environ)
+    record = _record(environ, git)
     current = git.text()
     untouched = record.get("after") == current
     if untouched:
@@ -70,7 +71,7 @@ def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
     change.apply()
     if untouched and not record["existed"] and not change.after:
         os.unlink(git.path)  # it was made by install
-    _forget(context)
+    _forget(environ)
     click.echo("git no longer asks hushkey", err=True)
 
 
@@ -97,8 +98,6 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     chosen += [known.get(url) or context.site(url)[0] for url in wanted]
     for site in chosen:
         written = site.pattern
-        if site.identity.provider == "static":
-            continue
         pattern = hosts.parse_pattern(written)
         host = f"*.{pattern.host}" if pattern.wild else pattern.host
         port = (
@@ -157,7 +156,7 @@ def _remove(git: Git, file: str, record: "dict[str, Any]") -> None:
 def _drop(git: Git, file: str, key: str) -> bool:
     """Take our pair of lines out of *key*; tell whether it was there."""
     values = git.values(file, key)
-    ours = [n for n, value in enumerate(values) if _is_ours(value)]
+    ours = [n for n, value in enumerate(values) if gitchain.is_ours(value)]
     if not ours:
         return False
     gone = {
@@ -177,21 +176,19 @@ def _drop(git: Git, file: str, key: str) -> bool:
     return True
 
 
-def _is_ours(value: str) -> bool:
-    return value == "hushkey" or value.rstrip("'\"").endswith(_HELPER)
-
-
 # -- what we did ------------------------------------------------------------
 
 
-def _record_path(context: Context) -> str:
-    return os.path.join(paths.data_folder(context.environ), "installed", "git.json")
+def _record_path(environ: dict[str, str]) -> str:
+    return os.path.join(paths.data_folder(environ), "installed", "git.json")
 
 
-def _remember(context: Context, git: Git, change: Change, paths_set: list[str]) -> None:
+def _remember(
+    environ: dict[str, str], git: Git, change: Change, paths_set: list[str]
+) -> None:
     """Note what uninstall restores; an earlier note counts as far as it is true."""
-    path = _record_path(context)
-    earlier = _record(context, git)
+    path = _record_path(environ)
+    earlier = _record(environ, git)
     before = change.before
     if earlier.get("after") == before:
         before = earlier["before"]
@@ -208,10 +205,10 @@ def _remember(context: Context, git: Git, change: Change, paths_set: list[str]) 
     Change(path, "", json.dumps(record)).apply(backup=False)
 
 
-def _record(context: Context, git: Git) -> "dict[str, Any]":
+def _record(environ: dict[str, str], git: Git) -> "dict[str, Any]":
     """Return what install noted about git's file, or nothing."""
     try:
-        with open(_record_path(context), encoding="utf-8") as file:
+        with open(_record_path(environ), encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError):
         return {}
@@ -220,6 +217,6 @@ def _record(context: Context, git: Git) -> "dict[str, Any]":
     return found if whole and found["path"] == git.path else {}
 
 
-def _forget(context: Context) -> None:
-    if os.path.exists(_record_path(context)):
-        os.unlink(_record_path(context))
+def _forget(environ: dict[str, str]) -> None:
+    if os.path.exists(_record_path(environ)):
+        os.unlink(_record_path(environ))

@@ -10,8 +10,13 @@ import tempfile
 from collections.abc import Callable
 
 from hushkey import paths, programs
-from hushkey.errors import Permanent, StoreError
+from hushkey.errors import Permanent, StoreError, Transient
 from hushkey_install.change import Change, read_text, write_text
+
+#: seconds for one `git config`
+_PATIENCE = 30
+#: what makes git believe that it is in a repository
+_REPOSITORY = frozenset(("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR"))
 
 
 class Git:
@@ -67,20 +72,44 @@ class Git:
         if check and done.returncode:
             raise Permanent(f"git config failed: {done.stderr.strip()}")
 
+    def listing(self, *words: str, folder: str | None = None) -> str:
+        """Return what `git config` says in *folder*, or outside any repository."""
+        environ = self._environ
+        if folder is None:
+            environ = {k: v for k, v in environ.items() if k not in _REPOSITORY}
+        return self._start(
+            "config", *words, folder=folder or "/", environ=environ
+        ).stdout
+
+    def exec_path(self) -> str:
+        """Return the folder where git looks for its own programs."""
+        return self._output("--exec-path").strip()
+
     def _output(self, *words: str) -> str:
         return self._start(*words).stdout
 
-    def _start(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [self._git, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=30,
-            check=False,
-            env=self._environ,
-        )
+    def _start(
+        self,
+        *words: str,
+        folder: str | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> "subprocess.CompletedProcess[str]":
+        try:
+            return subprocess.run(
+                [self._git, *words],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                timeout=_PATIENCE,
+                check=False,
+                cwd=folder,
+                env=self._environ if environ is None else environ,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Transient(f"git gave no answer within {_PATIENCE} s") from error
+        except OSError as error:
+            raise Permanent(f"cannot run {self._git}: {error.strerror}") from error
 
     def _global_file(self) -> str:
         """Return the file that `git config --global` writes (git-config(1))."""

@@ -19,17 +19,19 @@ from hushkey_install.launcher import Launcher, show
 from hushkey_install.settingsfile import SettingsFile
 
 SECTION, KEY, WANTED = "global", "keyring-provider", "subprocess"
-LAUNCHER = click.Option(
-    ["--launcher"],
-    metavar="DIR",
-    default="",
-    help="Where the program `keyring` goes; default: your first folder on PATH.",
+install_options = (
+    click.option(
+        "--launcher",
+        metavar="DIR",
+        default="",
+        help="Where the program `keyring` goes; default: your first folder on PATH.",
+    ),
 )
-OPTIONS = {"install": (LAUNCHER,), "uninstall": ()}
 
 
-def install(dry_run: bool, launcher: str = "") -> None:
+def install(wanted: tuple[str, ...], dry_run: bool, launcher: str = "") -> None:
     """Let every pip of this user ask hushkey."""
+    no_hosts(wanted)
     environ = Context().environ
     file = settings_file(environ)
     if register(file, WANTED, Launcher(environ, "pip"), launcher, dry_run):
@@ -40,10 +42,17 @@ def install(dry_run: bool, launcher: str = "") -> None:
         )
 
 
-def uninstall(dry_run: bool) -> None:
+def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
     """Take the setting and the launcher back."""
+    no_hosts(wanted)
     environ = Context().environ
     unregister(settings_file(environ), Launcher(environ, "pip"), dry_run)
+
+
+def no_hosts(wanted: tuple[str, ...]) -> None:
+    """Refuse hosts by name: these tools ask for every one, and we know ours."""
+    if wanted:
+        raise click.UsageError("it asks for every host: name none")
 
 
 def register(

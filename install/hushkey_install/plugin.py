@@ -21,8 +21,9 @@ from hushkey_install import clients
 from hushkey_install.clients import Client
 from hushkey_install.context import Context
 from hushkey_install.ledger import Ledger
+from hushkey_install.pipconfig import no_hosts
 
-_YES = click.Option(["--yes"], is_flag=True, help="Do not ask.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
 #: seconds that a package manager may take
 _PATIENCE = 600
 
@@ -30,14 +31,16 @@ _PATIENCE = 600
 class Plugin:
     """One tool that imports keyring; `install` and `uninstall` as every tool's."""
 
-    OPTIONS: Mapping[str, tuple[click.Option, ...]]
+    install_options = uninstall_options = (_YES,)
 
     def __init__(self, tool: str) -> None:
         self._tool = tool
-        self.OPTIONS = {"install": (_YES,), "uninstall": (_YES,)}
 
-    def install(self, dry_run: bool, yes: bool = False) -> None:
+    def install(
+        self, wanted: tuple[str, ...], dry_run: bool, yes: bool = False
+    ) -> None:
         """Add hushkey where the tool runs."""
+        no_hosts(wanted)
         environ = Context().environ
         client = self._client(environ)
         if client.has("hushkey"):
@@ -47,8 +50,11 @@ class Plugin:
         if not dry_run:
             Ledger(environ, self._tool).write({"prefix": client.prefix})
 
-    def uninstall(self, dry_run: bool, yes: bool = False) -> None:
+    def uninstall(
+        self, wanted: tuple[str, ...], dry_run: bool, yes: bool = False
+    ) -> None:
         """Take hushkey out of there, if install put it in."""
+        no_hosts(wanted)
         environ = Context().environ
         client = self._client(environ)
         ledger = Ledger(environ, self._tool)
@@ -163,4 +169,4 @@ def _uv_tool(client: Client, *more: str) -> list[str]:
     return ["uv", "tool", "install", "--force", client.name, *words]
 
 
-twine, poetry = Plugin("twine"), Plugin("poetry")
+TWINE, POETRY = Plugin("twine"), Plugin("poetry")

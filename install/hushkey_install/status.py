@@ -1,86 +1,146 @@
-"""Who is signed in where, and for how long."""
+"""Who is signed in where, for how long, and where the token came from."""
 
 import json
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from hushkey.errors import HushkeyError
-from hushkey.model import Identity, Site
+from hushkey import cached, paths, providers, stashindex
+from hushkey.errors import HushkeyError, UiRequired
+from hushkey.model import Identity, Site, Token
+from hushkey.tokencache import TokenCache
+from hushkey_install import screen
 from hushkey_install.context import Context
+
+_TITLES = ("host", "identity", "account", "token", "from")
 
 
 def show(as_json: bool) -> None:
     """Print the status, as a table or as JSON."""
     context = Context()
-    rows = [_row(context, site) for site, _ in context.own_sites()]
+    found = rows(context)
     if as_json:
-        report = {"config": context.config.source, "hosts": rows}
+        report = {
+            "config": context.config.source,
+            "key": context.acquirer.vault.name,
+            "hosts": found,
+            "typed": stored(context),
+        }
         click.echo(json.dumps(report, indent=2))
         return
-    if not rows:
-        click.echo(f"no host has an identity yet; add one to {context.config.source}")
+    if not found:
+        click.echo(
+            "no host has an identity yet; add one: `hushkey config add-host HOST` "
+            f"(it goes to {context.config.source})"
+        )
         return
-    console = Console(highlight=False)
-    with console.capture() as table:  # rich has its own idea of a broken pipe
-        console.print(_table(rows))
-    click.echo(table.get() + "\n" + "\n".join(_clients(rows)))
-    for error in dict.fromkeys(row["error"] for row in rows if row["error"]):
+    click.echo(screen.table(_TITLES, [_cells(row) for row in found]))
+    click.echo("\n" + "\n".join(_clients(found)))
+    if typed := stored(context):
+        click.echo(f"beside these: {typed} typed credential(s) for other hosts")
+    for error in dict.fromkeys(row["error"] for row in found if row["error"]):
         click.echo(f"hushkey: {error}", err=True)
 
 
-def _row(context: Context, site: Site) -> dict[str, Any]:
+def rows(context: Context) -> list[dict[str, Any]]:
+    """Return one row for each host that has an identity; never a secret."""
+    found = [row for site in _sites(context) for row in rows_of(context, site)]
+    return [r for r in found if r["origin"] == "user" or r["account"] or r["error"]]
+
+
+def stored(context: Context) -> int:
+    """Return how many typed credentials are kept for hosts that are not ours."""
+    return sum(1 for _ in stashindex.files(paths.data_folder(context.environ)))
+
+
+def _sites(context: Context) -> Iterator[Site]:
+    """Yield the user's sites, and the built-in ones where somebody is signed in."""
+    for site in context.config.sites():
+        if site.origin == "user" or _is_in_use(context, site.identity):
+            yield site
+
+
+def _is_in_use(context: Context, identity: Identity) -> bool:
+    """Tell whether a built-in *identity* has a token file; costs one stat."""
+    return providers.can_serve(identity) and bool(
+        context.acquirer.file_of(identity).stamp()
+    )
+
+
+def rows_of(context: Context, site: Site) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one site; a site of several tenants may have several."""
     identity = site.identity
     row: dict[str, Any] = {
         "host": site.pattern,
+        "origin": site.origin,
         "identity": identity.name,
+        "provider": identity.provider,
         "issuer": identity.issuer,
         "client": identity.client_id,
         "account": None,
         "renewable": False,
         "seconds_left": None,
+        "obtained_at": None,
+        "obtained_by": None,
         "error": None,
     }
     try:
-        row.update(_signed_in(context, site, identity))
+        cache = context.acquirer.file_of(identity).read()
+        row.update(_signed_in(context, cache, site))
+    except UiRequired:
+        pass  # nobody is signed in: the row says so
     except HushkeyError as error:
         row["error"] = error.line()
-    return row
+    yield row
 
 
-def _signed_in(context: Context, site: Site, identity: Identity) -> dict[str, Any]:
-    cache = context.acquirer.file_of(identity).read()
-    account = cache.account(site.account)
-    if account is None:
-        return {}
+def _signed_in(context: Context, cache: TokenCache, site: Site) -> dict[str, Any]:
+    """Return what the token file says about *site*, as part of a row."""
+    account = cached.account_for(cache, context.acquirer.want(site, site.pattern))
     token = cache.token(account, site.scopes)
-    left = token.expires_at - time.time() if token and token.expires_at else None
     return {
         "account": account.label or account.id,
         "renewable": bool(cache.grants(account, site.scopes)),
-        "seconds_left": None if left is None else max(int(left), 0),
+        "seconds_left": _left(token),
+        "obtained_at": token.obtained_at if token else None,
+        "obtained_by": cache.came_by(token) or None if token else None,
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("host", "identity", "account", "token"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        account = row["account"] or "-"
-        table.add_row(row["host"], row["identity"], account, _token(row))
-    return table
+def _left(token: Token | None) -> int | None:
+    if token is None or token.expires_at is None:
+        return None
+    return max(int(token.expires_at - time.time()), 0)
 
 
-def _clients(rows: list[dict[str, Any]]) -> list[str]:
+# -- for a person ---------------------------------------------------------------
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    host = row["host"] + (" (built in)" if row["origin"] == "preset" else "")
+    return host, row["identity"], row["account"] or "-", _token(row), _came(row)
+
+
+def _clients(found: list[dict[str, Any]]) -> list[str]:
     """Return one line for each identity: which client at which server."""
     lines = (
-        f"{row['identity']}: client {row['client']} at {row['issuer']}" for row in rows
+        f"{row['identity']}: client {row['client'] or '-'} at {row['issuer']}"
+        for row in found
     )
     return list(dict.fromkeys(lines))
+
+
+def _came(row: dict[str, Any]) -> str:
+    """Return how and when the token was obtained."""
+    at = row["obtained_at"]
+    if at is None:
+        return "-"
+    moment = datetime.fromtimestamp(at, UTC).astimezone()
+    day = "" if time.time() - at < 12 * 3600 else f"{moment:%Y-%m-%d} "
+    return f"{row['obtained_by'] or 'server'} at {day}{moment:%H:%M}"
 
 
 def _token(row: dict[str, Any]) -> str:
@@ -91,6 +151,16 @@ def _token(row: dict[str, Any]) -> str:
     renewed = "renewed silently" if row["renewable"] else "sign-in needed after"
     left = row["seconds_left"]
     if left:
-        span = f"{left // 60} min" if left >= 120 else f"{left} s"
-        return f"good for {span}, then {renewed}"
+        return f"good for {span(left)}, then {renewed}"
+    if left is None and row["obtained_at"] is not None:
+        return "good until it is revoked"
     return renewed if row["renewable"] else "sign-in needed"
+
+
+def span(seconds: int) -> str:
+    """Return a length of time as people say it."""
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 172800 else f"{seconds // 86400} days"

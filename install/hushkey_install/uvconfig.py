@@ -14,11 +14,12 @@ from hushkey_install.launcher import Launcher
 from hushkey_install.settingsfile import SettingsFile
 
 KEY, WANTED = "keyring-provider", "subprocess"
-OPTIONS = pipconfig.OPTIONS
+install_options = pipconfig.install_options
 
 
-def install(dry_run: bool, launcher: str = "") -> None:
+def install(wanted: tuple[str, ...], dry_run: bool, launcher: str = "") -> None:
     """Let uv ask hushkey."""
+    pipconfig.no_hosts(wanted)
     environ = Context().environ
     file = settings_file(environ)
     if pipconfig.register(file, WANTED, Launcher(environ, "uv"), launcher, dry_run):
@@ -29,8 +30,9 @@ def install(dry_run: bool, launcher: str = "") -> None:
         )
 
 
-def uninstall(dry_run: bool) -> None:
+def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
     """Take the setting and the launcher back."""
+    pipconfig.no_hosts(wanted)
     environ = Context().environ
     pipconfig.unregister(settings_file(environ), Launcher(environ, "uv"), dry_run)
 

@@ -10,7 +10,7 @@
 
 import time
 
-from hushkey import cached, providers, seal, step, store
+from hushkey import cached, providers, seal, sealedfile, step
 from hushkey.challenges import demanded_claims
 from hushkey.errors import (
     Cancelled,
@@ -66,7 +66,7 @@ class Acquirer:
         self._clock = clock
         self._open_provider = open_provider
         self.vault: Vault = open_vault(
-            settings, folder, lambda: store.sealed_files(folder)
+            settings, folder, lambda: sealedfile.sealed_files(folder)
         )
 
     def want(

@@ -98,7 +98,7 @@ def was_refused(
     cache: "TokenCache", account: "Account", want: "Want", now: float
 ) -> bool:
     """Tell whether the host refused a young token of *account* a moment ago."""
-    return cache.was_refused(account, want.host, now)
+    return cache.was_refused(account, want.host, now, want.site.scopes)
 
 
 def check_not_refused(

@@ -20,30 +20,24 @@ if TYPE_CHECKING:
 _DEPTH = 12
 #: seconds for `git config`
 _PATIENCE = 3
+_OCI = "attach build bud compose copy create inspect login manifest pull push run"
 _GIT = "archive clone credential fetch ls-remote maintenance pull push remote submodule"
-_DOCKER = "build buildx compose login manifest pull push run"
-#: programs that ask by the name of their protocol, with the words worth showing
-_SUBCOMMANDS = {
-    "git": {"git": _GIT},
-    "docker": {"docker": _DOCKER},
-    "python": {
-        "build": "",
-        "hatch": "publish run shell",
-        "keyring": "get",
-        "nox": "",
-        "pdm": "add install lock publish sync update",
-        "pip": "download index install lock wheel",
-        "pipx": "inject install reinstall run upgrade",
-        "poetry": "add install lock publish sync update",
-        "tox": "",
-        "twine": "upload",
-        "uv": "add build lock pip publish run sync tool",
-        "uvx": "",
-    },
+_DOCKER = f"buildx {_OCI}"
+#: tool -> its programs, with the subcommands worth naming
+_PROGRAMS = {
+    "git": {"git": frozenset(_GIT.split(" "))},
+    "docker": {"docker": frozenset(_DOCKER.split(" "))}
+    | dict.fromkeys(
+        ("podman", "buildah", "skopeo", "nerdctl", "helm", "oras", "crane"),
+        frozenset(_OCI.split(" ")),
+    ),
 }
-_NAMES = {"pyproject-build": "build", "__pip-runner__.py": "pip"}
-#: what keeps pip, twine, poetry and pdm from asking on the terminal
-_FORBIDDING = ("--no-input", "--non-interactive", "--no-interaction")
+#: docker's own options, before the subcommand, that take a value
+_VALUES = "-c --context --config -H --host -l --log-level"
+_VALUED = frozenset(f"{_VALUES} --tlscacert --tlscert --tlskey".split(" "))
+_EVERY_KEY = "--use-api-socket"
+#: what may stand in a registry's name, so that it is not a piece of a longer one
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
 def command_of(tool: str) -> str:
@@ -52,70 +46,88 @@ def command_of(tool: str) -> str:
 
     best = ""
     with suppress(psutil.Error, OSError):
-        myself = psutil.Process()  # keyring's backend runs inside of the tool
-        for process in (myself, *myself.parents()[:_DEPTH]):
+        for process in psutil.Process().parents()[:_DEPTH]:
             if found := _described(process, tool):
                 best = found  # the outermost one is what the person typed
     return best
 
 
 def _described(process: "Process", tool: str) -> str:
-    program, arguments = _program(process.cmdline())
-    known = _SUBCOMMANDS.get(tool, {}).get(program)
-    if known is None:
-        return ""
-    shown = next((word for word in arguments if word in known.split()), "")
-    if known and not shown:
-        return ""
-    return f"{program} {shown} in {process.cwd()}".replace("  ", " ")
+    words = process.cmdline()
+    program = _program(words)
+    known = _PROGRAMS.get(tool, {}).get(program, frozenset())
+    subcommand = next((word for word in words[1:] if word in known), "")
+    return f"{program} {subcommand} in {process.cwd()}" if subcommand else ""
 
 
-def _program(words: "list[str]") -> "tuple[str, list[str]]":
-    """Return the name of the program and its arguments, also of a Python one."""
-    if not words:
-        return "", []
-    name, *rest = (os.path.basename(words[0]).removesuffix(".exe"), *words[1:])
-    if name.startswith("python"):
-        while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
-            rest = rest[1:]
-        if rest[:1] == ["-c"]:
-            return "", []
-        rest = rest[1:] if rest[:1] == ["-m"] else rest
-        name, *rest = (os.path.basename(rest[0]), *rest[1:]) if rest else ("",)
-    return _NAMES.get(name, name), rest
+def _program(words: "list[str]") -> str:
+    return os.path.basename(words[0]).removesuffix(".exe") if words else ""
 
 
-def mentions_plain_http(netloc: str) -> bool:
-    """Tell whether the calling tool was given a plain http URL of *netloc*."""
-    import psutil
+def needs_registry(host: str, environ: "Mapping[str, str]") -> bool:
+    """Tell whether docker asks for the registry *host* because of what was typed.
 
-    with suppress(psutil.Error, OSError):
-        myself = psutil.Process()
-        for process in (myself, *myself.parents()[:_DEPTH]):
-            program, arguments = _program(process.cmdline())
-            if program not in _SUBCOMMANDS["python"]:
-                continue
-            words = (word.lower() for word in arguments)
-            if any("http://" in w and netloc.lower() in w for w in words):
-                return True
-    return False
-
-
-def forbidding_option() -> str:
-    """Return the option with which a Python tool keeps us off the terminal.
-
-    Its own: hushkey may run inside of it, or be started by it.
+    Its classic builder asks for every key of `credHelpers`, and so does
+    --use-api-socket (docker/cli, GetAllCredentials); BuildKit, pull, push and the
+    other clients ask for what they need. Who cannot be looked at has typed nothing.
     """
     import psutil
 
-    with suppress(psutil.Error, OSError):
-        myself = psutil.Process()
-        for process in (myself, *myself.parents()[:_DEPTH]):
-            program, arguments = _program(process.cmdline())
-            found = next((word for word in arguments if word in _FORBIDDING), "")
-            if found and program in _SUBCOMMANDS["python"]:
-                return f"{program} {found}"
-    return ""
+    try:
+        for process in psutil.Process().parents()[:_DEPTH]:
+            words = process.cmdline()
+            program = _program(words)
+            if program in ("docker", "docker-compose"):
+                return _needs(words, host, environ)
+            plugin = program.startswith("docker-")
+            helper = program.startswith("docker-credential-")
+            if program in _PROGRAMS["docker"] or (plugin and not helper):
+                return True
+    except (psutil.Error, OSError):
+        return False
+    return True
+
+
+def _needs(words: "list[str]", host: str, environ: "Mapping[str, str]") -> bool:
+    """Tell whether the docker command *words* asks for *host* itself."""
+    buildkit = environ.get("DOCKER_BUILDKIT", "")
+    if _program(words) == "docker-compose":
+        return buildkit.lower() not in ("0", "false", "f")
+    commands = _commands(words[1:])
+    if "build" in commands:
+        # BuildKit comes from the plugin docker-buildx, or was asked for by name.
+        return buildkit.lower() in ("1", "true", "t")
+    if any(word.partition("=")[0] == _EVERY_KEY for word in words):
+        return any(names_host(word, host) for word in words[1:])
+    return True
+
+
+def _commands(words: "list[str]") -> "list[str]":
+    """Return docker's subcommand, and the one below it (``image build``)."""
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in _VALUED and not found:
+            next(rest, None)
+        elif not word.startswith("-"):
+            found.append(word)
+        if len(found) == 2:
+            break
+    groups = ("image", "builder", "container")
+    return found if found[:1] and found[0] in groups else found[:1]
+
+
+def names_host(word: str, host: str) -> bool:
+    """Tell whether *word* of a command line names the registry *host*, whole."""
+    text, wanted = word.lower(), host.lower().rpartition("://")[2]
+    start = text.find(wanted)
+    while start >= 0:
+        before, after = text[:start][-1:], text[start + len(wanted) :]
+        after = after.removeprefix(":443")
+        if before not in _NAME and (not after or after[0] in "/,@"):
+            return True
+        start = text.find(wanted, start + 1)
+    return False
 
 
 def git_wish(environ: "Mapping[str, str]") -> str:

@@ -119,9 +119,12 @@ def _missing(name: str, user: "dict[str, Any]", presets: "dict[str, Any]") -> st
     own = user.get("identity", {}).get(name)
     if own is not None and own["provider"] != preset["provider"]:
         return f'[identity.{name}] provider = "{preset["provider"]}"'
-    elsewhere = own and ("authority" in own or own.get("cloud", "public") != "public")
+    cloud = preset.get("cloud", "public")
+    elsewhere = own and ("authority" in own or own.get("cloud", "public") != cloud)
     if elsewhere:
-        return f"[identity.{name}] without an authority or cloud of its own"
+        own_cloud = "an authority or cloud" if cloud == "public" else "an authority"
+        wanted = "" if cloud == "public" else f'cloud = "{cloud}", '
+        return f"[identity.{name}] {wanted}without {own_cloud} of its own"
     if own is not None and "token_endpoint" in own:
         return f"[identity.{name}] without a token_endpoint of its own"
     table = {**preset, **(own or {})}

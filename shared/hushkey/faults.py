@@ -165,6 +165,8 @@ def _host_faults(
 ) -> "Iterator[Fault]":
     if expected := schema.pattern(path[1]):
         yield path, "", expected
+    if "exchange" in table and path[1].startswith("http://"):
+        yield path, "exchange", "a token is exchanged over https only"
     identity = table.get("identity")
     if identity is None:
         yield path, "identity", "is required: which [identity.NAME] serves this host?"

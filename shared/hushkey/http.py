@@ -25,7 +25,7 @@ from hushkey.errors import HushkeyError, Permanent, Transient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, TypeVar
 
     from requests import PreparedRequest, Response
@@ -195,7 +195,6 @@ class Session(OAuth2Session):  # type: ignore[misc]
     ) -> None:
         super().__init__(client_id, **client)
         self.trust_env = False
-        self.max_redirects = 0
         self._proxies = proxies
         self._left = left
         self.headers.update({"Accept": "application/json", "User-Agent": "hushkey"})
@@ -227,6 +226,10 @@ class Session(OAuth2Session):  # type: ignore[misc]
         found = outcomes.correlation({}, response.headers)
         note(status=response.status_code, correlation=found)
         return response
+
+    def resolve_redirects(self, *args: "Any", **kwargs: "Any") -> "Iterator[Any]":
+        """Follow nothing; requests looks at the next hop even when it may not go."""
+        return iter(())
 
     def parse_response_token(self, resp: "Response") -> "Any":
         """Return the token answer (code, device and refresh), or raise Refused."""

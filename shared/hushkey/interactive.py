@@ -4,10 +4,9 @@ However many processes come here, one asks: the others wait at the lock, look
 again, and take what it brought or share its failure (design 1, 5).
 """
 
-import os
 import time
 
-from hushkey import cached, locks, naming, outcomes, step, terminal
+from hushkey import asking, cached, locks, naming, outcomes, step, terminal
 from hushkey.challenges import merged
 from hushkey.errors import (
     Cancelled,
@@ -21,7 +20,6 @@ from hushkey.errors import (
 from hushkey.flight import Flight
 from hushkey.model import Account
 from hushkey.scopes import covers, scope_key
-from hushkey.signin import policy
 from hushkey.signin.ladder import Who, sign_in
 
 TYPE_CHECKING = False
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
     from hushkey.store import TokenFile
     from hushkey.vault import Vault
     from hushkey.want import Manners, Want
-
-#: seconds that a waiting process gives the signing-in one beyond its own limit
-_GRACE = 15
 
 
 class Interaction:
@@ -109,39 +104,22 @@ class Interaction:
             return self._sign_in(want, verdict, claims)
 
     def unlock(self, want: "Want", locked: StoreError, vault: "Vault") -> None:
-        """Let the keyring show its own dialog, if a person may be asked here.
-
-        The dialog is a window: a terminal alone does not show it. There is one
-        keyring, so one process of the user asks; those that waited find it
-        open, or share that it was not opened.
-        """
-        if "browser" not in self._verdict(want).rungs:
-            raise locked
-        timeout = self._settings["sign_in_timeout"]
-        flight = Flight(self._folder, "keyring")
-        lock = os.path.join(self._folder, "locks", "unlock.lock")
-        with locks.held(lock, timeout + _GRACE):
-            if flight.sign_in_failure(
-                want.began, self._clock(), asked_for=self._manners.login
-            ):
-                raise locked
-            try:
-                vault.key()
-                return
-            except StoreError as error:
-                if error.reason != "locked":
-                    raise
-            try:
-                vault.unlock(timeout)
-            except StoreError as error:
-                note = Cancelled(error.what)
-                flight.note("sign-in", note, self._clock())
-                raise
+        """Let the person unlock the keyring, if they may be asked here."""
+        asking.unlock(
+            vault,
+            locked,
+            self._verdict(want),
+            self._settings["sign_in_timeout"],
+            self._folder,
+            began=want.began,
+            clock=self._clock,
+            login=self._manners.login,
+        )
 
     # -- one at a time ------------------------------------------------------
 
     def _turn(self) -> "AbstractContextManager[None]":
-        patience = self._settings["sign_in_timeout"] + _GRACE
+        patience = self._settings["sign_in_timeout"] + asking.GRACE
         return locks.held(self._file.lock_path("sign-in"), patience)
 
     def _reserve(self) -> None:
@@ -176,19 +154,13 @@ class Interaction:
         self._flight.note("claims", need, now, key)
 
     def _verdict(self, want: "Want") -> "Verdict":
-        site = want.site
-        situation = policy.situation(
+        return asking.verdict(
             self._environ,
-            terminal=terminal.has_terminal(self._environ),
-            tool_may_ask=self._manners.tool_may_ask,
-            host_mode=site.interactive,
-            settings_mode=self._settings["interactive"],
-            wish=self._manners.wish(),
-            no_terminal=self._manners.no_terminal(),
-            login=self._manners.login,
-            flows=tuple(site.identity.options.get("flows", ())),
+            self._settings,
+            self._manners,
+            host_mode=want.site.interactive,
+            flows=tuple(want.site.identity.options.get("flows", ())),
         )
-        return policy.decide(situation)
 
     def _unavailable(
         self, want: "Want", need: UiRequired, reason: str

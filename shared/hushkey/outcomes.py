@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+_PORTAL = "is there a captive portal or proxy in between?"
 _SIGN_IN_AGAIN = "the server wants a new sign-in"
 _CONFIG = "check this identity's client_id, scopes and endpoints in config.toml"
 
@@ -183,7 +184,7 @@ def _row(
         what = f"a redirect instead of an answer (HTTP {status})"
     else:
         what = f"a web page instead of an answer (HTTP {status})"
-    return Transient, what, "is there a captive portal or proxy in between?"
+    return Transient, what, _PORTAL
 
 
 def from_failure(error: Exception, server: str) -> HushkeyError:
@@ -201,11 +202,19 @@ def from_failure(error: Exception, server: str) -> HushkeyError:
         )
     if names & {"InvalidProxyURL", "InvalidURL", "InvalidSchema", "MissingSchema"}:
         return Permanent(f"{server}: the URL or proxy setting is wrong", hint=_CONFIG)
+    if "TooManyRedirects" in names:  # of which none are followed
+        what, portal = "a redirect instead of an answer", _PORTAL
+        return Transient(f"{server}: {what}{_status(error)}", hint=portal)
     if "Timeout" in names or "Expired" in names:
         what = "no answer in time"
     else:
         what = "cannot be reached"
     return Transient(f"{server}: {what}", hint="check the network and try again")
+
+
+def _status(error: Exception) -> str:
+    found = getattr(getattr(error, "response", None), "status_code", None)
+    return f" (HTTP {found})" if isinstance(found, int) else ""
 
 
 def _dropped(error: object, depth: int = 0) -> bool:
@@ -226,7 +235,12 @@ def correlation(
     body: "Mapping[str, Any]", headers: "Mapping[str, str]"
 ) -> "str | None":
     """Return the server's own name for this exchange, if it gave one."""
-    named = ("x-ms-request-id", "x-request-id", "x-correlation-id")
+    named = (
+        "x-ms-request-id",
+        "x-ms-correlation-request-id",
+        "x-request-id",
+        "x-correlation-id",
+    )
     detail = str(body.get("error_description"))
     told = detail.partition("Correlation ID:")[2].split()[:1]  # of a redirect
     for found in (body.get("correlation_id"), *map(headers.get, named), *told):

@@ -7,7 +7,7 @@ A check returns None when the value will do, else what was expected.
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
-from hushkey import clouds, hosts
+from hushkey import clouds, exchange, hosts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ HOST: "Mapping[str, Check]" = {
     "account": text,
     "username": text,
     "scheme": one_of("basic", "bearer"),
-    "exchange": one_of("acr"),
+    "exchange": one_of(*exchange.KINDS),
     "interactive": one_of(*INTERACTIVE),
     "min_lifetime": seconds(0, 86400),
     "aliases": words,

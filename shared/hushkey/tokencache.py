@@ -10,7 +10,7 @@ import json
 from hushkey.cacherows import GrantRow, is_whole, token_of
 from hushkey.challenges import carries
 from hushkey.model import Account, Token
-from hushkey.scopes import marks, scope_key
+from hushkey.scopes import marks, resource_scopes, scope_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,6 +121,11 @@ class TokenCache:
                 return token_of(row, account) if good else None
         return None
 
+    def came_by(self, token: Token) -> str:
+        """Return how *token* was obtained: sign-in, refresh, or nothing known."""
+        rows = (r for r in self._tokens if r["value"] == token.value)
+        return str(next(rows, {}).get("via", ""))
+
     def tokens(self) -> "list[Token]":
         """Return every stored access token."""
         return [token_of(row, self.known(str(row["account"]))) for row in self._tokens]
@@ -143,8 +148,14 @@ class TokenCache:
             if claims and not (young and carries(row.get("claims", ""), claims)):
                 self._demanded[f"{account} {asked}"] = claims
             elif young:
-                self._refused.append({"host": host, "account": account, "at": now})
+                scopes = sorted(resource_scopes(tuple(asked.split(" "))))
+                refusal = {"host": host, "account": account, "at": now}
+                self._refused.append({**refusal, "scopes": scopes})
                 self._unbind(asked, host, account)
+
+    def forget(self, value: str) -> None:
+        """Forget the token *value*, which nobody refused."""
+        self._tokens = [row for row in self._tokens if row["value"] != value]
 
     def _unbind(self, asked: str, host: str, account: str) -> None:
         """Let another account be tried at *host* alone, if there is another one."""
@@ -153,11 +164,15 @@ class TokenCache:
         if len(self.accounts) > 1 and chosen == account:
             self._bound[here] = ""
 
-    def was_refused(self, account: Account, host: str, now: float) -> bool:
-        """Tell whether *host* refused a young token of *account* a moment ago."""
+    def was_refused(
+        self, account: Account, host: str, now: float, asked: "tuple[str, ...]"
+    ) -> bool:
+        """Tell whether *host* refused a young token for *asked* a moment ago."""
+        wanted = sorted(resource_scopes(asked))
         return any(
             row["host"] == host
             and row["account"] == account.id
+            and row.get("scopes", wanted) == wanted
             and row["at"] - 5 <= now < row["at"] + YOUNG
             for row in self._refused
         )
@@ -234,6 +249,7 @@ class TokenCache:
         are those that it was asked for with.
         """
         token = self._keep_token(granted, account, asked, now, claims)
+        self._tokens[-1]["via"] = "refresh" if replaces else "sign-in"
         self.forget_demand(account, asked)
         self.keep_grant(granted, account, asked, now, replaces)
         known = self.accounts.setdefault(account.id, {})

@@ -95,7 +95,7 @@ class Vault:
             if self._sealed_files():
                 raise StoreError(
                     "no-key",
-                    f"{self.name} holds no hushkey key, but sealed tokens exist",
+                    f"{self.name} holds no hushkey key, but sealed files exist",
                     hint="restore the key, or run `hushkey reset` to start anew",
                 )
             return self._make_key()

@@ -8,6 +8,7 @@ runs on loopback: npm's oidc-provider, a private Secret Service, git's own helpe
 """
 
 import contextlib
+import json
 import os
 import shutil
 import statistics
@@ -18,10 +19,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from contracts.desk import BIN, Desk
+from hushkey import sites
+from hushkey.stash import Record, open_stash
+from hushkey.stashindex import Slot
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser
@@ -29,6 +34,7 @@ from servers.issuer import Issuer
 from servers.process import clean_environ
 from servers.secretservice import SecretService
 
+FEW_AND_MANY = (10, 10_000)
 LIBSECRET = Path("/usr/share/doc/git/contrib/credential/libsecret")
 
 
@@ -40,6 +46,8 @@ class Case:
     argv: list[str]
     stdin: bytes = b""
     before: Callable[[], None] = lambda: None
+    code: int = 0
+    extra: dict[str, str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     mebibytes: float = 0.0
@@ -53,11 +61,16 @@ def once(case: Case, environ: dict[str, str], folder: Path) -> float:
         stdin.seek(0)
         began = time.perf_counter()
         process = subprocess.Popen(
-            case.argv, stdin=stdin, stdout=out, stderr=out, env=environ, cwd=folder
+            case.argv,
+            stdin=stdin,
+            stdout=out,
+            stderr=out,
+            env=environ | case.extra,
+            cwd=folder,
         )
         process.wait()
         took = time.perf_counter() - began
-        if process.returncode:
+        if process.returncode != case.code:
             out.seek(0)
             raise SystemExit(f"{case.name} failed: {out.read().decode()}")
     return took
@@ -80,7 +93,7 @@ def weigh(case: Case, environ: dict[str, str], folder: Path) -> None:
         [sys.executable, "-I", "-S", "-c", _WEIGH, *case.argv],
         input=case.stdin,
         capture_output=True,
-        env=environ,
+        env=environ | case.extra,
         cwd=folder,
         check=True,
     )
@@ -131,6 +144,59 @@ def libsecret(folder: Path) -> str | None:
     return str(program) if program.exists() else None
 
 
+@contextlib.contextmanager
+def password_store(made: Desk) -> Iterator[None]:
+    """Give the desk a password store with a key of its own, if `pass` is here."""
+    home = made.folder / "gpg"
+    home.mkdir(mode=0o700)
+    names = {"GNUPGHOME": str(home), "PASSWORD_STORE_DIR": str(made.folder / "pass")}
+    made.extra |= names
+    key = ["gpg", "--batch", "--passphrase", "", "--quick-generate-key", "me@corp.test"]
+    try:
+        for words in (key, ["pass", "init", "me@corp.test"]):
+            if shutil.which(words[0]):
+                subprocess.run(words, env=made.environ, check=True, capture_output=True)
+        yield
+    finally:
+        if kill := shutil.which("gpgconf"):
+            kill_agent = [kill, "--kill", "gpg-agent"]
+            subprocess.run(kill_agent, env=made.environ, check=False)
+
+
+def docker_cases(made: Desk) -> list[Case]:
+    """docker's helpers: ours, and two that keep a password, each with its own."""
+    helper = str(BIN / "docker-credential-hushkey")
+    ours, foreign = made.apache.host.encode(), b"foreign.example.com"
+    rows = [
+        Case("docker: hushkey, not ours", [helper, "get"], foreign, code=1),
+        Case("docker: hushkey, cached token", [helper, "get"], ours),
+    ]
+    typed = {"ServerURL": "stored.example.com", "Username": "u", "Secret": "p"}
+    helpers = {"hushkey, kept password": helper}
+    for name in ("secretservice", "pass"):
+        if name == "pass" and not (shutil.which("pass") and shutil.which("gpg")):
+            continue
+        if found := shutil.which(f"docker-credential-{name}"):
+            helpers[f"docker-credential-{name}"] = found
+    for name, program in helpers.items():
+        done = subprocess.run(
+            [program, "store"],
+            input=json.dumps(typed).encode(),
+            env=made.environ,
+            check=False,
+            stdout=subprocess.PIPE,
+        )
+        assert done.returncode == 0, (name, done.stdout)
+        stored, other = typed["ServerURL"].encode(), b"foreign.example.com"
+        rows.append(Case(f"docker: {name}", [program, "get"], stored))
+        if program != helper:
+            # Old ones of pass find nothing and call that a success.
+            code = int(name != "docker-credential-pass")
+            missing = f"docker: {name}, not there"
+            rows.append(Case(missing, [program, "get"], other, code=code))
+    return rows
+
+
 def cases(made: Desk) -> list[Case]:
     helper = str(BIN / "git-credential-hushkey")
     ours = f"protocol=https\nhost={made.apache.host}\n\n".encode()
@@ -141,18 +207,77 @@ def cases(made: Desk) -> list[Case]:
         Case("hushkey: silent refresh", [helper, "get"], ours, lambda: made.age(3601)),
         Case("`keyring get`", [str(BIN / "keyring"), "get", "hushkey", "data-key"]),
     ]
+    for number in FEW_AND_MANY:
+        rows += typed(made, number)
     if program := libsecret(made.folder):
-        stored = b"protocol=https\nhost=stored.example.com\nusername=u\npassword=p\n\n"
+        rows += peer(made, program)
+    return rows + docker_cases(made)
+
+
+def stored(number: int, password: str = "") -> bytes:
+    """What git sends for one of the typed credentials; with *password* to store."""
+    lines = ["protocol=https", f"host=h{number}.example.com", f"username=u{number}"]
+    lines += [f"password={password}"] if password else []
+    return "".join(f"{line}\n" for line in [*lines, ""]).encode()
+
+
+def typed(made: Desk, number: int) -> list[Case]:
+    """Rows for a store of our own in which *number* credentials were typed."""
+    helper = str(BIN / "git-credential-hushkey")
+    folder = made.folder / f"typed-{number}"
+    settings = sites.load(made.environ).settings
+    stash = open_stash(settings, str(folder), print)
+
+    def put(index: int) -> None:
+        slot = Slot("git", "https", f"h{index}.example.com", None, f"u{index}")
+        stash.store(Record(slot, {"password": f"p{index}"}))
+
+    with mock.patch.object(os, "fsync"):  # ten thousand times, and not measured
+        for index in range(number):
+            put(index)
+    extra = {"HUSHKEY_DATA_DIR": str(folder)}
+    asked, other = stored(5), b"protocol=https\nhost=foreign.example.com\n\n"
+    erased = stored(number, f"p{number}")
+    new = Case(f"hushkey: store, {number} typed", [helper, "store"], extra=extra)
+
+    def renew() -> None:
+        new.stdin = stored(5, f"{time.time_ns()}")
+
+    new.before = renew
+    return [
+        Case(f"hushkey: nothing, {number} typed", [helper, "get"], other, extra=extra),
+        Case(f"hushkey: get, {number} typed", [helper, "get"], asked, extra=extra),
+        new,
+        Case(
+            f"hushkey: erase, {number} typed",
+            [helper, "erase"],
+            erased,
+            before=lambda: put(number),
+            extra=extra,
+        ),
+    ]
+
+
+def peer(made: Desk, program: str) -> list[Case]:
+    """Rows for git's own helper, with ten credentials in the keyring."""
+
+    def put(index: int) -> None:
         subprocess.run(
             [program, "store"],
-            input=stored,
+            input=stored(index, f"p{index}"),
             env=made.environ,
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        asked = b"protocol=https\nhost=stored.example.com\n\n"
-        rows.append(Case("git-credential-libsecret", [program, "get"], asked))
-    return rows
+
+    for index in range(10):
+        put(index)
+    name, new = "git-credential-libsecret", stored(5, "another")
+    return [
+        Case(f"{name}: get", [program, "get"], stored(5)),
+        Case(f"{name}: store", [program, "store"], new),
+        Case(f"{name}: erase", [program, "erase"], stored(10, "p10"), lambda: put(10)),
+    ]
 
 
 def table(base: Case, rows: list[Case]) -> str:
@@ -176,7 +301,7 @@ def main() -> None:
     base = Case("python -c pass", [sys.executable, "-c", "pass"])
     for name in set(os.environ) - set(clean_environ()):
         del os.environ[name]
-    with desk() as made:
+    with desk() as made, password_store(made):
         rows = cases(made)
         before = len(made.issuer.log())
         measure(rows, base, runs, made.environ, made.folder)

@@ -273,12 +273,14 @@ def test_path_rules_make_git_send_the_path(desk: Desk) -> None:
     assert desk.file.read_text() == ALIAS
 
 
-def test_static_identities_and_presets_have_no_section(desk: Desk) -> None:
+def test_static_hosts_have_a_section_and_presets_none(desk: Desk) -> None:
     desk.configure('[identity.s]\nprovider = "static"\n[host."s.test"]\nidentity="s"\n')
 
     desk.hushkey("install", "git")
 
-    assert desk.file.read_text() == OURS
+    section = '[credential "https://s.test"]\n\thelper = \n\thelper = hushkey\n'
+    assert section in desk.file.read_text()
+    assert desk.file.read_text().count("[credential ") == 2
 
 
 def test_config_without_hosts_has_nothing_to_install(desk: Desk) -> None:
@@ -409,3 +411,14 @@ def test_older_git_gets_a_note(desk: Desk, tmp_path: Path, version: str) -> None
     result = desk.hushkey("install", "git", PATH=path)
 
     assert ("still sees tokens" in result.stderr) is (version in ("2.39.5", "odd"))
+
+
+@pytest.mark.parametrize("text", ["[settings", '[host."a.b"]\nidentity = "x"\n'])
+def test_uninstall_needs_no_valid_config(desk: Desk, text: str) -> None:
+    desk.file.write_text(ALIAS)
+    desk.hushkey("install", "git")
+    desk.configure(text=text)
+
+    desk.hushkey("uninstall", "git")
+
+    assert desk.file.read_text() == ALIAS

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey import locks
 from hushkey_install.cli import main
 from shared.oauth_fakes import CANARY, Machine, grant
 
@@ -25,28 +26,35 @@ def moved(machine: Machine) -> list[Path]:
 
 def test_reset_moves_everything_sealed_aside(machine: Machine) -> None:
     machine.has(grant(f"at-{CANARY}"))
+    machine.types("typed.test", "me", CANARY)
     key = (machine.data / "key").read_bytes()
 
     result = reset(machine, "--yes")
 
     (aside,) = moved(machine)
     assert result.exit_code == 0
-    assert f"1 stored sign-in(s) in {machine.data}" in result.stderr
+    count = "1 stored sign-in(s) and 1 typed credential(s)"
+    assert f"{count} in {machine.data} will be moved" in result.stderr
     assert (aside / "key").read_bytes() == key
     assert len(list((aside / "tokens").iterdir())) == 1
     assert aside.stat().st_mode & 0o777 == 0o700
     assert not (machine.data / "key").exists()
+    assert len(list((aside / "stash").rglob("*.sealed"))) == 1
     assert not (machine.data / "tokens").exists()
+    assert not (machine.data / "stash").exists()
 
 
 def test_reset_starts_anew(machine: Machine) -> None:
     machine.has(grant("at-old"))
+    machine.types("typed.test", "me", "old")
     os.unlink(machine.data / "key")
 
     reset(machine, "--yes")
 
     machine.has(grant("at-new"))
+    machine.types("typed.test", "me", "new")
     assert machine.stored() == ["at-new"]
+    assert machine.typed() == ["new"]
 
 
 @pytest.mark.parametrize(
@@ -82,3 +90,33 @@ def test_reset_keeps_the_config_and_what_was_installed(machine: Machine) -> None
 
     assert record.exists()
     assert machine.config_file.read_text() == before
+
+
+# -- with others about -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["[settings", '[host."a.b"]\nidentity = "x"\n'])
+def test_reset_needs_no_valid_config(machine: Machine, text: str) -> None:
+    machine.has(grant("at-old"))
+    machine.configure(text=text)
+
+    assert reset(machine, "--yes").exit_code == 0
+    assert len(moved(machine)) == 1
+
+
+@pytest.mark.parametrize("kind", ["change", "sign-in", "key", "stash"])
+def test_reset_waits_for_who_is_writing(
+    machine: Machine, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.has(grant("at-old"))
+    path = machine.token_file().lock_path(kind)
+    if kind in ("key", "stash"):
+        path = str(machine.data / "locks" / f"{kind}.lock")
+    monkeypatch.setattr("hushkey_install.reset._PATIENCE", 0.2)
+
+    with locks.held(path, 5):
+        result = reset(machine, "--yes")
+
+    assert result.exit_code == 4
+    assert "another hushkey process has been busy" in result.stderr
+    assert machine.stored() == ["at-old"]

@@ -1,12 +1,15 @@
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey.clouds import DEFAULT_CLIENT_ID
+from hushkey.store import TokenFile
 from hushkey_install.cli import main
-from shared.oauth_fakes import CANARY, Machine, grant
+from shared.oauth_fakes import CANARY, ME, Machine, grant
 
 OTHER = """
 [identity.other]
@@ -81,13 +84,19 @@ def test_status_for_programs(machine: Machine) -> None:
     left = row.pop("seconds_left")
     assert isinstance(left, int)
     assert 500 < left <= 600
+    obtained_at = row.pop("obtained_at")
+    assert isinstance(obtained_at, int)
+    assert abs(time.time() - obtained_at) < 60
     assert row == {
         "host": "git.test",
+        "origin": "user",
         "identity": "corp",
+        "provider": "oidc",
         "issuer": "https://id.test",
         "client": "c",
         "account": "me@example.com",
         "renewable": True,
+        "obtained_by": "sign-in",
         "error": None,
     }
 
@@ -128,3 +137,29 @@ def test_status_asks_no_server(machine: Machine) -> None:
     machine.has(grant(), age=7200)
 
     assert status(machine).stderr == ""
+
+
+def test_typed_credentials_are_counted(machine: Machine) -> None:
+    machine.types("typed.test", "me", CANARY)
+
+    assert json.loads(status(machine, "--json").stdout)["typed"] == 1
+    assert "1 typed credential(s) for other hosts" in status(machine).stdout
+
+
+def test_built_in_host_is_listed_once_somebody_is_signed_in(machine: Machine) -> None:
+    azure = "https://login.microsoftonline.com"
+    vault = machine.token_file()._vault
+    file = TokenFile(str(machine.data), azure, DEFAULT_CLIENT_ID, vault, print)
+    assert [row["host"] for row in report(machine)] == ["git.test"]
+
+    with file.change(5) as change:
+        change.cache.keep(grant(), ME, ("x",), int(time.time()))
+        change.save()
+    rows = {row["host"]: row for row in report(machine)}
+
+    assert rows["dev.azure.com"]["origin"] == "preset"
+    assert rows["dev.azure.com"]["account"] == "me@example.com"
+    with file.change(5) as change:
+        change.cache.sign_out(ME.id)
+        change.save()
+    assert [row["host"] for row in report(machine)] == ["git.test"]

@@ -1,4 +1,4 @@
-"""Apache judges our tokens, in front of git repositories, files or another server.
+"""Apache judges our tokens, in front of real git repositories and plain files.
 
 mod_auth_openidc checks signature, expiry and audience, whether a token comes as
 Bearer or as the password of Basic; then `git http-backend` serves the repository.
@@ -48,18 +48,33 @@ MODULES = (
     "setenvif",
     "headers",
     "log_forensic",
+    "proxy",
+    "proxy_http",
     "rewrite",
     "ssl",
     "auth_openidc",
 )
 CHALLENGES = ('Basic realm="hushkey test git"', 'Bearer realm="hushkey test git"')
 
-#: loaded only in front of another server
-PROXY_MODULES = ("proxy", "proxy_http")
-
 RECORD = (
     r"%{usec}t\t%<m\t%U\t%<q\t%>s\t%u\t%{Authorization}i\t%{User-Agent}i"  # see Access
 )
+#: a repository's own server, or others that leave the judging to Apache
+GIT = "ScriptAlias / {backend}/"
+PROXY = """\
+ProxyPreserveHost On
+RequestHeader set X-Forwarded-Proto https
+Header always set Docker-Distribution-Api-Version registry/2.0
+ProxyPass /refused !
+ProxyPass / http://127.0.0.1:{port}/
+"""
+UPSTREAM = """\
+ProxyPreserveHost On
+RequestHeader set X-Forwarded-Proto https
+ProxyPass /refused !
+ProxyPass /static !
+ProxyPass / {url}/
+"""
 CONFIGURATION = """\
 ServerRoot {folder}
 ServerName 127.0.0.1
@@ -106,7 +121,7 @@ RewriteCond {folder}/refused/%{{ENV:TOKEN_SHA}} -f
 RewriteRule ^ - [R=401,L]
 Alias /static/ {folder}/static/
 Alias /refused {folder}/page
-{content}
+{behind}
 ErrorDocument 401 /refused
 
 <Location "/">
@@ -144,8 +159,9 @@ class Apache(Server):
 
     `audience` is the claim a token must carry; `opaque` asks the issuer's
     introspection endpoint instead of checking signatures (a TLS issuer only).
-    Files in `static` are served, to the same tokens, below /static/. With `upstream`,
-    the URL of another server, that one serves everything else instead of git.
+    `registry` is the port of a docker-registry to stand in front of, instead of git,
+    and `upstream` the URL of any other server.
+    Files in `static` are served, to the same tokens, below /static/.
     """
 
     def __init__(
@@ -156,16 +172,18 @@ class Apache(Server):
         audience: str = "api://git",
         challenges: Sequence[str] = CHALLENGES,
         opaque: bool = False,
-        port: int = 0,
+        registry: int = 0,
         upstream: str = "",
+        port: int = 0,
     ) -> None:
         self.authority = authority
         self.issuer = issuer
         self.audience = audience
         self.challenges = challenges
         self.opaque = opaque
-        self.port = port
+        self.registry = registry
         self.upstream = upstream
+        self.port = port
         self._folder: Path | None = None
         self._program: Program | None = None
 
@@ -321,12 +339,12 @@ class Apache(Server):
             identity=_identity(),
             modules="\n".join(
                 f"LoadModule {name}_module {MODULE_FOLDER}/mod_{name}.so"
-                for name in (*MODULES, *(PROXY_MODULES if self.upstream else ()))
+                for name in MODULES
             ),
             certificate=self.authority.certificate_file,
             key=self.authority.key_file,
             keys=self._keys(),
-            content=self._content(),
+            behind=self._behind(),
             requirement=requirement,
             challenges="\n".join(
                 f"  Header always {'add' if n else 'set'} WWW-Authenticate "
@@ -336,15 +354,12 @@ class Apache(Server):
             ),
         )
 
-    def _content(self) -> str:
-        if not self.upstream:
-            return f"ScriptAlias / {_http_backend()}/"
-        return (
-            "ProxyPass /refused !\nProxyPass /static !\n"
-            # The one behind makes URLs of its own from what the client called us.
-            "ProxyPreserveHost On\nRequestHeader set X-Forwarded-Proto https\n"
-            f"ProxyPass / {self.upstream}/"
-        )
+    def _behind(self) -> str:
+        if self.upstream:
+            return UPSTREAM.format(url=self.upstream)
+        if self.registry:
+            return PROXY.format(port=self.registry)
+        return GIT.format(backend=_http_backend())
 
     def _keys(self) -> str:
         if self.opaque:

@@ -225,9 +225,9 @@ class Answer:
         return text.encode()
 
 
-def answer(name: str) -> Answer:
+def answer(name: str, folder: Path = ANSWERS) -> Answer:
     """Read one data file."""
-    return Answer(name=name, **json.loads((ANSWERS / f"{name}.json").read_text()))
+    return Answer(name=name, **json.loads((folder / f"{name}.json").read_text()))
 
 
 def answer_names() -> list[str]:
@@ -322,9 +322,7 @@ class _Handler(BaseHTTPRequestHandler):
     site: "_Site"
 
     def _serve(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
-        asked = Asked(self.command, self.path, self.headers, body)
+        asked = Asked(self.command, self.path, self.headers, self._body())
         try:
             given = self.site.handle(asked)
         except _Drop:
@@ -340,7 +338,17 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    do_GET = do_HEAD = do_POST = _serve
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline(), 16):  # RFC 9112 7.1
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    do_GET = do_HEAD = do_POST = do_PUT = _serve
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -382,6 +390,7 @@ class _Site(Server):
     """What both fakes share: TLS under Microsoft's names, faults, and the log."""
 
     names: Sequence[str] = ()
+    answers: ClassVar[Path] = ANSWERS
 
     def __init__(self, authority: Authority, *, port: int = 0) -> None:
         self.authority = authority
@@ -434,7 +443,9 @@ class _Site(Server):
         done, then the connection drops). Later ones wait for earlier ones.
         """
         if name not in ("hang", "drop", "lose"):
-            answer(name)  # a wrong name fails here, not in the server's thread
+            answer(
+                name, self.answers
+            )  # a wrong name fails here, not in the server's thread
         with self._lock:
             self._faults.append({"name": name, "where": where, "left": times})
 

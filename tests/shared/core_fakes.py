@@ -17,8 +17,9 @@ from keyring.compat import properties
 from hushkey.config import compile_config
 from hushkey.model import Account, Site
 from hushkey.provider import Grant
+from hushkey.sealedfile import sealed_files
 from hushkey.sites import Config
-from hushkey.store import TokenFile, sealed_files
+from hushkey.store import TokenFile
 from hushkey.vault import Vault
 
 # A busy machine is no fault of the code.

@@ -29,7 +29,10 @@ from hushkey.errors import HushkeyError
 from hushkey.http import Network
 from hushkey.model import Account, Identity, Site, Token
 from hushkey.provider import CodeFlow, DeviceCode, Grant
-from hushkey.store import TokenFile, sealed_files
+from hushkey.sealedfile import sealed_files
+from hushkey.stash import Record, Stash, open_stash
+from hushkey.stashindex import Slot
+from hushkey.store import TokenFile
 from hushkey.vault import open_vault
 from hushkey.want import Manners
 from shared.signin.signin_fakes import Clock
@@ -404,6 +407,9 @@ scopes = ["git"]
 """
 
 
+SETTINGS = {**schema.DEFAULTS, "key_store": "file"}
+
+
 class Machine:
     """One user's home with a config, a key file, and sign-ins put into the store."""
 
@@ -428,12 +434,24 @@ class Machine:
         os.utime(self.config_file, (then, then))
 
     def token_file(self) -> TokenFile:
-        vault = open_vault(
-            {**schema.DEFAULTS, "key_store": "file"},
-            str(self.data),
-            lambda: sealed_files(str(self.data)),
-        )
+        vault = open_vault(SETTINGS, str(self.data), self._sealed)
         return TokenFile(str(self.data), self.issuer, "c", vault, print)
+
+    def _sealed(self) -> list[str]:
+        return sealed_files(str(self.data))
+
+    def stash(self) -> Stash:
+        return open_stash(SETTINGS, str(self.data), print)
+
+    def types(self, host: str, user: str, password: str) -> None:
+        """Let a person have typed *password* for a host that is not ours."""
+        slot = Slot("git", "https", host, None, user)
+        self.stash().store(Record(slot, {"password": password}))
+
+    def typed(self) -> list[str]:
+        """The passwords that are kept."""
+        kept = (r for s in self.stash().slots() for r in self.stash().matching(s))
+        return [record.values["password"] for record in kept]
 
     def has(
         self, granted: Grant, asked: tuple[str, ...] = ("git",), age: int = 0

@@ -266,13 +266,9 @@ def test_last_resort_serves_whatever_the_fault(desk: Desk) -> None:
 
 
 def test_last_resort_is_no_token_that_the_host_refused(desk: Desk) -> None:
+    desk.has(grant("at-refused"))
+    desk.process().refuse(SITE, "git.test", "at-refused")
     desk.has(grant("at-old", expires_in=100))
-    desk.change(
-        lambda cache: cache.keep(
-            grant("at-2", refresh_token=""), ME, ("x",), int(desk.clock.now)
-        )
-    )
-    desk.process().refuse(Site("git.test", CORP, scopes=("x",)), "git.test", "at-2")
     desk.clock.now += 55
     provider = FakeProvider(Transient("no network"))
 

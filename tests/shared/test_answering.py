@@ -1,3 +1,4 @@
+import base64
 import os
 import resource
 import signal
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from hushkey import answering
+from hushkey.errors import StoreError
+from hushkey.stash import Stash
+from shared.core_fakes import MemoryDrawer, vault_of
 from shared.oauth_fakes import BIN, Machine, OidcServer, grant
 
 ASKED = b"protocol=https\nhost=git.test\n\n"
@@ -75,3 +79,67 @@ def test_helper_at_work_has_the_limit(home: Path) -> None:
 
     (line,) = [line for line in limits.splitlines() if "core" in line]
     assert line.split()[4] == "1"
+
+
+# -- the stash behind a locked keyring -------------------------------------------
+
+
+class LockedDrawer(MemoryDrawer):
+    """Locked until somebody unlocks it, which *opens* allows or not."""
+
+    def __init__(self, opens: bool) -> None:
+        super().__init__(base64.b64encode(bytes(32)).decode(), self.check)
+        self.locked, self.opens = True, opens
+
+    def check(self) -> None:
+        if self.locked and self.calls[-1] != "unlock":
+            raise StoreError("locked", "the drawer is locked", hint="none")
+
+    def unlock(self) -> None:
+        super().unlock()
+        if not self.opens:
+            raise StoreError("denied", "the prompt was dismissed")
+        self.locked = False
+
+
+def asks_for_key(home: Path, drawer: LockedDrawer, **environ: str) -> bytes | None:
+    folder = home / "data"
+    stash = Stash(str(folder), vault_of(folder, drawer), print)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hushkey.stash.open_stash", lambda *_: stash)
+        where = {"HOME": str(home), "HUSHKEY_DATA_DIR": str(folder), **environ}
+        return answering.with_stash(where, lambda stash: stash.vault.key())
+
+
+def test_locked_keyring_is_unlocked_where_a_window_can_open(home: Path) -> None:
+    drawer = LockedDrawer(opens=True)
+
+    assert asks_for_key(home, drawer, DISPLAY=":0") == bytes(32)
+    assert drawer.calls.count("unlock") == 1
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"DISPLAY": ":0", "CI": "1"}, {"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}],
+)
+def test_locked_keyring_stays_so_where_nobody_sees_it(
+    home: Path, environ: dict[str, str]
+) -> None:
+    drawer = LockedDrawer(opens=True)
+
+    with pytest.raises(StoreError) as caught:
+        asks_for_key(home, drawer, **environ)
+
+    assert caught.value.line() == "the drawer is locked; unlock it and try again"
+    assert "unlock" not in drawer.calls
+
+
+def test_dialog_that_was_dismissed_comes_once_in_a_minute(home: Path) -> None:
+    drawer = LockedDrawer(opens=False)
+
+    with pytest.raises(StoreError, match="dismissed"):
+        asks_for_key(home, drawer, DISPLAY=":0")
+    with pytest.raises(StoreError, match="is locked"):
+        asks_for_key(home, drawer, DISPLAY=":0")
+
+    assert drawer.calls.count("unlock") == 1

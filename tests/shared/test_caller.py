@@ -10,13 +10,13 @@ from hushkey import caller
 ASKS = "from hushkey import caller; print(caller.command_of('git'))"
 
 
-def said_below(*words: str, cwd: Path, asks: str = ASKS) -> str:
-    """Return what *asks* prints in a child of a process called *words*.
+def said_below(*words: str, cwd: Path) -> str:
+    """Return what command_of says in a child of a process called *words*.
 
     That process is a shell: the kernel shows a script as its interpreter, while a
     program's first word is free to choose.
     """
-    script = f'"{sys.executable}" -c "{asks}"; true'
+    script = f'"{sys.executable}" -c "{ASKS}"; true'
     done = subprocess.run(
         [words[0], "-c", script, *words],
         executable="/bin/sh",
@@ -53,92 +53,6 @@ def test_unknown_command_is_nobody(tmp_path: Path, words: tuple[str, ...]) -> No
 
 def test_unknown_tool_is_nobody() -> None:
     assert caller.command_of("no-such-tool") == ""
-
-
-# -- Python's tools --------------------------------------------------------------
-
-ASK = "from hushkey import caller; print({}, caller.forbidding_option(), sep='|')"
-
-
-def said_inside(
-    tool: Path, *words: str, module: bool = False, ask: str = ""
-) -> list[str]:
-    """Return what a child of a real Python *tool* sees of it: command and option."""
-    ask = ask or ASK.format("caller.command_of('python')")
-    tool.parent.mkdir(exist_ok=True)
-    tool.write_text(
-        f"import subprocess as s, sys; s.run([sys.executable, '-c', {ask!r}])"
-    )
-    start = ["-I", str(tool)] if not module else ["-m", tool.stem]
-    done = subprocess.run(
-        [sys.executable, *start, *words],
-        cwd=tool.parent,
-        stdout=subprocess.PIPE,
-        check=True,
-        encoding="utf-8",
-    )
-    return done.stdout.strip().split("|")
-
-
-def test_python_tool_is_named_from_inside(tmp_path: Path) -> None:
-    place = tmp_path / "app"
-
-    assert said_inside(place / "pip", "install", "s3cret") == [
-        f"pip install in {place}",
-        "",
-    ]
-    assert said_inside(place / "twine", "upload", "--non-interactive") == [
-        f"twine upload in {place}",
-        "twine --non-interactive",
-    ]
-    # `-m build` would be found in the working directory, as Python does
-    assert said_inside(place / "build.py", module=True) == [f"build in {place}", ""]
-
-
-@pytest.mark.parametrize(
-    ("words", "program"),
-    [
-        (["pip", "install"], "pip"),
-        (["python3", "/x/bin/pip", "install"], "pip"),
-        (["/x/bin/python3.11", "-I", "-m", "pip", "install"], "pip"),
-        (["python", "/x/pip/__pip-runner__.py", "install"], "pip"),
-        (["C:/x/pip.exe", "install"], "pip"),
-        (["/x/bin/pyproject-build"], "build"),
-        (["python", "-c", "import pip", "pip"], ""),
-        (["python"], ""),
-        (["python", "-m"], ""),
-        (["python", "pip.py"], "pip.py"),
-        ([], ""),
-    ],
-)
-def test_program_is_found_behind_its_interpreter(
-    words: list[str], program: str
-) -> None:
-    assert caller._program(words)[0] == program
-
-
-@pytest.mark.parametrize(
-    ("url", "plain"),
-    [
-        ("http://Files.test/x.whl", True),
-        ("x @ http://me@files.test/x.whl", True),
-        ("https://files.test/x.whl", False),
-        ("http://other.test/x.whl", False),
-    ],
-)
-def test_plain_http_on_the_command_line_is_seen(
-    tmp_path: Path, url: str, plain: bool
-) -> None:
-    ask = ASK.format("caller.mentions_plain_http('files.test')")
-
-    assert said_inside(tmp_path / "pip", "install", url, ask=ask)[0] == str(plain)
-
-
-def test_other_programs_and_subcommands_are_nobody(tmp_path: Path) -> None:
-    for name, word in (("pip", "list"), ("other", "install")):
-        found = said_inside(tmp_path / name, word, "--no-input")
-        assert f"{name} {word}" not in found[0]
-    assert said_inside(tmp_path / "other", "--no-input")[1] == ""
 
 
 # -- git's own setting -----------------------------------------------------------
@@ -190,3 +104,141 @@ def test_git_of_the_working_directory_is_not_run(
     monkeypatch.chdir(tmp_path)
 
     assert caller.git_wish({"PATH": f".:{os.pathsep}"}) == ""
+
+
+# -- registries that docker asks for of its own accord -------------------------------
+
+HOST = "contoso.azurecr.io"
+NEEDS = (
+    "import os; from hushkey import caller; "
+    f"print(caller.needs_registry('{HOST}', os.environ))"
+)
+
+
+def needed_below(*words: str, **environ: str) -> bool:
+    """Tell what needs_registry says in a child of a process called *words*."""
+    done = subprocess.run(
+        [words[0], "-c", f'"{sys.executable}" -c "{NEEDS}"; true', *words[1:]],
+        executable="/bin/sh",
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    )
+    return done.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("docker", "pull", f"{HOST}/app"),
+        ("docker", "run", "alpine"),
+        ("docker", "push", "elsewhere.example/app"),
+        ("docker", "login", HOST),
+        ("docker", "manifest", "inspect", "build"),
+        ("docker", "--context", "build", "pull", "alpine"),
+        ("docker", "stack", "deploy"),
+        ("docker", "run", "--use-api-socket", f"{HOST}/app"),
+        ("docker", "run", "--use-api-socket=true", f"{HOST}:443/app@sha256:0"),
+        ("docker-buildx", "buildx", "build", "."),
+        ("docker-compose", "compose", "up"),
+        ("podman", "build", "."),
+        ("skopeo", "copy"),
+        ("helm", "pull"),
+        ("sh", "build"),
+    ],
+)
+def test_registry_is_needed_by(words: tuple[str, ...]) -> None:
+    assert needed_below(*words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("docker", "build", "-t", f"{HOST}/app", "."),
+        ("/usr/bin/docker", "build", "."),
+        ("docker", "-D", "build", "."),
+        ("docker", "--host", "tcp://h", "build", "."),
+        ("docker", "--host=tcp://h", "image", "build", "."),
+        ("docker", "builder", "build", "."),
+        ("docker", "run", "--use-api-socket", "alpine"),
+        ("docker", "run", "--use-api-socket", f"x{HOST}/app"),
+        ("docker", "create", "--use-api-socket", f"{HOST}.evil.example/app"),
+    ],
+)
+def test_registry_is_only_listed_by(words: tuple[str, ...]) -> None:
+    assert not needed_below(*words)
+
+
+def test_buildkit_asks_for_what_it_needs() -> None:
+    assert needed_below("docker", "build", ".", DOCKER_BUILDKIT="1")
+
+
+def test_compose_with_the_classic_builder_asks_for_every_key() -> None:
+    assert not needed_below("docker-compose", "compose", "up", DOCKER_BUILDKIT="0")
+
+
+def test_nearest_client_counts(tmp_path: Path) -> None:
+    """docker runs BuildKit's plugin, which asks for what it needs."""
+    script = f'"{sys.executable}" -c "{NEEDS}"; true'
+    outer = 'exec -a docker-buildx /bin/sh -c "$SCRIPT" buildx build .; true'
+    done = subprocess.run(
+        ["docker", "-c", f"({outer}); true", "build", "."],
+        executable="/bin/bash",
+        env={**os.environ, "SCRIPT": script},
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    )
+
+    assert done.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        HOST,
+        f"{HOST}/app",
+        f"{HOST.upper()}/app",
+        f"docker://{HOST}/app:1",
+        f"oci://{HOST}/charts/app",
+        f"type=registry,ref={HOST}/cache",
+        f"--from={HOST}/app@sha256:0",
+        f"{HOST}:443/app",
+    ],
+)
+def test_word_names_a_registry(word: str) -> None:
+    assert caller.names_host(word, HOST)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "contoso",
+        f"x{HOST}/app",
+        f"x.{HOST}/app",
+        f"x-{HOST}/app",
+        f"{HOST}x/app",
+        f"{HOST}.evil.example/app",
+        f"{HOST}-evil/app",
+        f"{HOST}:8443/app",
+        f"{HOST}:tag",
+    ],
+)
+def test_word_names_another_registry(word: str) -> None:
+    assert not caller.names_host(word, HOST)
+
+
+def test_docker_and_its_kin_are_named_by_what_was_typed(tmp_path: Path) -> None:
+    asks = ASKS.replace("'git'", "'docker'")
+    done = subprocess.run(
+        ["podman", "-c", f'"{sys.executable}" -c "{asks}"; true', "pull", "s3cret"],
+        executable="/bin/sh",
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    )
+
+    assert done.stdout.strip() == f"podman pull in {tmp_path}"

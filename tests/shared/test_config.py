@@ -609,7 +609,46 @@ def test_sites_are_those_that_can_serve_the_user_s_first() -> None:
     patterns = [site.pattern for site in config(text).sites()]
 
     azure = ["dev.azure.com", "*.visualstudio.com", "pkgs.dev.azure.com"]
-    assert patterns == ["a.example", *azure, "gitlab.com"]
+    registries = ["*.azurecr.io", "*.azurecr.us", "*.azurecr.cn"]
+    assert patterns == ["a.example", *azure, *registries, "gitlab.com"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "cloud"), [("io", "public"), ("us", "usgov"), ("cn", "china")]
+)
+def test_azure_registries_sign_in_at_their_own_cloud(ending: str, cloud: str) -> None:
+    site = config("").site_for(Request("https", f"contoso.azurecr.{ending}"))
+
+    assert site is not None
+    assert site.exchange == "acr"
+    assert site.scopes == ("https://containerregistry.azure.net/.default",)
+    assert site.identity.option("cloud", "public") == cloud
+
+
+def test_own_identity_of_the_same_cloud_completes_a_registry() -> None:
+    own = '[identity.azure-usgov]\nprovider = "entra"\ncloud = "usgov"\n'
+    request = Request("https", "contoso.azurecr.us")
+
+    site = config(f'{own}tenant = "agency.example"\n').site_for(request)
+    elsewhere = config(own.replace('usgov"\n', 'china"\n'))
+
+    assert site is not None
+    assert site.origin == "user"
+    assert 'cloud = "usgov"' in elsewhere.missing_for(request)
+
+
+@pytest.mark.parametrize(
+    "host", ["contoso.azurecr.io.evil.example", "a.b.azurecr.io", "azurecr.io"]
+)
+def test_registry_that_is_none_of_azures_is_nobodys(host: str) -> None:
+    assert config("").site_for(Request("https", host)) is None
+
+
+def test_exchange_over_http_is_a_fault() -> None:
+    text = IDENTITIES + '[host."http://r.test"]\nidentity = "corp"\nexchange = "acr"\n'
+
+    with pytest.raises(ConfigError, match="exchanged over https only"):
+        config(text)
 
 
 def test_identities_hold_the_user_s_and_the_presets() -> None:

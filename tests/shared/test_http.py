@@ -84,6 +84,7 @@ def test_redirect_is_not_followed(server: Scripted, status: int) -> None:
         error = refusal(server, Reply(status=status, Location=f"{elsewhere.url}/steal"))
 
     assert type(error) is Transient
+    assert f"a redirect instead of an answer (HTTP {status})" in error.line()
     assert elsewhere.calls == []
 
 

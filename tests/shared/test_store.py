@@ -12,7 +12,8 @@ import pytest
 
 from hushkey import seal
 from hushkey.errors import StoreError
-from hushkey.store import TokenFile, sealed_files
+from hushkey.sealedfile import sealed_files
+from hushkey.store import TokenFile
 from hushkey.tokencache import TokenCache
 from shared.core_fakes import (
     ME,

@@ -81,7 +81,7 @@ def test_loads_gives_back_what_dumps_wrote() -> None:
     assert again.token(ME, ("y",)) == cache.token(ME, ("y",)) is not None
     assert again.demanded(ME, GIT) == '{"a":{}}'
     assert again.account("") == ME
-    assert again.was_refused(ME, "git.example.com", NOW + 2)
+    assert again.was_refused(ME, "git.example.com", NOW + 2, ("x",))
 
 
 def test_new_cache_is_empty() -> None:
@@ -150,7 +150,7 @@ def test_loads_takes_only_what_every_question_can_be_asked(content: Any) -> None
     account = cache.account("") or ME
     cache.token(account, GIT)
     cache.tokens()
-    cache.was_refused(account, "git.example.com", NOW)
+    cache.was_refused(account, "git.example.com", NOW, GIT)
     cache.grants(account, GIT)
     cache.refresh_tokens("id-1")
     cache.refuse("a1", "git.example.com", NOW)
@@ -220,7 +220,7 @@ def test_sign_out_forgets_everything_about_the_account(two: TokenCache) -> None:
     assert two.account("me@example.com") is None
     assert two.token(ME, GIT) is None
     assert two.grants(ME, GIT) == []
-    assert not two.was_refused(ME, "git.example.com", NOW)
+    assert not two.was_refused(ME, "git.example.com", NOW, GIT)
     assert two.demanded(ME, GIT) == ""
     assert two.token(YOU, GIT) is not None
     assert ME.id not in two.dumps().decode()
@@ -315,7 +315,7 @@ def test_refusal_of_what_is_not_there_changes_nothing(two: TokenCache) -> None:
     two.refuse("another", "git.example.com", NOW)
 
     assert len(two.tokens()) == 2
-    assert not two.was_refused(ME, "git.example.com", NOW)
+    assert not two.was_refused(ME, "git.example.com", NOW, GIT)
 
 
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -326,7 +326,7 @@ def test_refusal_for_claims_asks_for_them_and_is_no_refusal_of_the_account() -> 
     cache.refuse("a1", "git.example.com", NOW + 1, CLAIMS)
 
     assert reloaded(cache).demanded(ME, GIT) == CLAIMS
-    assert not cache.was_refused(ME, "git.example.com", NOW + 1)
+    assert not cache.was_refused(ME, "git.example.com", NOW + 1, GIT)
 
 
 def test_claims_are_demanded_until_a_token_has_them() -> None:
@@ -345,7 +345,7 @@ def test_token_refused_for_the_claims_that_it_has_is_refused_as_it_is() -> None:
     cache.refuse("a2", "git.example.com", NOW + 1, CLAIMS)
 
     assert cache.demanded(ME, GIT) == ""
-    assert cache.was_refused(ME, "git.example.com", NOW + 1)
+    assert cache.was_refused(ME, "git.example.com", NOW + 1, GIT)
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -374,14 +374,22 @@ def test_refused_account_is_unbound_where_there_is_another(alone: bool) -> None:
 def test_was_refused_counts_young_tokens_for_a_minute(
     at: int, asked: int, counts: bool
 ) -> None:
-    assert refused(at).was_refused(ME, "git.example.com", NOW + asked) is counts
+    assert refused(at).was_refused(ME, "git.example.com", NOW + asked, GIT) is counts
 
 
 def test_was_refused_is_about_one_host_and_account() -> None:
     cache = refused(1)
 
-    assert not cache.was_refused(ME, "other.example.com", NOW + 1)
-    assert not cache.was_refused(YOU, "git.example.com", NOW + 1)
+    assert not cache.was_refused(ME, "other.example.com", NOW + 1, GIT)
+    assert not cache.was_refused(YOU, "git.example.com", NOW + 1, GIT)
+
+
+def test_refusal_says_nothing_about_other_scopes() -> None:
+    """Who mends the scopes in the config need not wait a minute."""
+    cache = refused(0)
+
+    assert cache.was_refused(ME, "git.example.com", NOW + 1, ("openid", *GIT))
+    assert not cache.was_refused(ME, "git.example.com", NOW + 1, (*GIT, "more"))
 
 
 def test_refusal_sweeps_out_old_notes() -> None:

@@ -1,41 +1,46 @@
 """Which door each Python tool uses to ask hushkey, and why it would not work.
 
 Two doors: the program called `keyring` on PATH, and the backend in the tool's own
-environment. Pure functions of the environment; `hushkey doctor` shows them.
+environment. Who never set one of them up hears nothing; after that, a shut door
+is a problem where `hushkey install` has registered the tool, else a note.
 """
 
 import configparser
 import os
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from hushkey import paths, programs
 from hushkey.errors import HushkeyError
 from hushkey_helpers.keyring import is_ours
 from hushkey_install import clients, pipconfig, uvconfig
 from hushkey_install.clients import Client
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
+from hushkey_install.ledger import Ledger
 
-PROBLEM, NOTE = "problem", "note"
+#: tools that `hushkey install` knows
+_REGISTERED = ("pip", "uv", "twine", "poetry")
 #: tools that import keyring in their own process
 _IMPORTING = ("twine", "poetry", "pdm", "hatch")
 #: backends that ask others, ours among them
 _OPEN = ("hushkey_helpers.", "keyring.backends.chainer.")
 
 
-class Trouble(NamedTuple):
-    """One thing that is wrong or worth knowing; ``command`` mends it."""
+def check(patient: Patient) -> Iterator[Finding]:
+    """Yield which door each tool of *patient* has, and why it is shut."""
+    registered = {t for t in _REGISTERED if Ledger(patient.environ, t).read()}
+    first = programs.find("keyring", patient.environ)
+    if not registered and not (first and is_ours(first)):
+        return
+    for finding in found(patient.environ):
+        ours = finding.code.partition("-")[0] in registered
+        yield finding if ours else finding._replace(level=NOTE)
 
-    code: str
-    level: str
-    text: str
-    command: str = ""
 
-
-def check(environ: Mapping[str, str]) -> Iterator[Trouble]:
+def found(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what is true of each tool that is here, and what keeps it from us."""
     pinned = pinned_backend(environ)
-    found = [clients.find(name, environ) for name in ("pip", "uv", *_IMPORTING)]
-    here = [client for client in found if client is not None]
+    each = [clients.find(name, environ) for name in ("pip", "uv", *_IMPORTING)]
+    here = [client for client in each if client is not None]
     program = program_door(environ, pinned)
     for client in here:
         if client.name == "pip":
@@ -78,23 +83,23 @@ def _keyringrc(environ: Mapping[str, str]) -> str:
     return os.path.join(base, "python_keyring", "keyringrc.cfg")
 
 
-def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Trouble | None:
+def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Finding | None:
     """Return why the program `keyring` on PATH does not lead to us, or None."""
     first = programs.find("keyring", environ)
     if first is None:
         text = "there is no program called keyring on PATH"
-        return Trouble("keyring-program-missing", PROBLEM, text, "hushkey install pip")
+        return Finding("keyring-program-missing", PROBLEM, text, "hushkey install pip")
     if is_ours(first):
         return None
     client = Client("keyring", first, clients.prefix_of(first))
     if not client.has("hushkey"):
         text = f"{first} is the first keyring on PATH, and has no hushkey beside it"
         command = "hushkey install pip --launcher DIR"
-        return Trouble("keyring-program-foreign", PROBLEM, text, command)
+        return Finding("keyring-program-foreign", PROBLEM, text, command)
     return _shut("keyring", pinned)
 
 
-def _shut(tool: str, pinned: tuple[str, str]) -> Trouble | None:
+def _shut(tool: str, pinned: tuple[str, str]) -> Finding | None:
     """Return that keyring is pinned or switched off for *tool*, or None."""
     name, where = pinned
     if not name:
@@ -102,15 +107,15 @@ def _shut(tool: str, pinned: tuple[str, str]) -> Trouble | None:
     off = name.endswith("null.Keyring")
     text = f"keyring is {'switched off' if off else f'pinned to {name}'} by {where}"
     command = f"unset {where}" if where == "PYTHON_KEYRING_BACKEND" else f"rm {where}"
-    return Trouble(f"{tool}-keyring-pinned", PROBLEM, f"{tool}: {text}", command)
+    return Finding(f"{tool}-keyring-pinned", PROBLEM, f"{tool}: {text}", command)
 
 
 def _pip(
     client: Client,
     environ: Mapping[str, str],
     pinned: tuple[str, str],
-    program: Trouble | None,
-) -> Iterator[Trouble]:
+    program: Finding | None,
+) -> Iterator[Finding]:
     mend = "hushkey install pip"
     provider = environ.get("PIP_KEYRING_PROVIDER", "")
     where = "PIP_KEYRING_PROVIDER"
@@ -119,11 +124,11 @@ def _pip(
             file = pipconfig.settings_file(environ)
             provider, where = pipconfig.value_in(file.text()), file.path
         except HushkeyError as error:
-            yield Trouble("pip-config", PROBLEM, f"pip: {error.line()}")
+            yield Finding("pip-config", PROBLEM, f"pip: {error.line()}")
             return
     if provider == "disabled":
         text = f"pip: {where} says keyring-provider = disabled"
-        yield Trouble("pip-disabled", PROBLEM, text, mend)
+        yield Finding("pip-disabled", PROBLEM, text, mend)
     elif provider == "import":
         yield from _importing(client, pinned, None)
     elif provider == "subprocess":
@@ -131,30 +136,30 @@ def _pip(
         version = client.version("pip")
         if version and _number(version) < (26, 2):
             text = f"pip {version} asks only for URLs with a user name: https://me@HOST"
-            yield Trouble("pip-user-name", NOTE, text)
+            yield Finding("pip-user-name", NOTE, text)
     else:
         text = "pip: keyring-provider is auto, which asks nobody under --no-input"
-        yield Trouble("pip-auto", PROBLEM, text, mend)
+        yield Finding("pip-auto", PROBLEM, text, mend)
 
 
-def _uv(environ: Mapping[str, str], program: Trouble | None) -> Iterator[Trouble]:
+def _uv(environ: Mapping[str, str], program: Finding | None) -> Iterator[Finding]:
     provider = environ.get("UV_KEYRING_PROVIDER", "")
     try:
         file = uvconfig.settings_file(environ)
         provider = provider or uvconfig.value_in(file.text())
     except (HushkeyError, ValueError) as error:
-        yield Trouble("uv-config", PROBLEM, f"uv: its config cannot be read: {error}")
+        yield Finding("uv-config", PROBLEM, f"uv: its config cannot be read: {error}")
         return
     if provider != uvconfig.WANTED:
         text = "uv: keyring-provider is not subprocess, so uv asks no keyring"
-        yield Trouble("uv-disabled", PROBLEM, text, "hushkey install uv")
+        yield Finding("uv-disabled", PROBLEM, text, "hushkey install uv")
     else:
         yield from _through_program("uv", program)
 
 
 def _importing(
-    client: Client, pinned: tuple[str, str], program: Trouble | None
-) -> Iterator[Trouble]:
+    client: Client, pinned: tuple[str, str], program: Finding | None
+) -> Iterator[Finding]:
     """Yield the state of a tool that asks the keyring of its own environment."""
     name = client.name
     if not client.has("keyring") and name == "pdm":
@@ -162,17 +167,17 @@ def _importing(
     elif not client.has("hushkey"):
         text = f"{name}: {client.prefix or client.program} has no hushkey in it"
         command = f"hushkey install {name}" if name in ("twine", "poetry") else ""
-        yield Trouble(f"{name}-no-backend", PROBLEM, text, command)
+        yield Finding(f"{name}-no-backend", PROBLEM, text, command)
     elif shut := _shut(name, pinned):
         yield shut
     else:
         text = f"{name}: asks the backend in {client.prefix}"
-        yield Trouble(f"{name}-door", NOTE, text)
+        yield Finding(f"{name}-door", NOTE, text)
 
 
-def _through_program(name: str, program: Trouble | None) -> Iterator[Trouble]:
+def _through_program(name: str, program: Finding | None) -> Iterator[Finding]:
     if program is None:
-        yield Trouble(f"{name}-door", NOTE, f"{name}: asks the program keyring on PATH")
+        yield Finding(f"{name}-door", NOTE, f"{name}: asks the program keyring on PATH")
     else:
         yield program._replace(
             code=f"{name}-{program.code}", text=f"{name}: {program.text}"

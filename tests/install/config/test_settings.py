@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,60 @@ def test_the_file_before_stays_as_a_backup(machine: Machine) -> None:
 
     backup = machine.config_file.with_name("config.toml.hushkey-backup")
     assert backup.read_text() == WRITTEN
+
+
+# -- show and unset --------------------------------------------------------------
+
+
+def test_show_prints_the_file(machine: Machine) -> None:
+    machine.configure(text=WRITTEN)
+
+    assert hushkey(machine, "config", "show").stdout == WRITTEN
+
+
+def test_show_of_no_config_says_so(machine: Machine) -> None:
+    assert "does not exist" in hushkey(machine, "config", "show").stderr
+
+
+def test_show_of_what_is_no_toml_shows_nothing_of_it(machine: Machine) -> None:
+    machine.configure(text='client_secret = "c4nary\n')
+
+    result = hushkey(machine, "config", "show", code=5)
+
+    assert str(machine.config_file) in result.stderr
+    assert "c4nary" not in result.output
+
+
+def test_show_for_programs_knows_defaults_and_built_in_hosts(machine: Machine) -> None:
+    machine.configure(
+        text=WRITTEN.replace("[host", 'client_secret = "c4nary"\n[host', 1)
+    )
+
+    result = hushkey(machine, "config", "show", "--json")
+
+    found = json.loads(result.stdout)
+    assert "c4nary" not in result.stdout
+    assert found["identities"]["corp"]["has_client_secret"] is True
+    assert found["settings"]["silent_timeout"] == 30
+    assert found["hosts"]["git.test"] == {"identity": "corp", "origin": "user"}
+    assert found["hosts"]["dev.azure.com"]["origin"] == "preset"
+
+
+def test_unset_takes_one_line_out(machine: Machine) -> None:
+    machine.configure(text=WRITTEN)
+
+    hushkey(machine, "config", "unset", "identity.corp.issuer", code=5)
+    hushkey(machine, "config", "unset", 'host."git.test"')
+
+    text = machine.config_file.read_text()
+    assert "# taste" in text
+    assert "git.test" not in text
+    hushkey(machine, "config", "check")
+
+
+def test_unset_of_what_is_not_set_is_an_error(machine: Machine) -> None:
+    machine.configure(text=WRITTEN)
+
+    result = hushkey(machine, "config", "unset", "agent", code=1)
+
+    assert "settings.agent is not set" in result.stderr

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from hushkey_install import doors
+from hushkey_install.doctor import doors
+from hushkey_install.doctor.finding import Finding, Patient
+from hushkey_install.ledger import Ledger
 from shared.oauth_fakes import BIN, Machine
 
 NULL = "keyring.backends.null.Keyring"
@@ -39,8 +41,8 @@ class Desk(Machine):
         file.write_text(text)
         return str(file)
 
-    def found(self, **environ: str) -> dict[str, doors.Trouble]:
-        found = list(doors.check({**self.environ, **environ}))
+    def found(self, **environ: str) -> dict[str, Finding]:
+        found = list(doors.found({**self.environ, **environ}))
         assert len({each.code for each in found}) == len(found)
         return {each.code: each for each in found}
 
@@ -50,7 +52,7 @@ def desk(home: Path) -> Desk:
     return Desk(home)
 
 
-def levels(found: dict[str, doors.Trouble]) -> dict[str, str]:
+def levels(found: dict[str, Finding]) -> dict[str, str]:
     return {code: each.level for code, each in found.items()}
 
 
@@ -239,3 +241,24 @@ def test_real_keyring_reads_the_same_file(
 
     assert str(core._config_path()) == path
     assert doors.pinned_backend(desk.environ) == (NULL, path)
+
+
+def test_shut_door_is_a_problem_only_once_the_tool_was_registered(desk: Desk) -> None:
+    desk.tool("pip", "pip-26.3")
+    desk.tool("uv")
+    before = list(doors.check(Patient(desk.environ, "/")))
+    Ledger(desk.environ, "pip").write({"path": "somewhere"})
+
+    after = {f.code: f.level for f in doors.check(Patient(desk.environ, "/"))}
+
+    assert before == []
+    assert after == {"pip-auto": "problem", "uv-disabled": "note"}
+
+
+def test_launcher_of_ours_is_reason_enough_to_look(desk: Desk) -> None:
+    desk.tool("pip", "pip-26.3")
+    desk.launcher()
+
+    found = {f.code: f.level for f in doors.check(Patient(desk.environ, "/"))}
+
+    assert found == {"pip-auto": "note"}

@@ -1,0 +1,310 @@
+"""docker-credential-hushkey: the credential helper protocol of docker and its kin.
+
+docker/docker-credential-helpers (credentials/credentials.go, error.go). Whatever goes
+wrong is one line on standard output with exit 1, and clients compare three of those
+lines byte for byte. A person is asked only for a registry that the command at hand
+needs: docker asks for others, too (`hushkey.caller.needs_registry`).
+"""
+
+import os
+import time
+
+from hushkey import hosts, paths, sites, stashindex, step
+from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
+from hushkey.stashindex import Slot
+from hushkey.want import Manners
+from hushkey_helpers import registries
+from hushkey_helpers._serve import Answer, serve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    from hushkey.derived import Derivation
+    from hushkey.model import Site
+    from hushkey.sites import Config
+    from hushkey.stash import Record, Stash
+    from hushkey_helpers.registries import Registry
+
+    T = TypeVar("T")
+
+NAME = "docker-credential-hushkey"
+#: compared byte for byte by every client
+NOT_FOUND = "credentials not found in native keychain"
+NO_SERVER = "no credentials server URL"
+NO_USER = "no credentials username"
+#: bytes; Go's helpers stop at 64 KiB for a line
+REQUEST_BYTES = 1024 * 1024
+#: the user name that makes a secret a refresh token (docker/cli, login.md)
+AS_REFRESH = "<token>"
+#: Azure's user name for a refresh token sent as a password (Azure/acr, AAD-OAuth.md)
+NULL_GUID = "00000000-0000-0000-0000-000000000000"
+#: exchange -> (the user name that its secret goes with, and short words for others)
+_USERS = {"acr": (AS_REFRESH, {"token": AS_REFRESH, "guid": NULL_GUID})}
+DEFAULT_USER = "oauth2"
+_TOOL = "docker"
+
+
+class Said(HushkeyError):
+    """The protocol's own words for what went wrong."""
+
+    def line(self) -> str:
+        """Return the words as they are."""
+        return self.what
+
+
+def main() -> None:
+    """Answer docker."""
+    serve(answer, read)
+
+
+def read(descriptor: int) -> bytes:
+    """Read one request to its end, or to one byte too many."""
+    data = b""
+    while len(data) <= REQUEST_BYTES:
+        piece = os.read(descriptor, 65536)
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def answer(
+    argv: "list[str]", request: "Callable[[], bytes]", environ: "Mapping[str, str]"
+) -> Answer:
+    """Answer one call; every failure is a line for docker, too."""
+    try:
+        return _answer(argv, request, environ)
+    except ConfigError as error:
+        step("failed", error=error)
+        return Answer(_line(NOT_FOUND), (error.line(),), 1)
+    except Said as error:
+        return Answer(_line(error.what), code=1)
+    except HushkeyError as error:
+        step("failed", error=error)
+        return Answer(_line(f"hushkey: {error.line()}"), code=1)
+    except Exception as error:
+        step("failed", error=error)
+        # The text may quote anything, a secret included: the type must do.
+        words = f"hushkey: internal error ({type(error).__name__}); please report it"
+        return Answer(_line(words), code=1)
+
+
+def _line(text: str) -> bytes:
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def _answer(
+    argv: "list[str]", request: "Callable[[], bytes]", environ: "Mapping[str, str]"
+) -> Answer:
+    usage = f"Usage: {NAME} <store|get|erase|list|version>"
+    if len(argv) != 1:
+        return Answer(_line(usage), code=1)
+    verb = argv[0]
+    if verb in ("-h", "--help"):
+        return Answer(_line(usage))
+    if verb in ("version", "--version", "-v"):
+        from hushkey_helpers import _dockerwords
+
+        return _dockerwords.numbered(NAME)
+    if verb not in ("get", "store", "erase", "list"):
+        raise Said(f"{NAME}: unknown action: {verb}")
+    call = _Call(environ, time.time())
+    if verb == "list":
+        return call.list()
+    data = request()
+    if len(data) > REQUEST_BYTES:
+        raise Said(f"{NAME}: the request is too long")
+    if verb == "store":
+        return call.store(*_credentials(data))
+    server = _server(data)
+    return call.get(server) if verb == "get" else call.erase(server)
+
+
+def _server(data: bytes) -> str:
+    """Return the server URL in *data*: all lines as one, as Go's helpers do."""
+    lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
+    server = b"".join(lines).decode("utf-8", "replace").strip()
+    if not server:
+        raise Said(NO_SERVER)
+    return server
+
+
+def _credentials(data: bytes) -> "tuple[str, str, str]":
+    """Return server, user and secret of a store request."""
+    from hushkey_helpers import _dockerwords
+
+    try:
+        server, user, secret = _dockerwords.credentials(data)
+    except _dockerwords.Unreadable as error:
+        raise Said(f"{NAME}: {error}") from None
+    if not server:
+        raise Said(NO_SERVER)
+    if not user:
+        raise Said(NO_USER)
+    return server, user, secret
+
+
+class _Call:
+    """One call, in one environment."""
+
+    def __init__(self, environ: "Mapping[str, str]", began: float) -> None:
+        self._environ = environ
+        self._began = began
+
+    def get(self, server: str) -> Answer:
+        registry = registries.parse(server)
+        if registry is None:
+            raise Said(NOT_FOUND)
+        config = sites.load(self._environ)
+        site, host = self._site(config, registry, "get")
+        if site is None:
+            return self._typed(registry, server)
+        derivation = self._derivation(site, host)
+        token = derivation.fresh()
+        if token is None and not self._is_needed(registry):
+            token = derivation.alive()
+            if token is None:
+                raise Said(NOT_FOUND)
+        token = token or derivation.token()
+        return _found(server, user_of(site), token.value)
+
+    def store(self, server: str, user: str, secret: str) -> Answer:
+        """Keep what a person typed; what is ours already is only taken note of."""
+        registry = registries.parse(server)
+        if registry is None:
+            raise Said(f"{NAME}: not a registry's address")
+        config = sites.load(self._environ)
+        site, host = self._site(config, registry, "store")
+        if site is None:
+            from hushkey.stash import Record
+
+            values = {"username": user, "secret": secret}
+            record = Record(_slot(registry, user), values)
+            self._stash(lambda stash: stash.store(record, alone=True))
+            return Answer()
+        if self._is_ours(site, host, secret):
+            return Answer()
+        line = (
+            f"did not store another secret for {host}, which identity "
+            f"{site.identity.name} signs in to; give the host an identity with "
+            'provider = "static" to keep what you type'
+        )
+        return Answer(lines=(line,))
+
+    def erase(self, server: str) -> Answer:
+        """Forget what docker was given; the account stays signed in."""
+        registry = registries.parse(server)
+        if registry is None:
+            return Answer()
+        config = sites.load(self._environ)
+        site, host = self._site(config, registry, "erase")
+        if site is None:
+            self._stash(lambda stash: stash.erase(_slot(registry)), asks=False)
+            return Answer()
+        if not self._derivation(site, host).forget():
+            return Answer()
+        line = (
+            f"forgot the token for {host}; {site.identity.name} stays signed in, to "
+            f"sign out run: hushkey logout {site.identity.name}"
+        )
+        return Answer(lines=(line,))
+
+    def list(self) -> Answer:
+        """Return what was typed: registries of ours would only be asked for."""
+        from hushkey_helpers import _dockerwords
+
+        slots = self._stash(lambda stash: stash.slots(_TOOL), asks=False)
+        users = {registries.Registry(s.host).key: s.user or "" for s in slots}
+        return _dockerwords.listed(users)
+
+    # -- registries that have an identity ---------------------------------------
+
+    def _site(
+        self, config: "Config", registry: "Registry", verb: str
+    ) -> "tuple[Site | None, str]":
+        """Return the site of *registry* and its origin; None: not ours."""
+        for request in registry.requests():
+            try:
+                site = config.site_for(request)
+            except Permanent as error:
+                # Written for git, which could be told to name the path.
+                error.hint = "clients name no repository: write one rule for the host"
+                raise
+            if site and site.identity.provider != "static":
+                found = hosts.parse_origin(request.protocol, request.host)
+                host = hosts.origin_text(request.protocol, *(found or ("", 0)))
+                step("asked", site=site, host=host, verb=verb)
+                return site, host
+        step("not-ours", host=registry.place, verb=verb)
+        return None, ""
+
+    def _derivation(self, site: "Site", host: str) -> "Derivation":
+        from hushkey import answering
+
+        return answering.derivation(
+            self._environ, self._began, site, host, asks_for=_TOOL
+        )
+
+    def _is_needed(self, registry: "Registry") -> bool:
+        from hushkey import caller
+
+        return caller.needs_registry(registry.place, self._environ)
+
+    def _is_ours(self, site: "Site", host: str, secret: str) -> bool:
+        try:
+            token = self._derivation(site, host).alive()
+        except HushkeyError:
+            return False
+        return token is not None and token.value == secret
+
+    # -- registries whose password a person types -------------------------------
+
+    def _typed(self, registry: "Registry", server: str) -> Answer:
+        slot = _slot(registry)
+        if not stashindex.holds(paths.data_folder(self._environ), slot):
+            raise Said(NOT_FOUND)
+
+        def first(stash: "Stash") -> "Record | None":
+            return next(iter(stash.matching(slot)), None)
+
+        try:
+            record = self._stash(first, asks=False)
+        except StoreError as error:
+            if error.reason != "locked":
+                raise
+            if not self._is_needed(registry):
+                raise Said(NOT_FOUND) from None
+            record = self._stash(first)
+        if record is None:
+            raise Said(NOT_FOUND)
+        return _found(server, record.values["username"], record.values["secret"])
+
+    def _stash(self, act: "Callable[[Stash], T]", *, asks: bool = True) -> "T":
+        """Return what *act* does; a locked keyring may ask the person if *asks*."""
+        from hushkey import answering
+
+        return answering.with_stash(
+            self._environ,
+            act,
+            began=self._began,
+            asks_for=_TOOL,
+            manners=None if asks else Manners(tool_may_ask=False),
+        )
+
+
+def _slot(registry: "Registry", user: "str | None" = None) -> Slot:
+    return Slot(_TOOL, "https", registry.place, user=user)
+
+
+def user_of(site: "Site") -> str:
+    """Return the user name that the secret of *site* goes with."""
+    usual, words = _USERS.get(site.exchange, (DEFAULT_USER, {}))
+    return words.get(site.username, site.username) or usual
+
+
+def _found(server: str, user: str, secret: str) -> Answer:
+    from hushkey_helpers import _dockerwords
+
+    return _dockerwords.found(server, user, secret)

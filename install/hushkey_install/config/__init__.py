@@ -1,0 +1,1 @@
+"""`hushkey config`: the config file, found, shown, checked and changed."""

@@ -1,0 +1,275 @@
+"""`hushkey config add-host`: a host and its identity in one step.
+
+Each key alone would be no valid config (an oidc identity needs issuer and client
+id, a host needs an identity), so all of it is written at once or not at all.
+"""
+
+import os
+import sys
+from typing import Any, NamedTuple
+
+import click
+
+from hushkey import hosts, schema, sites
+from hushkey.errors import ConfigError, HushkeyError, Permanent, plain
+from hushkey_install import gitchain, probe
+from hushkey_install.config import document, keystore
+
+#: providers whose built-in endpoints are those of one well-known server
+_ONE_SERVER = ("github", "gitlab", "bitbucket", "gitea")
+_EXAMPLE = (
+    "for example: hushkey config add-host git.example.com "
+    "--issuer https://id.example.com --client-id hushkey"
+)
+
+
+class Wish(NamedTuple):
+    """What the person named; empty where they did not."""
+
+    host: str
+    identity: str = ""
+    #: keys of the identity's table
+    keys: dict[str, str] = {}  # noqa: RUF012 - never changed, only joined
+    scopes: tuple[str, ...] = ()
+    username: str = ""
+    scheme: str = ""
+
+
+class Plan(NamedTuple):
+    """What will be written: tables by their place in the document."""
+
+    identity: str
+    identity_table: dict[str, object]
+    host_table: dict[str, object]
+
+
+def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
+    """Add the host; ask for what is missing where a person can answer."""
+    config = sites.load(os.environ)
+    pattern = _pattern(wish.host)
+    plan = _plan(config, wish, pattern)
+    if ask_server:
+        _probe(config, plan)
+    change = document.edited(
+        config.source, f"add {plain(pattern)}", lambda doc: _write(doc, plan, pattern)
+    )
+    click.echo(document.shown(change).diff(), nl=False)
+    if dry_run:
+        return
+    change.apply()
+    click.echo(f"{pattern} now uses identity {plan.identity}", err=True)
+    keystore.offer(os.environ)
+    click.echo(
+        f"next: `hushkey install git`, then `hushkey login {pattern}` "
+        "(or just use git)",
+        err=True,
+    )
+
+
+def _pattern(text: str) -> str:
+    """Return the host as a pattern; of an address to clone from, the host."""
+    scheme, marker, rest = text.strip().partition("://")
+    pattern = text.strip().rstrip("/")
+    if marker and scheme.lower() == "https":
+        pattern, _, path = rest.partition("/")
+        pattern = pattern.rpartition("@")[2]
+        if path:
+            click.echo(
+                f"note: this is for all of {plain(pattern)}; leave out https:// to "
+                "give a path an identity of its own",
+                err=True,
+            )
+    try:
+        hosts.parse_pattern(pattern)
+    except ValueError as error:
+        raise Permanent(f"{plain(text, 80)!r}: {error}", hint=_EXAMPLE) from error
+    return pattern
+
+
+def _write(doc: Any, plan: Plan, pattern: str) -> None:
+    if pattern in doc.get("host", {}):
+        raise Permanent(
+            f'[host."{pattern}"] is in the config already',
+            hint="use `hushkey config set`, or `hushkey config edit`",
+        )
+    if plan.identity_table:
+        table = document.new_table(plan.identity_table)
+        document.put(doc, ["identity", plan.identity], table)
+    if plan.host_table:
+        document.put(doc, ["host", pattern], document.new_table(plan.host_table))
+
+
+# -- what to write ----------------------------------------------------------------
+
+
+def _plan(config: sites.Config, wish: Wish, pattern: str) -> Plan:
+    preset = _preset(config, pattern)
+    whole = preset and preset["pattern"] == pattern
+    if preset and whole and preset["missing"] and not wish.identity:
+        return _completed(config, wish, preset)
+    own = _own_identities(config)
+    name = wish.identity or ("" if wish.keys else _chosen(own))
+    if name in own:
+        if wish.keys:
+            raise Permanent(
+                f"identity {plain(name)} exists already",
+                hint=f"use `hushkey config set identity.{plain(name)}.KEY VALUE`, "
+                "or name a new identity",
+            )
+        table: dict[str, object] = {}
+    else:
+        table = _identity(wish, pattern)
+        name = name or _free_name(str(table.get("issuer") or pattern), own)
+    scopes = wish.scopes or (preset["scopes"] if preset and preset["scopes"] else ())
+    provider = table.get("provider") or config.identity(name).provider
+    if provider == "entra" and not scopes:
+        scopes = tuple(_needed("scope", "scopes (RESOURCE/.default)").split())
+    elif not scopes and is_person():
+        words = "scopes that the host wants, if any (for example: git)"
+        answer = click.prompt(words, default="", show_default=False, err=True)
+        scopes = tuple(str(answer).split())
+    host: dict[str, object] = {"identity": name}
+    host |= {"scopes": list(scopes)} if scopes else {}
+    return Plan(name, table, host | _manners(wish))
+
+
+def _manners(wish: Wish) -> dict[str, object]:
+    named = {"username": wish.username, "scheme": wish.scheme}
+    return {key: value for key, value in named.items() if value}
+
+
+def _preset(config: sites.Config, pattern: str) -> dict[str, Any] | None:
+    """Return the built-in rule that covers the host so far, if there is one."""
+    try:
+        rule = config.rule_for(gitchain.request_of(pattern))
+    except HushkeyError:
+        return None  # its rules go by path already
+    if rule is None or rule["origin"] != "preset":
+        return None
+    return {"scopes": (), **rule}
+
+
+def _completed(config: sites.Config, wish: Wish, preset: dict[str, Any]) -> Plan:
+    """Return the plan that gives a built-in host what only the user has."""
+    name = preset["identity"]
+    provider = config.identity(name).provider
+    if wish.keys.get("provider", provider) != provider:
+        raise Permanent(
+            f"{preset['pattern']} is built in with provider {provider}",
+            hint="name another --identity to sign in differently",
+        )
+    table: dict[str, object] = {"provider": provider, **wish.keys}
+    for key in schema.REQUIRED.get(provider, ()):
+        table[key] = table.get(key) or _needed(key)
+    host = _manners(wish) | ({"scopes": list(wish.scopes)} if wish.scopes else {})
+    whole = {"identity": name, "scopes": list(preset["scopes"]), **host}
+    return Plan(name, table, whole if host else {})
+
+
+def _identity(wish: Wish, pattern: str) -> dict[str, object]:
+    """Return the table of a new identity, complete."""
+    keys = dict(wish.keys)
+    provider = keys.pop("provider", "")
+    if not provider:
+        provider = "oidc" if "issuer" in keys else "entra" if "tenant" in keys else ""
+    if not provider:
+        provider = _needed("provider", "who signs you in", default="oidc")
+    if provider not in schema.PROVIDERS:
+        expected = schema.one_of(*schema.PROVIDERS)(provider)
+        raise Permanent(f"provider {plain(provider)!r}: expected {expected}")
+    if provider in _ONE_SERVER and "token_endpoint" not in keys:
+        raise Permanent(
+            f"provider {provider} signs in at its own public server, not at {pattern}",
+            hint="use --provider oidc --issuer URL, or --set token_endpoint=URL "
+            "and --set authorization_endpoint=URL",
+        )
+    table: dict[str, object] = {"provider": provider}
+    for key in schema.REQUIRED.get(provider, ()):
+        table[key] = keys.pop(key, "") or _needed(key, *_questions(provider, key))
+    return table | keys
+
+
+def _own_identities(config: sites.Config) -> list[str]:
+    """Return the names of the identities that the user's file has."""
+    doc = document.tables(config.source)
+    return list(doc.get("identity", {}))
+
+
+def _chosen(own: list[str]) -> str:
+    """Return which of the user's identities is meant; nothing means a new one."""
+    if not own:
+        return ""
+    if is_person():
+        words = f"identity ({', '.join(own)}, or a new name)"
+        return str(click.prompt(words, default=own[0], err=True))
+    if len(own) == 1:
+        return own[0]
+    raise Permanent(f"which identity? ({', '.join(own)})", hint="name it by --identity")
+
+
+def _free_name(address: str, taken: list[str]) -> str:
+    """Return a name for a new identity: `example` for id.example.com."""
+    host = hosts.parse_url(address).host.partition(":")[0]
+    labels = [label for label in host.split(".") if label and not label.isdigit()]
+    base = labels[-2] if len(labels) > 1 else "".join(labels) or "corp"
+    names = (base if n == 1 else f"{base}{n}" for n in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
+# -- asking ---------------------------------------------------------------------
+
+
+def is_person() -> bool:
+    """Tell whether somebody can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _questions(provider: str, key: str) -> "tuple[str, schema.Check | None]":
+    """Return how to ask for *key*, and what the answer has to be."""
+    words = {
+        "issuer": "issuer (the https address of your identity server)",
+        "client_id": "client id (as which hushkey is registered there)",
+    }
+    return words.get(key, key), schema.identity_keys(provider).get(key)
+
+
+def _needed(
+    key: str,
+    words: str = "",
+    check: "schema.Check | None" = None,
+    default: str | None = None,
+) -> str:
+    """Return what the person types for *key*; Permanent where nobody can."""
+    if not is_person():
+        option = key.replace("_", "-")
+        raise Permanent(f"--{option} is needed", hint=_EXAMPLE)
+
+    def checked(text: str) -> str:
+        if check is not None and (expected := check(text)):
+            raise click.BadParameter(f"expected {expected}")  # asked once more
+        return text
+
+    question = words or key
+    return str(click.prompt(question, default=default, value_proc=checked, err=True))
+
+
+def _probe(config: sites.Config, plan: Plan) -> None:
+    """Ask the issuer whether it is one, before anything is written."""
+    table = plan.identity_table
+    issuer = table.get("issuer") or (
+        config.identity(plan.identity).option("issuer") if not table else ""
+    )
+    if not issuer:
+        raise Permanent("--probe works with an issuer only")
+    if expected := schema.secure_url(issuer):
+        raise ConfigError(f"issuer: expected {expected}")
+    found = probe.issuer(str(issuer), config.settings, os.environ)
+    click.echo(f"{issuer} {found.line()}", err=True)
+    asked = plan.host_table.get("scopes")
+    unknown = [
+        scope
+        for scope in (asked if isinstance(asked, list) else ())
+        if found.scopes and scope not in found.scopes
+    ]
+    if unknown:
+        click.echo(f"note: it does not list the scope {' '.join(unknown)}", err=True)

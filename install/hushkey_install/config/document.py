@@ -1,0 +1,166 @@
+"""config.toml as a document: comments and order stay, only valid ones are written.
+
+The only file that names tomlkit.
+"""
+
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from hushkey import config
+from hushkey.errors import ConfigError, Permanent, plain
+from hushkey_install.change import Change
+
+#: what some editors put in front of UTF-8
+_MARK = "\ufeff"
+
+
+def text_of(source: str) -> str:
+    """Return what the config file holds; nothing if there is none.
+
+    Raises ConfigError where it cannot be read.
+    """
+    try:
+        with open(source, encoding="utf-8", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read {source}: {plain(error)}", hint="see `hushkey doctor`"
+        ) from error
+
+
+def edited(source: str, what: str, edit: Callable[[Any], object]) -> Change:
+    """Return the change that *edit* makes to the document at *source*.
+
+    Raises ConfigError where the result would be no valid config, Permanent
+    where *what* cannot be done to this document.
+    """
+    before = text_of(source)
+    try:
+        document = tomlkit.parse(before.removeprefix(_MARK))
+        edit(document)
+        after = tomlkit.dumps(document)
+    except (TOMLKitError, TypeError, AttributeError, KeyError) as error:
+        raise Permanent(
+            f"cannot {what}: {plain(error)}", hint="run `hushkey config edit`"
+        ) from error
+    check(after, source)
+    mark = _MARK if before.startswith(_MARK) else ""
+    return Change(source, before, mark + after)
+
+
+def check(text: str, source: str) -> None:
+    """Raise ConfigError, with every problem, if *text* is no valid config."""
+    config.compile_config(text.removeprefix(_MARK), source)
+
+
+def tables(source: str) -> dict[str, Any]:
+    """Return what the file at *source* says, as plain values; it must be TOML."""
+    return tomllib.loads(text_of(source).removeprefix(_MARK))
+
+
+def put(table: Any, path: list[str], value: object) -> None:
+    """Set the value at *path* in a document, making tables on the way."""
+    # A table that only holds tables needs no line of its own.
+    only_tables = len(path) > 2 or isinstance(value, dict)
+    for name in path[:-1]:
+        if name not in table:
+            table[name] = tomlkit.table(is_super_table=only_tables)
+        table = table[name]
+    table[path[-1]] = value
+
+
+def drop(table: Any, path: list[str]) -> None:
+    """Take out the value or table at *path*; KeyError if there is none.
+
+    A table that only held it goes, too.
+    """
+    above = [table]
+    for name in path[:-1]:
+        above.append(above[-1][name])
+    del above[-1][path[-1]]
+    for depth in range(len(above) - 1, 0, -1):
+        if not above[depth]:
+            del above[depth - 1][path[depth - 1]]
+
+
+def new_table(values: dict[str, object]) -> Any:
+    """Return *values* as a table of a document."""
+    table = tomlkit.table()
+    table.update(values)
+    return table
+
+
+def keys_of(dotted: str) -> list[str]:
+    """Return the names in a dotted key, as TOML writes it; bare means settings."""
+    try:
+        node: Any = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError as error:
+        raise _no_key(dotted) from error
+    names: list[str] = []
+    while isinstance(node, dict) and len(node) == 1:
+        name, node = next(iter(node.items()))
+        names.append(name)
+    if node != 0:
+        raise _no_key(dotted)
+    return names if len(names) > 1 else ["settings", *names]
+
+
+def _no_key(dotted: str) -> Permanent:
+    return Permanent(
+        f"{plain(dotted)!r} is not a key", hint="see `hushkey config set --help`"
+    )
+
+
+def value_of(text: str) -> Any:
+    """Return *text* as TOML reads it, or as a string if it is none."""
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = found["value"]
+    plain_kind = isinstance(value, bool | int | str | list) and len(found) == 1
+    return value if plain_kind else text
+
+
+def without_secrets(text: str) -> str:
+    """Return the document with every client secret and proxy password masked.
+
+    Raises ConfigError for what is no TOML: nobody knows what is secret in it.
+    """
+    try:
+        document = tomlkit.parse(text.removeprefix(_MARK))
+        _mask(document)
+        shown = tomlkit.dumps(document)
+    except (TOMLKitError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"not valid TOML: {plain(error)}", hint="run `hushkey config edit`"
+        ) from error
+    return "".join(map(_without_comment, shown.splitlines(keepends=True)))
+
+
+def shown(change: Change) -> Change:
+    """Return *change* as it may be shown: without secrets."""
+    before, after = without_secrets(change.before), without_secrets(change.after)
+    return Change(change.path, before, after)
+
+
+def _mask(table: Any) -> None:
+    for key, value in list(table.items()):
+        if isinstance(value, dict):
+            _mask(value)
+        elif key == "client_secret" or (key == "proxy" and "@" in str(value)):
+            table[key] = "***"
+
+
+def _without_comment(line: str) -> str:
+    """Return *line* without a comment that may hold a secret that was turned off."""
+    head, mark, comment = line.partition("#")
+    if mark and ("secret" in comment.lower() or "password" in comment.lower()):
+        return f"{head}# *** (a comment that may hold a secret)\n"
+    return line

@@ -1,0 +1,255 @@
+"""Registering with docker and podman: one key of `credHelpers` for each registry.
+
+Neither knows wildcards, so every registry has a key of its own. `credsStore` would
+hand hushkey every registry there is, Docker Hub's password too: only on request. What
+is written is noted, so that `uninstall` restores exactly that.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from hushkey import hosts, paths, programs
+from hushkey.errors import HushkeyError, Permanent
+from hushkey_helpers import registries
+from hushkey_install import clientfile, jsontext
+from hushkey_install.change import Change
+from hushkey_install.context import Context
+
+
+class Client:
+    """One client's config file, and what hushkey does to it."""
+
+    def __init__(self, name: str, *, has_store: bool) -> None:
+        self.name = name
+        self.has_store = has_store
+        wide = click.option(
+            "--all-hosts",
+            is_flag=True,
+            help="Every registry, as `credsStore`: hushkey keeps all passwords.",
+        )
+        self.install_options = (wide,) if has_store else ()
+
+    def file(self, environ: Mapping[str, str]) -> str:
+        """Return the path of the config file."""
+        find = (
+            clientfile.docker_file if self.name == "docker" else clientfile.podman_file
+        )
+        return find(environ)
+
+    def key(self, registry: registries.Registry) -> str:
+        """Return *registry* as this client calls it."""
+        return registry.key if self.name == "docker" else registry.place
+
+    # -- install ----------------------------------------------------------------
+
+    def install(
+        self, wanted: tuple[str, ...], dry_run: bool, all_hosts: bool = False
+    ) -> None:
+        """Register hushkey for the *wanted* registries, else for those it knows."""
+        context = Context()
+        _check_found(context.environ, self.name)
+        path = self.file(context.environ)
+        before = clientfile.text_of(path)
+        keys = self._keys(context, before, wanted)
+        if not keys and not all_hosts:
+            raise Permanent(
+                "no registry is known by name",
+                hint=f"name it: `hushkey install {self.name} contoso.azurecr.io`",
+            )
+        steps: list[tuple[str, ...]] = [(clientfile.HELPERS, key) for key in keys]
+        steps += [(clientfile.STORE,)] if all_hosts else []
+        record = _record(context, self.name, path)
+        after = before
+        for step in steps:
+            after = _noted(path, after, step, record)
+        change = Change(path, before, after)
+        if not _shown(path, before, after) or dry_run:
+            return
+        _remember(context, self.name, record)
+        change.apply(backup=True)
+        _say_what_now(context, self.name, keys, all_hosts=all_hosts)
+
+    def _keys(
+        self, context: Context, text: str, wanted: tuple[str, ...]
+    ) -> dict[str, bool]:
+        """Return the registries to register, and whether each has an identity."""
+        found: dict[str, bool] = {}
+        for word in wanted:
+            registry = registries.parse(word)
+            if registry is None or "*" in word:
+                hint = f"{self.name} knows no wildcards: name each registry"
+                raise Permanent(f"{word!r} is not a registry's address", hint=hint)
+            found[self.key(registry)] = serves(context, registry)
+        return found if wanted else dict.fromkeys(self.known(context, text), True)
+
+    def known(self, context: Context, text: str) -> list[str]:
+        """Return the registries with an identity that config or client name."""
+        names = [*_configured(context), *clientfile.used(text)]
+        parsed = (registries.parse(name) for name in names)
+        keys = (self.key(r) for r in parsed if r and serves(context, r))
+        return list(dict.fromkeys(keys))
+
+    # -- uninstall ----------------------------------------------------------------
+
+    def uninstall(self, wanted: tuple[str, ...], dry_run: bool) -> None:
+        """Take out what install put in, for the *wanted* registries or for all."""
+        context = Context()
+        path = self.file(context.environ)
+        before = clientfile.text_of(path)
+        record = _record(context, self.name, path)
+        only = {self.key(r) for word in wanted if (r := registries.parse(word))}
+        after = before
+        for step in list(clientfile.ours(before)):
+            if only and step[-1] not in only:
+                continue
+            old = record["previous"].pop("\n".join(step), None)
+            after = (
+                jsontext.put(after, step, old) if old else jsontext.take(after, step)
+            )
+        if record["made"] and jsontext.value(after, clientfile.HELPERS) == {}:
+            after = jsontext.take(after, (clientfile.HELPERS,))
+        if not _shown(path, before, after) or dry_run:
+            return
+        ours_still = any(clientfile.ours(after))
+        if record["existed"] or ours_still or jsontext.value(after):
+            Change(path, before, after).apply()
+        else:
+            _unmake(path)
+        if ours_still:
+            _remember(context, self.name, record)
+        else:
+            _forget(context, self.name)
+        click.echo(f"{self.name} no longer asks hushkey", err=True)
+
+
+DOCKER = Client("docker", has_store=True)
+PODMAN = Client("podman", has_store=False)
+
+
+def serves(context: Context, registry: registries.Registry) -> bool:
+    """Tell whether *registry* has an identity in the user's config."""
+    try:
+        sites = [context.config.site_for(request) for request in registry.requests()]
+    except HushkeyError:
+        return True  # several do, and that error says it better when it is used
+    return any(site and site.identity.provider != "static" for site in sites)
+
+
+def _configured(context: Context) -> Iterator[str]:
+    """Yield the registries that the config names one by one."""
+    for site, written in context.own_sites():
+        pattern = hosts.parse_pattern(written)
+        if site.exchange and not pattern.wild:
+            yield hosts.origin_text(pattern.scheme, pattern.host, pattern.port)
+
+
+# -- what install does -------------------------------------------------------------
+
+
+def _check_found(environ: Mapping[str, str], client: str) -> None:
+    """Raise Permanent where a client could not find us: every pull would fail."""
+    if programs.find(clientfile.HELPER, environ) is None:
+        raise Permanent(
+            f"{clientfile.HELPER} is not on PATH, and {client} fails without it",
+            hint="add hushkey's bin folder to PATH (`pipx ensurepath`), then again",
+        )
+
+
+def _noted(path: str, text: str, step: tuple[str, ...], record: dict[str, Any]) -> str:
+    """Put our name at *step*, and note what was there."""
+    old = jsontext.value(text, *step)
+    if old == clientfile.SUFFIX:
+        return text
+    record["previous"].setdefault("\n".join(step), old)
+    if len(step) > 1 and jsontext.value(text, step[0]) is None:
+        record["made"] = True
+    if old is not None and not isinstance(old, str):
+        raise Permanent(f"{path}: {'.'.join(step)} is not a name")
+    return jsontext.put(text, step, clientfile.SUFFIX)
+
+
+def _shown(path: str, before: str, after: str) -> bool:
+    """Show the change, by key: other lines may hold passwords. False: there is none."""
+    if before == after:
+        click.echo("nothing to change", err=True)
+        return False
+    click.echo(path)
+    old, new = _named(before), _named(after)
+    for key in dict.fromkeys([*old, *new]):
+        for sign, values in (("-", old), ("+", new)):
+            if key in values and old.get(key) != new.get(key):
+                click.echo(f"{sign} {key}: {values[key]}")
+    return True
+
+
+def _named(text: str) -> dict[str, str]:
+    found = {
+        f"{clientfile.HELPERS} {key}": name
+        for key, name in clientfile.registered(text).items()
+    }
+    return found | (
+        {clientfile.STORE: clientfile.store(text)} if clientfile.store(text) else {}
+    )
+
+
+def _unmake(path: str) -> None:
+    """Delete what install made, and the copy that a second install made of it."""
+    paths.check_owner(path)
+    for each in (path, path + ".hushkey-backup"):
+        if os.path.exists(each):
+            os.unlink(each)
+
+
+def _say_what_now(
+    context: Context, client: str, keys: dict[str, bool], *, all_hosts: bool
+) -> None:
+    names = [*keys, *(["every other registry"] if all_hosts else [])]
+    click.echo(f"{client} asks hushkey for: {', '.join(names)}", err=True)
+    for key in (key for key, has_identity in keys.items() if not has_identity):
+        click.echo(
+            f"note: {key} has no identity in {context.config.source}: hushkey keeps "
+            f"what `{client} login` is told, encrypted",
+            err=True,
+        )
+
+
+# -- what was done -----------------------------------------------------------------
+
+
+def _record_path(context: Context, client: str) -> str:
+    folder = paths.data_folder(context.environ)
+    return os.path.join(folder, "installed", f"{client}.json")
+
+
+def _record(context: Context, client: str, path: str) -> dict[str, Any]:
+    """Return what earlier installs noted about *path*, else an empty note."""
+    made = {
+        "path": path,
+        "existed": os.path.lexists(path),
+        "made": False,
+        "previous": {},
+    }
+    try:
+        with open(_record_path(context, client), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return made
+    whole = isinstance(found, dict) and found.keys() >= made.keys()
+    whole = whole and isinstance(found["previous"], dict) and found["path"] == path
+    return found if whole else made
+
+
+def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
+    """Note it before it is done: what could not be undone is not done."""
+    path = _record_path(context, client)
+    paths.make_private(os.path.dirname(path))
+    Change(path, "", json.dumps(record)).apply(backup=False)
+
+
+def _forget(context: Context, client: str) -> None:
+    if os.path.exists(_record_path(context, client)):
+        os.unlink(_record_path(context, client))

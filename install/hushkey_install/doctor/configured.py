@@ -1,0 +1,91 @@
+"""Doctor on the config: missing, wrong, somebody else's, or incomplete."""
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from functools import partial
+
+from hushkey import hosts, paths
+from hushkey.errors import HushkeyError
+from hushkey.model import Request
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """Yield what is wrong with the config file itself."""
+    if patient.config_error is not None:
+        problems = patient.config_error.problems or (patient.config_error.what,)
+        for problem in problems:
+            yield Finding("config-wrong", PROBLEM, problem, "hushkey config edit")
+        return
+    source = paths.config_file(patient.environ)
+    try:
+        status = os.stat(source)
+    except FileNotFoundError:
+        yield Finding(
+            "config-missing",
+            NOTE,
+            f"{source} does not exist: only the built-in hosts count",
+            "hushkey config add-host HOST",
+        )
+        return
+    if not hasattr(os, "geteuid"):
+        return
+    if status.st_uid not in (os.geteuid(), 0):
+        yield Finding("config-foreign", PROBLEM, f"{source} belongs to another user")
+    elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        yield Finding(
+            "config-writable",
+            PROBLEM,
+            f"{source} can be changed by others, who could redirect your tokens",
+            f"chmod go-w {shlex.quote(source)}",
+            partial(os.chmod, source, stat.S_IMODE(status.st_mode) & ~0o022),
+        )
+
+
+def incomplete(patient: Patient) -> Iterator[Finding]:
+    """Yield hosts that the user uses, and that wait for a setting."""
+    if patient.config is None:
+        return
+    for host in dict.fromkeys(_used(patient)):
+        try:
+            missing = patient.config.missing_for(Request("https", host))
+        except HushkeyError:
+            continue  # hosts that go by path have their rules
+        if not missing:
+            continue
+        command = f"hushkey config add-host {host} --client-id CLIENT_ID"
+        yield Finding(
+            "host-incomplete",
+            NOTE,
+            f"{host} is built in, but lacks {missing}: other helpers answer for it",
+            command if missing.endswith(" client_id") else "hushkey config edit",
+        )
+
+
+def _used(patient: Patient) -> Iterator[str]:
+    """Yield the hosts of this repository's remotes, and those that git asks us for."""
+    if patient.git is None:
+        return
+    words = ("-z", "--get-regexp")
+    remotes = patient.git.listing(*words, r"^remote\..*\.url$", folder=patient.folder)
+    for entry in remotes.split("\0")[:-1]:
+        yield from _host(entry.partition("\n")[2])
+    sections = patient.git.listing(*words, r"^credential\.https://.*\.helper$")
+    for entry in sections.split("\0")[:-1]:
+        key, _, value = entry.partition("\n")
+        if value == "hushkey":
+            yield from _host(key.removeprefix("credential.").removesuffix(".helper"))
+
+
+def _host(url: str) -> Iterator[str]:
+    """Yield the host of an https *url*; of nothing else."""
+    if not url.startswith("https://"):
+        return
+    try:
+        request = hosts.parse_url(url)
+    except ValueError:
+        return
+    if origin := hosts.parse_origin(request.protocol, request.host):
+        yield hosts.origin_text(request.protocol, *origin)

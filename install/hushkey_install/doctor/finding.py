@@ -1,0 +1,94 @@
+"""What doctor found, and whom it looks at.
+
+A topic is a function from a `Patient` to findings; it asks no server, changes
+nothing, and never prompts. `hushkey_install.doctor.rounds` lists the topics.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from hushkey import sites
+from hushkey.errors import ConfigError, HushkeyError
+from hushkey_install.context import Context
+from hushkey_install.gitfile import Git
+
+PROBLEM, NOTE = "problem", "note"
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong, or worth knowing.
+
+    ``code`` is a fixed name for programs; ``level`` is problem or note; ``text``
+    says what, for whom; ``command`` is what mends it, to be typed as it is, and
+    empty where no command can; ``mend`` does the same for `doctor --fix`, or is
+    None where only the person can.
+    """
+
+    code: str
+    level: str
+    text: str
+    command: str = ""
+    mend: Callable[[], object] | None = None
+
+
+class Patient:
+    """One user's installation: what several topics need, looked up once.
+
+    Not before it is asked for: to read the config tightens the data folder, and
+    that is a finding.
+    """
+
+    def __init__(self, environ: Mapping[str, str], folder: str) -> None:
+        """Look at *environ*, and at the repository in *folder*, if it is one."""
+        self.environ = dict(environ)
+        self.folder = folder
+
+    @cached_property
+    def _opened(self) -> "Context | ConfigError":
+        try:
+            return Context(self.environ)
+        except ConfigError as error:
+            return error
+
+    @property
+    def context(self) -> Context | None:
+        """The config and what opens the store, or None if the config is wrong."""
+        return self._opened if isinstance(self._opened, Context) else None
+
+    @property
+    def config_error(self) -> ConfigError | None:
+        """What is wrong with the config, or None."""
+        return self._opened if isinstance(self._opened, ConfigError) else None
+
+    @property
+    def config(self) -> sites.Config | None:
+        """The config, or None if it is wrong."""
+        return self.context.config if self.context else None
+
+    @cached_property
+    def _found_git(self) -> "Git | HushkeyError":
+        try:
+            return Git(self.environ)
+        except HushkeyError as error:
+            return error
+
+    @property
+    def git(self) -> Git | None:
+        """git, or None where there is none."""
+        return self._found_git if isinstance(self._found_git, Git) else None
+
+    @property
+    def git_error(self) -> HushkeyError | None:
+        """Why there is no git."""
+        return None if isinstance(self._found_git, Git) else self._found_git
+
+
+def patient() -> Patient:
+    """Return this user's installation, seen from the working directory."""
+    try:
+        folder = os.getcwd()
+    except OSError:  # it was deleted
+        folder = "/"
+    return Patient(os.environ, folder)

@@ -1,0 +1,53 @@
+"""Doctor on the key: the keyring, and whether its key opens the token files."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from hushkey.errors import StoreError
+from hushkey.model import Identity
+from hushkey_install.config import keystore, settings
+from hushkey_install.doctor.finding import PROBLEM, Finding, Patient
+
+#: what each reason of a StoreError is called here, and the command that mends it
+_MENDS = {
+    "absent": ("keyring-absent", keystore.COMMAND),
+    "locked": ("keyring-locked", "hushkey login"),
+    "hung": ("keyring-hung", keystore.COMMAND),
+    "broken": ("keyring-broken", keystore.COMMAND),
+    "denied": ("keyring-denied", ""),
+    "other-key": ("key-other", "hushkey reset"),
+    "no-key": ("key-missing", "hushkey reset"),
+}
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """Yield why the key cannot be read, or opens nothing."""
+    if patient.context is None:
+        return
+    vault = patient.context.acquirer.vault
+    try:
+        vault.key()
+    except StoreError as error:
+        yield _finding(error)
+        return
+    for identity in _one_for_each_file(patient):
+        try:
+            patient.context.acquirer.file_of(identity).read()
+        except StoreError as error:
+            yield _finding(error)
+            return  # one key for all
+
+
+def _one_for_each_file(patient: Patient) -> Iterator[Identity]:
+    assert patient.context is not None  # noqa: S101 - the caller looked
+    for identity in patient.context.config.identities().values():
+        if patient.context.acquirer.file_of(identity).stamp():
+            yield identity
+
+
+def _finding(error: StoreError) -> Finding:
+    code, command = _MENDS.get(error.reason, (f"store-{error.reason}", ""))
+    mend = None
+    if command == keystore.COMMAND and error.reason == "absent":
+        mend = partial(settings.set_value, "key_store", "file")
+    return Finding(code, PROBLEM, error.what, command or error.hint, mend)

@@ -1,0 +1,127 @@
+"""Going through all topics, showing what was found, and mending it on consent.
+
+Exit codes: 0 nothing to mend (notes do not count), 1 there is, or was refused.
+A tool's own topic is one more line in `TOPICS`.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+
+from hushkey.errors import HushkeyError, Permanent, plain
+from hushkey_install import dockerdoctor, screen
+from hushkey_install.doctor import (
+    configured,
+    doors,
+    folders,
+    gits,
+    keys,
+    signins,
+    surroundings,
+)
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient, patient
+
+Topic = Callable[[Patient], Iterator[Finding]]
+
+
+def docker(looked_at: Patient) -> Iterator[Finding]:
+    """Yield what docker's own doctor finds."""
+    if looked_at.context is not None:
+        for found in dockerdoctor.check(looked_at.context):
+            yield Finding(found.code, found.level, found.text, found.command)
+
+
+TOPICS: tuple[Topic, ...] = (
+    folders.check,  # first: to read the config tightens the data folder
+    configured.check,
+    configured.incomplete,
+    folders.leftovers,
+    keys.check,
+    gits.check,
+    docker,
+    doors.check,
+    signins.check,
+    signins.clock,
+    surroundings.browser,
+    surroundings.twice,
+)
+_LONG = 600
+
+
+def make(*, fix: bool, yes: bool, as_json: bool) -> int:
+    """Show every finding, mend with *fix*; return the exit code."""
+    if as_json and fix:
+        raise click.UsageError("--json only looks; leave out --fix")
+    found = findings()
+    if as_json:
+        listed = [f._asdict() | {"mend": f.mend is not None} for f in found]
+        click.echo(json.dumps({"findings": listed}, indent=2))
+    else:
+        for finding in found:
+            click.echo(_shown(finding))
+        click.echo(_summary(found))
+    if fix and any(f.mend for f in found):
+        _mend_all(found, yes)
+        found = findings()
+        click.echo(f"after mending: {_summary(found)}")
+    return 1 if any(f.level == PROBLEM for f in found) else 0
+
+
+def findings() -> list[Finding]:
+    """Return what every topic has to say, problems first."""
+    looked_at = patient()
+    found = [finding for topic in TOPICS for finding in _of(topic, looked_at)]
+    unique = {(f.code, f.text): f for f in found}
+    return sorted(unique.values(), key=lambda f: f.level != PROBLEM)
+
+
+def _of(topic: Topic, looked_at: Patient) -> Iterator[Finding]:
+    """Yield the findings of one topic; its own failure is one, too."""
+    try:
+        yield from topic(looked_at)
+    except HushkeyError as error:
+        yield Finding("topic-fails", PROBLEM, error.line())
+    except OSError as error:
+        name = error.filename or topic.__module__.rpartition(".")[2]
+        yield Finding("topic-fails", PROBLEM, f"{name}: {error.strerror or error}")
+
+
+def _shown(finding: Finding) -> str:
+    colour = "red" if finding.level == PROBLEM else "yellow"
+    line = f"{screen.styled(finding.level, colour)}: {plain(finding.text, _LONG)}"
+    return line + (f"\n  -> {plain(finding.command)}" if finding.command else "")
+
+
+def _summary(found: list[Finding]) -> str:
+    problems = sum(f.level == PROBLEM for f in found)
+    notes = sum(f.level == NOTE for f in found)
+    if not problems:
+        return f"nothing to mend ({notes} note(s))" if notes else "nothing to mend"
+    return f"{problems} problem(s), {notes} note(s)"
+
+
+def _mend_all(found: list[Finding], yes: bool) -> None:
+    """Mend what can be mended here, each after its own question."""
+    if not yes and not _is_person():
+        raise Permanent(
+            "nobody can be asked here", hint="run `hushkey doctor --fix --yes`"
+        )
+    done: set[str] = set()
+    for finding in found:
+        if finding.mend is None or finding.command in done:
+            continue
+        if not (yes or click.confirm(f"run `{plain(finding.command)}`?", err=True)):
+            continue
+        done.add(finding.command)
+        try:
+            finding.mend()
+        except HushkeyError as error:
+            click.echo(f"hushkey: {error.line()}", err=True)
+        except OSError as error:
+            click.echo(f"hushkey: {error.strerror or error}", err=True)
+
+
+def _is_person() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()

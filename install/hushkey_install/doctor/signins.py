@@ -1,0 +1,63 @@
+"""Doctor on sign-ins: who is missing, what will not renew, and the clock."""
+
+import shlex
+import time
+from collections.abc import Iterator
+
+from hushkey.errors import HushkeyError
+from hushkey_install import status
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
+
+#: seconds by which clocks of one machine may differ from themselves
+_SKEW = 5
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """Yield identities without a sign-in, and sign-ins without renewal."""
+    if patient.context is None:
+        return
+    seen = set()
+    for row in status.rows(patient.context):
+        if row["error"] or row["identity"] in seen:
+            continue
+        command = f"hushkey login {shlex.quote(row['identity'])}"
+        if row["account"] is None:
+            seen.add(row["identity"])
+            yield Finding(
+                "signed-out",
+                NOTE,
+                f"nobody is signed in as {row['identity']} ({row['host']})",
+                command,
+            )
+        elif not row["renewable"] and row["seconds_left"] is not None:
+            yield Finding(
+                "not-renewable",
+                NOTE,
+                f"the sign-in to {row['host']} ends with its token: the server gave "
+                "no refresh token",
+                command,
+            )
+
+
+def clock(patient: Patient) -> Iterator[Finding]:
+    """Yield tokens from the future: the clock went back since they came."""
+    if patient.context is None:
+        return
+    now = time.time()
+    try:
+        found = [
+            token.obtained_at - now
+            for identity in patient.context.config.identities().values()
+            for token in patient.context.acquirer.file_of(identity).read().tokens()
+        ]
+    except HushkeyError:
+        return  # has a finding of its own
+    ahead = max(found, default=0.0)
+    if ahead > _SKEW:
+        yield Finding(
+            "clock-back",
+            PROBLEM,
+            f"a token was obtained {status.span(int(ahead))} in the future: this "
+            "machine's clock is wrong, or was",
+            "timedatectl set-ntp true",
+        )

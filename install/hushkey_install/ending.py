@@ -1,0 +1,78 @@
+"""How the command ends: in one line and a documented exit code, never a traceback."""
+
+import subprocess
+import sys
+from typing import Any
+
+import click
+
+from hushkey import step
+from hushkey.errors import (
+    Cancelled,
+    ConfigError,
+    HushkeyError,
+    StoreError,
+    Transient,
+    UiRequired,
+    plain,
+)
+
+_EXIT_CODES: tuple[tuple[type[HushkeyError], int], ...] = (
+    (UiRequired, 3),
+    (Cancelled, 3),
+    (Transient, 4),
+    (ConfigError, 5),
+    (StoreError, 6),
+)
+
+#: shown by `--help`; the README has the same table
+CODES = """\
+\b
+Exit codes:
+  0  done, nothing to complain about
+  1  failed, declined, or `doctor` found something
+  2  wrong usage
+  3  a sign-in is needed or was declined
+  4  network or server fault: try again
+  5  the config is wrong: `hushkey config check`
+  6  the keyring or the token files cannot serve: `hushkey doctor`
+"""
+
+
+class Group(click.Group):
+    """A group whose commands end in one line, whatever happens to them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        _take_any_text()
+        try:
+            return super().invoke(ctx)
+        except HushkeyError as error:
+            step("failed", error=error)
+            click.echo(f"hushkey: {error.line()}", err=True)
+            code = next((c for kind, c in _EXIT_CODES if isinstance(error, kind)), 1)
+            raise click.exceptions.Exit(code) from error
+        except BrokenPipeError:
+            # The reader has gone (`hushkey status | head`); nothing is wrong.
+            sys.stdout = None
+            raise click.exceptions.Exit(0) from None
+        except (OSError, subprocess.SubprocessError) as error:
+            click.echo(f"hushkey: {_system(error)}", err=True)
+            raise click.exceptions.Exit(1) from error
+
+
+def _system(error: "OSError | subprocess.SubprocessError") -> str:
+    """Return a fault of the system as a line; a command line is not shown."""
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return plain(f"{error.strerror or type(error).__name__}{where}")
+    return "a program that hushkey started gave no answer in time"
+
+
+def _take_any_text() -> None:
+    """Let the streams show what their encoding lacks, escaped, and never fail.
+
+    A file name may hold any bytes, and a locale may be anything but UTF-8.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")

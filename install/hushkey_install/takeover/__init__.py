@@ -1,0 +1,1 @@
+"""`hushkey import`: what other helpers keep, taken over on request."""

@@ -1,0 +1,273 @@
+"""What users typed for hosts that are not ours (git's store, `docker login`).
+
+One sealed file for each (tool, protocol, host, path, user), found by
+`hushkey.stashindex`. Reads take no lock. Every change holds one lock, so that
+two hundred stores and erases at once lose nothing and double nothing. Helpers
+import this only when the index says that something may be there, or to store.
+"""
+
+import json
+import os
+import time
+from contextlib import suppress
+
+from hushkey import locks, paths, seal, stashindex, step
+from hushkey.model import Frozen
+from hushkey.sealedfile import Draft, SealedFile, sealed_files, sweep, unwritable
+from hushkey.stashindex import Slot
+from hushkey.vault import open_vault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+    from hushkey.vault import Vault
+
+_VERSION = 1
+#: seconds for a change to wait for its siblings
+_PATIENCE = 60
+
+
+class Record(Frozen):
+    """One kept secret: its slot, and what the tool gave, by the tool's own names.
+
+    Everything in ``values`` counts as secret.
+    """
+
+    __slots__ = ("slot", "values")
+    _secret = ("values",)
+    slot: Slot
+    values: "Mapping[str, str]"
+
+    def __init__(self, slot: Slot, values: "Mapping[str, str]") -> None:
+        self._set(slot=slot, values=dict(values))
+
+
+def open_stash(
+    settings: "Mapping[str, Any]", folder: str, warn: "Callable[[str], None]"
+) -> "Stash":
+    """Return the stash below the data *folder*; nothing is contacted yet."""
+    vault = open_vault(settings, folder, lambda: sealed_files(folder))
+    return Stash(folder, vault, warn)
+
+
+class Stash:
+    """Keeps, finds, lists and forgets; every method may raise StoreError."""
+
+    def __init__(
+        self, folder: str, vault: "Vault", warn: "Callable[[str], None]"
+    ) -> None:
+        self._folder = folder
+        self.vault = vault
+        self._warn = warn
+
+    # -- reading ------------------------------------------------------------
+
+    def matching(self, slot: Slot) -> "Iterator[Record]":
+        """Yield what is kept for *slot*, the newest first, opened one by one.
+
+        Nothing found costs no keyring.
+        """
+        index = self._index()
+        for path in index.matching(slot) if index else ():
+            record = self._read(path)
+            if record is not None and _answers(record.slot, slot):
+                step("found", host=slot.host)
+                yield record
+
+    def slots(self, tool: str = "") -> "list[Slot]":
+        """Return what is kept (for *tool*), in order: no secrets."""
+        index = self._index()
+        found = []
+        for path in stashindex.files(self._folder) if index else ():
+            record = self._read(path)
+            # A rebuild that was cut short leaves files that no slot leads to.
+            if record and index and index.path_of(record.slot) == path:
+                found.append(record.slot)
+        wanted = (slot for slot in found if tool in ("", slot.tool))
+        return sorted(wanted, key=lambda slot: _words(slot))
+
+    # -- changing -----------------------------------------------------------
+
+    def store(self, record: Record, *, alone: bool = False) -> None:
+        """Keep *record* in the place of an older one for the same slot.
+
+        *alone*: forget all others of the same tool, protocol and host, for tools
+        that know one user for each host.
+        """
+        slot = record.slot
+        around = Slot(slot.tool, slot.protocol, slot.host)
+        paths.check_owner(os.path.join(self._folder, stashindex.FOLDER))
+        self.vault.ensure_key()
+        if not alone and self._is_kept(record):
+            return
+        with self._change():
+            index = self._index_to_write()
+            path = index.path_of(slot)
+            self._write(path, record)
+            index.note_last(slot)
+            if alone:
+                _unlink([p for p in index.matching(around) if p != path])
+            step("stored", host=slot.host)
+
+    def erase(self, slot: Slot, only: "Callable[[Record], bool] | None" = None) -> int:
+        """Forget what is kept for *slot* and passes *only*; return how many.
+
+        Without *only* nothing is opened, so a locked keyring is no obstacle.
+        """
+        if not stashindex.holds(self._folder, slot):
+            return 0
+        paths.check_owner(os.path.join(self._folder, stashindex.FOLDER))
+        with self._change():
+            index = self._index_to_write()
+            gone = []
+            for path in index.matching(slot):
+                if only is not None:
+                    record = self._read_locked(path)
+                    if record is None or not only(record):
+                        continue
+                gone.append(path)
+            _unlink(gone)
+            step("erased" if gone else "kept", host=slot.host)
+            return len(gone)
+
+    # -- parts --------------------------------------------------------------
+
+    def _is_kept(self, record: Record) -> bool:
+        """Tell whether *record* is kept already, and let it be the newest.
+
+        git stores after each success what it was given a moment before: that
+        costs no lock and no new file.
+        """
+        index = self._index()
+        path = index.path_of(record.slot) if index else ""
+        if not index or self._read(path) != record:
+            return False
+        step("kept", host=record.slot.host)
+        if not index.is_last(record.slot):
+            _date(path, time.time_ns())
+            index.note_last(record.slot)
+        return True
+
+    def _change(self) -> "Any":
+        return locks.held(os.path.join(self._folder, "locks", "stash.lock"), _PATIENCE)
+
+    def _index(self) -> "stashindex.Index | None":
+        """Return the index, made anew if it was lost; None if nothing is kept."""
+        try:
+            return stashindex.read(self._folder)
+        except stashindex.Lost:
+            if not any(stashindex.files(self._folder)):
+                return None
+            with self._change():
+                return self._index_to_write()
+
+    def _index_to_write(self) -> stashindex.Index:
+        """Return the index, made if there is none. For holders of the lock."""
+        try:
+            index = stashindex.read(self._folder)
+        except stashindex.Lost:
+            index = None
+        return index or self._new_index()
+
+    def _new_index(self) -> stashindex.Index:
+        """Make an index; what is there already is written once more under it.
+
+        First the new files, then the index, then the old files go: killed in
+        between, the next attempt finds everything again.
+        """
+        key = os.urandom(stashindex.KEY_BYTES)
+        index = stashindex.Index(self._folder, key)
+        old = list(stashindex.files(self._folder))
+        for path in sorted(old, key=stashindex.changed):
+            if record := self._read_locked(path):
+                self._write(index.path_of(record.slot), record)
+                _date(index.path_of(record.slot), stashindex.changed(path))
+        self._draft(stashindex.index_path(self._folder)).save(stashindex.dumps(key))
+        _unlink(old)
+        return index
+
+    def _file(self, path: str) -> SealedFile:
+        name = os.path.basename(path).removesuffix(stashindex.SUFFIX)
+        file = SealedFile(path, b"\0stash\0" + name.encode(), self.vault)
+        file.holds = "secrets"
+        return file
+
+    def _read(self, path: str) -> "Record | None":
+        try:
+            return _loads(self._file(path).content())
+        except seal.Damaged:
+            # Look again under the lock before calling it damaged for good.
+            with self._change():
+                return self._read_locked(path)
+
+    def _read_locked(self, path: str) -> "Record | None":
+        try:
+            return _loads(self._file(path).content())
+        except seal.Damaged as error:
+            aside = self._file(path).move_aside()
+            self._warn(
+                f"a stored credential is damaged ({error}) and was moved to {aside}"
+            )
+            return None
+
+    def _write(self, path: str, record: Record) -> None:
+        """Write *path*, dated to the nanosecond: file systems count in ticks."""
+        self._draft(path).save(self._file(path).sealed(_dumps(record)))
+        _date(path, time.time_ns())
+
+    def _draft(self, path: str) -> Draft:
+        paths.make_private(os.path.dirname(path))
+        new = os.path.join(self._folder, stashindex.FOLDER, stashindex.DRAFTS)
+        sweep(new)
+        return Draft(path, new)
+
+
+def _answers(kept: Slot, asked: Slot) -> bool:
+    """Tell whether *kept* answers *asked*: the names of files are only hashes."""
+    return (
+        (kept.tool, kept.protocol, kept.host)
+        == (asked.tool, asked.protocol, asked.host)
+        and asked.path in (None, kept.path)
+        and asked.user in (None, kept.user)
+    )
+
+
+def _words(slot: Slot) -> "tuple[str, ...]":
+    words = (slot.tool, slot.host, slot.protocol, slot.path, slot.user)
+    return tuple(word or "" for word in words)
+
+
+def _dumps(record: Record) -> bytes:
+    slot = record.slot
+    places = [slot.tool, slot.protocol, slot.host, slot.path, slot.user]
+    content = {"version": _VERSION, "slot": places, "values": record.values}
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _loads(content: "bytes | None") -> "Record | None":
+    if content is None:
+        return None
+    try:
+        found = json.loads(content)
+        if found["version"] != _VERSION:
+            raise ValueError
+        return Record(Slot(*found["slot"]), found["values"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise seal.Damaged("the content is not a stored credential") from error
+
+
+def _date(path: str, nanoseconds: int) -> None:
+    with suppress(OSError):  # only the order among several users suffers
+        os.utime(path, ns=(nanoseconds, nanoseconds))
+
+
+def _unlink(gone: "list[str]") -> None:
+    for path in gone:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unwritable("erase", path, error) from error

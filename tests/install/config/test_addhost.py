@@ -1,0 +1,264 @@
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from contracts.desk import BIN
+from hushkey_install.cli import main
+from hushkey_install.config import addhost
+from servers.issuer import Issuer
+from shared.oauth_fakes import Machine
+
+OIDC = ("--issuer", "https://id.example.com/realms/dev", "--client-id", "hushkey")
+KEY = '[settings]\nkey_store = "file"\n'
+
+
+@pytest.fixture
+def machine(home: Path) -> Machine:
+    made = Machine(home)
+    made.configure(text=KEY)
+    return made
+
+
+def add(machine: Machine, *words: str, code: int = 0, typed: str = "") -> Result:
+    argv = ("config", "add-host", *words)
+    result = CliRunner().invoke(main, argv, env=machine.environ, input=typed)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def added(machine: Machine, *words: str) -> str:
+    """What the config holds beyond the settings after adding."""
+    add(machine, *words)
+    return machine.config_file.read_text().removeprefix(KEY).strip()
+
+
+def test_host_and_identity_come_in_one_step(machine: Machine) -> None:
+    text = added(machine, "git.example.com", *OIDC, "--scope", "git", "--scope", "x")
+
+    assert text == (
+        '[identity.example]\nprovider = "oidc"\n'
+        'issuer = "https://id.example.com/realms/dev"\nclient_id = "hushkey"\n\n'
+        '[host."git.example.com"]\nidentity = "example"\nscopes = ["git", "x"]'
+    )
+
+
+def test_no_config_at_all_is_where_one_begins(home: Path) -> None:
+    machine = Machine(home)
+
+    result = add(machine, "git.example.com", *OIDC)
+
+    assert machine.config_file.stat().st_mode & 0o777 == 0o600
+    assert "hushkey install git" in result.stderr
+    assert "hushkey config set key_store file" in result.stderr
+
+
+def test_second_host_takes_the_only_identity(machine: Machine) -> None:
+    add(machine, "git.example.com", *OIDC)
+
+    add(machine, "https://two.example.com/", "--username", "me", "--scheme", "basic")
+
+    assert machine.config_file.read_text().endswith(
+        '[host."two.example.com"]\nidentity = "example"\nusername = "me"\n'
+        'scheme = "basic"\n'
+    )
+
+
+def test_address_to_clone_from_stands_for_its_host(machine: Machine) -> None:
+    address = "https://me@git.example.com:8443/contoso/app.git"
+
+    result = add(machine, address, *OIDC)
+
+    assert '[host."git.example.com:8443"]' in machine.config_file.read_text()
+    assert "for all of git.example.com:8443" in result.stderr
+
+
+def test_comments_stay(machine: Machine) -> None:
+    machine.configure(text=f"# mine\n{KEY}agent = false # taste\n")
+
+    add(machine, "git.example.com", *OIDC)
+
+    text = machine.config_file.read_text()
+    assert text.startswith(f"# mine\n{KEY}agent = false # taste\n")
+
+
+def test_secret_of_a_public_client_is_not_shown(machine: Machine) -> None:
+    result = add(machine, "git.test", *OIDC, "--set", "client_secret=c4nary")
+
+    assert "c4nary" in machine.config_file.read_text()
+    assert "c4nary" not in result.output
+
+
+def test_dry_run_changes_nothing(machine: Machine) -> None:
+    result = add(machine, "git.example.com", *OIDC, "--dry-run")
+
+    assert '+[host."git.example.com"]' in result.stdout
+    assert machine.config_file.read_text() == KEY
+
+
+def test_built_in_host_needs_only_its_client_id(machine: Machine) -> None:
+    text = added(machine, "github.com", "--client-id", "Iv1.0")
+
+    assert text == '[identity.github]\nprovider = "github"\nclient_id = "Iv1.0"'
+
+
+def test_built_in_host_with_wishes_of_the_users(machine: Machine) -> None:
+    text = added(machine, "github.com", "--client-id", "Iv1.0", "--username", "me")
+
+    assert '[host."github.com"]\nidentity = "github"\n' in text
+    assert 'scopes = ["repo", "workflow"]\nusername = "me"' in text
+
+
+def test_entra_takes_the_scopes_of_the_built_in_host(machine: Machine) -> None:
+    text = added(machine, "dev.azure.com", "--tenant", "contoso.onmicrosoft.com")
+
+    assert 'provider = "entra"\ntenant = "contoso.onmicrosoft.com"' in text
+    assert "499b84ac-1321-427f-aa17-267ca6975798/.default" in text
+
+
+def test_entra_takes_them_for_one_organisation_too(machine: Machine) -> None:
+    text = added(machine, "dev.azure.com/contoso", "--tenant", "contoso.com")
+
+    assert '[host."dev.azure.com/contoso"]' in text
+    assert "499b84ac-1321-427f-aa17-267ca6975798/.default" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["git.example.com"], "--provider is needed; for example: hushkey config"),
+        (["git.example.com", "--issuer", "https://a.test"], "--client-id is needed"),
+        (["git.example.com", "--client-id", "x"], "--provider is needed"),
+        (["a b", *OIDC], "not a host name"),
+        (["ftp://a.test", *OIDC], "not a scheme"),
+        (["g.test", "--provider", "entra"], "--scope is needed"),
+        (["g.test", "--provider", "gitlab", "--client-id", "x"], "its own public"),
+        (["github.com", "--provider", "gitlab", "--client-id", "x"], "built in with"),
+        (["g.test", *OIDC, "--set", "nonsense"], "expected KEY=VALUE"),
+        (["g.test", *OIDC, "--set", "nonsense=1"], "unknown key"),
+        (["g.test", *OIDC, "--set", "redirect_uri=https://x"], "expected an http"),
+        (["g.test", "--issuer", "http://a.test", "--client-id", "x"], "https"),
+        (["g.test", "--provider", "static", "--probe"], "issuer only"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    machine: Machine, words: list[str], complaint: str
+) -> None:
+    argv = ["config", "add-host", *words]
+    result = CliRunner().invoke(main, argv, env=machine.environ)
+
+    (line,) = result.stderr.splitlines()
+    assert complaint in line
+    assert result.exit_code in (1, 5)
+    assert machine.config_file.read_text() == KEY
+
+
+def test_what_is_there_is_not_overwritten(machine: Machine) -> None:
+    add(machine, "git.example.com", *OIDC)
+    before = machine.config_file.read_text()
+
+    host = add(machine, "git.example.com", "--identity", "example", code=1)
+    identity = add(machine, "b.test", "--identity", "example", *OIDC, code=1)
+
+    assert "config set" in host.stderr
+    assert "exists already" in identity.stderr
+    assert machine.config_file.read_text() == before
+
+
+def test_of_several_identities_one_is_named(machine: Machine) -> None:
+    add(machine, "a.test", *OIDC)
+    add(machine, "b.test", "--issuer", "https://id.other.org", "--client-id", "x")
+
+    result = add(machine, "c.test", code=1)
+    add(machine, "c.test", "--identity", "other")
+
+    assert "which identity? (example, other)" in result.stderr
+
+
+def test_names_of_new_identities_differ(machine: Machine) -> None:
+    add(machine, "a.test", *OIDC)
+    add(machine, "b.test", "--issuer", "https://login.example.com", "--client-id", "x")
+
+    assert "[identity.example2]" in machine.config_file.read_text()
+
+
+# -- with a person -----------------------------------------------------------------
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addhost, "is_person", lambda: True)
+
+
+@pytest.mark.usefixtures("person")
+def test_person_is_asked_for_what_is_missing(machine: Machine) -> None:
+    typed = "\nhttps://id.example.com\nhushkey\ngit more\n"
+
+    result = add(machine, "git.example.com", typed=typed)
+
+    assert "who signs you in [oidc]: " in result.output
+    text = machine.config_file.read_text()
+    assert 'issuer = "https://id.example.com"\nclient_id = "hushkey"' in text
+    assert 'scopes = ["git", "more"]' in text
+
+
+@pytest.mark.usefixtures("person")
+def test_wrong_answer_is_asked_for_again(machine: Machine) -> None:
+    typed = "\nid.example.com\nhttps://id.example.com\nhushkey\n\n"
+
+    result = add(machine, "git.example.com", typed=typed)
+
+    assert "expected an https:// URL" in result.output
+    assert 'issuer = "https://id.example.com"' in machine.config_file.read_text()
+
+
+@pytest.mark.usefixtures("person")
+def test_person_chooses_among_identities(machine: Machine) -> None:
+    add(machine, "a.test", *OIDC, typed="\n")
+
+    result = add(machine, "b.test", typed="\n\n")
+
+    assert "identity (example, or a new name) [example]: " in result.output
+    assert '[host."b.test"]\nidentity = "example"' in machine.config_file.read_text()
+
+
+@pytest.mark.usefixtures("person")
+def test_person_who_stops_changes_nothing(machine: Machine) -> None:
+    add(machine, "git.example.com", typed="", code=1)
+
+    assert machine.config_file.read_text() == KEY
+
+
+# -- with a server -----------------------------------------------------------------
+
+
+@pytest.mark.contract
+def test_probe_asks_the_issuer_before_anything_is_written(
+    machine: Machine, make_issuer: Callable[..., Issuer]
+) -> None:
+    issuer = make_issuer()
+    words = ["git.test", "--client-id", "hushkey", "--probe"]
+
+    wrong = add(machine, *words, "--issuer", f"{issuer.url}/nowhere", code=1)
+    assert "404" in wrong.stderr
+    assert machine.config_file.read_text() == KEY
+    right = add(machine, *words, "--issuer", issuer.url, "--scope", "unheard-of")
+
+    assert "offers sign-in" in right.stderr
+    assert "does not list the scope unheard-of" in right.stderr
+    assert f'issuer = "{issuer.url}"' in machine.config_file.read_text()
+
+
+def test_real_program_adds_without_a_terminal(machine: Machine) -> None:
+    done = subprocess.run(
+        [BIN / "hushkey", "config", "add-host", "git.example.com"],
+        env=machine.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert b"--provider is needed" in done.stderr

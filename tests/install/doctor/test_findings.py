@@ -1,0 +1,410 @@
+"""Each finding: it appears where it should, mends what it says, and is gone then."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey_install.cli import main
+from shared.oauth_fakes import BIN, CANARY, Machine, grant
+
+OURS = '[credential "https://git.test"]\n\thelper = \n\thelper = hushkey\n'
+
+
+@pytest.fixture
+def machine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine where nothing is wrong: registered, signed in, one hushkey."""
+    made = Machine(home)
+    made.configure()
+    made.has(grant(f"at-{CANARY}", refresh_token=f"rt-{CANARY}"))
+    (home / ".gitconfig").write_text(OURS)
+    monkeypatch.chdir(home)
+    return made
+
+
+def doctor(machine: Machine, *words: str, typed: str = "", **environ: str) -> Result:
+    argv = ["doctor", *words]
+    environ = {**machine.environ, **environ}
+    result = CliRunner().invoke(main, argv, env=environ, input=typed)
+    assert CANARY not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def found(machine: Machine, **environ: str) -> dict[str, dict[str, Any]]:
+    """Findings by code, but for what this machine's git says about itself."""
+    result = doctor(machine, "--json", **environ)
+    rows = json.loads(result.stdout)["findings"]
+    assert result.exit_code == int(any(row["level"] == "problem" for row in rows))
+    return {row["code"]: row for row in rows if row["code"] != "git-basic"}
+
+
+def test_nothing_is_wrong(machine: Machine) -> None:
+    assert found(machine) == {}
+    assert "nothing to mend" in doctor(machine).stdout
+
+
+# -- config ------------------------------------------------------------------------
+
+
+def test_config_missing_is_a_note(machine: Machine) -> None:
+    machine.config_file.unlink()
+
+    finding = found(machine)["config-missing"]
+
+    assert finding["level"] == "note"
+    assert "add-host" in finding["command"]
+
+
+def test_every_problem_of_a_wrong_config_is_named(machine: Machine) -> None:
+    machine.configure(text='[settings]\nagnt = 1\n[host."x.y"]\nidentity = "z"\n')
+
+    result = doctor(machine)
+
+    assert "did you mean agent?" in result.stdout
+    assert "no [identity.z]" in result.stdout
+    assert result.exit_code == 1
+
+
+def test_config_that_others_can_change(machine: Machine) -> None:
+    machine.config_file.chmod(0o666)
+
+    assert found(machine)["config-writable"]["mend"] is True
+    doctor(machine, "--fix", "--yes")
+
+    assert machine.config_file.stat().st_mode & 0o777 == 0o644
+    assert found(machine) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize(
+    ("place", "code"), [("config", "config-foreign"), ("data", "folder-foreign")]
+)
+def test_what_belongs_to_another_user(machine: Machine, place: str, code: str) -> None:
+    path = machine.config_file if place == "config" else machine.data
+    os.chown(path, 12345, 12345)
+
+    finding = found(machine)[code]
+
+    assert finding["level"] == "problem"
+    assert str(path) in finding["text"]
+    assert finding["mend"] is False
+
+
+@pytest.mark.parametrize("way", ["remote", "registered"])
+def test_built_in_host_in_use_that_lacks_a_client_id(
+    machine: Machine, way: str
+) -> None:
+    if way == "remote":
+        git(machine, "init", "-q", ".")
+        git(machine, "remote", "add", "origin", "https://github.com/a/b.git")
+    else:
+        section = '[credential "https://github.com"]\n\thelper = hushkey\n'
+        (machine.home / ".gitconfig").write_text(OURS + section)
+
+    finding = found(machine)["host-incomplete"]
+
+    assert "[identity.github] client_id" in finding["text"]
+    assert finding["command"] == (
+        "hushkey config add-host github.com --client-id CLIENT_ID"
+    )
+
+
+# -- folders -----------------------------------------------------------------------
+
+
+def test_folder_that_is_open_to_others(machine: Machine) -> None:
+    machine.settle()  # an old config is compiled into the folder, which tightens it
+    machine.data.chmod(0o755)
+
+    assert str(machine.data) in found(machine)["folder-open"]["text"]
+    machine.data.chmod(0o755)
+    doctor(machine, "--fix", "--yes")
+
+    assert machine.data.stat().st_mode & 0o777 == 0o700
+    assert found(machine) == {}
+
+
+def test_damaged_files_can_go(machine: Machine) -> None:
+    aside = machine.data / "tokens" / "x.sealed.damaged-1"
+    aside.write_text("x")
+
+    assert found(machine)["damaged-files"]["level"] == "note"
+    doctor(machine, "--fix", "--yes")
+
+    assert not aside.exists()
+    assert machine.stored() == [f"at-{CANARY}"]
+
+
+# -- the key -----------------------------------------------------------------------
+
+
+def use_keyring(machine: Machine) -> None:
+    text = machine.config_file.read_text()
+    machine.config_file.write_text(text.replace('"file"', '"keyring"'))
+
+
+def test_keyring_that_is_not_there(machine: Machine) -> None:
+    use_keyring(machine)
+
+    finding = found(machine)["keyring-absent"]
+
+    assert finding["command"] == "hushkey config set key_store file"
+    doctor(machine, "--fix", "--yes")
+    assert found(machine) == {}
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize(
+    ("state", "code"), [("locked", "keyring-locked"), ("unlocked", "key-missing")]
+)
+def test_keyring_in_other_states(
+    machine: Machine, state: str, code: str, make_secret_service: Callable[..., Any]
+) -> None:
+    use_keyring(machine)
+    server = make_secret_service(state)
+
+    findings = found(machine, DBUS_SESSION_BUS_ADDRESS=server.bus_address)
+
+    assert findings[code]["level"] == "problem"
+    assert findings[code]["command"]
+
+
+def test_key_that_opens_nothing(machine: Machine) -> None:
+    import base64
+
+    (machine.data / "key").write_bytes(base64.b64encode(bytes(32)))
+
+    assert found(machine)["key-other"]["command"] == "hushkey reset"
+
+
+def test_key_file_that_others_can_read(machine: Machine) -> None:
+    (machine.data / "key").chmod(0o644)
+
+    assert "chmod 600" in found(machine)["keyring-denied"]["command"]
+
+
+# -- git -----------------------------------------------------------------------------
+
+
+def git(machine: Machine, *words: str) -> None:
+    environ = machine.environ
+    subprocess.run(["git", *words], env=environ, cwd=machine.home, check=True)
+
+
+def test_git_is_not_told_to_ask_us(machine: Machine) -> None:
+    (machine.home / ".gitconfig").unlink()
+
+    finding = found(machine)["git-not-registered"]
+
+    assert "git.test" in finding["text"]
+    doctor(machine, "--fix", "--yes")
+    assert (machine.home / ".gitconfig").read_text() == OURS
+    assert found(machine) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code", "place"),
+    [
+        ("[credential]\n\thelper = store\n", "", "", ""),  # the empty line resets it
+        ("", "[credential]\n\thelper = store\n", "helper-keeps-tokens", "after"),
+        ("", "[credential]\n\thelper = cache -t 9\n", "helper-keeps-tokens", "after"),
+        ("", "[credential]\n\thelper = libsecret\n", "helper-keeps-tokens", "after"),
+        ("", "[credential]\n\thelper = corporate\n", "helper-sees-tokens", "after"),
+    ],
+)
+def test_other_helpers_that_are_handed_our_tokens(
+    machine: Machine, before: str, after: str, code: str, place: str
+) -> None:
+    (machine.home / ".gitconfig").write_text(before + OURS + after)
+
+    findings = found(machine)
+
+    assert list(findings) == ([code] if code else [])
+    assert not code or f"{place} hushkey" in findings[code]["text"]
+
+
+def test_helper_before_ours(machine: Machine) -> None:
+    text = OURS.replace("helper = \n", "helper = store\n")
+    (machine.home / ".gitconfig").write_text(text)
+
+    assert "before hushkey" in found(machine)["helper-keeps-tokens"]["text"]
+    doctor(machine, "--fix", "--yes")
+
+    assert found(machine) == {}
+
+
+def test_rule_by_path_that_git_sends_no_path_for(machine: Machine) -> None:
+    machine.configure('[host."git.test/contoso"]\nidentity = "corp"\n')
+
+    assert "useHttpPath" in found(machine)["git-sends-no-path"]["text"]
+    doctor(machine, "--fix", "--yes")
+
+    assert "git-sends-no-path" not in found(machine)
+
+
+def test_repository_with_a_helper_of_its_own(machine: Machine) -> None:
+    git(machine, "init", "-q", ".")
+    git(machine, "config", "credential.helper", "store")
+
+    finding = found(machine)["repository-helper"]
+    subprocess.run(
+        ["/bin/sh", "-c", finding["command"]],
+        env=machine.environ,
+        cwd=machine.home,
+        check=True,
+    )
+
+    assert "adds" in finding["text"] or "add store" in finding["text"]
+    assert "repository-helper" not in found(machine)
+
+
+def test_gits_cache_on_our_socket(machine: Machine) -> None:
+    socket = f"{machine.environ['XDG_RUNTIME_DIR']}/hushkey/git"
+    wrong = f'[credential "https://git.test"]\n\thelper = cache --socket {socket}\n'
+    (machine.home / ".gitconfig").write_text(OURS + wrong)
+
+    assert "cache-on-our-socket" in found(machine)
+
+
+def test_git_that_is_not_there_is_a_note(machine: Machine) -> None:
+    assert found(machine, PATH=str(BIN))["git-missing"]["level"] == "note"
+
+
+def test_git_that_fails_is_a_finding(machine: Machine, tmp_path: Path) -> None:
+    fake = tmp_path / "git"
+    fake.write_text("not a program")
+    fake.chmod(0o755)
+
+    findings = found(machine, PATH=f"{tmp_path}:{BIN}")
+
+    assert "cannot run" in findings["git-fails"]["text"]
+
+
+def test_helper_that_git_would_not_find(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "git").symlink_to("/usr/bin/git")
+
+    findings = found(machine, PATH=str(tmp_path))
+
+    assert findings["helper-not-on-path"]["level"] == "problem"
+    assert "not-on-path" in findings
+
+
+# -- sign-ins ------------------------------------------------------------------------
+
+
+def test_nobody_is_signed_in(machine: Machine) -> None:
+    for path in (machine.data / "tokens").iterdir():
+        path.unlink()
+
+    assert found(machine)["signed-out"]["command"] == "hushkey login corp"
+
+
+def test_sign_in_that_ends_with_its_token(machine: Machine) -> None:
+    for path in (machine.data / "tokens").iterdir():
+        path.unlink()
+    machine.has(grant("at", refresh_token=""))
+
+    assert "git.test" in found(machine)["not-renewable"]["text"]
+
+
+def test_token_from_the_future(machine: Machine) -> None:
+    machine.has(grant(f"at-{CANARY}"), age=-7200)
+
+    finding = found(machine)["clock-back"]
+
+    assert "in the future" in finding["text"]
+
+
+# -- surroundings ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("browser", ["no-such-browser", "./here %s", "'"])
+def test_browser_that_starts_nothing(machine: Machine, browser: str) -> None:
+    assert "browser-wrong" in found(machine, BROWSER=browser)
+
+
+def test_browser_of_which_one_starts(machine: Machine) -> None:
+    assert found(machine, BROWSER="no-such:/bin/echo %s") == {}
+
+
+def test_switch_that_means_nothing(machine: Machine) -> None:
+    assert "switch-wrong" in found(machine, HUSHKEY_INTERACTIVE="sometimes")
+
+
+@pytest.mark.parametrize(
+    ("body", "codes"),
+    [
+        ("echo hushkey, version 0.0.1", ["installed-twice"]),
+        ("exit 1", ["installed-twice"]),
+        (f'exec "{BIN}/hushkey" "$@"', ["installed-copies"]),
+    ],
+)
+def test_two_installations_on_path(
+    machine: Machine, tmp_path: Path, body: str, codes: list[str]
+) -> None:
+    other = tmp_path / "hushkey"
+    other.write_text(f"#!/bin/sh\n{body}\n")
+    other.chmod(0o755)
+    path = f"{machine.environ['PATH']}:{tmp_path}"
+
+    assert list(found(machine, PATH=path)) == codes
+
+
+# -- asking ----------------------------------------------------------------------------
+
+
+def test_nothing_is_mended_unasked(machine: Machine) -> None:
+    machine.data.chmod(0o755)
+
+    doctor(machine)
+    refused = doctor(machine, "--fix")
+
+    assert machine.data.stat().st_mode & 0o777 == 0o755
+    assert refused.exit_code == 1
+    assert "nobody can be asked here" in refused.stderr
+
+
+def test_each_is_asked_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hushkey_install.doctor import rounds
+
+    monkeypatch.setattr(rounds, "_is_person", lambda: True)
+    machine.data.chmod(0o755)
+    machine.config_file.chmod(0o666)
+
+    result = doctor(machine, "--fix", typed="y\nn\n")
+
+    assert result.output.count("[y/N]") == 2
+    assert machine.config_file.stat().st_mode & 0o777 == 0o666
+    assert machine.data.stat().st_mode & 0o777 == 0o700
+
+
+def test_json_only_looks(machine: Machine) -> None:
+    assert doctor(machine, "--json", "--fix").exit_code == 2
+
+
+def test_doctor_changes_nothing(machine: Machine) -> None:
+    machine.settle()
+    doctor(machine)
+    before = _state(machine.home)
+
+    doctor(machine)
+
+    assert _state(machine.home) == before
+
+
+def _state(home: Path) -> list[tuple[str, float]]:
+    return sorted((str(p), p.stat().st_mtime) for p in home.rglob("*"))
+
+
+def test_doctor_is_quick(machine: Machine) -> None:
+    began = time.monotonic()
+    doctor(machine)
+
+    assert time.monotonic() - began < 5
