@@ -21,7 +21,7 @@ from servers.acr import NULL_GUID
 from servers.authority import Authority
 from servers.entra import ALICE, CONTOSO, REGISTRY
 from servers.process import Missing
-from servers.registry import find_client
+from servers.registry import add_buildx, find_client
 
 pytestmark = pytest.mark.contract
 NOT_FOUND = b"credentials not found in native keychain\n"
@@ -117,6 +117,24 @@ def test_real_clients_open_a_real_registry(desk: RegistryDesk) -> None:
     assert len(desk.browser.visits()) == 1
     assert len(desk.acr.exchanges()) == 1
     assert {r["form"]["grant_type"] for r in desk.acr.log("token")} == {"refresh_token"}
+
+
+def test_oras_and_buildx_open_it_too(desk: RegistryDesk) -> None:
+    desk.register(HOST)
+    try:
+        add_buildx(desk.docker_config.parent)
+    except Missing as reason:
+        do_without(reason)
+
+    fetched = client(desk, "oras", "manifest", "fetch", IMAGE)
+    shown = client(desk, "docker", "buildx", "imagetools", "inspect", IMAGE)
+    left = client(desk, "oras", "logout", HOST)
+
+    for done in (fetched, shown, left):
+        assert done.returncode == 0, done.stderr
+    assert b"azure stays signed in" in left.stderr
+    assert len(desk.browser.visits()) == 1
+    assert len(desk.acr.exchanges()) == 1
 
 
 def test_docker_logout_forgets_the_registry_token_and_says_the_rest(
