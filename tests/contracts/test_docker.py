@@ -6,6 +6,7 @@ Debian's docker-registry judges the tokens that the clients end up with.
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -36,6 +37,7 @@ def started(folder: Path, authority: Authority) -> Iterator[RegistryDesk]:
         except Missing as reason:
             do_without(reason)
         yield desk
+        assert desk.leaks() == []
     finally:
         desk.stop()
 
@@ -259,6 +261,36 @@ def test_cold_crowd_signs_in_once_and_exchanges_once(
 
 
 @pytest.mark.long
+def test_kill_at_any_moment_of_an_exchange_loses_nothing(
+    signed_in: RegistryDesk,
+) -> None:
+    program = str(BIN / "docker-credential-hushkey")
+    chance = random.Random(5)
+    for _ in range(25):
+        signed_in.helper("erase", HOST)
+        victim = subprocess.Popen(
+            [program, "get"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=signed_in.environ,
+        )
+        assert victim.stdin
+        victim.stdin.write(HOST.encode())
+        victim.stdin.close()
+        victim.stdin = None
+        time.sleep(chance.uniform(0, 0.6))
+        victim.kill()
+        victim.communicate(timeout=60)
+
+        done = signed_in.get()
+
+        assert done.returncode == 0, done.stdout
+        assert done.stderr == b""
+    assert len(signed_in.browser.visits()) == 1
+
+
+@pytest.mark.long
 def test_fifty_at_once_of_two_registries_after_a_night(desk: RegistryDesk) -> None:
     for host in (HOST, OTHER):
         desk.secret(host)
@@ -416,7 +448,7 @@ def test_sign_in_that_cannot_happen_is_one_line_at_once(desk: RegistryDesk) -> N
 def as_docker(desk: RegistryDesk, host: str, *words: str, **extra: str) -> Done:
     """Ask for *host* as a process would whose command line is docker's *words*."""
     script = f"printf %s {host} | {BIN / 'docker-credential-hushkey'} get; exit $?"
-    return subprocess.run(
+    done = subprocess.run(
         ["docker", "-c", script, *words],
         executable="/bin/sh",
         capture_output=True,
@@ -425,6 +457,8 @@ def as_docker(desk: RegistryDesk, host: str, *words: str, **extra: str) -> Done:
         timeout=60,
         check=False,
     )
+    desk.ear.hear("docker", done.stdout, done.stderr)
+    return done
 
 
 @pytest.mark.parametrize(
