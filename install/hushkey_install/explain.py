@@ -12,7 +12,7 @@ from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import TENANT, Request, Site, tenant_of
 from hushkey.signin import policy
 from hushkey_helpers import gitstore
-from hushkey_install import gitchain, probe, screen
+from hushkey_install import gitchain, placement, probe, screen
 from hushkey_install.context import Context
 from hushkey_install.gitfile import Git
 
@@ -65,7 +65,10 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
     yield from _git(context, request)
     if ask:
         yield from _asked(context, site, request)
-    yield "next", _next(context, site) if site else _typed(context, request)
+    yield (
+        "next",
+        _next(context, site, request) if site else _typed(context, request),
+    )
 
 
 def _site(context: Context, site: Site, request: Request) -> Facts:
@@ -75,7 +78,7 @@ def _site(context: Context, site: Site, request: Request) -> Facts:
     yield "identity", f"{identity.name} ({identity.provider})"
     yield "issuer", identity.issuer
     yield "client", identity.client_id or "-"
-    yield from _tenant(site)
+    yield from _tenant(context, site, request)
     scopes = [scope for scope in site.scopes if not scope.startswith(TENANT)]
     yield "scopes", " ".join(scopes) or "the server's default"
     if site.account:
@@ -85,10 +88,18 @@ def _site(context: Context, site: Site, request: Request) -> Facts:
     yield "store", f"{file.path}, opened with {context.acquirer.vault.name}"
 
 
-def _tenant(site: Site) -> Facts:
+def _tenant(context: Context, site: Site, request: Request) -> Facts:
     """Yield the Entra tenant, where there is such a thing."""
-    if site.identity.provider == "entra":
-        yield "tenant", tenant_of(site) or "found by organisation"
+    if site.identity.provider != "entra" or site.identity.option("authority"):
+        return
+    there, organisation = placement.known(context, site, request)
+    tenant = tenant_of(there)
+    if tenant and not tenant_of(site):
+        yield "tenant", f"{tenant}, found for {organisation}"
+    elif tenant:
+        yield "tenant", tenant
+    else:
+        yield "tenant", "not known yet; the organisation itself is asked at first use"
 
 
 def _answer(site: Site, request: Request) -> str:
@@ -173,21 +184,22 @@ def _typed(context: Context, request: Request) -> str:
     return "git gets an empty answer, asks its next helper, and has the answer stored"
 
 
-def _next(context: Context, site: Site) -> str:
+def _next(context: Context, site: Site, request: Request) -> str:
+    site, organisation = placement.known(context, site, request)
     if not providers.can_serve(site.identity):
         return f"an error: this version has no provider {site.identity.provider}"
     try:
         try:
-            return _step(context, site)
+            return _step(context, site, organisation or site.pattern)
         except UiRequired as need:
             return _sign_in(context, site, need.what)
     except HushkeyError as error:
         return f"an error: {error.line()}"
 
 
-def _step(context: Context, site: Site) -> str:
+def _step(context: Context, site: Site, host: str) -> str:
     """Return the silent step; raises UiRequired where there is none."""
-    want = context.acquirer.want(site, site.pattern)
+    want = context.acquirer.want(site, host)
     cache = context.acquirer.file_of(site.identity).read()
     account = cached.account_for(cache, want)
     name = account.label or account.id

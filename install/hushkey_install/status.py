@@ -10,9 +10,9 @@ import click
 
 from hushkey import cached, paths, providers, stashindex
 from hushkey.errors import HushkeyError, UiRequired
-from hushkey.model import Identity, Site, Token
+from hushkey.model import Identity, Site, Token, tenant_of
 from hushkey.tokencache import TokenCache
-from hushkey_install import screen
+from hushkey_install import placement, screen
 from hushkey_install.context import Context
 
 _TITLES = ("host", "identity", "account", "token", "from")
@@ -72,14 +72,20 @@ def _is_in_use(context: Context, identity: Identity) -> bool:
 
 def rows_of(context: Context, site: Site) -> Iterator[dict[str, Any]]:
     """Yield the rows of one site; a site of several tenants may have several."""
+    for there, host in placement.everywhere(context, site):
+        yield _row(context, there, host)
+
+
+def _row(context: Context, site: Site, host: str) -> dict[str, Any]:
     identity = site.identity
     row: dict[str, Any] = {
-        "host": site.pattern,
+        "host": host,
         "origin": site.origin,
         "identity": identity.name,
         "provider": identity.provider,
         "issuer": identity.issuer,
         "client": identity.client_id,
+        "tenant": tenant_of(site) or None,
         "account": None,
         "renewable": False,
         "seconds_left": None,
@@ -89,17 +95,19 @@ def rows_of(context: Context, site: Site) -> Iterator[dict[str, Any]]:
     }
     try:
         cache = context.acquirer.file_of(identity).read()
-        row.update(_signed_in(context, cache, site))
+        row.update(_signed_in(context, cache, site, host))
     except UiRequired:
         pass  # nobody is signed in: the row says so
     except HushkeyError as error:
         row["error"] = error.line()
-    yield row
+    return row
 
 
-def _signed_in(context: Context, cache: TokenCache, site: Site) -> dict[str, Any]:
+def _signed_in(
+    context: Context, cache: TokenCache, site: Site, host: str
+) -> dict[str, Any]:
     """Return what the token file says about *site*, as part of a row."""
-    account = cached.account_for(cache, context.acquirer.want(site, site.pattern))
+    account = cached.account_for(cache, context.acquirer.want(site, host))
     token = cache.token(account, site.scopes)
     return {
         "account": account.label or account.id,

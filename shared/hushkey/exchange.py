@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from hushkey.http import Network
 
-#: tenants that are none: they stand for whoever signs in
-_ANY_TENANT = ("", "organizations", "common", "consumers")
-
 
 class Asked(Frozen):
     """One exchange: *token* is the access token, *host* the origin that takes it."""
@@ -62,13 +59,10 @@ def acr(asked: Asked, network: "Network", now: float) -> Exchanged:
     realm that its challenge could name is never looked at. Raises Refused, Permanent
     or Transient; no redirect is followed.
     """
-    tenant = asked.tenant.lower()
-    form = {
-        "grant_type": "access_token",
-        "service": asked.host,
-        **({} if tenant in _ANY_TENANT else {"tenant": tenant}),
-        "access_token": asked.token,
-    }
+    form = {"grant_type": "access_token", "service": asked.host}
+    if _is_id(asked.tenant):
+        form["tenant"] = asked.tenant  # optional; the document shows ids only
+    form["access_token"] = asked.token
     with network.session() as session:
         url = f"https://{asked.host}/oauth2/exchange"
         answer = session.post(url, data=form, withhold_token=True)
@@ -150,6 +144,14 @@ def _json(answer: "Response") -> "Any":
     from hushkey import http
 
     return http.json_of(answer)
+
+
+def _is_id(tenant: str) -> bool:
+    """Tell whether *tenant* is a tenant's id, and not a domain or `organizations`."""
+    parts = tenant.lower().split("-")
+    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and all(
+        c in "0123456789abcdef" for part in parts for c in part
+    )
 
 
 def _is_visible(value: str) -> bool:

@@ -145,6 +145,10 @@ class Directory:
         old = span is not None and not since - 5 <= now < since + span
         return "" if old else row.get("tenant", "")
 
+    def organisations(self) -> "list[str]":
+        """Return every organisation of which something is known."""
+        return sorted(name for name in self._read() if self.known(name))
+
     def forget(self, organisation: str) -> None:
         """Drop what was found for *organisation*: it led to a refusal."""
         known = self._read()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contracts import canary
+from contracts.canary import Ear, Leak, Secret
 from contracts.desk import BIN, Done
 from hushkey import paths, sites
 from hushkey.acquire import Acquirer
@@ -34,6 +36,7 @@ class RegistryDesk:
     extra: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
+        self.ear = Ear(self.folder / "ear")
         self.entra = Entra(self.authority)
         self.registry = DockerRegistry(
             host=HOST, issuer=ISSUER, certificates=self.authority.ca_file
@@ -86,6 +89,7 @@ class RegistryDesk:
                 DOCKER_HOST="unix:///nowhere/docker.sock",
                 HTTPS_PROXY=self.detour.url,
                 SSL_CERT_FILE=str(self.authority.ca_file),
+                **self.ear.environ,
                 **self.browser.environ,
             )
             | self.extra
@@ -94,7 +98,7 @@ class RegistryDesk:
     # -- what a person types ---------------------------------------------------
 
     def start_program(self, *argv: str, stdin: str = "", **extra: str) -> Done:
-        return subprocess.run(
+        done = subprocess.run(
             argv,
             input=stdin.encode(),
             capture_output=True,
@@ -103,6 +107,25 @@ class RegistryDesk:
             timeout=120,
             check=False,
         )
+        self.ear.hear(" ".join(argv), done.stdout, done.stderr)
+        return done
+
+    def leaks(self) -> list[Leak]:
+        """Return where a secret is that must not be there.
+
+        A registry's token is what our helper says; Entra's never leaves it, but to
+        the registry.
+        """
+        secrets = {
+            Secret("access_token" if kind == "registry token" else kind, value.encode())
+            for kind, value in self.acr.secrets()
+        }
+        for kind, value in self.entra.secrets():
+            shown = "Entra's token" if kind == "access_token" else kind
+            secrets.add(Secret(shown, value.encode()))
+        data, docker = self.folder / "data", self.docker_config.parent
+        files = [*canary.below(data, data / "key"), *canary.below(docker, docker)]
+        return canary.leaks(secrets, [*self.ear.places(), *files])
 
     def hushkey(self, *words: str, **extra: str) -> Done:
         return self.start_program(str(BIN / "hushkey"), *words, **extra)

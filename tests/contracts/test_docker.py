@@ -6,6 +6,7 @@ Debian's docker-registry judges the tokens that the clients end up with.
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -21,7 +22,7 @@ from servers.acr import NULL_GUID
 from servers.authority import Authority
 from servers.entra import ALICE, CONTOSO, REGISTRY
 from servers.process import Missing
-from servers.registry import find_client
+from servers.registry import add_buildx, find_client
 
 pytestmark = pytest.mark.contract
 NOT_FOUND = b"credentials not found in native keychain\n"
@@ -36,6 +37,7 @@ def started(folder: Path, authority: Authority) -> Iterator[RegistryDesk]:
         except Missing as reason:
             do_without(reason)
         yield desk
+        assert desk.leaks() == []
     finally:
         desk.stop()
 
@@ -117,6 +119,24 @@ def test_real_clients_open_a_real_registry(desk: RegistryDesk) -> None:
     assert len(desk.browser.visits()) == 1
     assert len(desk.acr.exchanges()) == 1
     assert {r["form"]["grant_type"] for r in desk.acr.log("token")} == {"refresh_token"}
+
+
+def test_oras_and_buildx_open_it_too(desk: RegistryDesk) -> None:
+    desk.register(HOST)
+    try:
+        add_buildx(desk.docker_config.parent)
+    except Missing as reason:
+        do_without(reason)
+
+    fetched = client(desk, "oras", "manifest", "fetch", IMAGE)
+    shown = client(desk, "docker", "buildx", "imagetools", "inspect", IMAGE)
+    left = client(desk, "oras", "logout", HOST)
+
+    for done in (fetched, shown, left):
+        assert done.returncode == 0, done.stderr
+    assert b"azure stays signed in" in left.stderr
+    assert len(desk.browser.visits()) == 1
+    assert len(desk.acr.exchanges()) == 1
 
 
 def test_docker_logout_forgets_the_registry_token_and_says_the_rest(
@@ -238,6 +258,36 @@ def test_cold_crowd_signs_in_once_and_exchanges_once(
     assert len(desk.browser.visits()) == 1
     assert len(desk.entra.token_requests("authorization_code")) == 1
     assert len(desk.acr.exchanges()) == 1
+
+
+@pytest.mark.long
+def test_kill_at_any_moment_of_an_exchange_loses_nothing(
+    signed_in: RegistryDesk,
+) -> None:
+    program = str(BIN / "docker-credential-hushkey")
+    chance = random.Random(5)
+    for _ in range(25):
+        signed_in.helper("erase", HOST)
+        victim = subprocess.Popen(
+            [program, "get"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=signed_in.environ,
+        )
+        assert victim.stdin
+        victim.stdin.write(HOST.encode())
+        victim.stdin.close()
+        victim.stdin = None
+        time.sleep(chance.uniform(0, 0.6))
+        victim.kill()
+        victim.communicate(timeout=60)
+
+        done = signed_in.get()
+
+        assert done.returncode == 0, done.stdout
+        assert done.stderr == b""
+    assert len(signed_in.browser.visits()) == 1
 
 
 @pytest.mark.long
@@ -398,7 +448,7 @@ def test_sign_in_that_cannot_happen_is_one_line_at_once(desk: RegistryDesk) -> N
 def as_docker(desk: RegistryDesk, host: str, *words: str, **extra: str) -> Done:
     """Ask for *host* as a process would whose command line is docker's *words*."""
     script = f"printf %s {host} | {BIN / 'docker-credential-hushkey'} get; exit $?"
-    return subprocess.run(
+    done = subprocess.run(
         ["docker", "-c", script, *words],
         executable="/bin/sh",
         capture_output=True,
@@ -407,6 +457,8 @@ def as_docker(desk: RegistryDesk, host: str, *words: str, **extra: str) -> Done:
         timeout=60,
         check=False,
     )
+    desk.ear.hear("docker", done.stdout, done.stderr)
+    return done
 
 
 @pytest.mark.parametrize(

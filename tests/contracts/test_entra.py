@@ -28,6 +28,7 @@ from servers.entra import (
     BOB,
     CAROL,
     CONTOSO,
+    FABRIKAM,
     GOVERNMENT,
     GRACE,
     MSA_TRANSFER_TENANT,
@@ -708,3 +709,29 @@ def test_page_that_never_leads_back_ends_in_one_line(azure: AzureDesk) -> None:
     assert done.returncode == 3
     assert "ask yours about client ID" in last
     assert last.endswith("run: hushkey login dev.azure.com/contoso")
+
+
+# -- what is known of it ---------------------------------------------------------
+
+
+def test_status_and_explain_know_each_organisation_without_asking(
+    azure: AzureDesk,
+) -> None:
+    url = "https://dev.azure.com/contoso/_git/app"
+    before = azure.run("hushkey", "explain", url).stdout.decode()
+    azure.get("contoso")
+    azure.get("fabrikam")
+    asked = len(azure.detour.asked)
+
+    status = azure.run("hushkey", "status", "--json")
+    after = azure.run("hushkey", "explain", url).stdout.decode()
+
+    rows = {row["host"]: row for row in json.loads(status.stdout)["hosts"]}
+    for name, tenant in (("contoso", CONTOSO), ("fabrikam", FABRIKAM)):
+        row = rows[f"dev.azure.com/{name}"]
+        assert (row["tenant"], row["account"]) == (tenant.id, ALICE.name)
+        assert row["seconds_left"] > 0
+    assert "not known yet" in before
+    assert f"{CONTOSO.id}, found for dev.azure.com/contoso" in after
+    assert f"the cached token, as {ALICE.name}: no network" in after
+    assert len(azure.detour.asked) == asked

@@ -93,13 +93,14 @@ def desk(
     front: Apache,
     visitor: Browser,
     authority: Authority,
-) -> Registered:
+) -> Iterator[Registered]:
     folder = tmp_path / "desk"
     folder.mkdir()
     made = Registered(folder, issuer, front, visitor, authority.ca_file)
     made.configure()
     front.reset()
-    return made
+    yield made
+    assert made.leaks() == []
 
 
 def test_registry_that_takes_an_oauth_token_needs_only_config(desk: Registered) -> None:

@@ -94,6 +94,7 @@ def test_status_for_programs(machine: Machine) -> None:
         "provider": "oidc",
         "issuer": "https://id.test",
         "client": "c",
+        "tenant": None,
         "account": "me@example.com",
         "renewable": True,
         "obtained_by": "sign-in",

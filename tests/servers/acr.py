@@ -100,6 +100,11 @@ class Acr(_Site):
         found = self.log("exchange")
         return [r for r in found if status is None or r["status"] == status]
 
+    def secrets(self) -> list[tuple[str, str]]:
+        """Every token that it gave since its last reset, as (kind, value)."""
+        with self._lock:
+            return [("registry token", token) for token in self._refresh]
+
     # -- requests
 
     def handle(self, asked: Asked) -> Answer:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from servers.process import (
     CACHE,
+    Missing,
     Program,
     Server,
     answers,
@@ -19,8 +20,8 @@ from servers.process import (
     short_folder,
 )
 
-DOCKER = CACHE / "docker" / "usr" / "bin"
-"""Where tests/prepare unpacks docker's client on machines without it."""
+UNPACKED = CACHE / "docker" / "usr"
+"""Where tests/prepare unpacks oras and buildx, and docker's client if need be."""
 
 CONFIGURATION = """\
 version: 0.1
@@ -128,9 +129,18 @@ class DockerRegistry(Server):
 
 
 def find_client(name: str) -> str:
-    """Return the path of docker, skopeo or podman, or say how to get it."""
+    """Return the path of docker, oras, skopeo or podman, or say how to get it."""
     package = "docker-cli" if name == "docker" else ""
-    return find_program(name, package=package, also=[str(DOCKER)])
+    return find_program(name, package=package, also=[str(UNPACKED / "bin")])
+
+
+def add_buildx(folder: Path) -> None:
+    """Give the docker config in *folder* the plugin buildx; raises Missing."""
+    plugin = UNPACKED / "libexec" / "docker" / "cli-plugins" / "docker-buildx"
+    if not plugin.exists():
+        raise Missing("docker-buildx is not there: run tests/prepare")
+    (folder / "cli-plugins").mkdir(parents=True, exist_ok=True)
+    (folder / "cli-plugins" / "docker-buildx").symlink_to(plugin)
 
 
 def seed(port: int, name: str, tag: str = "1", token: str = "") -> str:

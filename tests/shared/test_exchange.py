@@ -16,6 +16,7 @@ from shared.oauth_fakes import Reply, Scripted, network
 
 SECRET = "entra-s3cret"
 PATH = "/oauth2/exchange"
+TENANT = "409520d4-8100-4d1d-ad47-72432ddcc120"
 NOW = 1_700_000_000.0
 
 
@@ -93,10 +94,12 @@ def test_request_is_the_documented_one(registry: Registry) -> None:
         ("", None),
         ("organizations", None),
         ("common", None),
-        ("Contoso.onmicrosoft.com", "contoso.onmicrosoft.com"),
+        ("contoso.onmicrosoft.com", None),
+        ("12345678-1234-1234-1234-12345678abcg", None),
+        (TENANT, TENANT),
     ],
 )
-def test_tenant_is_sent_where_it_is_one(
+def test_tenant_is_sent_where_it_is_an_id(
     registry: Registry, tenant: str, sent: str | None
 ) -> None:
     registry.gives(token(exp=NOW + 60))
