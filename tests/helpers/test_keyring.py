@@ -23,6 +23,12 @@ def machine(home: Path) -> Machine:
     return made
 
 
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep in-process answers off the terminal of whoever runs the tests."""
+    monkeypatch.setattr("hushkey_helpers._channel.tell", lambda *_: None)
+
+
 def ask(machine: Machine, *words: str, **environ: str) -> Answer:
     return keyring.answer(
         list(words), lambda: b"", {**machine.environ, **NEVER, **environ}
