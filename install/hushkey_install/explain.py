@@ -11,7 +11,7 @@ from hushkey import cached, hosts, paths, providers, stashindex, terminal
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import TENANT, Request, Site, tenant_of
 from hushkey.signin import policy
-from hushkey_helpers import gitstore
+from hushkey_helpers import docker, gitstore
 from hushkey_install import gitchain, placement, probe, screen
 from hushkey_install.context import Context
 from hushkey_install.gitfile import Git
@@ -83,6 +83,8 @@ def _site(context: Context, site: Site, request: Request) -> Facts:
     yield "scopes", " ".join(scopes) or "the server's default"
     if site.account:
         yield "account", site.account
+    if site.exchange:
+        yield "exchange", f"{site.exchange}: the token is exchanged at the host itself"
     yield "answer", _answer(site, request)
     file = context.acquirer.file_of(identity)
     yield "store", f"{file.path}, opened with {context.acquirer.vault.name}"
@@ -98,12 +100,18 @@ def _tenant(context: Context, site: Site, request: Request) -> Facts:
         yield "tenant", f"{tenant}, found for {organisation}"
     elif tenant:
         yield "tenant", tenant
+    elif site.exchange:
+        yield "tenant", "the account's own"
     else:
         yield "tenant", "not known yet; the organisation itself is asked at first use"
 
 
 def _answer(site: Site, request: Request) -> str:
     """Return in which form a tool gets the token."""
+    if site.exchange:
+        return (
+            f"user name {docker.user_of(site)}, and what the host gives for the token"
+        )
     user = request.username or site.username or "oauth2"
     if site.scheme == "basic":
         return f"user name {user}, the token as password"

@@ -246,3 +246,11 @@ def test_what_was_typed_is_said_to_be_given_back(
     machine.types("typed.test", "me", CANARY)
 
     assert ("what was typed" in explain(machine, url)["next"]) is typed
+
+
+def test_registry_says_what_the_token_is_exchanged_for(machine: Machine) -> None:
+    facts = explain(machine, "contoso.azurecr.io")
+
+    assert facts["tenant"] == "the account's own"
+    assert facts["exchange"].startswith("acr")
+    assert "<token>" in facts["answer"]
