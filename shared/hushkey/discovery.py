@@ -5,15 +5,13 @@ is that they are the issuer's: fetched over https, issuer compared byte for
 byte with what was configured, kept 0600 in our own folder.
 """
 
-import json
 import os
 import time
-from contextlib import suppress
 from hashlib import blake2s
 from urllib.parse import urlsplit
 
-from hushkey import hosts, http, outcomes, paths
-from hushkey.errors import HushkeyError, Permanent, Transient, plain
+from hushkey import hosts, http, outcomes, statefile
+from hushkey.errors import Permanent, Transient, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,24 +132,16 @@ def _checked_keys(data: "dict[str, Any]") -> "dict[str, Any]":
 
 def _read(path: str, url: str) -> "tuple[float, dict[str, Any] | None]":
     """Return the age in seconds of the kept document, and it; or None."""
+    kept = statefile.read(path)
     try:
-        with open(path, "rb") as file:
-            kept = json.loads(file.read(2 * 1024 * 1024))
         age = time.time() - kept["fetched_at"]
         good = kept["url"] == url and isinstance(kept["document"], dict) and age >= 0
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return 0.0, None
     return age, kept["document"] if good else None
 
 
 def _write(path: str, url: str, document: "dict[str, Any]") -> None:
     """Keep the document; failing to costs one request next time."""
-    temporary = f"{path}.{os.getpid()}"
-    with suppress(OSError, HushkeyError):
-        paths.make_private(os.path.dirname(path))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with open(os.open(temporary, flags, 0o600), "w") as file:
-            json.dump(
-                {"url": url, "fetched_at": time.time(), "document": document}, file
-            )
-        os.replace(temporary, path)
+    now = time.time()
+    statefile.write(path, {"url": url, "fetched_at": now, "document": document})

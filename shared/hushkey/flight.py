@@ -6,11 +6,9 @@ that failed keeps windows closed for a minute; a server that said Retry-After
 is left alone until then. Nothing here is secret; a lost note costs one try.
 """
 
-import json
 import os
-from contextlib import suppress
 
-from hushkey import errors, paths
+from hushkey import errors, statefile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,23 +123,12 @@ class Flight:
         return [note for note in found if note and note["at"] <= now + 5]
 
     def _read(self) -> "dict[str, Any]":
-        try:
-            with open(self._path, "rb") as file:
-                notes = json.loads(file.read(1024 * 1024))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        good = isinstance(notes, dict) and all(map(_is_note, notes.values()))
-        return notes if good else {}
+        notes = statefile.read(self._path)
+        return notes if all(map(_is_note, notes.values())) else {}
 
     def _write(self, notes: "dict[str, Any]") -> None:
         """Write the notes; failing to only costs somebody a second try."""
-        temporary = f"{self._path}.{os.getpid()}"
-        with suppress(OSError, errors.HushkeyError):
-            paths.make_private(os.path.dirname(self._path))
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with open(os.open(temporary, flags, 0o600), "w") as file:
-                json.dump(notes, file)
-            os.replace(temporary, self._path)
+        statefile.write(self._path, notes)
 
 
 def _is_note(note: object) -> bool:

@@ -9,13 +9,11 @@ kept for an hour, and that nobody answered for a minute: offline, one question
 is enough.
 """
 
-import json
 import os
 import time
-from contextlib import suppress
 from urllib.parse import urlsplit
 
-from hushkey import challenges, clouds, hosts, paths
+from hushkey import challenges, clouds, hosts, statefile
 from hushkey.errors import HushkeyError
 
 TYPE_CHECKING = False
@@ -165,23 +163,11 @@ class Directory:
             self._write(known | {organisation: row})
 
     def _read(self) -> "dict[str, dict[str, Any]]":
-        try:
-            with open(self._path, "rb") as file:
-                known = json.loads(file.read(1024 * 1024))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        if not isinstance(known, dict):
-            return {}
+        known = statefile.read(self._path)
         return {name: row for name, row in known.items() if _is_row(row)}
 
     def _write(self, known: "dict[str, dict[str, Any]]") -> None:
-        temporary = f"{self._path}.{os.getpid()}"
-        with suppress(OSError, HushkeyError):
-            paths.make_private(os.path.dirname(self._path))
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with open(os.open(temporary, flags, 0o600), "w") as file:
-                json.dump(known, file)
-            os.replace(temporary, self._path)
+        statefile.write(self._path, known)
 
 
 def _is_row(row: object) -> bool:

@@ -1,0 +1,42 @@
+"""A small file of ours that may be lost: JSON, this user's alone, replaced whole.
+
+For what costs no more than one repeated try or question: notes on failures, the
+tenants found so far, discovery documents. Reading never fails, nor does writing:
+what cannot be read is empty, and what cannot be written is asked for again.
+"""
+
+import json
+import os
+from contextlib import suppress
+
+from hushkey import paths
+from hushkey.errors import HushkeyError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: bytes; a longer file reads as an empty one
+MAX_BYTES = 2 * 1024 * 1024
+
+
+def read(path: str) -> "dict[str, Any]":
+    """Return the JSON object in *path*, an empty one for anything else."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        found = json.loads(data) if len(data) <= MAX_BYTES else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write(path: str, content: "dict[str, Any]") -> None:
+    """Put *content* in place of what *path* holds, if that can be done."""
+    temporary = f"{path}.{os.getpid()}"
+    with suppress(OSError, HushkeyError):
+        paths.make_private(os.path.dirname(path))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with open(os.open(temporary, flags, 0o600), "w") as file:
+            json.dump(content, file)
+        os.replace(temporary, path)

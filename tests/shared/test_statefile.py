@@ -1,0 +1,63 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hushkey import statefile
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "notes.json"
+
+
+@given(content=st.dictionaries(st.text(max_size=8), JSON))
+def test_what_was_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, content: dict[str, object]
+) -> None:
+    path = str(tmp_path_factory.mktemp("state") / "notes.json")
+    statefile.write(path, content)
+
+    assert statefile.read(path) == content
+
+
+def test_file_and_folder_are_private_and_nothing_else_is_left(path: Path) -> None:
+    statefile.write(str(path), {"a": 1})
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [entry.name for entry in path.parent.iterdir()] == ["notes.json"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"1", b"{", b"\xff\xfe", b"[" * 99999, b'{"a":1}' + b" " * 9**7],
+)
+def test_garbage_is_empty(path: Path, data: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(data)
+
+    assert statefile.read(str(path)) == {}
+
+
+def test_missing_file_and_folder_are_empty(path: Path) -> None:
+    assert statefile.read(str(path)) == {}
+    assert statefile.read(str(path.parent)) == {}
+
+
+def test_place_that_cannot_be_written_is_no_error(path: Path) -> None:
+    path.parent.parent.joinpath("state").write_text("a file, not a folder")
+
+    statefile.write(str(path), {"a": 1})
+
+    assert statefile.read(str(path)) == {}
+    assert os.listdir(path.parent.parent) == ["state"]
