@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from hashlib import blake2s
 from typing import Any
 
 import click
@@ -139,7 +140,7 @@ class Client:
         if ours_still:
             _remember(context, self.name, record)
         else:
-            _forget(context, self.name)
+            _forget(context, self.name, path)
         click.echo(f"{self.name} no longer asks hushkey", err=True)
 
 
@@ -264,9 +265,11 @@ def _alone(
     )
 
 
-def _record_path(context: Context, client: str) -> str:
+def _record_path(context: Context, client: str, path: str) -> str:
+    """Return where the note about the file *path* is; a client may have several."""
     folder = paths.data_folder(context.environ)
-    return os.path.join(folder, "installed", f"{client}.json")
+    name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
+    return os.path.join(folder, "installed", f"{client}-{name}.json")
 
 
 def _record(context: Context, client: str, path: str) -> dict[str, Any]:
@@ -279,7 +282,7 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
         "empty": {},
     }
     try:
-        with open(_record_path(context, client), encoding="utf-8") as file:
+        with open(_record_path(context, client, path), encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError):
         return made
@@ -291,11 +294,12 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
 
 def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
     """Note it before it is done: what could not be undone is not done."""
-    path = _record_path(context, client)
+    path = _record_path(context, client, record["path"])
     paths.make_private(os.path.dirname(path))
     Change(path, "", json.dumps(record)).apply(backup=False)
 
 
-def _forget(context: Context, client: str) -> None:
-    if os.path.exists(_record_path(context, client)):
-        os.unlink(_record_path(context, client))
+def _forget(context: Context, client: str, path: str) -> None:
+    record = _record_path(context, client, path)
+    if os.path.exists(record):
+        os.unlink(record)

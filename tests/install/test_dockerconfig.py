@@ -197,6 +197,22 @@ def test_helper_that_another_tool_put_in_meanwhile_comes_back(person: Person) ->
     assert person.helpers() == {"a.test": "ecr-login"}
 
 
+def test_each_config_folder_of_docker_is_undone_by_itself(
+    person: Person, tmp_path: Path
+) -> None:
+    person.wrote('{"credHelpers": {"a.test": "ecr-login"}}')
+    person.hushkey("install", "docker", "a.test")
+    person.environ["DOCKER_CONFIG"] = str(tmp_path / "other")
+    person.hushkey("install", "docker", "b.test")
+    person.hushkey("uninstall", "docker")
+    del person.environ["DOCKER_CONFIG"]
+
+    person.hushkey("uninstall", "docker")
+
+    assert person.helpers() == {"a.test": "ecr-login"}
+    assert not (tmp_path / "other" / "config.json").exists()
+
+
 def test_installs_at_once_lose_nothing(person: Person) -> None:
     names = [f"r{number}.test" for number in range(6)]
 
