@@ -65,6 +65,8 @@ def parse(text: str) -> "Registry | None":
     if found is None:
         return None
     place = hosts.origin_text(scheme or "https", *found).rpartition("://")[2]
+    if scheme == "http" and hosts.parse_origin("https", origin) == found:
+        place = f"{found[0]}:{found[1]}"  # a port 80 that was written: not port 443's
     if place in _HUB_NAMES:
         place = HUB
     path = path.strip("/")

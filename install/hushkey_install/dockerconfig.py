@@ -8,16 +8,21 @@ is written is noted, so that `uninstall` restores exactly that.
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from hashlib import blake2s
 from typing import Any
 
 import click
 
-from hushkey import hosts, paths, programs
+from hushkey import hosts, locks, paths, programs
 from hushkey.errors import HushkeyError, Permanent
 from hushkey_helpers import registries
 from hushkey_install import clientfile, jsontext
 from hushkey_install.change import Change
 from hushkey_install.context import Context
+
+#: seconds for another install to end
+_PATIENCE = 30
 
 
 class Client:
@@ -51,6 +56,12 @@ class Client:
     ) -> None:
         """Register hushkey for the *wanted* registries, else for those it knows."""
         context = Context()
+        with _alone(context, self.name, dry_run):
+            self._install(context, wanted, dry_run, all_hosts)
+
+    def _install(
+        self, context: Context, wanted: tuple[str, ...], dry_run: bool, all_hosts: bool
+    ) -> None:
         _check_found(context.environ, self.name)
         path = self.file(context.environ)
         before = clientfile.text_of(path)
@@ -98,6 +109,12 @@ class Client:
     def uninstall(self, wanted: tuple[str, ...], dry_run: bool) -> None:
         """Take out what install put in, for the *wanted* registries or for all."""
         context = Context()
+        with _alone(context, self.name, dry_run):
+            self._uninstall(context, wanted, dry_run)
+
+    def _uninstall(
+        self, context: Context, wanted: tuple[str, ...], dry_run: bool
+    ) -> None:
         path = self.file(context.environ)
         before = clientfile.text_of(path)
         record = _record(context, self.name, path)
@@ -108,10 +125,11 @@ class Client:
                 continue
             old = record["previous"].pop("\n".join(step), None)
             after = (
-                jsontext.put(after, step, old) if old else jsontext.take(after, step)
+                jsontext.take(after, step)
+                if old is None
+                else jsontext.put(after, step, old)
             )
-        if record["made"] and jsontext.value(after, clientfile.HELPERS) == {}:
-            after = jsontext.take(after, (clientfile.HELPERS,))
+        after = _emptied(after, record) if after != before else after
         if not _shown(path, before, after) or dry_run:
             return
         ours_still = any(clientfile.ours(after))
@@ -122,7 +140,7 @@ class Client:
         if ours_still:
             _remember(context, self.name, record)
         else:
-            _forget(context, self.name)
+            _forget(context, self.name, path)
         click.echo(f"{self.name} no longer asks hushkey", err=True)
 
 
@@ -164,12 +182,27 @@ def _noted(path: str, text: str, step: tuple[str, ...], record: dict[str, Any]) 
     old = jsontext.value(text, *step)
     if old == clientfile.SUFFIX:
         return text
-    record["previous"].setdefault("\n".join(step), old)
-    if len(step) > 1 and jsontext.value(text, step[0]) is None:
-        record["made"] = True
+    record["previous"]["\n".join(step)] = old  # another tool may have come since
+    for depth in range(len(step)):
+        written = jsontext.source(text, step[:depth])
+        if depth and not written:
+            record["made"] = True
+        elif not jsontext.value(text, *step[:depth]):
+            record["empty"]["\n".join(step[:depth])] = written
     if old is not None and not isinstance(old, str):
         raise Permanent(f"{path}: {'.'.join(step)} is not a name")
     return jsontext.put(text, step, clientfile.SUFFIX)
+
+
+def _emptied(text: str, record: dict[str, Any]) -> str:
+    """Return *text* with what is empty again as it was before install filled it."""
+    path, empty = (clientfile.HELPERS,), record["empty"]
+    if jsontext.value(text, *path) == {}:
+        if record["made"]:
+            text = jsontext.take(text, path)
+        elif path[0] in empty:
+            text = jsontext.rewrite(text, path, empty[path[0]])
+    return text if jsontext.value(text) else empty.get("", text)
 
 
 def _shown(path: str, before: str, after: str) -> bool:
@@ -220,9 +253,23 @@ def _say_what_now(
 # -- what was done -----------------------------------------------------------------
 
 
-def _record_path(context: Context, client: str) -> str:
+def _alone(
+    context: Context, client: str, dry_run: bool
+) -> AbstractContextManager[None]:
+    """Keep another `hushkey install` out, which would write what it read before."""
+    if dry_run:
+        return nullcontext()
     folder = paths.data_folder(context.environ)
-    return os.path.join(folder, "installed", f"{client}.json")
+    return locks.held(
+        os.path.join(folder, "locks", f"install-{client}.lock"), _PATIENCE
+    )
+
+
+def _record_path(context: Context, client: str, path: str) -> str:
+    """Return where the note about the file *path* is; a client may have several."""
+    folder = paths.data_folder(context.environ)
+    name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
+    return os.path.join(folder, "installed", f"{client}-{name}.json")
 
 
 def _record(context: Context, client: str, path: str) -> dict[str, Any]:
@@ -232,24 +279,27 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
         "existed": os.path.lexists(path),
         "made": False,
         "previous": {},
+        "empty": {},
     }
     try:
-        with open(_record_path(context, client), encoding="utf-8") as file:
+        with open(_record_path(context, client, path), encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError):
         return made
     whole = isinstance(found, dict) and found.keys() >= made.keys()
-    whole = whole and isinstance(found["previous"], dict) and found["path"] == path
+    whole = whole and all(isinstance(found[k], dict) for k in ("previous", "empty"))
+    whole = whole and found["path"] == path
     return found if whole else made
 
 
 def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
     """Note it before it is done: what could not be undone is not done."""
-    path = _record_path(context, client)
+    path = _record_path(context, client, record["path"])
     paths.make_private(os.path.dirname(path))
     Change(path, "", json.dumps(record)).apply(backup=False)
 
 
-def _forget(context: Context, client: str) -> None:
-    if os.path.exists(_record_path(context, client)):
-        os.unlink(_record_path(context, client))
+def _forget(context: Context, client: str, path: str) -> None:
+    record = _record_path(context, client, path)
+    if os.path.exists(record):
+        os.unlink(record)

@@ -64,7 +64,7 @@ def _unregistered(
     context: Context, client: Client, path: str, text: str
 ) -> Iterator[Finding]:
     """Yield registries with an identity that go another way."""
-    helpers = clientfile.registered(text)
+    helpers = _dockers_ours(context, client) | clientfile.registered(text)
     everything = clientfile.store(text) == clientfile.SUFFIX
     for key in client.known(context, text):
         helper = helpers.get(key, "")
@@ -84,6 +84,22 @@ def _unregistered(
                 f"{key} has an identity, and {client.name} does not ask hushkey for it",
                 command,
             )
+
+
+def _dockers_ours(context: Context, client: Client) -> dict[str, str]:
+    """Return what podman finds of ours in docker's own file, which it reads last.
+
+    containers-auth.json(5); with REGISTRY_AUTH_FILE it reads nothing else.
+    """
+    if client is dockerconfig.DOCKER or context.environ.get("REGISTRY_AUTH_FILE"):
+        return {}
+    try:
+        text = clientfile.text_of(dockerconfig.DOCKER.file(context.environ))
+    except HushkeyError:
+        return {}  # docker's own finding
+    steps = (step[1:] for step in clientfile.ours(text))
+    parsed = (registries.parse(key) for step in steps for key in step)
+    return {client.key(registry): clientfile.SUFFIX for registry in parsed if registry}
 
 
 def _environment(context: Context) -> Iterator[Finding]:

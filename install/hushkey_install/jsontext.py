@@ -45,8 +45,25 @@ def value(text: str, *path: str) -> Any:
     return found
 
 
+def source(text: str, path: tuple[str, ...]) -> str:
+    """Return the value at *path* as it is written, nothing if there is none."""
+    _parsed(text)
+    start, end = _where(text, path)
+    return text[start:end]
+
+
+def rewrite(text: str, path: tuple[str, ...], written: str) -> str:
+    """Return *text* with the value at *path*, if any, written as `source` gave it."""
+    _parsed(text)
+    start, end = _where(text, path)
+    return text[:start] + written + text[end:] if start < end else text
+
+
 def put(text: str, path: tuple[str, ...], new: str) -> str:
-    """Return *text* with the string *new* at *path*; objects on the way are made."""
+    """Return *text* with the string *new* at *path*; objects on the way are made.
+
+    So is what stands there as null.
+    """
     _parsed(text)
     text = text if text.strip() else "{}\n"
     return _put(text, _skip(text, 0), path, new, outer="\n")
@@ -87,6 +104,9 @@ def _put(text: str, at: int, path: tuple[str, ...], new: str, outer: str) -> str
         return _insert(text, found, path, new, gap, outer)
     if len(path) == 1:
         return text[: member.value] + json.dumps(new) + text[member.end :]
+    if text[member.value : member.end] == "null":
+        made = _made(path, new, gap, _unit(gap, outer), _colon(text, found))
+        return text[: member.start] + made + text[member.end :]
     if text[member.value] != "{":
         raise ValueError(f"{path[0]} is not an object")
     return _put(text, member.value, path[1:], new, gap)
@@ -158,6 +178,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands there twice")
     return found
+
+
+def _where(text: str, path: tuple[str, ...]) -> tuple[int, int]:
+    """Return where the value at *path* begins and ends; twice 0: there is none."""
+    start, end = 0, len(text)
+    for name in path:
+        at = _skip(text, start)
+        member = _object(text, at).get(name) if text[at : at + 1] == "{" else None
+        if member is None:
+            return 0, 0
+        start, end = member.value, member.end
+    return start, end
 
 
 def _object(text: str, at: int) -> _Object:

@@ -74,17 +74,23 @@ def needs_registry(host: str, environ: "Mapping[str, str]") -> bool:
     import psutil
 
     try:
-        for process in psutil.Process().parents()[:_DEPTH]:
-            words = process.cmdline()
-            program = _program(words)
-            if program in ("docker", "docker-compose"):
-                return _needs(words, host, environ)
-            plugin = program.startswith("docker-")
-            helper = program.startswith("docker-credential-")
-            if program in _PROGRAMS["docker"] or (plugin and not helper):
-                return True
+        line = psutil.Process().parents()[:_DEPTH]
     except (psutil.Error, OSError):
         return False
+    for process in line:
+        try:
+            words = process.cmdline()
+        except (psutil.Error, OSError):
+            if process is line[0]:
+                return False
+            continue  # another user's, as macOS's login is above every terminal
+        program = _program(words)
+        if program in ("docker", "docker-compose"):
+            return _needs(words, host, environ)
+        plugin = program.startswith("docker-")
+        helper = program.startswith("docker-credential-")
+        if program in _PROGRAMS["docker"] or (plugin and not helper):
+            return True
     return True
 
 

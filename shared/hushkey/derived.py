@@ -191,7 +191,11 @@ class Derivation:
         return exchange.perform(site.exchange, asked, network, self._clock())
 
     def _keep(self, given: "Exchanged", token: "Token") -> "Token":
-        """Store what the host gave, for as long as it says that it lives."""
+        """Store what the host gave, for as long as it says that it lives.
+
+        Raises Transient if the account has signed out since: storing would bring
+        it back.
+        """
         lifetime = given.lifetime
         if lifetime is None:
             lifetime = ASSUMED_LIFETIME
@@ -201,6 +205,11 @@ class Derivation:
             )
         grant = Grant(given.value, expires_in=lifetime)
         with self._file.change(self._timeout) as change, locks.uninterrupted():
+            if token.account.id not in change.cache.accounts:
+                raise Transient(
+                    f"{token.account.label or 'the account'} signed out meanwhile",
+                    hint="try again",
+                )
             now = int(self._clock())
             kept = change.cache.keep(grant, token.account, self._asked, now)
             change.save()

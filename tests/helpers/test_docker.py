@@ -227,6 +227,19 @@ def test_static_identity_keeps_what_is_typed(machine: Machine) -> None:
     assert json.loads(get(machine, "typed.test").out)["Secret"] == "s3cret"
 
 
+def test_logout_of_port_80_leaves_the_login_of_port_443(machine: Machine) -> None:
+    """docker erases `http://HOST:80`, too, when HOST:80 is logged out."""
+    for place in ("r.test", "r.test:80"):
+        store(machine, place, "me", f"secret of {place}")
+    assert b"secret of r.test:80" in get(machine, "http://r.test:80").out
+
+    for spelling in ("r.test:80", "http://r.test:80", "https://r.test:80"):
+        assert quiet(call(machine, "erase", stdin=spelling))
+
+    assert b"secret of r.test" in get(machine, "r.test").out
+    assert get(machine, "r.test:80").out == NOT_FOUND
+
+
 def test_erase_of_nothing_succeeds(machine: Machine) -> None:
     for server in ("never.test", "not a registry", "\x00\x01"):
         assert quiet(call(machine, "erase", stdin=server))

@@ -58,7 +58,9 @@ def test_every_name_of_docker_hub_is_one_place(written: str) -> None:
     ("written", "place"),
     [
         ("localhost:5000", "localhost:5000"),
-        ("http://localhost:80", "localhost"),
+        ("http://localhost", "localhost"),
+        ("http://localhost:80", "localhost:80"),
+        ("localhost:80", "localhost:80"),
         ("http://localhost:443", "localhost:443"),
         ("[::1]:5000", "[::1]:5000"),
         ("r.example:8443/team", "r.example:8443"),

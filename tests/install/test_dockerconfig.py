@@ -1,5 +1,6 @@
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,14 @@ def test_docker_hub_has_dockers_own_key(person: Person) -> None:
         BEFORE.replace("\n", "\r\n"),
         '{\n\t"credHelpers": {}\n}',
         '{"credHelpers": {"a.test": "ecr-login"}}',
+        '{"credHelpers": {"a.test": ""}, "credsStore": "desktop"}',
+        '{"credHelpers": null, "auths": {}}',
+        '{"credHelpers": { }, "auths": {}}',
+        '{"credHelpers": {\n}}\n',
+        "{ }\n",
+        "{\n}",
+        " \n",
+        "",
     ],
 )
 def test_uninstall_gives_back_the_file_to_the_byte(person: Person, before: str) -> None:
@@ -167,6 +176,52 @@ def test_uninstall_gives_back_the_file_to_the_byte(person: Person, before: str) 
 
     assert person.file.read_bytes() == before.encode()
     assert not list((person.data / "installed").iterdir())
+
+
+def test_store_that_was_set_to_nothing_is_so_again(person: Person) -> None:
+    person.wrote('{"credsStore": ""}')
+    person.hushkey("install", "docker", "--all-hosts")
+
+    person.hushkey("uninstall", "docker")
+
+    assert person.file.read_text() == '{"credsStore": ""}'
+
+
+def test_helper_that_another_tool_put_in_meanwhile_comes_back(person: Person) -> None:
+    person.hushkey("install", "docker", "a.test")
+    person.wrote('{"credHelpers": {"a.test": "ecr-login"}}')
+    person.hushkey("install", "docker", "a.test")
+
+    person.hushkey("uninstall", "docker")
+
+    assert person.helpers() == {"a.test": "ecr-login"}
+
+
+def test_each_config_folder_of_docker_is_undone_by_itself(
+    person: Person, tmp_path: Path
+) -> None:
+    person.wrote('{"credHelpers": {"a.test": "ecr-login"}}')
+    person.hushkey("install", "docker", "a.test")
+    person.environ["DOCKER_CONFIG"] = str(tmp_path / "other")
+    person.hushkey("install", "docker", "b.test")
+    person.hushkey("uninstall", "docker")
+    del person.environ["DOCKER_CONFIG"]
+
+    person.hushkey("uninstall", "docker")
+
+    assert person.helpers() == {"a.test": "ecr-login"}
+    assert not (tmp_path / "other" / "config.json").exists()
+
+
+def test_installs_at_once_lose_nothing(person: Person) -> None:
+    names = [f"r{number}.test" for number in range(6)]
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: person.hushkey("install", "docker", name), names))
+
+    assert person.helpers() == dict.fromkeys(names, "hushkey")
+    person.hushkey("uninstall", "docker")
+    assert not person.file.exists()
 
 
 def test_file_that_install_made_is_gone_again(person: Person) -> None:

@@ -57,6 +57,18 @@ def test_registry_without_a_key(machine: Machine) -> None:
     assert {f.code for f in findings} == {"docker-unregistered"}
 
 
+@pytest.mark.parametrize(("own_file", "is_missing"), [("", False), ("auth", True)])
+def test_podman_reads_dockers_keys_unless_it_has_a_file_of_its_own(
+    machine: Machine, tmp_path: Path, own_file: str, is_missing: bool
+) -> None:
+    docker_says(machine, credHelpers={"reg.test": "hushkey"})
+    (tmp_path / "bin" / "podman").symlink_to(tmp_path / "bin" / "docker")
+    if own_file:
+        machine.environ["REGISTRY_AUTH_FILE"] = str(tmp_path / own_file)
+
+    assert ("podman-unregistered" in found(machine)) is is_missing
+
+
 def test_store_for_all_needs_no_key(machine: Machine) -> None:
     docker_says(machine, credsStore="hushkey")
 

@@ -91,6 +91,14 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
         jsontext.take(text, KEY)
 
 
+def test_null_is_an_object_that_is_not_there() -> None:
+    before = '{\n  "credHelpers": null,\n  "z": 1\n}'
+
+    assert jsontext.put(before, KEY, "hushkey") == (
+        '{\n  "credHelpers": {\n    "r.test": "hushkey"\n  },\n  "z": 1\n}'
+    )
+
+
 def test_something_else_in_the_way_is_refused() -> None:
     with pytest.raises(ValueError, match="credHelpers is not an object"):
         jsontext.put('{"credHelpers": "x"}', KEY, "h")

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hushkey import caller
@@ -192,6 +193,37 @@ def test_nearest_client_counts(tmp_path: Path) -> None:
     )
 
     assert done.stdout.strip() == "True"
+
+
+class Hidden:
+    def cmdline(self) -> list[str]:
+        raise psutil.AccessDenied
+
+
+class Shown:
+    def __init__(self, *words: str) -> None:
+        self.words = list(words)
+
+    def cmdline(self) -> list[str]:
+        return self.words
+
+
+@pytest.mark.parametrize(
+    ("line", "is_needed"),
+    [
+        ([Shown("zsh"), Hidden(), Shown("Terminal")], True),
+        ([Shown("sh"), Hidden(), Shown("docker", "build", ".")], False),
+        ([Hidden(), Shown("zsh")], False),
+        ([], True),
+    ],
+)
+def test_only_a_caller_that_cannot_be_looked_at_has_typed_nothing(
+    monkeypatch: pytest.MonkeyPatch, line: list[object], is_needed: bool
+) -> None:
+    """Above every terminal of macOS stands a `login` of root's."""
+    monkeypatch.setattr(psutil.Process, "parents", lambda self: line)
+
+    assert caller.needs_registry(HOST, {}) is is_needed
 
 
 @pytest.mark.parametrize(

@@ -344,6 +344,23 @@ def test_sign_out_forgets_what_was_derived(desk: Desk, swapping: Swapping) -> No
     assert derivation(desk).alive() is None
 
 
+def test_sign_out_during_an_exchange_stays_a_sign_out(
+    desk: Desk, swapping: Swapping
+) -> None:
+    swap = swapping()
+
+    def signs_out(asked: Asked, network: object, now: float) -> Exchanged:
+        desk.process().sign_out(CORP)
+        return swap(asked, network, now)
+
+    exchange.KINDS["swap"] = signs_out  # type: ignore[index]
+
+    assert "signed out" in fails(desk).line()
+    assert desk.stored().tokens() == []
+    assert not desk.stored().accounts
+    assert derivation(desk).alive() is None
+
+
 def test_alive_is_what_has_seconds_left_and_no_less(
     desk: Desk, swapping: Swapping
 ) -> None:
