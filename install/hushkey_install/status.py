@@ -33,8 +33,9 @@ def show(as_json: bool) -> None:
         return
     if not found:
         click.echo(
-            "no host has an identity yet; add one: `hushkey config add-host HOST` "
-            f"(it goes to {context.config.source})"
+            "nobody is signed in yet, and no host of yours has an identity; add one: "
+            f"`hushkey config add-host HOST` (it goes to {context.config.source}); "
+            "built-in ones, such as dev.azure.com, need only `hushkey login HOST`"
         )
         return
     click.echo(screen.table(_TITLES, [_cells(row) for row in found]))

@@ -166,12 +166,16 @@ def _lifetime(
 ) -> "float | None":
     """Return the seconds left by the token's own ``exp``, None if it has none.
 
-    Counted from the server's own clock: ours may be wrong.
+    Counted from the server's own clock: ours may be wrong. A server whose clock
+    is wrong gets no more than the token's whole life, where that is named.
     """
-    expires = _expiry(value)
+    claims = _claims(value)
+    expires, issued = _moment(claims, "exp"), _moment(claims, "iat")
     if expires is None:
         return None
     left = expires - _server_time(headers, now)
+    if issued is not None and issued < expires:
+        left = min(left, expires - issued)
     if left <= 0:
         raise Transient(
             f"{host}: the registry token that it gave has ended already",
@@ -180,17 +184,22 @@ def _lifetime(
     return left
 
 
-def _expiry(value: str) -> "float | None":
-    """Return ``exp`` of a JWT (RFC 7519 4.1.4), None for any other token."""
+def _claims(value: str) -> "dict[str, Any]":
+    """Return the claims of a JWT (RFC 7519), none for any other token."""
     parts = value.split(".")
     if len(parts) != 3:
-        return None
+        return {}
     try:
         padded = parts[1].replace("-", "+").replace("_", "/") + "=="
         claims = json.loads(a2b_base64(padded))
     except (ValueError, Error, RecursionError):
-        return None
-    found = claims.get("exp") if isinstance(claims, dict) else None
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _moment(claims: "Mapping[str, Any]", name: str) -> "float | None":
+    """Return the claim *name* as seconds since the epoch, None if it is none."""
+    found = claims.get(name)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
     return float(found) if 0 < found < 10**11 else None

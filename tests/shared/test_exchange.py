@@ -121,6 +121,15 @@ def test_lifetime_counts_by_the_servers_clock(registry: Registry) -> None:
     assert registry.ask(now=NOW + 7200).lifetime == 10800
 
 
+def test_lifetime_by_a_wrong_clock_is_the_whole_life_at_most(
+    registry: Registry,
+) -> None:
+    value = token(iat=NOW, exp=NOW + 10800)
+    registry.gives(value, formatdate(NOW - 10**8, usegmt=True))
+
+    assert registry.ask().lifetime == 10800
+
+
 @pytest.mark.parametrize(
     "value",
     [
