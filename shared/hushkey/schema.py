@@ -137,12 +137,17 @@ def loopback_url(value: "Any") -> "str | None":
 
 def proxy_url(value: "Any") -> "str | None":
     """Accept a proxy's URL."""
-    good = isinstance(value, str) and value.split("://")[0] in (
-        "http",
-        "https",
-        "socks5h",
+    good = isinstance(value, str) and not any(c <= " " or c == "\x7f" for c in value)
+    scheme, _, rest = value.partition("://") if good else ("", "", "")
+    host = rest.rstrip("/").rpartition("@")[2]
+    # The proxy's name is looked at as any host's; its port has a default.
+    if scheme not in ("http", "https", "socks5h"):
+        host = ""
+    return (
+        None
+        if hosts.parse_origin("http", host)
+        else "a proxy URL such as http://proxy:3128"
     )
-    return None if good and "://" in value else "a proxy URL such as http://proxy:3128"
 
 
 def tenant(value: "Any") -> "str | None":
