@@ -9,6 +9,7 @@ it and it is ignored, since marshal trusts what it reads.
 
 import marshal
 import os
+import stat
 import sys
 import time
 from binascii import crc32
@@ -231,6 +232,9 @@ def _compile(source: str) -> "Mapping[str, Any]":
 
 def _text(source: str) -> str:
     try:
+        # A pipe would be waited for, and could be read only once.
+        if stat.S_ISFIFO(os.stat(source).st_mode):
+            raise OSError(0, "Is a pipe")
         with open(source, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):

@@ -282,6 +282,13 @@ def test_folder_in_place_of_the_file_is_refused(home: Home) -> None:
     assert refusal(home).startswith(f"cannot read {home.source}: Is a directory; make")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_pipe_in_place_of_the_file_is_refused(home: Home) -> None:
+    os.mkfifo(home.source)
+
+    assert refusal(home).startswith(f"cannot read {home.source}: Is a pipe; make")
+
+
 def test_file_below_a_file_is_as_good_as_none(home: Home) -> None:
     home.write("")
     home.environ["HUSHKEY_CONFIG"] = f"{home.source}/config.toml"
