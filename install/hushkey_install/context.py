@@ -12,6 +12,15 @@ from hushkey.sites import Config
 from hushkey.want import Manners, Want
 
 
+def shown(url: str) -> str:
+    """Return *url* for an error line: short, without user info, query or fragment."""
+    scheme, marker, rest = url.partition("://")
+    rest = (rest if marker else scheme).partition("#")[0].partition("?")[0]
+    origin, slash, path = rest.partition("/")
+    where = f"{origin.rpartition('@')[2]}{slash}{path}"
+    return plain(f"{scheme}{marker}{where}" if marker else where, 80)
+
+
 class Context:
     """One run of the command, in one environment."""
 
@@ -30,7 +39,7 @@ class Context:
         try:
             return hosts.parse_url(url)
         except ValueError as error:
-            raise Permanent(f"{plain(url, 80)!r}: {error}") from error
+            raise Permanent(f"{shown(url)!r}: {error}") from error
 
     def want(self, site: Site, host: str, url: str = "") -> Want:
         """Return the need for a token of *site*; *url* may name an organisation."""
@@ -45,7 +54,7 @@ class Context:
             missing = self.config.missing_for(request)
             what = f"it lacks {missing}" if missing else "no rule covers it"
             raise Permanent(
-                f"{plain(url, 80)} is not served by hushkey: {what}",
+                f"{shown(url)} is not served by hushkey: {what}",
                 hint=f"run `hushkey config add-host {plain(request.host, 80)}`",
             )
         return site, hosts.origin_text(request.protocol, *origin)

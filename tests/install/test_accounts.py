@@ -273,3 +273,24 @@ def test_token_that_needs_a_sign_in_prints_nothing(machine: Machine) -> None:
 
     assert result.stdout == ""
     assert "run: hushkey login git.test" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("login", "https://me:CANARY@nope.test/x?a=CANARY"),
+        ("token", "https://me:CANARY@nope.test/x"),
+        ("explain", "ftp://me:CANARY@nope.test/x"),
+        ("login", "me:CANARY@nope.test"),
+        ("config", "add-host", "http://me:CANARY@nope.test", "--identity", "corp"),
+    ],
+)
+def test_password_of_a_url_is_in_no_error(home: Path, words: tuple[str, ...]) -> None:
+    machine = Machine(home)
+    machine.configure()
+
+    result = CliRunner().invoke(main, words, env=machine.environ)
+
+    assert result.exit_code == 1
+    assert "nope.test" in result.output
+    assert "CANARY" not in result.output

@@ -14,6 +14,7 @@ from hushkey import hosts, schema, sites
 from hushkey.errors import ConfigError, HushkeyError, Permanent, plain
 from hushkey_install import gitchain, probe
 from hushkey_install.config import document, keystore
+from hushkey_install.context import shown
 
 #: providers whose built-in endpoints are those of one well-known server
 _ONE_SERVER = ("github", "gitlab", "bitbucket", "gitea")
@@ -82,7 +83,7 @@ def _pattern(text: str) -> str:
     try:
         hosts.parse_pattern(pattern)
     except ValueError as error:
-        raise Permanent(f"{plain(text, 80)!r}: {error}", hint=_EXAMPLE) from error
+        raise Permanent(f"{shown(text)!r}: {error}", hint=_EXAMPLE) from error
     return pattern
 
 
