@@ -3,12 +3,16 @@
 The only file that names tomlkit.
 """
 
+import os
+import re
+import stat
 import tomllib
 from collections.abc import Callable
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Table
 
 from hushkey import config
 from hushkey.errors import ConfigError, Permanent, plain
@@ -16,6 +20,8 @@ from hushkey_install.change import Change
 
 #: what some editors put in front of UTF-8
 _MARK = "\ufeff"
+#: a user name, and so perhaps a password, in a URL
+_LOGIN = re.compile(r"://[^/\s]*@")
 
 
 def text_of(source: str) -> str:
@@ -24,13 +30,16 @@ def text_of(source: str) -> str:
     Raises ConfigError where it cannot be read.
     """
     try:
+        if stat.S_ISFIFO(os.stat(source).st_mode):
+            raise OSError(0, "Is a pipe")  # nobody may ever write to it
         with open(source, encoding="utf-8", newline="") as file:
             return file.read()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "") or "not UTF-8 text"
         raise ConfigError(
-            f"cannot read {source}: {plain(error)}", hint="see `hushkey doctor`"
+            f"cannot read {source}: {plain(why)}", hint="see `hushkey doctor`"
         ) from error
 
 
@@ -38,13 +47,16 @@ def edited(source: str, what: str, edit: Callable[[Any], object]) -> Change:
     """Return the change that *edit* makes to the document at *source*.
 
     Raises ConfigError where the result would be no valid config, Permanent
-    where *what* cannot be done to this document.
+    where *what* cannot be done to this document. Comments that *edit* returns, as
+    `drop` does, go where the first line is missing.
     """
     before = text_of(source)
     try:
         document = tomlkit.parse(before.removeprefix(_MARK))
-        edit(document)
+        behind = edit(document)
         after = tomlkit.dumps(document)
+        if isinstance(behind, str) and behind:
+            after = _put_back(before.removeprefix(_MARK), after, behind)
     except (TOMLKitError, TypeError, AttributeError, KeyError) as error:
         raise Permanent(
             f"cannot {what}: {plain(error)}", hint="run `hushkey config edit`"
@@ -52,6 +64,18 @@ def edited(source: str, what: str, edit: Callable[[Any], object]) -> Change:
     check(after, source)
     mark = _MARK if before.startswith(_MARK) else ""
     return Change(source, before, mark + after)
+
+
+def _put_back(before: str, after: str, comments: str) -> str:
+    """Return *after* with *comments* where its lines begin to differ."""
+    lines = after.splitlines(keepends=True)
+    pairs = zip(before.splitlines(keepends=True), lines, strict=False)
+    same = 0
+    for old, new in pairs:
+        if old != new:
+            break
+        same += 1
+    return "".join((*lines[:same], comments, *lines[same:]))
 
 
 def check(text: str, source: str) -> None:
@@ -75,18 +99,41 @@ def put(table: Any, path: list[str], value: object) -> None:
     table[path[-1]] = value
 
 
-def drop(table: Any, path: list[str]) -> None:
+def drop(table: Any, path: list[str]) -> str:
     """Take out the value or table at *path*; KeyError if there is none.
 
-    A table that only held it goes, too.
+    A table that only held it goes, too. What stands between it and the next
+    table is about that one, and is returned: a document has no place for it.
     """
     above = [table]
     for name in path[:-1]:
         above.append(above[-1][name])
+    behind = _behind(above[-1][path[-1]])
     del above[-1][path[-1]]
     for depth in range(len(above) - 1, 0, -1):
         if not above[depth]:
             del above[depth - 1][path[depth - 1]]
+    return behind
+
+
+def _behind(item: Any) -> str:
+    """Return the comments at the end of a table, from its last empty line on.
+
+    Without an empty line nobody can tell whose they are: all of them.
+    """
+    lines: list[str] = []
+    while isinstance(item, Table):
+        for key, part in reversed(item.value.body):
+            if key is not None:
+                item = part
+                break
+            lines[:0] = part.as_string().splitlines(keepends=True)
+        else:
+            break
+    if not any(line.strip() for line in lines):
+        return ""
+    ends = [number for number, line in enumerate(lines) if not line.strip()]
+    return "".join(lines[ends[0] + 1 :] if ends else lines)
 
 
 def new_table(values: dict[str, object]) -> Any:
@@ -161,6 +208,9 @@ def _mask(table: Any) -> None:
 def _without_comment(line: str) -> str:
     """Return *line* without a comment that may hold a secret that was turned off."""
     head, mark, comment = line.partition("#")
-    if mark and ("secret" in comment.lower() or "password" in comment.lower()):
+    words = ("secret", "password")
+    if mark and (
+        any(word in comment.lower() for word in words) or _LOGIN.search(comment)
+    ):
         return f"{head}# *** (a comment that may hold a secret)\n"
     return line

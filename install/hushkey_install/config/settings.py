@@ -98,9 +98,9 @@ def unset(key: str) -> None:
     path = document.keys_of(key)
     shown = ".".join(path)
 
-    def drop(doc: Any) -> None:
+    def drop(doc: Any) -> str:
         try:
-            document.drop(doc, path)
+            return document.drop(doc, path)
         except KeyError as error:
             raise Permanent(
                 f"{plain(shown)} is not set in {source}",

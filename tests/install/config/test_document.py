@@ -23,6 +23,8 @@ SECRET = f"cs-{CANARY}"
         pytest.param(f'# client_secret = "{SECRET}"\n', id="turned off"),
         pytest.param(f'a = 1 # was client_secret="{SECRET}"\n', id="beside a value"),
         pytest.param(f'[settings]\nproxy = "http://u:{SECRET}@p:1"\n', id="proxy"),
+        pytest.param(f'# proxy = "http://u:{SECRET}@p:1"\n', id="proxy turned off"),
+        pytest.param(f"a = 1 # was http://u:{SECRET}@p:1\n", id="URL beside a value"),
         pytest.param(f'\ufeff[identity.a]\nclient_secret = "{SECRET}"\n', id="BOM"),
     ],
 )

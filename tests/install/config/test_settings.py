@@ -311,3 +311,27 @@ def test_unset_of_what_is_not_set_is_an_error(machine: Machine) -> None:
     result = hushkey(machine, "config", "unset", "agent", code=1)
 
     assert "settings.agent is not set" in result.stderr
+
+
+@pytest.mark.parametrize("gap", ["\n", ""])
+def test_unset_of_a_table_leaves_what_stands_above_the_next(
+    machine: Machine, gap: str
+) -> None:
+    more = f'{gap}# about the hub\n[host."hub.test"]\nidentity = "corp"\n'
+    machine.configure(text=WRITTEN.replace("# scopes = []\n", "") + more)
+
+    hushkey(machine, "config", "unset", 'host."git.test"')
+
+    text = machine.config_file.read_text()
+    assert "git.test" not in text
+    assert '# about the hub\n[host."hub.test"]\n' in text
+
+
+def test_unset_of_a_table_takes_its_own_comments_along(machine: Machine) -> None:
+    machine.configure(text=WRITTEN + '\n# hub\n[host."hub.test"]\nidentity = "corp"\n')
+
+    hushkey(machine, "config", "unset", 'host."git.test"')
+
+    text = machine.config_file.read_text()
+    assert "# scopes" not in text
+    assert '# hub\n[host."hub.test"]\n' in text
