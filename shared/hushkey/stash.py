@@ -88,6 +88,16 @@ class Stash:
         wanted = (slot for slot in found if tool in ("", slot.tool))
         return sorted(wanted, key=lambda slot: _words(slot))
 
+    def check_key(self) -> None:
+        """Raise StoreError where the key opens nothing of what is kept.
+
+        Changes nothing, and opens no more than it must: one key is for all.
+        """
+        for path in stashindex.files(self._folder):
+            with suppress(seal.Damaged):  # this one tells nothing about the key
+                if self._file(path).content() is not None:
+                    return
+
     # -- changing -----------------------------------------------------------
 
     def store(self, record: Record, *, alone: bool = False) -> None:

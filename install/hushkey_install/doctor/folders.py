@@ -80,14 +80,15 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
         os.path.join(folder, name)
         for folder, _, names in os.walk(data)
         for name in names
-        if _DAMAGED in name and os.path.basename(folder) != "before-reset"
+        if _DAMAGED in name and "/before-reset" not in folder.replace(os.sep, "/")
     ]
     if found:
         yield Finding(
             "damaged-files",
             NOTE,
             f"{len(found)} damaged file(s) were moved aside and are of no more use",
-            f"rm {shlex.quote(data)}/*/*{_DAMAGED}*",
+            f"find {shlex.quote(data)} -name '*{_DAMAGED}*' "
+            "! -path '*/before-reset*' -delete",
             partial(_delete, found),
         )
 

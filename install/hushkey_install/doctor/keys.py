@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from functools import partial
 
+from hushkey import paths
 from hushkey.errors import StoreError
 from hushkey.model import Identity
+from hushkey.stash import open_stash
 from hushkey_install.config import keystore, settings
 from hushkey_install.doctor.finding import PROBLEM, Finding, Patient
 
@@ -36,6 +38,16 @@ def check(patient: Patient) -> Iterator[Finding]:
         except StoreError as error:
             yield _finding(error)
             return  # one key for all
+    try:
+        open_stash(
+            patient.context.config.settings, paths.data_folder(patient.environ), _quiet
+        ).check_key()
+    except StoreError as error:
+        yield _finding(error)
+
+
+def _quiet(line: str) -> None:
+    """Say nothing: what is wrong becomes a finding."""
 
 
 def _one_for_each_file(patient: Patient) -> Iterator[Identity]:
@@ -50,4 +62,6 @@ def _finding(error: StoreError) -> Finding:
     mend = None
     if command == keystore.COMMAND and error.reason == "absent":
         mend = partial(settings.set_value, "key_store", "file")
-    return Finding(code, PROBLEM, error.what, command or error.hint, mend)
+    # A hint is a sentence, not a command that can be typed as it is.
+    text = error.what if command or not error.hint else f"{error.what}; {error.hint}"
+    return Finding(code, PROBLEM, text, command, mend)

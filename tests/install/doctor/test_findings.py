@@ -1,5 +1,6 @@
 """Each finding: it appears where it should, mends what it says, and is gone then."""
 
+import base64
 import json
 import os
 import subprocess
@@ -142,6 +143,25 @@ def test_damaged_files_can_go(machine: Machine) -> None:
     assert machine.stored() == [f"at-{CANARY}"]
 
 
+def test_command_for_damaged_files_works_when_pasted(machine: Machine) -> None:
+    aside = [
+        machine.data / "tokens" / "x.sealed.damaged-1",
+        machine.data / "stash" / "3f" / "y.sealed.damaged-2",
+    ]
+    kept = machine.data / "before-reset-20260101-000000" / "tokens" / "z.damaged-3"
+    for path in (*aside, kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+    finding = found(machine)["damaged-files"]
+    assert finding["text"].startswith("2 ")
+    subprocess.run(["/bin/sh", "-ec", finding["command"]], check=True)
+
+    assert not any(path.exists() for path in aside)
+    assert kept.exists()
+    assert found(machine) == {}
+
+
 # -- the key -----------------------------------------------------------------------
 
 
@@ -187,7 +207,9 @@ def test_key_that_opens_nothing(machine: Machine) -> None:
 def test_key_file_that_others_can_read(machine: Machine) -> None:
     (machine.data / "key").chmod(0o644)
 
-    assert "chmod 600" in found(machine)["keyring-denied"]["command"]
+    finding = found(machine)["keyring-denied"]
+    assert "chmod 600" in finding["text"]
+    assert finding["command"] == ""  # what is a sentence cannot be typed as it is
 
 
 # -- git -----------------------------------------------------------------------------
@@ -408,3 +430,28 @@ def test_doctor_is_quick(machine: Machine) -> None:
     doctor(machine)
 
     assert time.monotonic() - began < 5
+
+
+# -- the key, and what was typed -----------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", base64.b64encode(b"z" * 32).decode()])
+def test_key_that_does_not_open_what_was_typed(machine: Machine, key: str) -> None:
+    for path in (machine.data / "tokens").iterdir():
+        path.unlink()
+    typed = b"protocol=https\nhost=typed.test\nusername=me\npassword=pw\n\n"
+    subprocess.run(
+        [BIN / "git-credential-hushkey", "store"],
+        input=typed,
+        env=machine.environ,
+        check=True,
+    )
+    assert set(found(machine)) == {"signed-out"}
+    (machine.data / "key").unlink()
+    if key:
+        (machine.data / "key").write_text(key)
+        (machine.data / "key").chmod(0o600)
+
+    finding = found(machine)["key-other" if key else "key-missing"]
+
+    assert finding["command"] == "hushkey reset"
