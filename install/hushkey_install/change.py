@@ -1,7 +1,9 @@
 """A change to one text file: shown, backed up, written atomically."""
 
 import difflib
+import errno
 import os
+import stat
 import tempfile
 from contextlib import suppress
 
@@ -60,7 +62,12 @@ class Change:
 
 
 def read_text(path: str) -> str:
-    """Return what *path* holds, with its own line ends; OSError if it cannot."""
+    """Return what *path* holds, with its own line ends; OSError if it cannot.
+
+    A pipe or a device is refused: reading it may never end.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a plain file", path)
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
         return file.read()
 

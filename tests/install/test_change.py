@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hushkey.errors import StoreError
-from hushkey_install.change import Change
+from hushkey_install.change import Change, read_text
 
 
 def change(path: Path, before: str = "old\n", after: str = "new\n") -> Change:
@@ -111,3 +111,10 @@ def test_diff_can_always_be_printed(before: str, after: str, expected: str) -> N
 def test_no_change_is_none() -> None:
     assert not Change("f", "a", "a")
     assert Change("f", "a", "b")
+
+
+def test_pipe_in_place_of_a_file_is_no_endless_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+
+    with pytest.raises(OSError, match="not a plain file"):
+        read_text(str(tmp_path / "config.json"))

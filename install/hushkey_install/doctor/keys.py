@@ -1,11 +1,13 @@
 """Doctor on the key: the keyring, and whether its key opens the token files."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
 
 from hushkey import paths
 from hushkey.errors import StoreError
 from hushkey.model import Identity
+from hushkey.sealedfile import sealed_files
 from hushkey.stash import open_stash
 from hushkey_install.config import keystore, settings
 from hushkey_install.doctor.finding import PROBLEM, Finding, Patient
@@ -30,7 +32,12 @@ def check(patient: Patient) -> Iterator[Finding]:
     try:
         vault.key()
     except StoreError as error:
-        yield _finding(error)
+        finding = _finding(error)
+        folder = paths.data_folder(patient.environ)
+        kept_here = os.path.exists(os.path.join(folder, "key"))
+        lost = sealed_files(folder) and not kept_here
+        elsewhere = finding.command == keystore.COMMAND and lost
+        yield _needed(error, finding.code) if elsewhere else finding
         return
     for identity in _one_for_each_file(patient):
         try:
@@ -55,6 +62,15 @@ def _one_for_each_file(patient: Patient) -> Iterator[Identity]:
     for identity in patient.context.config.identities().values():
         if patient.context.acquirer.file_of(identity).stamp():
             yield identity
+
+
+def _needed(error: StoreError, code: str) -> Finding:
+    """Return the finding on a key that must be somewhere: files are sealed with it.
+
+    Another place for the key would lock all of them out.
+    """
+    where = "the stored sign-ins need its key: run hushkey where that keyring is open"
+    return Finding(code, PROBLEM, f"{error.what}; {where}", "", None)
 
 
 def _finding(error: StoreError) -> Finding:

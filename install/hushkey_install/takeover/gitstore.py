@@ -43,7 +43,8 @@ def parse(line: str) -> Entry | None:
     origin, _, path = rest.partition("/")
     login, at, host = origin.rpartition("@")
     user, colon, secret = login.partition(":")
-    if not (marker and scheme and at and colon and (host or path)):
+    named = scheme.isascii() and scheme.replace("-", "").replace("+", "").isalnum()
+    if not (marker and named and at and colon and (host or path)):
         return None
     return Entry(
         NAME,

@@ -180,6 +180,19 @@ def test_keyring_that_is_not_there(machine: Machine) -> None:
     assert found(machine) == {}
 
 
+def test_keyring_that_holds_the_key_elsewhere_is_not_given_up(machine: Machine) -> None:
+    use_keyring(machine)
+    (machine.data / "key").unlink()
+    before = machine.config_file.read_text()
+
+    finding = found(machine)["keyring-absent"]
+    doctor(machine, "--fix", "--yes")
+
+    assert finding["command"] == ""
+    assert "sign-ins need its key" in finding["text"]
+    assert machine.config_file.read_text() == before
+
+
 @pytest.mark.contract
 @pytest.mark.parametrize(
     ("state", "code"), [("locked", "keyring-locked"), ("unlocked", "key-missing")]
