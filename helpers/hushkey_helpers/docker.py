@@ -54,9 +54,9 @@ class Said(HushkeyError):
         return self.what
 
 
-def main() -> None:
-    """Answer docker."""
-    serve(answer, read)
+def main(request: "bytes | None" = None) -> None:
+    """Answer docker; *request* is what was read of it already."""
+    serve(answer, read, request)
 
 
 def read(descriptor: int) -> bytes:
