@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hushkey.agent.memory import Memory
     from hushkey.model import Token
+    from hushkey.sites import Config
     from hushkey.want import Want
 
 
@@ -45,6 +46,8 @@ class Occasion:
         self.counts = counts
         self.asker = asker
         self.lines: list[str] = []
+        #: the config, the same for the whole of this answer
+        self.config: Config | None = None
 
     def __enter__(self) -> "Occasion":
         _occasions[get_ident()] = self

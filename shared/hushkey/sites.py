@@ -165,6 +165,15 @@ def load(environ: "Mapping[str, str]") -> Config:
 
     Raises ConfigError if the file is wrong, unreadable or not a file.
     """
+    here = occasion.now()
+    if here is None:
+        return _load(environ)
+    if here.config is None:
+        here.config = _load(environ)
+    return here.config
+
+
+def _load(environ: "Mapping[str, str]") -> Config:
     source = paths.config_file(environ)
     stamp = (FORMAT, _stamp(source), _stamp(_presets()), sys.version_info[:3])
     memory = occasion.memory()

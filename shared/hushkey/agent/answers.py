@@ -4,7 +4,6 @@ A question is tried quickly first: whatever would have to wait for a lock, a key
 or a server breaks it off, and it is asked again where waiting is allowed.
 """
 
-import os
 import time
 
 from hushkey import door, occasion, sites
@@ -86,9 +85,10 @@ class Answers:
     ) -> None:
         self._tools = tools
         self._memory = memory
+        self._installation = door.installation()
+        self._own = Surroundings((n, environ[n]) for n in door.NAMES if n in environ)
         self._facts = {name: environ.get(name) for name in door.FACTS}
         self._network = {name: environ.get(name) for name in door.NETWORK}
-        self._installation = door.installation()
         #: why this agent has had its time; nothing: it goes on
         self.over = ""
 
@@ -101,6 +101,12 @@ class Answers:
         except occasion.TakesTime:
             same = all(question.environ.get(n) == v for n, v in self._network.items())
             return None if same else (door.NOT_OURS,)
+
+    def own(self, tool: str, verb: str, data: bytes, began: float) -> Question:
+        """Return a question that comes without an environment: it has the agent's."""
+        made = Question([self._installation, data, tool.encode(), b"0"], began)
+        made.argv, made.environ = [verb], self._own
+        return made
 
     def slow(self, question: Question) -> "Reply":
         """Return the answer, however long it takes."""
@@ -158,8 +164,3 @@ def _answered(code: int, out: bytes, lines: "list[str]") -> "Reply":
 def from_door(fields: "list[bytes]", asker: int) -> Question:
     """Return what the process *asker* asks just now; raises door.Garbage."""
     return Question(fields, time.time(), asker)
-
-
-def own_environ() -> Surroundings:
-    """Return this process's environment, as a caller's would come along."""
-    return Surroundings((n, os.environ[n]) for n in door.NAMES if n in os.environ)

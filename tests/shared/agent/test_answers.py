@@ -158,6 +158,9 @@ def test_replaced_hushkey_ends_the_agent(
     home: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = Answers({"git": lambda *_: Said()}, memory, os.environ)
+
+    assert answers.quick(question(installation=b"older")) == (door.NOT_OURS,)
+    assert answers.over == ""
     monkeypatch.setattr(door, "installation", lambda: b"newer")
 
     assert answers.quick(question(installation=b"newer")) == (door.NOT_OURS,)
