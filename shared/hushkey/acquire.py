@@ -174,8 +174,8 @@ class Acquirer:
         if token := cached.fresh_token(cache, want, self._clock()):
             step("cached", want)
             return occasion.used(want, self._environ, token)
-        if cache.is_partial:
-            cache = file.read()
+        if occasion.memory():
+            cache = file.read()  # what is remembered has nothing to renew with
         accounts = cached.accounts_for(cache, want)
         if not any(cache.grants(account, want.site.scopes) for account in accounts):
             cached.check_not_refused(cache, accounts[0], want, self._clock())

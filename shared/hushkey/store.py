@@ -49,7 +49,7 @@ class TokenFile(SealedFile):
     def glance(self) -> TokenCache:
         """Return the access tokens, from the agent's memory if it has them.
 
-        That is a cache without grants (``is_partial``); else as `read`.
+        What it remembers has no grants in it. Else as `read`.
         """
         memory = occasion.memory()
         if memory is None:

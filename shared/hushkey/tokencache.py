@@ -38,8 +38,6 @@ class TokenCache:
         self._bound: dict[str, str] = content.get("bound", {})
         #: account and scopes -> the claims that the next token has to carry
         self._demanded: dict[str, str] = content.get("demanded", {})
-        #: whether this is only what may be remembered: nothing to renew with
-        self.is_partial = False
 
     @classmethod
     def loads(cls, data: bytes) -> "TokenCache":

@@ -42,6 +42,8 @@ VERBS = {
     "config add-host": ["config", "add-host", "new.test", "--identity", "corp"],
     "install git": ["install", "git"],
     "uninstall git": ["uninstall", "git"],
+    "agent status": ["agent", "status"],
+    "agent stop": ["agent", "stop"],
 }
 every_verb = pytest.mark.parametrize("verb", VERBS)
 FAR = CONFIG.replace('"corp"', '"zoë-日本"').replace(".corp", '."zoë-日本"')

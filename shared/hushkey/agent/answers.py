@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 class Surroundings(dict[str, str]):
     """The caller's environment, as far as it came along.
 
-    Whoever needs more of it has to be in the caller's process.
+    Whoever needs more of it has to be in the caller's process. A proxy may have a
+    password in it, so nothing of it is shown.
     """
+
+    __repr__ = object.__repr__
 
     def get(self, name: str, default: "Any" = None) -> "Any":
         """Return the variable *name*, if it is one that came along."""

@@ -138,9 +138,7 @@ class Memory:
 
 def _without_grants(cache: TokenCache) -> TokenCache:
     """Return what may stay in memory: everything but the refresh tokens."""
-    partial = TokenCache({**json.loads(cache.dumps()), "grants": []})
-    partial.is_partial = True
-    return partial
+    return TokenCache({**json.loads(cache.dumps()), "grants": []})
 
 
 def _make_room(kept: "dict[Any, Any]", key: object, most: int) -> None:
