@@ -24,11 +24,14 @@ _PULSE, _PULSES = 3 * door.PULSE, 60
 REQUEST_BYTES = 1024 * 1024
 
 
-def ask(tool: str, verbs: "Sequence[str]", *, ends_blank: bool) -> "bytes | None":
+def ask(
+    tool: str, verbs: "Sequence[str]", *, ends_blank: "bool | None"
+) -> "bytes | None":
     """Answer this call through the agent and end the process; else return stdin.
 
     *verbs* are the first words of a command line that the agent is asked about;
-    *ends_blank* tells that an empty line ends a request. None: nothing was read.
+    *ends_blank* tells that an empty line ends a request, None that there is none on
+    stdin. Returns None if nothing was read.
     """
     argv, environ = sys.argv[1:], os.environ
     wish = environ.get("HUSHKEY_AGENT", "").strip().lower()
@@ -42,8 +45,9 @@ def ask(tool: str, verbs: "Sequence[str]", *, ends_blank: bool) -> "bytes | None
         return None
     data = None
     try:
-        data = read(0, ends_blank=ends_blank)
-        answer = _answer(path, tool, argv, data)
+        if ends_blank is not None:
+            data = read(0, ends_blank=ends_blank)
+        answer = _answer(path, tool, argv, data or b"")
         if answer is not None:
             _say(*answer)
     except KeyboardInterrupt:

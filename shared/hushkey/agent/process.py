@@ -5,6 +5,7 @@ it was started with; not dumpable, so that no program of this user but root's ca
 into its memory, and no crash writes it down (prctl(2), PR_SET_DUMPABLE).
 """
 
+import gc
 import os
 import signal
 import socket
@@ -66,6 +67,9 @@ def run(lock: int, tools: "Mapping[str, Answerer]") -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    # What is loaded by now stays: looking through it again costs answers their time.
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
     server.run()
     if not given and _places(folder) == places:
         for kind in KINDS:
