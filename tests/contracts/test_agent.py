@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.desk import Desk
+from contracts.desk import BIN, Desk
 from hushkey import door
 from servers.agent import Agent
 from servers.gits import Git
@@ -125,6 +125,21 @@ def test_git_works_with_it_as_without(desk: Desk, git: Git, warm: Agent) -> None
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
     assert warm.answered() == before + 4  # a get and a store for each
     assert len(desk.visitor.visits()) == 1
+
+
+def test_docker_s_helper_is_answered_and_renewed_by_it(desk: Desk, warm: Agent) -> None:
+    program = str(BIN / "docker-credential-hushkey")
+    answers = []
+    for age in (0, 3601):
+        desk.age(age)
+        before = warm.answered()
+        done = desk.start(program, "get", stdin=desk.apache.host.encode())
+        assert done.returncode == 0, done.stdout
+        assert warm.answered() == before + 1
+        answers.append(done.stdout)
+
+    assert answers[0] != answers[1]
+    assert desk.issuer.refreshes() == 1
 
 
 def test_expired_token_is_renewed_by_it_once_for_all(desk: Desk, warm: Agent) -> None:
