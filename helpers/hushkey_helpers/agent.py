@@ -4,10 +4,10 @@ One code path, two doors: these are the functions that the executables call.
 """
 
 from hushkey.agent import process
-from hushkey_helpers import docker, git
+from hushkey_helpers import docker, git, keyring
 
 #: the tool's name in a question -> who answers
-TOOLS = {"docker": docker.answer, "git": git.answer}
+TOOLS = {"docker": docker.answer, "git": git.answer, "keyring": keyring.answer}
 
 
 def main(lock: int = -1) -> None:

@@ -142,6 +142,22 @@ def test_docker_s_helper_is_answered_and_renewed_by_it(desk: Desk, warm: Agent) 
     assert desk.issuer.refreshes() == 1
 
 
+def test_keyring_s_command_line_is_answered_by_it(desk: Desk, warm: Agent) -> None:
+    program = str(BIN / "hushkey-keyring")
+    url = f"https://{desk.apache.host}/simple/"
+    (token,) = desk.tokens()
+    for words in (["get", url, "u"], ["--mode=creds", "get", url]):
+        before = warm.answered()
+        done = desk.start(program, *words)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert token.encode() in done.stdout
+        assert warm.answered() == before + 1
+
+    before = warm.answered()
+    assert desk.start(program, "get", "https://other.test/", "u").stdout == b""
+    assert warm.answered() == before  # another keyring's to say
+
+
 def test_expired_token_is_renewed_by_it_once_for_all(desk: Desk, warm: Agent) -> None:
     old = by_agent(desk, warm)
     desk.age(3601)
