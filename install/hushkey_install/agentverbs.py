@@ -54,10 +54,10 @@ def status() -> None:
         facts = {"running": f"for {minutes} min", "sockets": folder, **facts}
     else:
         frozen = starting.holder(folder)
-        state = (
-            f"process {frozen} gives no answer: hushkey agent stop" if frozen else ""
-        )
-        facts = {"running": state or "no", "sockets": folder}
+        state = "starting or ending" if frozen else "no"
+        if frozen > 0:
+            state = f"process {frozen} gives no answer: hushkey agent stop"
+        facts = {"running": state, "sockets": folder}
         if reason := wish.refusal(environ):
             facts["starts"] = f"no: {reason}"
     for name, value in facts.items():
@@ -103,8 +103,9 @@ def end(environ: dict[str, str]) -> bool:
         return True
     if not process:
         return False
-    with suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
+    if process > 0:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     _wait(lambda: not starting.holder(folder), "it cannot be ended")
     return True
 

@@ -162,7 +162,7 @@ class Chaos:
         pid = self.agent.pid()
         self.agent.send(signal.SIGSTOP)
         time.sleep(self.chance.uniform(0.1, 1))
-        if pid:
+        if pid > 0:
             try:
                 os.kill(pid, signal.SIGCONT)
             except ProcessLookupError:

@@ -50,7 +50,7 @@ class Agent(Server):
         wait_until(lambda: not self.pid(), "the end of the agent", seconds=20)
 
     def send(self, number: signal.Signals) -> None:
-        if pid := self.pid():
+        if (pid := self.pid()) > 0:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 

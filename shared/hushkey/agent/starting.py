@@ -91,16 +91,17 @@ def ended_in_order(descriptor: int) -> None:
 
 
 def holder(folder: str) -> int:
-    """Return the process that holds the lock; 0: none, or it has not said so yet."""
+    """Return the process that holds the lock; 0: none; -1: one that is on its way."""
     try:
         descriptor = take_lock(folder)
         if descriptor >= 0:
             os.close(descriptor)
             return 0
         with open(lock_path(folder), "rb") as file:
-            return int(file.read(32) or b"0")
-    except (OSError, ValueError):
+            text = file.read(32).strip()
+    except OSError:
         return 0
+    return int(text) if text.isdigit() else -1
 
 
 def _write(descriptor: int, text: bytes) -> None:
