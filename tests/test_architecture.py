@@ -31,6 +31,7 @@ OWNERS = {
     "cryptography": {"hushkey.seal"},
     "filelock": {"hushkey.locks"},
     "idna": {"hushkey.hosts"},
+    "jeepney": {"hushkey.agent.keyringwatch"},
     "joserfc": {"hushkey.idtoken"},
     "keyring": {"hushkey.vault", "hushkey_helpers.backend"},
     "msal": {"hushkey.entra"},

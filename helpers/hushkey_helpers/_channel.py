@@ -7,6 +7,7 @@ cannot take away is the terminal; without one (CI), their own stderr, on Linux.
 import os
 import stat
 
+from hushkey import occasion
 from hushkey.errors import plain
 
 TYPE_CHECKING = False
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def tell(line: str, environ: "Mapping[str, str]") -> None:
     """Show *line* to the person, unless our own stderr will do that."""
+    occasion.own_process()
     if os.isatty(2) or _shows_stderr():
         return
     from hushkey import terminal

@@ -43,17 +43,25 @@ class Answer:
         self.environ = environ
 
 
-def serve(answer: "Answerer", read: "Callable[[int], bytes]") -> None:
+def serve(
+    answer: "Answerer",
+    read: "Callable[[int], bytes]",
+    request: "bytes | None" = None,
+) -> None:
     """Answer one call of this process, and end it.
 
     *read* reads the request from a file descriptor; it is only called if the
-    action needs a request.
+    action needs a request, and the client has not read the *request* before.
     """
     out = _guarded_stdout()
     if os.environ.get("HUSHKEY_LOG"):
         _begin_journal(answer.__module__.rpartition(".")[2])
+
+    def asked() -> bytes:
+        return read(0) if request is None else request
+
     try:
-        result = answer(sys.argv[1:], lambda: read(0), os.environ)
+        result = answer(sys.argv[1:], asked, os.environ)
     except HushkeyError as error:
         step("failed", error=error)
         result = Answer(lines=(error.line(),), code=1)
@@ -109,6 +117,8 @@ def _finish(result: Answer, out: int) -> None:
             code = code or 1  # nobody listens any more
     if result.instead:
         code = _become(result, out)
+    elif "hushkey.acquire" in sys.modules and not code:
+        _start_agent()
     os._exit(code)
 
 
@@ -128,3 +138,16 @@ def _become(result: Answer, out: int) -> int:
         line = f"hushkey: cannot start {plain(result.instead[0])}: {error.strerror}\n"
         os.write(2, line.encode("utf-8", "replace"))
         return 1
+
+
+def _start_agent() -> None:
+    """Let the next call be quick: what this one did took time."""
+    try:
+        from hushkey.agent import wish
+
+        if wish.is_to_start(os.environ):
+            from hushkey.agent import starting
+
+            starting.start(os.environ, "hushkey_helpers.agent")
+    except Exception:
+        return  # the answer was given

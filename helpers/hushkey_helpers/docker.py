@@ -6,14 +6,13 @@ lines byte for byte. A person is asked only for a registry that the command at h
 needs: docker asks for others, too (`hushkey.caller.needs_registry`).
 """
 
-import os
 import time
 
 from hushkey import hosts, paths, sites, stashindex, step
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
 from hushkey.stashindex import Slot
 from hushkey.want import Manners
-from hushkey_helpers import registries
+from hushkey_helpers import _client, registries
 from hushkey_helpers._serve import Answer, serve
 
 TYPE_CHECKING = False
@@ -34,8 +33,8 @@ NAME = "docker-credential-hushkey"
 NOT_FOUND = "credentials not found in native keychain"
 NO_SERVER = "no credentials server URL"
 NO_USER = "no credentials username"
-#: bytes; Go's helpers stop at 64 KiB for a line
-REQUEST_BYTES = 1024 * 1024
+#: Go's helpers stop at 64 KiB for a line
+REQUEST_BYTES = _client.REQUEST_BYTES
 #: the user name that makes a secret a refresh token (docker/cli, login.md)
 AS_REFRESH = "<token>"
 #: Azure's user name for a refresh token sent as a password (Azure/acr, AAD-OAuth.md)
@@ -54,20 +53,14 @@ class Said(HushkeyError):
         return self.what
 
 
-def main() -> None:
-    """Answer docker."""
-    serve(answer, read)
+def main(request: "bytes | None" = None) -> None:
+    """Answer docker; *request* is what was read of it already."""
+    serve(answer, read, request)
 
 
 def read(descriptor: int) -> bytes:
     """Read one request to its end, or to one byte too many."""
-    data = b""
-    while len(data) <= REQUEST_BYTES:
-        piece = os.read(descriptor, 65536)
-        if not piece:
-            break
-        data += piece
-    return data
+    return _client.read(descriptor, ends_blank=False)
 
 
 def answer(

@@ -32,9 +32,9 @@ _USAGE = (
 )
 
 
-def main() -> None:
-    """Answer git."""
-    serve(answer, read)
+def main(request: "bytes | None" = None) -> None:
+    """Answer git; *request* is what was read of it already."""
+    serve(answer, read, request)
 
 
 def answer(
@@ -135,7 +135,7 @@ class _Call:
         if self._site.origin == "user" or isinstance(error, Cancelled):
             return True
         try:
-            return bool(acquirer.file_of(self._site.identity).read().accounts)
+            return bool(acquirer.file_of(self._site.identity).glance().accounts)
         except HushkeyError:
             return False
 
@@ -147,7 +147,7 @@ class _Call:
         if not secret or self._site.origin != "user":
             return Answer()
         try:
-            tokens = self._acquirer().file_of(self._site.identity).read().tokens()
+            tokens = self._acquirer().file_of(self._site.identity).glance().tokens()
         except HushkeyError:
             return Answer()  # `get` says what is wrong; git asked for no answer
         if any(token.value == secret for token in tokens):

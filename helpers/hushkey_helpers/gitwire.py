@@ -5,12 +5,11 @@ bytes: a lone CR has been taken for a line end before (CVE-2024-50338), and a se
 host has been smuggled in by one (CVE-2020-5260).
 """
 
-import os
-
 from hushkey.errors import HushkeyError
+from hushkey_helpers import _client
 
 #: bytes; git's own limit for a line, and ours for a whole request
-LINE_BYTES, REQUEST_BYTES = 65535, 1024 * 1024
+LINE_BYTES, REQUEST_BYTES = 65535, _client.REQUEST_BYTES
 
 
 class Malformed(HushkeyError):
@@ -39,13 +38,7 @@ class Message:
 
 def read(descriptor: int) -> bytes:
     """Read one request: up to an empty line, the end, or one byte too many."""
-    data = b""
-    while len(data) <= REQUEST_BYTES and b"\n\n" not in data and data[:1] != b"\n":
-        piece = os.read(descriptor, 65536)
-        if not piece:
-            break
-        data += piece
-    return data
+    return _client.read(descriptor, ends_blank=True)
 
 
 def parse(data: bytes) -> Message:

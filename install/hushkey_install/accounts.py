@@ -11,6 +11,7 @@ from hushkey.errors import HushkeyError
 from hushkey.model import Site, Token, tenant_of
 from hushkey.scopes import scope_key
 from hushkey.want import Want
+from hushkey_install import agentverbs
 from hushkey_install.context import Context
 
 
@@ -69,6 +70,7 @@ def logout(target: str | None, *, everyone: bool, local: bool) -> None:
     for identity in identities:
         if not everyone or providers.can_serve(identity):
             click.echo(_logout(context, identity.name, local=local), err=True)
+    agentverbs.dismiss(context.environ)
 
 
 def _logout(context: Context, name: str, *, local: bool) -> str:

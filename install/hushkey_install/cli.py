@@ -8,6 +8,8 @@ import click
 
 from hushkey import journal, step
 from hushkey_install import (
+    agentunit,
+    agentverbs,
     dockerconfig,
     ending,
     gitconfig,
@@ -83,6 +85,7 @@ _TOOLS = {
     "uv": uvconfig,
     "twine": plugin.TWINE,
     "poetry": plugin.POETRY,
+    "agent": agentunit,
 }
 
 
@@ -107,6 +110,7 @@ def _for_tool(tool: str, run: Callable[..., None], about: str) -> click.Command:
     return command
 
 
+main.add_command(agentverbs.command)
 main.add_command(_registering("install", "Register hushkey with"))
 main.add_command(_registering("uninstall", "Remove hushkey from"))
 

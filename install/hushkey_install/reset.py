@@ -8,6 +8,7 @@ import click
 
 from hushkey import locks, paths, sealedfile, stashindex
 from hushkey.errors import Permanent, StoreError
+from hushkey_install import agentverbs
 
 _PARTS = ("tokens", "stash", "state", "key")
 #: seconds to wait for each process that is using the store
@@ -40,6 +41,7 @@ def run(yes: bool) -> None:
         for path in _locks(folder):
             stack.enter_context(locks.held(path, _PATIENCE))
         _move(folder, aside)
+    agentverbs.dismiss(dict(os.environ))
     click.echo("done; sign in again with `hushkey login`", err=True)
 
 

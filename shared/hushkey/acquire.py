@@ -10,7 +10,7 @@
 
 import time
 
-from hushkey import cached, providers, seal, sealedfile, step
+from hushkey import cached, occasion, providers, sealedfile, step
 from hushkey.challenges import demanded_claims
 from hushkey.errors import (
     Cancelled,
@@ -170,17 +170,20 @@ class Acquirer:
     def silent(self, want: Want) -> Token:
         """Return a token without anybody noticing, or raise why not."""
         file = self.file_of(want.site.identity)
-        cache = file.read()
+        cache = file.glance()
         if token := cached.fresh_token(cache, want, self._clock()):
             step("cached", want)
-            return token
+            return occasion.used(want, self._environ, token)
+        if occasion.memory():
+            cache = file.read()  # what is remembered has nothing to renew with
         accounts = cached.accounts_for(cache, want)
         if not any(cache.grants(account, want.site.scopes) for account in accounts):
             cached.check_not_refused(cache, accounts[0], want, self._clock())
             what = "a sign-in for these scopes is needed"
             raise UiRequired(what, claims=cached.demanded(cache, want))
         try:
-            return self._renewal(file, want).token(want)
+            token = self._renewal(file, want).token(want)
+            return occasion.used(want, self._environ, token)
         except (Transient, Permanent) as error:
             # The server, the network or a busy sibling fails: what still lives
             # serves, and no person is the wiser.
@@ -238,7 +241,7 @@ class Acquirer:
 
     def hashed(self, token: Token) -> str:
         """Return a name for *token* that says nothing about it to others."""
-        return seal.keyed_hash(self.vault.key() or b"", token.value)
+        return self.vault.hashed(token.value)
 
     def refuse_hashed(
         self, site: "Site", host: str, name: str, challenges: "tuple[str, ...]" = ()
@@ -279,6 +282,7 @@ class Acquirer:
         return all([provider.revoke(token) for token in refresh_tokens])
 
     def _interaction(self, want: Want) -> "Interaction":
+        occasion.own_process(person=True)
         from hushkey.interactive import Interaction
 
         identity = want.site.identity

@@ -6,7 +6,7 @@ Imported by helpers only when a host is ours or something may be kept for it.
 import sys
 import time
 
-from hushkey import paths, sites
+from hushkey import occasion, paths, sites
 from hushkey.errors import StoreError, plain
 from hushkey.want import Manners
 
@@ -39,6 +39,8 @@ def acquirer(
 
     leave_no_core()
     config = sites.load(environ)
+    if here := occasion.now():
+        began = min(began, here.began)  # a question may have waited for another one
     return Acquirer(
         config.settings,
         paths.data_folder(environ),
@@ -123,6 +125,9 @@ def with_stash(
 
 def warn(line: str) -> None:
     """Write one line for the person to stderr."""
+    if here := occasion.now():
+        here.lines.append(line)
+        return
     try:
         sys.stderr.write(f"hushkey: {plain(line, 1000)}\n")
         sys.stderr.flush()

@@ -9,7 +9,7 @@ import os
 import subprocess
 from contextlib import suppress
 
-from hushkey import programs
+from hushkey import occasion, programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 def command_of(tool: str) -> str:
     """Return for example ``git fetch in /src/app``, or nothing if unknown."""
+    occasion.own_process()
     import psutil
 
     best = ""
@@ -71,10 +72,11 @@ def needs_registry(host: str, environ: "Mapping[str, str]") -> bool:
     --use-api-socket (docker/cli, GetAllCredentials); BuildKit, pull, push and the
     other clients ask for what they need. Who cannot be looked at has typed nothing.
     """
+    asker = occasion.asker()
     import psutil
 
     try:
-        line = psutil.Process().parents()[:_DEPTH]
+        line = psutil.Process(asker).parents()[:_DEPTH]
     except (psutil.Error, OSError):
         return False
     for process in line:
@@ -142,6 +144,7 @@ def git_wish(environ: "Mapping[str, str]") -> str:
     git hands its own ``-c`` options on in the environment, so asking git is
     exact; background maintenance sets it to false (git 2.47).
     """
+    occasion.own_process()
     git = programs.find("git", environ)
     if git is None:
         return ""

@@ -7,6 +7,8 @@ call that never returns cannot keep the process alive either.
 
 import threading
 
+from hushkey import occasion
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,7 @@ def within(seconds: float, call: "Callable[[], T]") -> "T":
 
     Raises Expired when the time is over.
     """
+    occasion.may_wait()
     results: list[T] = []
     errors: list[Exception] = []
 

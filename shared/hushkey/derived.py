@@ -68,7 +68,7 @@ class Derivation:
     def fresh(self) -> "Token | None":
         """Return what is stored and good: no network, no lock, no complaint."""
         try:
-            token = self._fresh(self._file.read())
+            token = self._fresh(self._file.glance())
         except StoreError:
             return None  # who needs more than this will hear of it
         if token:
@@ -78,7 +78,7 @@ class Derivation:
     def alive(self) -> "Token | None":
         """Return what is stored and alive at all, for who may not wait."""
         try:
-            token = self._stored(self._file.read())
+            token = self._stored(self._file.glance())
         except StoreError:
             return None
         if token is None or token.expires_at is None:

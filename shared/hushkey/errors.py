@@ -133,3 +133,16 @@ class StoreError(HushkeyError):
     def __init__(self, reason: str, what: str, *, hint: str = "") -> None:
         super().__init__(what, hint=hint)
         self.reason = reason
+
+
+class AskElsewhere(BaseException):
+    """In the agent: only the process that was called can go on from here.
+
+    A person would have to be asked, or something is needed that the agent does not
+    have. No HushkeyError and no Exception: it is nobody's outcome, and must pass
+    through every helper. ``person`` tells that a person would be asked.
+    """
+
+    def __init__(self, *, person: bool = False) -> None:
+        super().__init__()
+        self.person = person

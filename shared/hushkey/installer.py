@@ -8,6 +8,8 @@ program `keyring` is started by it.
 import os
 from contextlib import suppress
 
+from hushkey import occasion
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +66,11 @@ def mentions_plain_http(netloc: str) -> bool:
 
 def _tools() -> "Iterator[tuple[str, list[str], str]]":
     """Yield name, arguments and folder of the tools around us, the nearest first."""
+    asker = occasion.asker()
     import psutil
 
     with suppress(psutil.Error, OSError):
-        myself = psutil.Process()
+        myself = psutil.Process(asker)
         for process in (myself, *myself.parents()[:_DEPTH]):
             program, arguments = named(process.cmdline())
             if program in _PROGRAMS:

@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-from hushkey import step
+from hushkey import occasion, step
 from hushkey.errors import StoreError, Transient
 from hushkey.paths import make_private
 
@@ -31,6 +31,7 @@ def held(
     *waiting* is called once if the lock is not free within a second. Raises
     Transient when the time is over, StoreError where locks cannot be made.
     """
+    occasion.may_wait()
     from filelock import FileLock, Timeout
 
     make_private(os.path.dirname(path))

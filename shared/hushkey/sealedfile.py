@@ -40,7 +40,7 @@ class SealedFile:
             status = os.stat(self.path)
         except OSError:
             return ()
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
 
     def content(self) -> "bytes | None":
         """Return what the file holds, None if there is none.

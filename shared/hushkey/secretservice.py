@@ -71,6 +71,10 @@ class SecretServiceDrawer:
             elif collection.is_locked() and collection.unlock():
                 raise self._locked("was not unlocked")
 
+    def evidence(self) -> object:
+        """Return that the service has signals for what changes."""
+        return "signals"
+
     @contextmanager
     def _collection(self) -> "Iterator[Any]":
         """Yield the default collection, or None where none was ever made."""

@@ -14,7 +14,7 @@ import sys
 import time
 from binascii import crc32
 
-from hushkey import hosts, paths
+from hushkey import hosts, occasion, paths
 from hushkey.errors import ConfigError, HushkeyError, Permanent
 from hushkey.model import Identity, Request, Site, placed
 
@@ -165,13 +165,28 @@ def load(environ: "Mapping[str, str]") -> Config:
 
     Raises ConfigError if the file is wrong, unreadable or not a file.
     """
+    here = occasion.now()
+    if here is None:
+        return _load(environ)
+    if here.config is None:
+        here.config = _load(environ)
+    return here.config
+
+
+def _load(environ: "Mapping[str, str]") -> Config:
     source = paths.config_file(environ)
     stamp = (FORMAT, _stamp(source), _stamp(_presets()), sys.version_info[:3])
+    memory = occasion.memory()
+    if memory and (known := memory.config(source, stamp)) is not None:
+        return Config(known, source)
     side = _side_file(source, environ)
     compiled = _read_side(side, source, stamp)
     if compiled is None:
+        occasion.may_wait()
         compiled = _compile(source)
         _write_side(side, source, stamp, compiled)
+    if memory and _is_settled(source):
+        memory.keep_config(source, stamp, compiled)
     return Config(compiled, source)
 
 
@@ -252,11 +267,8 @@ def _text(source: str) -> str:
 
 def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
     """Keep the compiled form for the next call; failing to is no error."""
-    try:
-        if time.time() - os.stat(source).st_mtime < _SETTLED:
-            return
-    except OSError:
-        pass  # presets only
+    if not _is_settled(source):
+        return
     try:
         paths.make_private(os.path.dirname(side))
         temporary = f"{side}.{os.getpid()}"
@@ -269,3 +281,10 @@ def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
             os.unlink(f"{side}.{os.getpid()}")
         except OSError:
             pass  # it was never made
+
+
+def _is_settled(source: str) -> bool:
+    try:
+        return time.time() - os.stat(source).st_mtime >= _SETTLED
+    except OSError:
+        return True  # presets only

@@ -11,7 +11,7 @@ import os
 import time
 from contextlib import suppress
 
-from hushkey import locks, paths, seal, stashindex, step
+from hushkey import locks, occasion, paths, seal, stashindex, step
 from hushkey.model import Frozen
 from hushkey.sealedfile import Draft, SealedFile, sealed_files, sweep, unwritable
 from hushkey.stashindex import Slot
@@ -47,7 +47,11 @@ class Record(Frozen):
 def open_stash(
     settings: "Mapping[str, Any]", folder: str, warn: "Callable[[str], None]"
 ) -> "Stash":
-    """Return the stash below the data *folder*; nothing is contacted yet."""
+    """Return the stash below the data *folder*; nothing is contacted yet.
+
+    What a person typed is none of the agent's: only the process that was called has it.
+    """
+    occasion.own_process()
     vault = open_vault(settings, folder, lambda: sealed_files(folder))
     return Stash(folder, vault, warn)
 

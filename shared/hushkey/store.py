@@ -9,7 +9,7 @@ import os
 from contextlib import contextmanager
 from hashlib import blake2s
 
-from hushkey import locks, paths, seal
+from hushkey import locks, occasion, paths, seal
 from hushkey.sealedfile import SUFFIX, Draft, SealedFile, sweep
 from hushkey.tokencache import TokenCache
 
@@ -46,11 +46,30 @@ class TokenFile(SealedFile):
         """Return the path of the lock for *kind* of work on this file."""
         return os.path.join(self._locks, f"{self.name}.{kind}.lock")
 
+    def glance(self) -> TokenCache:
+        """Return the access tokens, from the agent's memory if it has them.
+
+        What it remembers has no grants in it. Else as `read`.
+        """
+        memory = occasion.memory()
+        if memory is None:
+            return self.read()
+        stamp, evidence = self.stamp(), self._vault.evidence()
+        if known := memory.tokens(self.path, stamp, evidence):
+            return known
+        proof = memory.proof(evidence)
+        cache = self.read()
+        memory.keep_tokens(self.path, stamp, proof, cache)
+        for token in cache.tokens():
+            self._vault.hashed(token.value)  # while the key is at hand
+        return cache
+
     def read(self) -> TokenCache:
         """Return the content; an absent file is an empty cache.
 
         Raises StoreError if the keyring cannot open it.
         """
+        occasion.may_wait()
         try:
             return self._open()
         except seal.Damaged:

@@ -10,11 +10,11 @@ import base64
 import binascii
 import os
 import sys
-from contextlib import suppress
 
-from hushkey import locks, paths, seal, step
+from hushkey import locks, occasion, seal, step
 from hushkey.deadline import Expired, within
 from hushkey.errors import StoreError
+from hushkey.keyfile import KeyFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ class Drawer(Protocol):
     def unlock(self) -> None:
         """Ask the person to unlock; may take as long as a person does."""
 
+    def evidence(self) -> object:
+        """Return what changes when the text may have changed.
+
+        ``signals`` if the place itself says so, None if nobody can tell.
+        """
+
 
 class Vault:
     """Reads the key once per process; makes it once per user.
@@ -79,6 +85,22 @@ class Vault:
             self._key = None if text is None else _decode(text, self.name)
             step("key-read")
         return self._key
+
+    def evidence(self) -> object:
+        """Return what changes when the key may have changed; see `Drawer`."""
+        return self._drawer.evidence()
+
+    def hashed(self, text: str) -> str:
+        """Return what only the holder of the key can make of *text*.
+
+        The agent, which does not hold it, may know it from the time before.
+        """
+
+        def make() -> str:
+            return seal.keyed_hash(self.key() or b"", text)
+
+        memory = occasion.memory()
+        return memory.name(self.evidence(), text, make) if memory else make()
 
     def ensure_key(self) -> bytes:
         """Return the key, making it if this is the first use.
@@ -184,58 +206,6 @@ def _drawer(choice: str, folder: str) -> Drawer:
     return SecretServiceDrawer(SERVICE, USER, _CHOOSE_FILE)
 
 
-class KeyFile:
-    """The key in a 0600 file: only where ``key_store = "file"`` says so."""
-
-    def __init__(self, path: str) -> None:
-        self.name = f"the key file {path}"
-        self._path = path
-
-    def get(self) -> "str | None":
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
-        try:
-            with open(os.open(self._path, flags), "rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                text = file.read(1024).decode("ascii", "replace").strip()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(
-                "denied",
-                f"cannot read {self._path}: {error.strerror}",
-                hint="make it readable for you alone (mode 0600)",
-            ) from error
-        if hasattr(os, "getuid") and mode & 0o077:
-            raise StoreError(
-                "denied",
-                f"{self._path} can be read by others",
-                hint=f"run `chmod 600 {self._path}`, and sign in anew if unsure",
-            )
-        return text
-
-    def put(self, text: str) -> None:
-        paths.make_private(os.path.dirname(self._path))
-        temporary = f"{self._path}.{os.getpid()}.new"
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with open(os.open(temporary, flags, 0o600), "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
-        except OSError as error:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise StoreError(
-                "unwritable",
-                f"cannot write {self._path}: {error.strerror}",
-                hint="make room and check its permissions",
-            ) from error
-
-    def unlock(self) -> None:
-        """Do nothing: a file is never locked."""
-
-
 class KeyringDrawer:
     """One backend of the keyring package, made by its class name."""
 
@@ -253,6 +223,9 @@ class KeyringDrawer:
     def unlock(self) -> None:
         """Read the item: these keyrings prompt by themselves when they must."""
         self.get()
+
+    def evidence(self) -> object:
+        """Return None: these keyrings do not say when something changes."""
 
     def _backend(self) -> "Any":
         import keyring.core

@@ -309,7 +309,7 @@ def test_import_and_foreign_host_load_next_to_nothing(machine: Machine) -> None:
     imported, asked = (line.split() for line in done.stdout.splitlines())
 
     assert imported == ["hushkey_helpers", "hushkey_helpers.backend"]
-    ours = {"hosts", "paths", "sites", "errors", "model"}
+    ours = {"hosts", "occasion", "paths", "sites", "errors", "model"}
     assert {name for name in asked if not name.startswith("hushkey")} <= {"marshal"}
     assert {n.partition(".")[2] for n in asked if n.startswith("hushkey.")} == ours
 

@@ -73,9 +73,12 @@ def leaks(name: str) -> bool:
 
 
 def clean_environ(**extra: str) -> dict[str, str]:
-    """The machine's environment without anything that could change an outcome."""
+    """The machine's environment without anything that could change an outcome.
+
+    No agent is started by it, so that none is left: who wants one says so.
+    """
     kept = {name: value for name, value in os.environ.items() if not leaks(name)}
-    return kept | extra
+    return kept | {"HUSHKEY_AGENT": "off"} | extra
 
 
 def find_program(name: str, *, package: str = "", also: Sequence[str] = ()) -> str:

@@ -13,7 +13,8 @@ import keyring.errors
 import pytest
 
 from hushkey.errors import HushkeyError, StoreError, Transient
-from hushkey.vault import KeyFile, KeyringDrawer, Vault, open_vault
+from hushkey.keyfile import KeyFile
+from hushkey.vault import KeyringDrawer, Vault, open_vault
 from shared.core_fakes import (
     MemoryDrawer,
     MemoryKeyring,

@@ -218,7 +218,7 @@ def situation(
         wish=wish,
         # A person who types `hushkey login` is at the terminal, whatever git was told.
         no_terminal="" if login else no_terminal or _forbidding_terminal(environ),
-        ci=next((name for name in _CI if _is_on(environ, name)), ""),
+        ci=ci(environ),
         ssh=bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY")),
         display=_has_display(environ, platform),
         browser=bool(environ.get("BROWSER", "").strip()),
@@ -227,6 +227,11 @@ def situation(
         login=login,
         flows=flows,
     )
+
+
+def ci(environ: Mapping[str, str]) -> str:
+    """Return the variable that says that this is a CI job, or nothing."""
+    return next((name for name in _CI if _is_on(environ, name)), "")
 
 
 def _is_on(environ: Mapping[str, str], name: str) -> bool:

@@ -1,0 +1,470 @@
+"""The agent beside real git, a real server and a real keyring: quick, silent, current.
+
+Who has answered is counted by the agent itself; what was asked of people and servers
+stands in their own logs.
+"""
+
+import os
+import shlex
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from contracts.desk import BIN, Desk
+from hushkey import door
+from servers.agent import Agent
+from servers.gits import Git
+from servers.process import wait_until
+from servers.secretservice import SecretService
+
+pytestmark = pytest.mark.contract
+
+
+@pytest.fixture
+def agent(desk: Desk) -> Iterator[Agent]:
+    with Agent() as made:
+        desk.extra |= made.environ
+        yield made
+
+
+@pytest.fixture
+def warm(desk: Desk, agent: Agent) -> Agent:
+    """An agent that knows the token of the one sign-in so far."""
+    signed_in(desk)
+    agent.wait()
+    time.sleep(0.1)  # a file this young could change again unseen: it is not kept
+    for _ in range(2):
+        assert desk.get().returncode == 0
+    assert int(agent.facts()["tokens"]) == 1
+    return agent
+
+
+def signed_in(desk: Desk) -> bytes:
+    done = desk.get()
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def by_agent(desk: Desk, agent: Agent) -> bytes:
+    """Return what the helper says; the agent must have said it."""
+    before = agent.answered()
+    done = desk.get()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert agent.answered() == before + 1
+    return done.stdout
+
+
+def at_once(desk: Desk, number: int) -> list[tuple[int, bytes]]:
+    with ThreadPoolExecutor(number) as pool:
+        done = list(pool.map(lambda _: desk.get(), range(number)))
+    return [(d.returncode, d.stdout) for d in done]
+
+
+def test_first_real_work_starts_it_and_the_next_call_is_its(
+    desk: Desk, agent: Agent
+) -> None:
+    first = signed_in(desk)
+    agent.wait()
+
+    assert by_agent(desk, agent) == first
+    assert len(desk.visitor.visits()) == 1
+
+
+@pytest.mark.parametrize("switch", ["CI=true", "HUSHKEY_AGENT=off", "config"])
+def test_it_is_not_started_where_it_is_not_wanted(
+    desk: Desk, agent: Agent, switch: str
+) -> None:
+    desk.extra["HUSHKEY_AGENT"] = ""
+    name, _, value = switch.partition("=")
+    if switch == "config":
+        desk.configure(settings="agent = false")
+        signed_in(desk)
+    else:
+        desk.extra["HUSHKEY_INTERACTIVE"] = "browser"
+        assert desk.get(**{name: value}).returncode == 0
+
+    assert desk.tokens()
+    assert agent.pid() == 0
+    assert not (agent.folder / "agent").exists()
+
+
+def test_crowd_of_first_calls_starts_one(desk: Desk, agent: Agent) -> None:
+    assert {code for code, _ in at_once(desk, 20)} == {0}
+    pid = agent.wait()
+
+    assert {code for code, _ in at_once(desk, 5)} == {0}
+    assert agent.pid() == pid
+
+
+def test_it_is_detached_and_carries_nothing_along(desk: Desk, warm: Agent) -> None:
+    process = Path(f"/proc/{warm.pid()}")
+
+    assert os.getsid(warm.pid()) == warm.pid()
+    assert os.readlink(process / "cwd") == "/"
+    open_files = [os.readlink(path) for path in (process / "fd").iterdir()]
+    kinds = {name.partition(":")[0] for name in open_files}
+    assert kinds <= {"/dev/null", "socket", "pipe", f"{warm.folder}/agent.lock"}
+    names = {
+        pair.partition(b"=")[0].decode()
+        for pair in (process / "environ").read_bytes().split(b"\0")
+    }
+    assert names <= {*door.NAMES, ""}
+    modes = [(warm.folder / name).stat().st_mode & 0o777 for name in ("agent", "git")]
+    assert modes == [0o600, 0o600]
+
+
+def test_git_works_with_it_as_without(desk: Desk, git: Git, warm: Agent) -> None:
+    before = warm.answered()
+    first = desk.clone(git, "contoso/app", "first")
+    second = desk.clone(git, "fabrikam/app", "second")
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert warm.answered() == before + 4  # a get and a store for each
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_docker_s_helper_is_answered_and_renewed_by_it(desk: Desk, warm: Agent) -> None:
+    program = str(BIN / "docker-credential-hushkey")
+    answers = []
+    for age in (0, 3601):
+        desk.age(age)
+        before = warm.answered()
+        done = desk.start(program, "get", stdin=desk.apache.host.encode())
+        assert done.returncode == 0, done.stdout
+        assert warm.answered() == before + 1
+        answers.append(done.stdout)
+
+    assert answers[0] != answers[1]
+    assert desk.issuer.refreshes() == 1
+
+
+def test_keyring_s_command_line_is_answered_by_it(desk: Desk, warm: Agent) -> None:
+    program = str(BIN / "hushkey-keyring")
+    url = f"https://{desk.apache.host}/simple/"
+    (token,) = desk.tokens()
+    for words in (["get", url, "u"], ["--mode=creds", "get", url]):
+        before = warm.answered()
+        done = desk.start(program, *words)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert token.encode() in done.stdout
+        assert warm.answered() == before + 1
+
+    before = warm.answered()
+    assert desk.start(program, "get", "https://other.test/", "u").stdout == b""
+    assert warm.answered() == before  # another keyring's to say
+
+
+def test_expired_token_is_renewed_by_it_once_for_all(desk: Desk, warm: Agent) -> None:
+    old = by_agent(desk, warm)
+    desk.age(3601)
+    desk.issuer.set(delay=1)
+
+    answers = at_once(desk, 20)
+
+    assert {code for code, _ in answers} == {0}
+    (answer,) = {out for _, out in answers}
+    assert answer != old
+    assert desk.issuer.refreshes() == 1
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_one_flight_across_those_with_and_those_without_it(
+    desk: Desk, warm: Agent
+) -> None:
+    desk.age(3601)
+    desk.issuer.set(delay=1)
+
+    def get(number: int) -> bytes:
+        return desk.get(HUSHKEY_AGENT="on" if number % 2 else "off").stdout
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = set(pool.map(get, range(12)))
+
+    assert len(answers) == 1
+    assert desk.issuer.refreshes() == 1
+
+
+def test_failing_server_is_asked_once_and_everybody_hears_of_it(
+    desk: Desk, warm: Agent
+) -> None:
+    desk.age(3601)
+    desk.issuer.fail("status")
+    before = desk.issuer.refreshes()
+
+    answers = at_once(desk, 10)
+    desk.issuer.heal()
+
+    assert {code for code, _ in answers} == {1}
+    assert desk.issuer.refreshes() - before <= 2
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_sign_in_is_the_caller_s_own(desk: Desk, warm: Agent) -> None:
+    desk.age(3601)
+    desk.issuer.forget()
+
+    answers = at_once(desk, 8)
+
+    assert {code for code, _ in answers} == {0}
+    assert len(desk.visitor.visits()) == 2
+
+
+def test_token_in_use_is_renewed_before_it_ends(desk: Desk, agent: Agent) -> None:
+    desk.issuer.set(access_ttl=10)
+    signed_in(desk)
+    agent.wait()
+    old = by_agent(desk, agent)
+
+    # Half of its life is left then; the agent looks every five seconds.
+    wait_until(lambda: desk.issuer.refreshes() == 1, "a renewal", seconds=15)
+    wait_until(lambda: agent.facts()["renewed"] == "1", "its end")
+
+    assert signed_in(desk) != old
+    assert desk.issuer.refreshes() == 1
+
+
+# -- what is withdrawn -----------------------------------------------------------
+
+
+def test_signed_out_is_signed_out(desk: Desk, warm: Agent) -> None:
+    old = by_agent(desk, warm)
+    assert desk.hushkey("logout", "corp", "--local").returncode == 0
+
+    warm.wait_for_end()
+    done = desk.get(HUSHKEY_INTERACTIVE="never")
+    assert done.stdout == b"quit=1\n"
+    assert signed_in(desk) != old
+
+
+def test_signed_out_without_a_word_to_it_is_signed_out(desk: Desk, warm: Agent) -> None:
+    with desk.token_file().change(5) as change:
+        for account in list(change.cache.accounts):
+            change.cache.sign_out(account)
+        change.save()
+
+    assert desk.get(HUSHKEY_INTERACTIVE="never").stdout == b"quit=1\n"
+
+
+def test_erased_token_is_not_given_again(desk: Desk, warm: Agent) -> None:
+    old = by_agent(desk, warm)
+    desk.age(100)
+    (token,) = desk.tokens()
+    text = f"protocol=https\nhost={desk.apache.host}\npassword={token}\n\n"
+    assert desk.helper("erase", text).returncode == 0
+
+    assert desk.get().stdout != old
+    assert desk.issuer.refreshes() == 1
+
+
+def test_host_that_the_config_drops_is_dropped(desk: Desk, warm: Agent) -> None:
+    host = '[host."other.example.com"]\nidentity = "corp"\nscopes = ["git"]\n'
+    desk.configure(hosts=host)
+
+    assert desk.get().stdout == b""
+
+
+def test_config_that_wants_no_agent_ends_it(desk: Desk, warm: Agent) -> None:
+    desk.extra["HUSHKEY_AGENT"] = ""
+    desk.configure(settings="agent = false")
+
+    assert desk.get().returncode == 0
+    warm.wait_for_end()
+
+
+def test_key_file_that_is_gone_is_missed(desk: Desk, warm: Agent) -> None:
+    (desk.folder / "data" / "key").rename(desk.folder / "elsewhere")
+    try:
+        done = desk.get()
+    finally:
+        (desk.folder / "elsewhere").rename(desk.folder / "data" / "key")
+
+    assert b"holds no hushkey key" in done.stderr
+    assert done.stdout == b"quit=1\n"
+
+
+class TestKeyring:
+    """A real Secret Service says what changes in it."""
+
+    @pytest.fixture
+    def service(
+        self,
+        desk: Desk,
+        agent: Agent,
+        make_secret_service: Callable[..., SecretService],
+    ) -> SecretService:
+        made = make_secret_service("unlocked")
+        desk.extra = dict(made.environ) | agent.environ
+        desk.configure(key_store="keyring", settings="keyring_timeout = 2")
+        signed_in(desk)
+        agent.wait()
+
+        def known() -> bool:
+            assert desk.get().returncode == 0
+            return agent.facts()["tokens"] == "1"
+
+        wait_until(known, "a warm agent", pause=0.1)
+        return made
+
+    def test_reading_it_is_no_change(
+        self, desk: Desk, agent: Agent, service: SecretService
+    ) -> None:
+        for _ in range(3):
+            assert desk.get(HUSHKEY_AGENT="off").returncode == 0
+
+        assert agent.facts()["tokens"] == "1"
+
+    def test_locked_keyring_is_locked_at_once(
+        self, desk: Desk, agent: Agent, service: SecretService
+    ) -> None:
+        service.lock()
+
+        done = desk.get(HUSHKEY_INTERACTIVE="never")
+
+        assert b"is locked" in done.stderr
+        assert agent.facts()["tokens"] == "0"
+
+    def test_keyring_that_goes_is_gone(
+        self, desk: Desk, agent: Agent, service: SecretService
+    ) -> None:
+        service.stop_daemon()
+
+        assert b"no OS keyring" in desk.get().stderr
+        assert agent.facts()["tokens"] == "0"
+
+    def test_token_is_renewed_with_the_key_from_the_keyring(
+        self,
+        desk: Desk,
+        agent: Agent,
+        service: SecretService,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        for name, value in service.environ.items():
+            monkeypatch.setenv(name, value)
+        desk.age(3601)
+
+        by_agent(desk, agent)
+
+        assert desk.issuer.refreshes() == 1
+
+
+# -- what may become of it ---------------------------------------------------------
+
+
+def test_killed_agent_is_missed_by_nobody(desk: Desk, warm: Agent) -> None:
+    answer = by_agent(desk, warm)
+    warm.kill()
+
+    assert desk.get().stdout == answer
+
+
+def test_frozen_agent_costs_a_moment(desk: Desk, warm: Agent) -> None:
+    answer = by_agent(desk, warm)
+    warm.send(signal.SIGSTOP)
+    began = time.monotonic()
+
+    assert desk.get().stdout == answer
+    assert time.monotonic() - began < 3
+
+
+def test_agent_that_freezes_at_work_is_not_waited_for(desk: Desk, warm: Agent) -> None:
+    desk.age(3601)
+    desk.issuer.set(delay=4)
+    pool = ThreadPoolExecutor(1)
+    waiting = pool.submit(desk.get)
+    wait_until(lambda: desk.issuer.refreshes() == 1, "the refresh")
+    warm.send(signal.SIGSTOP)
+    began = time.monotonic()
+    time.sleep(4)
+    warm.send(signal.SIGCONT)  # the lock of the store is its own until then
+
+    assert waiting.result(60).returncode == 0
+    assert time.monotonic() - began < 30
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_hushkey_agent_tells_and_ends_it(desk: Desk, warm: Agent) -> None:
+    status = desk.hushkey("agent", "status")
+    assert b"running:" in status.stdout
+    assert desk.hushkey("agent", "stop").returncode == 0
+    assert warm.pid() == 0
+    assert b"no\n" in desk.hushkey("agent", "status").stdout
+    assert desk.hushkey("agent", "start").returncode == 0
+    assert warm.pid()
+
+
+def test_frozen_agent_is_ended_by_force(desk: Desk, warm: Agent) -> None:
+    warm.send(signal.SIGSTOP)
+
+    assert b"gives no answer" in desk.hushkey("agent", "status").stdout
+    assert desk.hushkey("agent", "stop").returncode == 0
+    assert warm.pid() == 0
+
+
+# -- git's own client ----------------------------------------------------------------
+
+
+def register_door(desk: Desk, agent: Agent) -> str:
+    """Write the C door before ours, as the README says."""
+    socket = agent.folder / "git"
+    door_ = (
+        '!f() { test "$1" = get && exec timeout 1 git credential-cache '
+        f"--socket {shlex.quote(str(socket))} get; :; }}; f"
+    )
+    url = f"https://{desk.apache.host}"
+    path = desk.folder / "gitconfig"
+    escaped = door_.replace("\\", "\\\\").replace('"', '\\"')
+    path.write_text(
+        f'[credential "{url}"]\n\thelper =\n\thelper = "{escaped}"\n'
+        "\thelper = hushkey\n"
+    )
+    return url
+
+
+def test_git_s_own_client_is_answered(desk: Desk, git: Git, warm: Agent) -> None:
+    register_door(desk, warm)
+    desk.extra["GIT_TRACE"] = "1"
+    done = desk.clone(git, "contoso/app", "first")
+
+    assert done.returncode == 0, done.stderr
+    assert b"git-credential-hushkey get" not in done.stderr
+    assert b"git-credential-hushkey store" in done.stderr
+    assert len(desk.visitor.visits()) == 1
+
+
+@pytest.mark.parametrize("state", ["cold", "frozen", "absent"])
+def test_git_goes_on_to_us_where_its_client_hears_nothing(
+    desk: Desk, old_git: Git, warm: Agent, state: str
+) -> None:
+    register_door(desk, warm)
+    if state == "cold":
+        desk.age(3601)
+    elif state == "frozen":
+        warm.send(signal.SIGSTOP)
+    else:
+        warm.kill()
+
+    done = desk.clone(old_git, "contoso/app", "first")
+
+    assert done.returncode == 0, done.stderr
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_stale_token_heals_through_both_doors(
+    desk: Desk, new_git: Git, warm: Agent
+) -> None:
+    register_door(desk, warm)
+    desk.clone(new_git, "contoso/app", "first")
+    desk.age(100)
+    time.sleep(0.1)
+    assert desk.get().returncode == 0
+    assert desk.apache.refuse_seen() > 0
+
+    done = new_git.run("fetch", environ=desk.environ, cwd=desk.folder / "first")
+
+    assert done.returncode == 0, done.stderr
+    assert desk.issuer.refreshes() == 1
+    assert len(desk.visitor.visits()) == 1

@@ -1,0 +1,192 @@
+"""Which tokens are renewed unasked, when, and when no more."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hushkey import acquire, answering
+from hushkey.acquire import Acquirer
+from hushkey.agent.memory import Memory
+from hushkey.agent.renewal import FIRST_WAIT, IN_USE, LEAD, LONGEST_WAIT, Uses
+from hushkey.errors import Transient, UiRequired
+from hushkey.model import Identity, Site, Token
+from hushkey.want import Want
+from shared.agent.agent_fakes import Told
+from shared.oauth_fakes import ME
+from shared.signin.signin_fakes import Clock
+
+NOW = 1_000_000.0
+
+
+def want(provider: str = "oidc", host: str = "h", min_lifetime: int = 300) -> Want:
+    site = Site(host, Identity("corp", provider), scopes=("git",))
+    return Want(site, host, "", NOW, min_lifetime)
+
+
+def token(left: int, lifetime: int = 3600, value: str = "at") -> Token:
+    ends = int(NOW) + left
+    return Token(
+        value, expires_at=ends, obtained_at=ends - lifetime, scopes=(), account=ME
+    )
+
+
+@pytest.fixture
+def ticks() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def uses(ticks: Clock) -> Uses:
+    return Uses(ticks)
+
+
+def due(uses: Uses, at: float = NOW) -> int:
+    return len(uses.due(at))
+
+
+def test_token_with_enough_left_is_not_due(uses: Uses) -> None:
+    uses.note(want(), {}, token(300 + LEAD + 1))
+
+    assert due(uses) == 0
+    assert due(uses, NOW + 1) == 1
+
+
+def test_short_token_is_due_at_half_its_life(uses: Uses) -> None:
+    uses.note(want(), {}, token(200, lifetime=300))
+
+    assert due(uses, NOW + 49) == 0
+    assert due(uses, NOW + 50) == 1
+
+
+def test_token_without_an_end_is_never_due(uses: Uses) -> None:
+    endless = Token("at", expires_at=None, obtained_at=1, scopes=(), account=ME)
+    uses.note(want(), {}, endless)
+
+    assert due(uses, NOW * 10) == 0
+
+
+@pytest.mark.parametrize(
+    "provider", ["github", "gitlab", "gitea", "bitbucket", "oauth2", "static"]
+)
+def test_server_that_may_end_the_old_token_is_left_alone(
+    uses: Uses, provider: str
+) -> None:
+    uses.note(want(provider), {}, token(10))
+
+    assert due(uses) == 0
+
+
+def test_token_that_nobody_uses_any_more_is_not_due(uses: Uses, ticks: Clock) -> None:
+    uses.note(want(), {}, token(10))
+    ticks.now += IN_USE
+    assert due(uses) == 1
+    ticks.now += 1
+    assert due(uses) == 0
+
+
+def test_same_want_counts_once_another_host_again(uses: Uses) -> None:
+    for host in ("a", "a", "b"):
+        uses.note(want(host=host), {}, token(10))
+
+    assert due(uses) == 2
+
+
+def test_only_so_many_are_kept(uses: Uses) -> None:
+    for number in range(1000):
+        uses.note(want(host=str(number)), {}, token(10))
+
+    assert due(uses) == 256
+
+
+class TestRenew:
+    """One renewal, against an acquirer that does as told."""
+
+    @pytest.fixture
+    def memory(self, uses: Uses) -> Memory:
+        return Memory(Told(), uses)
+
+    @pytest.fixture
+    def outcomes(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> list[Any]:
+        told: list[Any] = []
+        asked: list[Want] = []
+
+        def silent(_: Acquirer, wanted: Want) -> Token:
+            asked.append(wanted)
+            outcome = told.pop(0)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            assert isinstance(outcome, Token)
+            return outcome
+
+        monkeypatch.setattr(acquire.Acquirer, "silent", silent)
+        monkeypatch.setattr(answering, "leave_no_core", lambda: None)
+        self.asked = asked
+        return told
+
+    def renew(self, uses: Uses, memory: Memory, at: float = NOW) -> None:
+        (use,) = uses.due(at)
+        uses.renew(use, memory, at)
+
+    def test_asks_for_more_than_a_question_would(
+        self, uses: Uses, memory: Memory, outcomes: list[Any]
+    ) -> None:
+        uses.note(want(), {}, token(10))
+        outcomes.append(token(3600, value="new"))
+
+        self.renew(uses, memory)
+
+        assert self.asked[0].min_lifetime == 300 + LEAD
+        assert due(uses) == 0
+        assert due(uses, NOW + 3600) == 1
+
+    def test_failure_waits_longer_and_longer(
+        self, uses: Uses, memory: Memory, outcomes: list[Any], ticks: Clock
+    ) -> None:
+        uses.note(want(), {}, token(10))
+        for wait in (FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT, 8 * FIRST_WAIT):
+            outcomes.append(Transient("down"))
+            self.renew(uses, memory)
+            ticks.now += wait - 1
+            assert due(uses) == 0
+            ticks.now += 1
+            assert due(uses) == 1
+            uses.note(want(), {}, token(10))  # it is still in use
+        outcomes.append(Transient("down"))
+        self.renew(uses, memory)
+        ticks.now += LONGEST_WAIT
+        assert due(uses) == 1
+
+    def test_server_that_names_a_time_is_obeyed(
+        self, uses: Uses, memory: Memory, outcomes: list[Any], ticks: Clock
+    ) -> None:
+        uses.note(want(), {}, token(10))
+        outcomes.append(Transient("busy", retry_after=500))
+        self.renew(uses, memory)
+
+        ticks.now += FIRST_WAIT + 499
+        assert due(uses) == 0
+        ticks.now += 1
+        assert due(uses) == 1
+
+    def test_what_needs_a_person_is_not_tried_again(
+        self, uses: Uses, memory: Memory, outcomes: list[Any], ticks: Clock
+    ) -> None:
+        uses.note(want(), {}, token(10))
+        outcomes.append(UiRequired("gone"))
+        self.renew(uses, memory)
+        ticks.now += IN_USE - 1
+
+        assert due(uses) == 0
+        uses.note(want(), {}, token(10))
+        assert due(uses) == 0
+        uses.note(want(), {}, token(10, value="of a new sign-in"))
+        assert due(uses) == 1
+
+    def test_changed_config_ends_it(self, uses: Uses, memory: Memory) -> None:
+        memory.keep_config("c", 1, {})
+        uses.note(want(), {}, token(10))
+
+        memory.keep_config("c", 2, {})
+
+        assert due(uses) == 0
