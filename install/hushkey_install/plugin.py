@@ -94,12 +94,22 @@ class Plugin:
 
 
 def package() -> str:
-    """Return what to tell a package manager to install: this hushkey."""
+    """Return what to tell a package manager to install: this hushkey.
+
+    From where this one came (PEP 610): a name alone may be anybody's in an index.
+    """
     text = distribution("hushkey").read_text("direct_url.json")
-    url = loads(text).get("url", "") if text else ""
-    if not url.startswith("file:"):
+    if not text:
         return "hushkey"
-    return unquote(urlsplit(url).path)
+    origin = loads(text)
+    url = str(origin["url"])
+    if url.startswith("file:") and "vcs_info" not in origin:
+        return unquote(urlsplit(url).path)
+    if vcs := origin.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    if folder := origin.get("subdirectory"):
+        url += f"#subdirectory={folder}"
+    return f"hushkey @ {url}"
 
 
 def adding(client: Client, spec: str, environ: Mapping[str, str]) -> list[str]:

@@ -110,6 +110,37 @@ def test_each_environment_is_changed_by_its_own_manager(desk: Desk, kind: str) -
     assert desk.said() == words
 
 
+@pytest.mark.parametrize(
+    ("origin", "spec"),
+    [
+        ("", "hushkey"),
+        ('{"url": "file:///src/my%20hushkey", "dir_info": {}}', "/src/my hushkey"),
+        (
+            '{"url": "https://git.test/h.git", "vcs_info": {"vcs": "git", '
+            '"requested_revision": "main", "commit_id": "0a1b"}}',
+            "hushkey @ git+https://git.test/h.git@0a1b",
+        ),
+        (
+            '{"url": "https://x.test/h.zip", "archive_info": {}, "subdirectory": "h"}',
+            "hushkey @ https://x.test/h.zip#subdirectory=h",
+        ),
+    ],
+)
+def test_backend_comes_from_where_this_hushkey_came(
+    monkeypatch: pytest.MonkeyPatch, origin: str, spec: str
+) -> None:
+    """The origins as PEP 610 has them."""
+
+    class Installed:
+        def read_text(self, name: str) -> str:
+            assert name == "direct_url.json"
+            return origin
+
+    monkeypatch.setattr(plugin, "distribution", lambda _: Installed())
+
+    assert plugin.package() == spec
+
+
 def uv_tool(desk: Desk, receipt: str) -> None:
     prefix = desk.environment("poetry", "uv/tools/poetry", "pyvenv.cfg")
     (prefix / "uv-receipt.toml").write_text(f"[tool]\n{receipt}\n")
