@@ -42,9 +42,11 @@ class Launcher:
         for folder in self._folders():
             path = os.path.join(folder, _NAME)
             if os.path.lexists(path) and not _is_stale(path):
-                if is_ours(path):
+                if _serves(path):
                     return ""
-                raise Permanent(f"{path} is the first keyring on PATH", hint=_CHOOSE)
+                first = os.path.exists(path)
+                what = "the first keyring on PATH" if first else "there already"
+                raise Permanent(f"{path} is {what} and not ours", hint=_CHOOSE)
             if self._is_the_user_s(folder):
                 return path
         raise Permanent(
@@ -55,14 +57,14 @@ class Launcher:
     def _plan_in(self, folder: str) -> str:
         path = os.path.join(folder, _NAME)
         if os.path.lexists(path) and not _is_stale(path):
-            if is_ours(path):
+            if _serves(path):
                 return ""
             raise Permanent(f"{path} is there already and not ours", hint=_CHOOSE)
         first = programs.find(_NAME, self._environ)
         before = list(self._folders())
         if folder not in before:
             raise Permanent(f"{folder} is not on PATH", hint="add it to PATH first")
-        if first and before.index(os.path.dirname(first)) < before.index(folder):
+        if first and before.index(_folder_of(first)) < before.index(folder):
             raise Permanent(f"{first} comes first on PATH", hint=_CHOOSE)
         return path
 
@@ -81,7 +83,7 @@ class Launcher:
                     f"cannot make {path}: {error.strerror or error}",
                     hint="choose another folder: --launcher DIR",
                 ) from error
-            notes = {"path": path, "tools": []}
+            notes = {"path": path, "tools": notes.get("tools", [])}
         if notes:
             tools = sorted({*notes["tools"], self._tool})
             self._ledger.write({**notes, "tools": tools})
@@ -113,6 +115,15 @@ class Launcher:
         inside = os.path.commonpath([home, folder]) == home
         project = os.path.exists(os.path.join(os.path.dirname(folder), "pyvenv.cfg"))
         return inside and not project and os.access(folder, os.W_OK)
+
+
+def _folder_of(program: str) -> str:
+    return os.path.abspath(os.path.dirname(program))
+
+
+def _serves(path: str) -> bool:
+    """Tell whether the program at *path* leads to us; one that is gone does not."""
+    return os.path.isfile(path) and is_ours(path)
 
 
 def _is_stale(path: str) -> bool:

@@ -19,6 +19,8 @@ from hushkey_install.launcher import Launcher, show
 from hushkey_install.settingsfile import SettingsFile
 
 SECTION, KEY, WANTED = "global", "keyring-provider", "subprocess"
+#: instead of a key: a comment or an empty line, and one that goes on with a value
+_NOTHING, _MORE = "#", "+"
 install_options = (
     click.option(
         "--launcher",
@@ -115,51 +117,86 @@ def config_path(environ: Mapping[str, str]) -> str:
 
 def value_in(text: str) -> str:
     """Return the provider that *text* sets for every pip command, or nothing."""
-    found = ""
-    for section, key, line in _lines(text):
-        if (section, key) == (SECTION, KEY):
-            found = _value(line)
-    return found
+    rows = _lines(text)
+    at = _settings(rows)
+    if not at:
+        return ""
+    more = (rows[n][2].strip() for n in _continuing(rows, at[-1]))
+    return "\n".join((_value(rows[at[-1]][2]), *more)).rstrip()
 
 
 def edited(text: str, value: str) -> str:
     """Return *text* with the provider set to *value*; the rest stays as it is."""
-    lines = text.splitlines(keepends=True)
-    at = [n for n, row in enumerate(_lines(text)) if row[:2] == (SECTION, KEY)]
+    rows = _lines(text)
+    lines = [line for *_, line in rows]
     end = "\r\n" if "\r\n" in text else "\n"
-    new = [f"{KEY} = {value}{end}"] if value else []
-    if at:
-        lines[at[-1] : at[-1] + 1] = new
-        return "".join(lines)
-    heads = [n for n, row in enumerate(_lines(text)) if row[:2] == (SECTION, "")]
-    if heads:
+    if at := _settings(rows):
+        gone = _continuing(rows, at[-1])
+        lines[at[-1]] = _setting(value, _indent(lines[at[-1]]), end)
+        return "".join(line for n, line in enumerate(lines) if n not in gone)
+    heads = [n for n, row in enumerate(rows) if row[:2] == (SECTION, "")]
+    if heads and value:
         head = lines[heads[0]]
         whole = head if head.endswith("\n") else head + end
-        lines[heads[0] : heads[0] + 1] = [whole, *new]
+        # The lines that follow would go on with ours if they were indented more.
+        after = (line for _, key, line in rows[heads[0] + 1 :] if key != _NOTHING)
+        indent = _indent(next(after, ""))
+        lines[heads[0]] = whole + _setting(value, indent, end)
         return "".join(lines)
-    if not new:
+    if not value:
         return text
     gap = end if lines else ""
     gap = end + gap if lines and not lines[-1].endswith("\n") else gap
-    return f"{text}{gap}[{SECTION}]{end}{new[0]}"
+    return f"{text}{gap}[{SECTION}]{end}{_setting(value, '', end)}"
+
+
+def _setting(value: str, indent: str, end: str) -> str:
+    """Return the line, or the lines, that set *value*; nothing for no value."""
+    shown = value.replace("\n", f"{end}{indent}    ")
+    return f"{indent}{KEY} = {shown}{end}" if value else ""
 
 
 def _lines(text: str) -> "list[tuple[str, str, str]]":
     """Return (section, key, line) of every line; the key of a header is empty.
 
-    As Python's configparser reads pip's file: indented lines go on with a value.
+    As Python's configparser reads pip's file: what is indented more than the
+    setting before it goes on with its value.
     """
-    found, section = [], ""
+    found, section, depth = [], "", -1
     for line in text.splitlines(keepends=True):
-        bare = line.strip()
-        key = "-"
-        if bare.startswith("[") and "]" in bare:
-            section, key = bare[1 : bare.index("]")], ""
-        elif bare and bare[0] not in "#;" and not line[0].isspace():
-            name = bare.replace(":", "=").partition("=")[0]
-            key = name.strip().lower().replace("_", "-").removeprefix("--")
+        bare, key = line.strip(), _NOTHING
+        if bare and bare[0] not in "#;":
+            deep = len(_indent(line))
+            if 0 <= depth < deep:
+                key = _MORE
+            elif bare.startswith("[") and "]" in bare:
+                section, key, depth = bare[1 : bare.rindex("]")], "", -1
+            else:
+                name = bare.replace(":", "=").partition("=")[0]
+                key = name.strip().lower().replace("_", "-").removeprefix("--")
+                depth = deep
         found.append((section, key, line))
     return found
+
+
+def _settings(rows: "list[tuple[str, str, str]]") -> list[int]:
+    """Return the numbers of the lines that set the provider; the last one counts."""
+    return [n for n, row in enumerate(rows) if row[:2] == (SECTION, KEY)]
+
+
+def _continuing(rows: "list[tuple[str, str, str]]", at: int) -> list[int]:
+    """Return the numbers of the lines that go on with the setting in line *at*."""
+    found = []
+    for number, (_, key, _) in enumerate(rows[at + 1 :], start=at + 1):
+        if key == _MORE:
+            found.append(number)
+        elif key != _NOTHING:
+            break
+    return found
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())] if line.strip() else ""
 
 
 def _value(line: str) -> str:

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from importlib.metadata import distribution
 from json import loads
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import click
@@ -93,12 +94,22 @@ class Plugin:
 
 
 def package() -> str:
-    """Return what to tell a package manager to install: this hushkey."""
+    """Return what to tell a package manager to install: this hushkey.
+
+    From where this one came (PEP 610): a name alone may be anybody's in an index.
+    """
     text = distribution("hushkey").read_text("direct_url.json")
-    url = loads(text).get("url", "") if text else ""
-    if not url.startswith("file:"):
+    if not text:
         return "hushkey"
-    return unquote(urlsplit(url).path)
+    origin = loads(text)
+    url = str(origin["url"])
+    if url.startswith("file:") and "vcs_info" not in origin:
+        return unquote(urlsplit(url).path)
+    if vcs := origin.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    if folder := origin.get("subdirectory"):
+        url += f"#subdirectory={folder}"
+    return f"hushkey @ {url}"
 
 
 def adding(client: Client, spec: str, environ: Mapping[str, str]) -> list[str]:
@@ -156,17 +167,41 @@ def _python(client: Client) -> str:
 
 
 def _uv_tool(client: Client, *more: str) -> list[str]:
-    """Return the command that makes a uv tool anew, with what it already has."""
+    """Return the command that makes a uv tool anew, as it is but for *more*."""
     path = os.path.join(client.prefix, "uv-receipt.toml")
     try:
         with open(path, "rb") as file:
-            needs = tomllib.load(file)["tool"]["requirements"]
-        names = [str(need["name"]) for need in needs]
+            tool = tomllib.load(file)["tool"]
+        needs = {str(need["name"]): need for need in tool["requirements"]}
+        needs.pop("hushkey", None)
+        asked = {name: _requirement(need) for name, need in needs.items()}
+        own = asked.pop(client.name)
+        if odd := sorted(_UV_ODD & tool.keys()):
+            raise ValueError(odd[0])
+        python = ["--python", str(tool["python"])] if "python" in tool else []
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise Permanent(f"{path} cannot be understood") from error
-    others = [n for n in names if n not in (client.name, "hushkey")]
-    words = [word for name in (*others, *more) for word in ("--with", name)]
-    return ["uv", "tool", "install", "--force", client.name, *words]
+        raise Permanent(
+            f"{path} holds what cannot be asked for anew",
+            hint="add hushkey to your own `uv tool install` command: --with hushkey",
+        ) from error
+    words = [word for text in (*asked.values(), *more) for word in ("--with", text)]
+    return ["uv", "tool", "install", "--force", *python, own, *words]
+
+
+#: what makes a tool another one, and has no word for it here (uv's tool receipts)
+_UV_ODD = {"constraints", "overrides", "excludes", "build-constraint-dependencies"}
+
+
+def _requirement(need: Mapping[str, Any]) -> str:
+    """Return one entry of a receipt as a requirement; ValueError if it is no plain one.
+
+    Without its version a pinned tool would be upgraded.
+    """
+    if odd := need.keys() - {"name", "extras", "specifier", "marker"}:
+        raise ValueError(f"from a {min(odd)}")
+    extras = f"[{','.join(need['extras'])}]" if need.get("extras") else ""
+    marker = f" ; {need['marker']}" if "marker" in need else ""
+    return f"{need['name']}{extras}{need.get('specifier', '')}{marker}"
 
 
 TWINE, POETRY = Plugin("twine"), Plugin("poetry")

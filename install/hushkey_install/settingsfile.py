@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import click
 
@@ -77,10 +78,11 @@ class SettingsFile:
     def undo(self, change: Change) -> None:
         """Make *change*; a file that install made, and that is empty, goes."""
         notes = self._ledger.read()
-        if change:
-            change.apply()
         if notes and not notes["existed"] and not change.after:
-            os.unlink(self.path)
+            with suppress(FileNotFoundError):  # the user was faster
+                os.unlink(self.path)
+        elif change:
+            change.apply()
         self._ledger.write({})
 
     def _edited(self, text: str, value: str) -> str:

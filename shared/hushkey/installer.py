@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from psutil import Process
+
 _DEPTH = 12
 #: program -> its subcommands worth naming; empty: the name says it all
 _PROGRAMS = {
@@ -56,25 +58,40 @@ def forbidding_option() -> str:
 
 
 def mentions_plain_http(netloc: str) -> bool:
-    """Tell whether the tool was given a plain http URL of *netloc*."""
+    """Tell whether a program around us was given a plain http URL of *netloc*.
+
+    Whatever it is called: a wrapper's name must not open what is closed to pip.
+    """
     return any(
         "http://" in word.lower() and netloc.lower() in word.lower()
-        for _, arguments, _ in _tools()
-        for word in arguments
+        for _, words in _around()
+        for word in words
     )
 
 
 def _tools() -> "Iterator[tuple[str, list[str], str]]":
     """Yield name, arguments and folder of the tools around us, the nearest first."""
-    asker = occasion.asker()
     import psutil
 
-    with suppress(psutil.Error, OSError):
-        myself = psutil.Process(asker)
-        for process in (myself, *myself.parents()[:_DEPTH]):
-            program, arguments = named(process.cmdline())
-            if program in _PROGRAMS:
+    for process, words in _around():
+        program, arguments = named(words)
+        if program in _PROGRAMS:
+            with suppress(psutil.Error, OSError):
                 yield program, arguments, process.cwd()
+
+
+def _around() -> "Iterator[tuple[Process, list[str]]]":
+    """Yield us and what started us, with their command lines, the nearest first."""
+    asker = occasion.asker()  # in the agent: whoever is at the other end
+    import psutil
+
+    found: list[Process] = []
+    with suppress(psutil.Error, OSError):
+        found.append(psutil.Process(asker))
+        found += found[0].parents()[:_DEPTH]
+    for process in found:
+        with suppress(psutil.Error, OSError):
+            yield process, process.cmdline()
 
 
 def named(words: "list[str]") -> "tuple[str, list[str]]":
@@ -82,11 +99,34 @@ def named(words: "list[str]") -> "tuple[str, list[str]]":
     if not words:
         return "", []
     name, *rest = (os.path.basename(words[0]).removesuffix(".exe"), *words[1:])
-    if name.startswith("python"):
-        while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
-            rest = rest[1:]
-        if rest[:1] == ["-c"]:
+    if name.startswith(("python", "pypy")):
+        rest = _behind_python(rest)
+        if not rest:
             return "", []
-        rest = rest[1:] if rest[:1] == ["-m"] else rest
-        name, *rest = (os.path.basename(rest[0]), *rest[1:]) if rest else ("",)
+        path, *rest = rest
+        name = os.path.basename(path)
+        if name == "__main__.py":
+            name = os.path.basename(os.path.dirname(path))
+    if name.startswith("pip") and not name[3:].strip("0123456789."):
+        name = "pip"  # pip3, pip3.11
     return _NAMES.get(name, name), rest
+
+
+def _behind_python(words: "list[str]") -> "list[str]":
+    """Return the module or script that Python runs and its words; none for -c."""
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            return [word, *rest]
+        if word.startswith("--"):
+            continue
+        # letters may stand together, and the last one with its value: -Im pip, -mpip
+        at = next((n for n, letter in enumerate(word) if letter in "cmWX"), 0)
+        letter, value = word[at], word[at + 1 :]
+        if letter == "c":
+            return []
+        if letter == "m":
+            return [value, *rest] if value else [*rest]
+        if letter in "WX" and not value:
+            next(rest, "")
+    return []

@@ -89,6 +89,9 @@ def test_install_twice_changes_nothing_more(desk: Desk) -> None:
         "[global]\r\ntimeout = 5\r\n",
         "[list]\nformat = columns\n\n[global]\n[download]\n",
         "[global]\nextra-index-url =\n    https://a.test/simple\n    [odd]\n",
+        "[global]\n    index-url = https://a.test/simple\n    timeout = 5\n",
+        "[global]\n# mine\n\tkeyring-provider = import\n\ttimeout = 5\n",
+        "[global]\nkeyring-provider =\n    import\n\n    odd\ntimeout = 5\n",
     ],
 )
 def test_setting_is_read_by_a_real_parser_and_taken_back_exactly(
@@ -100,9 +103,15 @@ def test_setting_is_read_by_a_real_parser_and_taken_back_exactly(
     parser = configparser.RawConfigParser()
     parser.read_string(desk.file.read_bytes().decode().replace("\r\n", "\n"))
     names = {k.replace("_", "-"): v for k, v in parser["global"].items()}
+    others = configparser.RawConfigParser()
+    others.read_string(before.replace("\r\n", "\n"))
     desk.hushkey("uninstall", "pip")
 
-    assert names["keyring-provider"] == "subprocess"
+    assert names.pop("keyring-provider") == "subprocess"
+    if others.has_section("global"):
+        rest = {k.replace("_", "-"): v for k, v in others["global"].items()}
+        rest.pop("keyring-provider", None)
+        assert names == rest
     assert desk.file.read_bytes() == before.encode()
 
 
@@ -113,6 +122,24 @@ def test_what_was_edited_since_stays(desk: Desk) -> None:
     desk.hushkey("uninstall", "pip")
 
     assert desk.file.read_text() == "[global]\ntimeout = 5\n"
+
+
+def test_uninstall_leaves_nothing_beside_a_file_that_install_made(desk: Desk) -> None:
+    desk.hushkey("install", "pip")
+
+    desk.hushkey("uninstall", "pip")
+
+    assert list(desk.file.parent.iterdir()) == []
+
+
+def test_file_that_the_user_deleted_since_is_no_error(desk: Desk) -> None:
+    desk.hushkey("install", "pip")
+    desk.file.unlink()
+
+    desk.hushkey("uninstall", "pip")
+
+    assert list(desk.bin.iterdir()) == []
+    assert list((desk.data / "installed").iterdir()) == []
 
 
 def test_provider_that_the_user_chose_since_stays(desk: Desk) -> None:
@@ -137,9 +164,38 @@ def test_earlier_provider_comes_back_into_an_edited_file(desk: Desk) -> None:
 
 _TEXT = st.lists(
     st.sampled_from(
-        ["[global]", "[install]", "a = b", "keyring-provider = x", "# c", "", "  d"]
+        [
+            *("[global]", "[install]", "a = b", "keyring-provider = x", "# c", ""),
+            *("  d", "    e = f", "  keyring-provider = y", "\t# g"),
+        ]
     )
 ).map("\n".join)
+
+
+def parsed(text: str) -> dict[str, str] | None:
+    """Return what Python's own parser has for every pip command, None for no ini."""
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return None
+    return dict(parser["global"]) if parser.has_section("global") else {}
+
+
+@given(_TEXT)
+def test_any_text_means_what_it_meant_but_for_the_provider(text: str) -> None:
+    before = parsed(text)
+    if before is None:
+        return  # nor can pip read it
+    assert pipconfig.value_in(text) == before.pop("keyring-provider", "")
+
+    after = parsed(pipconfig.edited(text, "subprocess"))
+
+    assert after == {**before, "keyring-provider": "subprocess"}
+    # A second line of the same name would count again, as it did before.
+    again = parsed(pipconfig.edited(text, ""))
+    if text.count("keyring-provider") < 2:
+        assert again == before
 
 
 @given(_TEXT)
@@ -226,6 +282,40 @@ def test_real_keyring_is_never_overwritten(desk: Desk) -> None:
 
     assert path.read_text() == "#!/bin/sh\n"
     assert not desk.file.exists()
+
+
+def test_dead_link_of_somebody_else_is_no_launcher(desk: Desk) -> None:
+    """It is left behind, for example, where `pipx uninstall keyring` was killed."""
+    (desk.bin / "keyring").symlink_to(desk.home / "gone" / "keyring")
+
+    for words in ((), ("--launcher", str(desk.bin))):
+        result = desk.hushkey("install", "pip", *words, code=1)
+        assert f"{desk.bin}/keyring is there already" in result.stderr
+    assert not desk.file.exists()
+
+
+def test_launcher_made_anew_is_still_needed_by_the_others(desk: Desk) -> None:
+    for tool in ("pip", "uv"):
+        desk.hushkey("install", tool)
+    (desk.bin / "keyring").unlink()
+    desk.hushkey("install", "pip")
+
+    desk.hushkey("uninstall", "pip")
+
+    assert (desk.bin / "keyring").exists()
+    desk.hushkey("uninstall", "uv")
+    assert list(desk.bin.iterdir()) == []
+
+
+def test_folders_on_path_may_be_written_oddly(desk: Desk) -> None:
+    desk.program("real")
+    odd = f"{desk.home}//real/{os.pathsep}{desk.environ['PATH']}"
+
+    result = desk.hushkey(
+        "install", "pip", "--launcher", str(desk.bin), code=1, PATH=odd
+    )
+
+    assert "comes first on PATH" in result.stderr
 
 
 def test_launcher_goes_before_the_real_one(desk: Desk) -> None:

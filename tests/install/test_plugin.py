@@ -110,6 +110,79 @@ def test_each_environment_is_changed_by_its_own_manager(desk: Desk, kind: str) -
     assert desk.said() == words
 
 
+@pytest.mark.parametrize(
+    ("origin", "spec"),
+    [
+        ("", "hushkey"),
+        ('{"url": "file:///src/my%20hushkey", "dir_info": {}}', "/src/my hushkey"),
+        (
+            '{"url": "https://git.test/h.git", "vcs_info": {"vcs": "git", '
+            '"requested_revision": "main", "commit_id": "0a1b"}}',
+            "hushkey @ git+https://git.test/h.git@0a1b",
+        ),
+        (
+            '{"url": "https://x.test/h.zip", "archive_info": {}, "subdirectory": "h"}',
+            "hushkey @ https://x.test/h.zip#subdirectory=h",
+        ),
+    ],
+)
+def test_backend_comes_from_where_this_hushkey_came(
+    monkeypatch: pytest.MonkeyPatch, origin: str, spec: str
+) -> None:
+    """The origins as PEP 610 has them."""
+
+    class Installed:
+        def read_text(self, name: str) -> str:
+            assert name == "direct_url.json"
+            return origin
+
+    monkeypatch.setattr(plugin, "distribution", lambda _: Installed())
+
+    assert plugin.package() == spec
+
+
+def uv_tool(desk: Desk, receipt: str) -> None:
+    prefix = desk.environment("poetry", "uv/tools/poetry", "pyvenv.cfg")
+    (prefix / "uv-receipt.toml").write_text(f"[tool]\n{receipt}\n")
+    desk.manager("uv", prefix)
+
+
+def test_uv_s_pinned_tool_stays_pinned(desk: Desk) -> None:
+    """The receipt that uv 0.13 wrote for these words, with `--python 3.12`."""
+    uv_tool(
+        desk,
+        'requirements = [{ name = "poetry", extras = ["x", "y"], specifier = "==1.8" },'
+        '{ name = "other", specifier = ">=1,<2" }, { name = "hushkey", '
+        'directory = "/gone" }]\npython = "3.12"',
+    )
+
+    desk.hushkey("install", "poetry", "--yes")
+
+    asked = "--force --python 3.12 poetry[x,y]==1.8 --with other>=1,<2"
+    assert desk.said() == [f"tool install {asked} --with {ROOT}"]
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        'requirements = [{ name = "poetry", git = "https://git.test/poetry" }]',
+        'requirements = [{ name = "poetry" }, { name = "o", editable = "/src/o" }]',
+        'requirements = [{ name = "poetry" }]\nconstraints = [{ name = "o" }]',
+        'requirements = [{ name = "other" }]',
+        "requirements = 5",
+    ],
+)
+def test_uv_tool_that_cannot_be_asked_for_anew_is_left_alone(
+    desk: Desk, receipt: str
+) -> None:
+    uv_tool(desk, receipt)
+
+    result = desk.hushkey("install", "poetry", "--yes", code=1)
+
+    assert "--with hushkey" in result.stderr
+    assert desk.said() == []
+
+
 def test_poetry_adds_plugins_by_itself(desk: Desk) -> None:
     prefix = desk.environment("poetry", "share/pypoetry/venv", "pyvenv.cfg")
     (desk.bin / "poetry").unlink()

@@ -52,6 +52,16 @@ def test_python_tool_is_named_from_inside(tmp_path: Path) -> None:
         (["/x/bin/python3.11", "-I", "-m", "pip", "install"], "pip"),
         (["python", "/x/pip/__pip-runner__.py", "install"], "pip"),
         (["C:/x/pip.exe", "install"], "pip"),
+        (["/usr/bin/python3", "/usr/bin/pip3", "install"], "pip"),
+        (["python3.12", "/x/bin/pip3.12", "install"], "pip"),
+        (["python3", "-mpip", "install"], "pip"),
+        (["python3", "-Im", "pip", "install"], "pip"),
+        (["python3", "-Bmpip", "install"], "pip"),
+        (["python", "-W", "ignore", "-X", "dev", "-m", "pip", "install"], "pip"),
+        (["python", "-Wignore", "/x/bin/pip", "install"], "pip"),
+        (["pypy3", "-m", "pip", "install"], "pip"),
+        (["python", "/x/site-packages/pip/__main__.py", "install"], "pip"),
+        (["python", "-Ic", "import pip", "pip"], ""),
         (["/x/bin/pyproject-build"], "build"),
         (["python", "-c", "import pip", "pip"], ""),
         (["python"], ""),
@@ -81,6 +91,18 @@ def test_plain_http_on_the_command_line_is_seen(
     ask = ASK.format("installer.mentions_plain_http('files.test')")
 
     assert said_inside(tmp_path / "pip", "install", url, ask=ask)[0] == str(plain)
+
+
+@pytest.mark.parametrize("name", ["pip3", "pip3.11", "some-wrapper"])
+def test_plain_http_is_seen_whatever_the_tool_is_called(
+    tmp_path: Path, name: str
+) -> None:
+    """A token over plain http is worse than one that somebody has to ask for."""
+    ask = ASK.format("installer.mentions_plain_http('files.test')")
+
+    found = said_inside(tmp_path / name, "install", "http://files.test/x", ask=ask)
+
+    assert found[0] == "True"
 
 
 def test_other_programs_and_subcommands_are_nobody(tmp_path: Path) -> None:
