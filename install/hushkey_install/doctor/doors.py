@@ -7,6 +7,7 @@ is a problem where `hushkey install` has registered the tool, else a note.
 
 import configparser
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 
 from hushkey import paths, programs
@@ -106,7 +107,11 @@ def _shut(tool: str, pinned: tuple[str, str]) -> Finding | None:
         return None
     off = name.endswith("null.Keyring")
     text = f"keyring is {'switched off' if off else f'pinned to {name}'} by {where}"
-    command = f"unset {where}" if where == "PYTHON_KEYRING_BACKEND" else f"rm {where}"
+    command = (
+        f"unset {where}"
+        if where == "PYTHON_KEYRING_BACKEND"
+        else f"rm {shlex.quote(where)}"
+    )
     return Finding(f"{tool}-keyring-pinned", PROBLEM, f"{tool}: {text}", command)
 
 

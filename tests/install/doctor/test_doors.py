@@ -202,13 +202,15 @@ def test_pinned_or_switched_off_keyring_is_told(desk: Desk) -> None:
     desk.tool("twine", "keyring-25.7.0", "hushkey-0.1.0")
     by_environ = desk.found(PYTHON_KEYRING_BACKEND="keyrings.alt.file.PlaintextKeyring")
     path = desk.write(
-        "python_keyring/keyringrc.cfg", f"[backend]\ndefault-keyring={NULL}\n"
+        "my config/python_keyring/keyringrc.cfg",
+        f"[backend]\ndefault-keyring={NULL}\n",
     )
-    by_file = desk.found()
+    base = str(desk.home / ".config" / "my config")
+    by_file = desk.found(XDG_CONFIG_HOME=base)
 
     assert "pinned to keyrings.alt" in by_environ["twine-keyring-pinned"].text
     assert "switched off" in by_file["twine-keyring-pinned"].text
-    assert by_file["twine-keyring-pinned"].command == f"rm {path}"
+    assert by_file["twine-keyring-pinned"].command == f"rm '{path}'"
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,8 @@ def test_real_keyring_reads_the_same_file(
 
     monkeypatch.delenv("XDG_CONFIG_HOME")
     path = desk.write(
-        "python_keyring/keyringrc.cfg", f"[backend]\ndefault-keyring={NULL}\n"
+        "python_keyring/keyringrc.cfg",
+        f"[backend]\ndefault-keyring={NULL}\n",
     )
 
     assert str(core._config_path()) == path
