@@ -485,7 +485,7 @@ def test_no_input_keeps_us_off_the_terminal(desk: PackageDesk) -> None:
 # -- plain http ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["index", "file"])
+@pytest.mark.parametrize("kind", ["index", "file", "requirements"])
 @pytest.mark.parametrize(
     ("environment", "provider"), [("plain", "subprocess"), ("plugin", "import")]
 )
@@ -500,13 +500,17 @@ def test_token_of_an_https_host_is_not_sent_over_http(
         signed_in = desk.start(str(BIN / "hushkey-keyring"), "get", host, "me")
         server.on("/simple/pear/", challenge)
         server.on("/pear-1.0-py3-none-any.whl", challenge)
-        words = ["pear"]
+        words, index = ["pear"], f"{server.url}/simple/"
         if kind == "file":
             words = ["--no-index", f"{server.url}/pear-1.0-py3-none-any.whl"]
+        elif kind == "requirements":
+            path = desk.folder / "requirements.txt"
+            path.write_text(f"pear @ {server.url}/pear-1.0-py3-none-any.whl\n")
+            words, index = ["--no-index", "-r", str(path)], "https://127.0.0.1:9/"
         done = desk.install(
             environment,
             *("--no-input", *words),
-            url=f"{server.url}/simple/",
+            url=index,
             PIP_KEYRING_PROVIDER=provider,
         )
         calls = server.calls

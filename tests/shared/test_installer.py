@@ -105,6 +105,33 @@ def test_plain_http_is_seen_whatever_the_tool_is_called(
     assert found[0] == "True"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-r", "some.txt"),
+        ("-rsome.txt",),
+        ("--requirement=some.txt",),
+        ("-q", "--constraint", "some.txt"),
+        ("-r", "nested.txt"),
+        ("-r", "gone.txt", "-r", ".", "-r", "some.txt"),
+    ],
+)
+def test_plain_http_in_pip_s_requirements_is_seen(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "some.txt").write_text("a==1\nx @ http://files.test/x.whl # mine\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "too.txt").write_text("-r ../some.txt\n-r too.txt\n")
+    (tmp_path / "nested.txt").write_text("-r more/too.txt\n")
+    ask = "installer.mentions_plain_http('{}')"
+
+    def seen(host: str) -> str:
+        inside = ASK.format(ask.format(host))
+        return said_inside(tmp_path / "pip3", "install", *words, ask=inside)[0]
+
+    assert (seen("files.test"), seen("other.test")) == ("True", "False")
+
+
 def test_other_programs_and_subcommands_are_nobody(tmp_path: Path) -> None:
     for name, word in (("pip", "list"), ("other", "install")):
         found = said_inside(tmp_path / name, word, "--no-input")
