@@ -360,7 +360,8 @@ def test_cancel_link_is_cancelled(
 
     def cancel(uri: str) -> str:
         end, err = time.monotonic() + 10, ""
-        while "cancel-" not in err:
+        # The whole line: what was written may arrive in pieces.
+        while "\n" not in err.partition("cancel-")[2]:
             assert time.monotonic() < end
             time.sleep(0.01)
             err += capfd.readouterr().err
