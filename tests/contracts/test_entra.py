@@ -204,10 +204,7 @@ def test_refresh_is_one_request_and_no_window(azure: AzureDesk) -> None:
 
 
 def test_challenge_of_git_saves_the_anonymous_question(azure: AzureDesk) -> None:
-    tenant = (
-        azure.devops.tenant_of("contoso") if hasattr(azure.devops, "tenant_of") else ""
-    )
-    uri = f"https://login.microsoftonline.com/{tenant or 'contoso.onmicrosoft.com'}"
+    uri = f"https://login.microsoftonline.com/{CONTOSO.id}"
 
     done = azure.get("contoso", f"wwwauth[]=Bearer authorization_uri={uri}\n")
 
