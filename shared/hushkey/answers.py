@@ -49,10 +49,12 @@ def is_text(value: object) -> bool:
 def token(data: object) -> "dict[str, Any] | None":
     """Return the token answer *data* (RFC 6749 5.1), or None if it holds no token.
 
-    ``expires_in`` is in whole seconds or None. A refresh token or an ID token that
-    is no text is left out.
+    One that names an error holds none. ``expires_in`` is in whole seconds or None. A
+    refresh token or an ID token that is no text is left out.
     """
-    if not isinstance(data, dict) or not is_text(data.get("access_token")):
+    if not isinstance(data, dict) or data.get("error"):
+        return None
+    if not is_text(data.get("access_token")):
         return None
     lifetime = seconds(data.get("expires_in"))
     found = {**data, "expires_in": None if lifetime is None else int(lifetime)}

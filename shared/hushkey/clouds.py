@@ -40,13 +40,13 @@ def issuer_of(named: str, tenant: object) -> str:
     """Return the issuer of ID tokens of *tenant* where the metadata say *named*.
 
     The metadata of no tenant in particular hold ``{tenantid}``, for which the token's
-    own ``tid`` is put (learn.microsoft.com/entra/identity-platform/access-tokens).
+    own ``tid`` is put (learn.microsoft.com/entra/identity-platform/access-tokens);
+    those of one tenant hold its id. Nothing if *tenant* is not the one.
     """
     if not isinstance(tenant, str) or not is_tenant(tenant):
-        return named
-    if tenant == PERSONAL_HOME:
-        named = named.replace(PERSONAL, tenant)
-    return named.replace("{tenantid}", tenant)
+        return ""
+    issuer = named.replace("{tenantid}", tenant)
+    return issuer if f"/{tenant}/" in issuer else ""
 
 
 def is_tenant(text: str) -> bool:

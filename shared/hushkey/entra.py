@@ -89,7 +89,9 @@ class EntraProvider:
         fault: HushkeyError | None = answers.type_fault(wire.answer)
         claims: dict[str, Any] = {}
         account: Account | None
-        if fault is None and isinstance(wire.answer.get("id_token"), str):
+        # Nobody says what an ID token of the tenant for personal accounts names.
+        told = _tenant_of(scopes) != clouds.PERSONAL
+        if told and fault is None and isinstance(wire.answer.get("id_token"), str):
             claims, fault = idtoken.renewed(lambda: self._claims(wire, ""))
         named = self._home_account_id(result)
         if named and named != accounts[0]["home_account_id"]:
@@ -234,6 +236,8 @@ class EntraProvider:
         issuer, now = metadata["issuer"], time.time()
         if not self._own:
             issuer = clouds.issuer_of(issuer, said(token).get("tid"))
+            if not issuer:
+                raise Permanent("the server's ID token is not valid: another tenant's")
             now = idtoken.server_time(wire.date, now)
         listed = metadata.get("id_token_signing_alg_values_supported")
         return idtoken.claims_of(
@@ -255,8 +259,7 @@ class EntraProvider:
         scopes: "tuple[str, ...]",
     ) -> "msal.PublicClientApplication":
         """Return MSAL's client; its discovery is answered from our own cache."""
-        tenant = next((s[len(TENANT) :] for s in scopes if s.startswith(TENANT)), "")
-        authority = self._own or f"{self.issuer}/{tenant or self._tenant}"
+        authority = self._own or f"{self.issuer}/{_tenant_of(scopes) or self._tenant}"
         where = authority if self._own else f"{authority}/v2.0"
         wire.serve(
             Discovery(where, self._network, self._folder, of_entra=not self._own)
@@ -274,6 +277,11 @@ class EntraProvider:
                 f"MSAL refuses the authority {authority}: {plain(error, 120)}",
                 hint="check `tenant`, `cloud` and `authority` in config.toml",
             ) from error
+
+
+def _tenant_of(scopes: "tuple[str, ...]") -> str:
+    """Return the tenant that *scopes* are marked with, or nothing."""
+    return next((s[len(TENANT) :] for s in scopes if s.startswith(TENANT)), "")
 
 
 def _asked(scopes: "tuple[str, ...]") -> "list[str]":

@@ -143,7 +143,7 @@ def _tidy(response: "Any", body: "dict[str, Any]") -> "dict[str, Any]":
         expires_in, interval = answers.device_times(body)
         return {**body, "expires_in": int(expires_in), "interval": int(interval)}
     tidy = answers.token(body)
-    if tidy is None:
+    if tidy is None or response.status_code != 200:
         raise http.Refused(response, body).outcome()
     for name in _TIMES:
         found = answers.seconds(body.get(name))

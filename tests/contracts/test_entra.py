@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -643,6 +644,35 @@ def test_sign_in_must_say_whose_it_is(azure: AzureDesk) -> None:
 
     assert done.stdout == b"quit=1\n"
     assert b"did not say who signed in" in done.stderr
+
+
+OTHER = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"iss": "https://login.microsoftonline.com/v2.0"}, id="no tenant"),
+        pytest.param({"iss": f"https://evil.test/{OTHER}/v2.0"}, id="another cloud"),
+        pytest.param({"tid": OTHER}, id="issuer of another tenant"),
+        pytest.param({"tid": None}, id="tenant unnamed"),
+        pytest.param({"tid": "x/../y"}, id="tenant that is none"),
+        pytest.param({"aud": "another"}, id="another client"),
+        pytest.param({"exp": 1_000_000_000}, id="expired"),
+        pytest.param({"nonce": "another"}, id="another nonce"),
+    ],
+)
+def test_id_token_that_is_not_for_us_is_refused(
+    azure: AzureDesk, changes: dict[str, Any]
+) -> None:
+    azure.configure('[identity.azure]\nprovider = "entra"\n')
+    azure.entra.set(id_claims=changes)
+
+    done = azure.get()
+
+    assert done.stdout == b"quit=1\n"
+    assert done.stderr.count(b"\n") == 2, done.stderr
+    assert re.search(b"ID token is not valid|MSAL cannot read", done.stderr)
 
 
 def test_user_name_in_the_url_of_visual_studio_is_no_account(azure: AzureDesk) -> None:

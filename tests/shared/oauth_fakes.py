@@ -178,8 +178,10 @@ class Scripted:
 class OidcServer(Scripted):
     """A scripted issuer with metadata and keys; /token answers what a test says."""
 
-    def __init__(self, path: str = "", **metadata: Any) -> None:
-        super().__init__()
+    def __init__(
+        self, path: str = "", context: ssl.SSLContext | None = None, **metadata: Any
+    ) -> None:
+        super().__init__(context)
         self.issuer = self.url + path
         self.metadata: dict[str, Any] = {
             "issuer": self.issuer,

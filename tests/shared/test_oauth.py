@@ -553,13 +553,80 @@ def test_refused_device_request(
     assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("odd", [0, -1, "5", None, True, []])
+@pytest.mark.parametrize("odd", [0, -1, "soon", None, True, [], float("inf")])
 def test_odd_times_of_a_device_code_are_replaced(device: Desk, odd: object) -> None:
     device.server.on("/device", Reply(DEVICE | {"interval": odd, "expires_in": odd}))
 
     code = device.oidc().begin_device(("git",))
 
     assert (code.interval, code.expires_in) == (5, 600)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user_code", "AB\x1b[2JCD"),
+        ("user_code", 7),
+        ("device_code", ["d"]),
+        ("verification_uri", "https://id.test@evil.test/"),
+        ("verification_uri_complete", "https://id.test/\u202e"),
+    ],
+)
+def test_device_code_that_cannot_be_shown_is_refused(
+    device: Desk, name: str, value: object
+) -> None:
+    device.server.on("/device", Reply(DEVICE | {name: value}))
+
+    with pytest.raises(Permanent):
+        device.oidc().begin_device(("git",))
+
+
+# -- the type of a token -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["mac", "DPoP", "N_A", 7, ["Bearer"]])
+def test_token_that_is_no_bearer_token_is_refused_by_every_grant(
+    device: Desk, kind: object
+) -> None:
+    with pytest.raises(Permanent, match="only Bearer"):
+        device.sign_in(token_type=kind)
+
+    provider = device.oidc()
+    code = provider.begin_device(("git",))
+    device.server.grants(id_token=device.id_token(nonce=None), token_type=kind)
+    with pytest.raises(Permanent, match="only Bearer"):
+        provider.poll_device(code)
+
+    plain = device.oauth2()
+    flow = plain.begin_code(("git",), REDIRECT, "")
+    with pytest.raises(Permanent, match="only Bearer"):
+        plain.redeem_code(flow, {"code": "good"})
+
+
+@pytest.mark.parametrize("kind", ["mac", "DPoP", 7])
+def test_refreshed_token_that_is_no_bearer_token_is_a_fault(
+    desk: Desk, kind: object
+) -> None:
+    """The refresh token was rotated and has to be kept."""
+    desk.server.grants(token_type=kind)
+    for provider in (desk.oidc(), desk.oauth2()):
+        granted = provider.refresh("rt1", ("git",))
+
+        assert type(granted.fault) is Permanent
+        assert granted.refresh_token == "rt2"
+
+
+@pytest.mark.parametrize("kind", ["bearer", "BEARER", None])
+def test_bearer_token_is_taken_in_any_case_and_unnamed(desk: Desk, kind: Any) -> None:
+    assert desk.sign_in(token_type=kind).access_token == "at"
+
+
+@pytest.mark.parametrize("odd", [7, True, ["rt"], {"a": 1}, "r\x1bt"])
+def test_refresh_token_that_is_no_text_is_not_kept(desk: Desk, odd: object) -> None:
+    desk.server.grants(refresh_token=odd)
+
+    assert desk.oidc().refresh("rt1", ("git",)).refresh_token == "rt1"
+    assert desk.sign_in(refresh_token=odd).refresh_token == ""
 
 
 # -- revocation ------------------------------------------------------------------
