@@ -261,3 +261,16 @@ def test_real_browser_signs_in_and_shows_the_page(
     assert done.returncode == 0, done.stderr + chromium_browser.troubles().encode()
     assert done.stdout.startswith(b"username=oauth2\npassword=")
     assert len(chromium_browser.visits()) == 1
+
+
+def test_helper_shows_no_request_and_says_who_signed_in(desk: Desk) -> None:
+    done = desk.get()
+
+    assert done.returncode == 0, done.stderr
+    (visit,) = desk.visitor.visits()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{20,}", visit["url"])
+    asks, said = done.stderr.decode().splitlines()
+    assert f"if not, open {visit['url']} " in asks
+    assert said == f"hushkey: signed in to {desk.apache.host} as alice@corp.test"
+    again = desk.get()
+    assert again.stderr == b""

@@ -140,6 +140,19 @@ def refused(what: str) -> str:
     return _page("bad", "Not part of this sign-in", what, advice, ())
 
 
+def foreign() -> str:
+    """Return the page for another user of this machine: it says nothing of ours.
+
+    The address stays: whoever signs in with a browser in a container pastes it.
+    """
+    what = "Only programs of the user who began it are answered here."
+    advice = (
+        "If that is you, in a container or as root: copy this page's address into "
+        "the terminal that waits for it."
+    )
+    return _page("bad", "Not part of this sign-in", what, advice, (), script="")
+
+
 _CLOSE = "You can close this tab and go back to what you were doing."
 
 
@@ -161,6 +174,7 @@ def _page(
     advice: str,
     facts: tuple[tuple[str, str], ...],
     link: tuple[str, str] = ("", ""),
+    script: str = _SCRIPT,
 ) -> str:
     rows = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(plain(value))}</dd></div>"
@@ -181,7 +195,7 @@ def _page(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)} - hushkey</title>"
-        f"<style>{_STYLE}</style><script>{_SCRIPT}</script></head>"
+        f"<style>{_STYLE}</style><script>{script}</script></head>"
         f'<body><main role="{"alert" if tone == "bad" else "status"}">{body}</main>'
         f"<footer>{_MARK}<span>hushkey</span></footer></body></html>\n"
     )

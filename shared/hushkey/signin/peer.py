@@ -8,9 +8,8 @@ be shown as root's: it proves nothing.
 
 Only our own user passes. Root is refused too: it could do anything anyway, but some
 of its services fetch what others tell them to. So is a peer that has no row here,
-and one whose user does not exist in our user namespace: a browser in a container
-that runs as somebody else needs the address that a terminal shows for another
-machine.
+and one whose user does not exist in our user namespace: with a browser in a
+container that runs as somebody else, the address that it ends at is pasted back.
 
 Nothing can be told on macOS and Windows, where /proc is hidden, and under WSL: there
 the browser is on Windows' side, and one person owns the whole system.

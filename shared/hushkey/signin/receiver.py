@@ -123,7 +123,7 @@ class Receiver:
     def _serve(self, connection: socket.socket) -> None:
         try:
             if self._can_tell and not peer.is_ours(connection):
-                raise Refused(403, "It answers only the user who began it.")
+                raise Refused(403, "another user", pages.foreign())
             request = read(connection)
             if request is None:
                 return

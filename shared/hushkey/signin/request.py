@@ -21,17 +21,17 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class Refused(Exception):
-    """The request cannot be read; *status* and *what* tell the sender so."""
+    """The request is not served; *status* and *what*, or *page*, tell the sender so."""
 
-    def __init__(self, status: int, what: str) -> None:
+    def __init__(self, status: int, what: str, page: str = "") -> None:
         super().__init__(what)
         self._status = status
-        self._what = what
+        self._page = page or pages.refused(what)
 
     def send(self, connection: socket.socket) -> None:
         """Answer on *connection*, if anyone is still there."""
         with contextlib.suppress(OSError):
-            _send(connection, self._status, pages.refused(self._what), bare=False)
+            _send(connection, self._status, self._page, bare=False)
 
 
 class Request(Frozen):

@@ -46,6 +46,11 @@ def test_signed_in_names_host_and_account() -> None:
     assert "close this tab" in page
 
 
+def test_address_stays_for_a_browser_in_a_container_and_goes_elsewhere() -> None:
+    assert "replaceState" not in pages.foreign()
+    assert all("replaceState" in page for page in ALL.values())
+
+
 def test_failed_keeps_a_command_as_it_is() -> None:
     page = pages.failed("h", "the server said no", "run: hushkey login h")
 
