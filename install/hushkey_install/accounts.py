@@ -4,14 +4,12 @@ import json
 import os
 from datetime import UTC, datetime
 
-import click
-
 from hushkey import providers
 from hushkey.errors import HushkeyError
 from hushkey.model import Site, Token, tenant_of
 from hushkey.scopes import scope_key
 from hushkey.want import Want
-from hushkey_install import agentverbs
+from hushkey_install import agentverbs, screen
 from hushkey_install.context import Context
 
 
@@ -36,7 +34,7 @@ def _login(context: Context, want: Want, *, force: bool) -> None:
     get = context.acquirer.sign_in if force else context.acquirer.acquire
     token = get(want)
     how = "signed in" if token.source == "sign-in" else "already signed in"
-    click.echo(
+    screen.say(
         f"{how} to {want.host} as {token.account.label or 'the only account'} "
         f"({_client(want.site)}); the token is good {until(token)}",
         err=True,
@@ -69,7 +67,7 @@ def logout(target: str | None, *, everyone: bool, local: bool) -> None:
         identities = [context.identity(target)]
     for identity in identities:
         if not everyone or providers.can_serve(identity):
-            click.echo(_logout(context, identity.name, local=local), err=True)
+            screen.say(_logout(context, identity.name, local=local), err=True)
     agentverbs.dismiss(context.environ)
 
 
@@ -93,7 +91,7 @@ def print_token(url: str, form: str) -> None:
     context = Context()
     site, host = context.site(url)
     token = context.acquirer.acquire(context.want(site, host, url))
-    click.echo(_rendered(token, host, form))
+    screen.say(_rendered(token, host, form))
 
 
 def _rendered(token: Token, host: str, form: str) -> str:

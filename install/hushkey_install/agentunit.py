@@ -8,11 +8,9 @@ import os
 import subprocess
 import sys
 
-import click
-
 from hushkey import paths, programs
 from hushkey.errors import Permanent
-from hushkey_install import agentverbs
+from hushkey_install import agentverbs, screen
 from hushkey_install.change import Change, read_text
 
 _NAMES = ("hushkey-agent.socket", "hushkey-agent.service")
@@ -98,9 +96,9 @@ def _show(changes: list[Change], dry_run: bool) -> bool:
     """Show the changes; tell whether to make them."""
     shown = [change.diff() for change in changes if change]
     if not shown:
-        click.echo("nothing to change", err=True)
+        screen.say("nothing to change", err=True)
         return False
-    click.echo("".join(shown), nl=False)
+    screen.block("".join(shown))
     return not dry_run
 
 
@@ -119,6 +117,6 @@ def _systemctl(environ: dict[str, str], *words: str) -> None:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        click.echo(
+        screen.say(
             f"systemd's user manager is not reachable here; run: {line}", err=True
         )

@@ -12,6 +12,7 @@ import click
 from hushkey import door, paths
 from hushkey.agent import starting, wish
 from hushkey.errors import HushkeyError, Permanent, Transient
+from hushkey_install import screen
 
 #: seconds for an agent to begin or to end, and to say a word
 _PATIENCE, _WORD = 10.0, 1.0
@@ -33,14 +34,14 @@ def start() -> None:
     if not ask(folder, "status"):
         reason = starting.start(environ, _MODULE, again=True)
         _wait(lambda: ask(folder, "status"), reason or "it says nothing")
-    click.echo("the agent is running", err=True)
+    screen.say("the agent is running", err=True)
 
 
 @command.command()
 def stop() -> None:
     """End it, even if it no longer answers. The next request starts another one."""
     ended = end(dict(os.environ))
-    click.echo("the agent has ended" if ended else "no agent was running", err=True)
+    screen.say("the agent has ended" if ended else "no agent was running", err=True)
 
 
 @command.command()
@@ -61,7 +62,7 @@ def status() -> None:
         if reason := wish.refusal(environ):
             facts["starts"] = f"no: {reason}"
     for name, value in facts.items():
-        click.echo(f"{name + ':':<10} {value}")
+        screen.say(f"{name + ':':<10} {value}")
 
 
 def ask(folder: str, word: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from hushkey_install import (
     gitconfig,
     pipconfig,
     plugin,
+    screen,
     uvconfig,
 )
 from hushkey_install import reset as resetting
@@ -47,7 +48,7 @@ def main(ctx: click.Context) -> None:
     """
     if os.environ.get("HUSHKEY_LOG"):
         if line := journal.begin("hushkey", os.environ):
-            click.echo(f"hushkey: {line}", err=True)
+            screen.say(f"hushkey: {line}", err=True)
         step("asked", verb=ctx.invoked_subcommand or "")
 
 

@@ -17,7 +17,7 @@ import click
 from hushkey import hosts, locks, paths, programs
 from hushkey.errors import HushkeyError, Permanent
 from hushkey_helpers import registries
-from hushkey_install import clientfile, jsontext
+from hushkey_install import clientfile, jsontext, screen
 from hushkey_install.change import Change
 from hushkey_install.context import Context
 
@@ -141,7 +141,7 @@ class Client:
             _remember(context, self.name, record)
         else:
             _forget(context, self.name, path)
-        click.echo(f"{self.name} no longer asks hushkey", err=True)
+        screen.say(f"{self.name} no longer asks hushkey", err=True)
 
 
 DOCKER = Client("docker", has_store=True)
@@ -208,14 +208,14 @@ def _emptied(text: str, record: dict[str, Any]) -> str:
 def _shown(path: str, before: str, after: str) -> bool:
     """Show the change, by key: other lines may hold passwords. False: there is none."""
     if before == after:
-        click.echo("nothing to change", err=True)
+        screen.say("nothing to change", err=True)
         return False
-    click.echo(path)
+    screen.say(path)
     old, new = _named(before), _named(after)
     for key in dict.fromkeys([*old, *new]):
         for sign, values in (("-", old), ("+", new)):
             if key in values and old.get(key) != new.get(key):
-                click.echo(f"{sign} {key}: {values[key]}")
+                screen.say(f"{sign} {key}: {values[key]}")
     return True
 
 
@@ -241,9 +241,9 @@ def _say_what_now(
     context: Context, client: str, keys: dict[str, bool], *, all_hosts: bool
 ) -> None:
     names = [*keys, *(["every other registry"] if all_hosts else [])]
-    click.echo(f"{client} asks hushkey for: {', '.join(names)}", err=True)
+    screen.say(f"{client} asks hushkey for: {', '.join(names)}", err=True)
     for key in (key for key, has_identity in keys.items() if not has_identity):
-        click.echo(
+        screen.say(
             f"note: {key} has no identity in {context.config.source}: hushkey keeps "
             f"what `{client} login` is told, encrypted",
             err=True,

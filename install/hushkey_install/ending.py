@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -16,6 +18,7 @@ from hushkey.errors import (
     UiRequired,
     plain,
 )
+from hushkey_install import screen
 
 _EXIT_CODES: tuple[tuple[type[HushkeyError], int], ...] = (
     (UiRequired, 3),
@@ -42,13 +45,19 @@ Exit codes:
 class Group(click.Group):
     """A group whose commands end in one line, whatever happens to them."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line; what is wrong with it is told without its escapes."""
         _take_any_text()
+        with _wrong_usage():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _wrong_usage():
+                return super().invoke(ctx)
         except HushkeyError as error:
             step("failed", error=error)
-            click.echo(f"hushkey: {error.line()}", err=True)
+            screen.say(f"hushkey: {error.line()}", err=True)
             code = next((c for kind, c in _EXIT_CODES if isinstance(error, kind)), 1)
             raise click.exceptions.Exit(code) from error
         except BrokenPipeError:
@@ -56,8 +65,25 @@ class Group(click.Group):
             sys.stdout = None
             raise click.exceptions.Exit(0) from None
         except (OSError, subprocess.SubprocessError) as error:
-            click.echo(f"hushkey: {_system(error)}", err=True)
+            screen.say(f"hushkey: {_system(error)}", err=True)
             raise click.exceptions.Exit(1) from error
+
+
+@contextmanager
+def _wrong_usage() -> Iterator[None]:
+    """Let click tell what is wrong with the command line in harmless words.
+
+    It shows the words of the command line as they are.
+    """
+    try:
+        yield
+    except click.ClickException as error:
+        told = error.format_message()
+        if (shown := screen.laid_out(told)) == told:
+            raise
+        tame = click.UsageError(shown, getattr(error, "ctx", None))
+        tame.exit_code = error.exit_code
+        raise tame from error
 
 
 def _system(error: "OSError | subprocess.SubprocessError") -> str:

@@ -1,11 +1,8 @@
 """Why a URL gets the answer it gets: one fact a line, no network unless asked."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
-
-import click
 
 from hushkey import cached, hosts, paths, providers, stashindex, terminal
 from hushkey.errors import HushkeyError, UiRequired
@@ -30,11 +27,11 @@ def show(url: str, *, ask: bool = False, as_json: bool = False) -> None:
     context = Context()
     found = list(_facts(context, url, ask))
     if not as_json:
-        click.echo(screen.facts(found))
+        screen.block(screen.facts(found))
         return
     once = {name: value for name, value in found if name not in _LISTED}
     lists = {key: [v for n, v in found if n == name] for name, key in _LISTED.items()}
-    click.echo(json.dumps({**once, **lists}, indent=2))
+    screen.say_json({**once, **lists})
 
 
 def _facts(context: Context, url: str, ask: bool) -> Facts:

@@ -12,11 +12,9 @@ import sysconfig
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from hushkey import hosts, paths, programs
 from hushkey.errors import Permanent
-from hushkey_install import gitchain
+from hushkey_install import gitchain, screen
 from hushkey_install.change import Change
 from hushkey_install.context import Context
 from hushkey_install.gitfile import Git
@@ -43,9 +41,9 @@ def install(wanted: tuple[str, ...], dry_run: bool) -> None:
     # Remembered first: what could not be undone is not done.
     _remember(context.environ, git, change, paths_set)
     change.apply()
-    click.echo(f"git asks hushkey for: {', '.join(sections)}", err=True)
+    screen.say(f"git asks hushkey for: {', '.join(sections)}", err=True)
     if git.version() < (2, 46):
-        click.echo(
+        screen.say(
             "note: a repository's own credential.helper still sees tokens with this "
             "git; from git 2.46 on they are marked as not to be kept",
             err=True,
@@ -72,15 +70,15 @@ def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
     if untouched and not record["existed"] and not change.after:
         os.unlink(git.path)  # it was made by install
     _forget(environ)
-    click.echo("git no longer asks hushkey", err=True)
+    screen.say("git no longer asks hushkey", err=True)
 
 
 def _shown(change: Change) -> bool:
     """Show the change; False if there is none."""
     if not change:
-        click.echo("nothing to change", err=True)
+        screen.say("nothing to change", err=True)
         return False
-    click.echo(change.diff(), nl=False)
+    screen.block(change.diff())
     return True
 
 

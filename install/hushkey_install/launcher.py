@@ -9,11 +9,10 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 
-import click
-
 from hushkey import programs
 from hushkey.errors import Permanent, StoreError
 from hushkey_helpers.keyring import is_ours
+from hushkey_install import screen
 from hushkey_install.ledger import Ledger
 
 _PROGRAM = "hushkey-keyring"
@@ -143,4 +142,4 @@ def _target(environ: Mapping[str, str]) -> str:
 
 def show(sign: str, path: str) -> None:
     """Print a link that comes (+) or goes (-)."""
-    click.echo(f"{sign}{path} -> {_PROGRAM}")
+    screen.say(f"{sign}{path} -> {_PROGRAM}")

@@ -13,7 +13,7 @@ import click
 
 from hushkey import paths
 from hushkey.errors import Permanent
-from hushkey_install import settingsfile
+from hushkey_install import screen, settingsfile
 from hushkey_install.context import Context
 from hushkey_install.launcher import Launcher, show
 from hushkey_install.settingsfile import SettingsFile
@@ -37,7 +37,7 @@ def install(wanted: tuple[str, ...], dry_run: bool, launcher: str = "") -> None:
     environ = Context().environ
     file = settings_file(environ)
     if register(file, WANTED, Launcher(environ, "pip"), launcher, dry_run):
-        click.echo(
+        screen.say(
             "pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
             "any will do: https://me@HOST/simple/",
             err=True,
@@ -68,7 +68,7 @@ def register(
     if path:
         show("+", path)
     if not settingsfile.show(change) and not path:
-        click.echo("nothing to change", err=True)
+        screen.say("nothing to change", err=True)
     if dry_run:
         return False
     launcher.place(path)
@@ -83,7 +83,7 @@ def unregister(file: SettingsFile, launcher: Launcher, dry_run: bool) -> None:
     if path:
         show("-", path)
     if not settingsfile.show(change) and not path:
-        click.echo("nothing to change", err=True)
+        screen.say("nothing to change", err=True)
     if not dry_run:
         launcher.remove(path)
         file.undo(change)

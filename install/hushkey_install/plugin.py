@@ -18,7 +18,7 @@ import click
 
 from hushkey import programs
 from hushkey.errors import Permanent
-from hushkey_install import clients
+from hushkey_install import clients, screen
 from hushkey_install.clients import Client
 from hushkey_install.context import Context
 from hushkey_install.ledger import Ledger
@@ -45,7 +45,7 @@ class Plugin:
         environ = Context().environ
         client = self._client(environ)
         if client.has("hushkey"):
-            click.echo("nothing to change", err=True)
+            screen.say("nothing to change", err=True)
             return
         self._run(adding(client, package(), environ), environ, dry_run, yes)
         if not dry_run:
@@ -61,7 +61,7 @@ class Plugin:
         ledger = Ledger(environ, self._tool)
         ours = ledger.read().get("prefix") == client.prefix
         if not ours or not client.has("hushkey"):
-            click.echo("nothing to change", err=True)
+            screen.say("nothing to change", err=True)
             return
         self._run(removing(client, environ), environ, dry_run, yes)
         if not dry_run:
@@ -78,11 +78,11 @@ class Plugin:
     def _run(
         self, words: list[str], environ: Mapping[str, str], dry_run: bool, yes: bool
     ) -> None:
-        click.echo(shlex.join(words))
+        screen.say(shlex.join(words))
         if dry_run:
             return
         if not yes:
-            click.confirm("run it?", err=True, abort=True)
+            screen.confirm("run it?", abort=True)
         try:
             done = subprocess.run(
                 words, timeout=_PATIENCE, check=False, env=dict(environ), cwd=os.sep

@@ -16,12 +16,10 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import click
-
 from hushkey import clouds, hosts, paths
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Identity, Site
-from hushkey_install import gitchain, status
+from hushkey_install import gitchain, screen, status
 from hushkey_install.change import Change
 from hushkey_install.context import Context
 from hushkey_install.doctor import rounds
@@ -81,16 +79,16 @@ class Names:
 def show(output: str | None, *, with_hosts: bool, yes: bool) -> None:
     """Show the report; write it to *output* after the person has seen it."""
     text = json.dumps(bundle(Names(with_hosts)), indent=2)
-    click.echo(text)
+    screen.block(text)
     if output is None:
         return
     path = os.path.abspath(output)
-    if not yes and not click.confirm(f"write this to {path}?", err=True):
+    if not yes and not screen.confirm(f"write this to {path}?"):
         raise Permanent("nothing was written")
     if os.path.lexists(path):
         raise Permanent(f"{path} exists already", hint="choose another file")
     Change(path, "", text + "\n").apply(backup=False)
-    click.echo(f"written to {path}", err=True)
+    screen.say(f"written to {path}", err=True)
 
 
 def bundle(names: Names) -> dict[str, Any]:

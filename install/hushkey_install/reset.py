@@ -4,11 +4,9 @@ import os
 import time
 from contextlib import ExitStack
 
-import click
-
 from hushkey import locks, paths, sealedfile, stashindex
 from hushkey.errors import Permanent, StoreError
-from hushkey_install import agentverbs
+from hushkey_install import agentverbs, screen
 
 _PARTS = ("tokens", "stash", "state", "key")
 #: seconds to wait for each process that is using the store
@@ -27,22 +25,22 @@ def run(yes: bool) -> None:
     typed = len(list(stashindex.files(folder)))
     signed_in = len(sealedfile.sealed_files(folder)) - typed
     if not _present(folder):
-        click.echo("there is nothing stored; nothing to reset", err=True)
+        screen.say("there is nothing stored; nothing to reset", err=True)
         return
     aside = os.path.join(folder, time.strftime("before-reset-%Y%m%d-%H%M%S"))
-    click.echo(
+    screen.say(
         f"{signed_in} stored sign-in(s) and {typed} typed credential(s) in {folder} "
         f"will be moved to {aside}; every identity is signed out",
         err=True,
     )
-    if not yes and not click.confirm("start anew?", err=True):
+    if not yes and not screen.confirm("start anew?"):
         raise Permanent("nothing was changed")
     with ExitStack() as stack:
         for path in _locks(folder):
             stack.enter_context(locks.held(path, _PATIENCE))
         _move(folder, aside)
     agentverbs.dismiss(dict(os.environ))
-    click.echo("done; sign in again with `hushkey login`", err=True)
+    screen.say("done; sign in again with `hushkey login`", err=True)
 
 
 def _present(folder: str) -> list[str]:

@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-import click
-
 from hushkey.errors import Permanent, StoreError
+from hushkey_install import screen
 from hushkey_install.change import Change, read_text
 from hushkey_install.ledger import Ledger
 
@@ -97,5 +96,5 @@ class SettingsFile:
 def show(change: Change) -> bool:
     """Print *change* as a diff; False if there is none."""
     if change:
-        click.echo(change.diff(), nl=False)
+        screen.block(change.diff())
     return bool(change)

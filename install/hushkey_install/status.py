@@ -1,12 +1,9 @@
 """Who is signed in where, for how long, and where the token came from."""
 
-import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-
-import click
 
 from hushkey import cached, paths, providers, stashindex
 from hushkey.errors import HushkeyError, UiRequired
@@ -29,21 +26,23 @@ def show(as_json: bool) -> None:
             "hosts": found,
             "typed": stored(context),
         }
-        click.echo(json.dumps(report, indent=2))
+        screen.say_json(report)
         return
     if not found:
-        click.echo(
+        screen.say(
             "nobody is signed in yet, and no host of yours has an identity; add one: "
             f"`hushkey config add-host HOST` (it goes to {context.config.source}); "
             "built-in ones, such as dev.azure.com, need only `hushkey login HOST`"
         )
         return
-    click.echo(screen.table(_TITLES, [_cells(row) for row in found]))
-    click.echo("\n" + "\n".join(_clients(found)))
+    screen.say_table(_TITLES, [_cells(row) for row in found])
+    screen.say("")
+    for line in _clients(found):
+        screen.say(line)
     if typed := stored(context):
-        click.echo(f"beside these: {typed} typed credential(s) for other hosts")
+        screen.say(f"beside these: {typed} typed credential(s) for other hosts")
     for error in dict.fromkeys(row["error"] for row in found if row["error"]):
-        click.echo(f"hushkey: {error}", err=True)
+        screen.say(f"hushkey: {error}", err=True)
 
 
 def rows(context: Context) -> list[dict[str, Any]]:

@@ -3,12 +3,11 @@
 import os
 from collections.abc import Mapping
 
-import click
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from hushkey import paths
-from hushkey_install import pipconfig
+from hushkey_install import pipconfig, screen
 from hushkey_install.context import Context
 from hushkey_install.launcher import Launcher
 from hushkey_install.settingsfile import SettingsFile
@@ -23,7 +22,7 @@ def install(wanted: tuple[str, ...], dry_run: bool, launcher: str = "") -> None:
     environ = Context().environ
     file = settings_file(environ)
     if pipconfig.register(file, WANTED, Launcher(environ, "uv"), launcher, dry_run):
-        click.echo(
+        screen.say(
             "uv asks hushkey for URLs with a user name, any will do: https://me@HOST/; "
             'or for an [[index]] with authenticate = "always"',
             err=True,

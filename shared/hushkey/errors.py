@@ -13,18 +13,51 @@ Only UiRequired may lead to a browser. Every error renders as one line without
 secrets: what happened, for whom, the server's code, and what to run next.
 """
 
-# Characters that could move a terminal's cursor, forge a second line or turn
-# the direction of what follows.
-_CONTROL = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
-_BIDI = [0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_CONTROL.update(dict.fromkeys(_BIDI, ""))
+#: what Python calls printable and no screen shows: fillers, joiners, selectors of a
+#: variant (Unicode: Default_Ignorable_Code_Point), and the blanks among the symbols
+_UNSEEN = (
+    ("\u034f", "\u034f"),
+    ("\u115f", "\u1160"),
+    ("\u17b4", "\u17b5"),
+    ("\u180b", "\u180f"),
+    ("\u2800", "\u2800"),
+    ("\u3164", "\u3164"),
+    ("\ufe00", "\ufe0f"),
+    ("\uffa0", "\uffa0"),
+    ("\U00013441", "\U00013442"),
+    ("\U0001d159", "\U0001d159"),
+    ("\U000e0100", "\U000e01ef"),
+)
+
+
+def visible(text: str) -> str:
+    """Return *text* with nothing but what a screen shows as itself.
+
+    A control character could move a terminal's cursor, a separator forge a second
+    line: each becomes a space. What shows nothing or changes how other text shows
+    (bidirectional marks, zero-width and tag characters, soft hyphens, fillers,
+    variation selectors, private and unassigned code points) is left out, and half
+    of a surrogate pair, a byte of a file name that is no UTF-8, becomes `?`.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_seen, text.encode("utf-8", "replace").decode()))
+
+
+def _seen(char: str) -> str:
+    if char.isprintable():
+        return "" if any(a <= char <= z for a, z in _UNSEEN) else char
+    # Not printable below U+00A0: the control characters C0, DEL and C1.
+    return " " if char < "\xa0" or char.isspace() else ""
 
 
 def plain(text: object, limit: int = 300) -> str:
-    """Return *text* as one harmless line of at most *limit* characters."""
-    # "replace": a path may hold bytes that are not UTF-8, which no stream takes.
-    whole = str(text)[: 4 * limit].encode("utf-8", "replace").decode()
-    line = " ".join(whole.translate(_CONTROL).split())
+    """Return *text* as one harmless line of at most *limit* characters.
+
+    Whatever came from outside (a URL, the config, a server, a file, a program)
+    passes here, or `visible`, before a person sees it.
+    """
+    line = " ".join(visible(str(text)[: 4 * limit]).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 

@@ -12,7 +12,7 @@ import click
 
 from hushkey import hosts, schema, sites
 from hushkey.errors import ConfigError, HushkeyError, Permanent, plain
-from hushkey_install import gitchain, probe
+from hushkey_install import gitchain, probe, screen
 from hushkey_install.config import document, keystore
 from hushkey_install.context import shown
 
@@ -54,13 +54,13 @@ def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
     change = document.edited(
         config.source, f"add {plain(pattern)}", lambda doc: _write(doc, plan, pattern)
     )
-    click.echo(document.shown(change).diff(), nl=False)
+    screen.block(document.shown(change).diff())
     if dry_run:
         return
     change.apply()
-    click.echo(f"{pattern} now uses identity {plan.identity}", err=True)
+    screen.say(f"{pattern} now uses identity {plan.identity}", err=True)
     keystore.offer(os.environ)
-    click.echo(
+    screen.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "
         "(or just use git)",
         err=True,
@@ -75,7 +75,7 @@ def _pattern(text: str) -> str:
         pattern, _, path = rest.partition("/")
         pattern = pattern.rpartition("@")[2]
         if path:
-            click.echo(
+            screen.say(
                 f"note: this is for all of {plain(pattern)}; leave out https:// to "
                 "give a path an identity of its own",
                 err=True,
@@ -127,8 +127,8 @@ def _plan(config: sites.Config, wish: Wish, pattern: str) -> Plan:
         scopes = tuple(_needed("scope", "scopes (RESOURCE/.default)").split())
     elif not scopes and is_person():
         words = "scopes that the host wants, if any (for example: git)"
-        answer = click.prompt(words, default="", show_default=False, err=True)
-        scopes = tuple(str(answer).split())
+        answer = screen.prompt(words, default="")
+        scopes = tuple(answer.split())
     host: dict[str, object] = {"identity": name}
     host |= {"scopes": list(scopes)} if scopes else {}
     return Plan(name, table, host | _manners(wish))
@@ -202,7 +202,7 @@ def _chosen(own: list[str]) -> str:
         return ""
     if is_person():
         words = f"identity ({', '.join(own)}, or a new name)"
-        return str(click.prompt(words, default=own[0], err=True))
+        return screen.prompt(words, default=own[0])
     if len(own) == 1:
         return own[0]
     raise Permanent(f"which identity? ({', '.join(own)})", hint="name it by --identity")
@@ -251,7 +251,7 @@ def _needed(
         return text
 
     question = words or key
-    return str(click.prompt(question, default=default, value_proc=checked, err=True))
+    return screen.prompt(question, default=default, check=checked)
 
 
 def _probe(config: sites.Config, plan: Plan) -> None:
@@ -265,7 +265,7 @@ def _probe(config: sites.Config, plan: Plan) -> None:
     if expected := schema.secure_url(issuer):
         raise ConfigError(f"issuer: expected {expected}")
     found = probe.issuer(str(issuer), config.settings, os.environ)
-    click.echo(f"{issuer} {found.line()}", err=True)
+    screen.say(f"{issuer} {found.line()}", err=True)
     asked = plan.host_table.get("scopes")
     unknown = [
         scope
@@ -273,4 +273,4 @@ def _probe(config: sites.Config, plan: Plan) -> None:
         if found.scopes and scope not in found.scopes
     ]
     if unknown:
-        click.echo(f"note: it does not list the scope {' '.join(unknown)}", err=True)
+        screen.say(f"note: it does not list the scope {' '.join(unknown)}", err=True)

@@ -6,10 +6,9 @@ import subprocess
 import sys
 from contextlib import suppress
 
-import click
-
 from hushkey import paths, programs
 from hushkey.errors import ConfigError, Permanent, plain
+from hushkey_install import screen
 from hushkey_install.change import Change, read_text, write_text
 from hushkey_install.config import document
 
@@ -50,8 +49,8 @@ def edit() -> None:
         if not problems:
             break
         for problem in problems:
-            click.echo(problem.replace(source, copy), err=True)
-        if not (_is_person() and click.confirm("edit again?", default=True, err=True)):
+            screen.say(problem.replace(source, copy), err=True)
+        if not (_is_person() and screen.confirm("edit again?", default=True)):
             raise ConfigError(
                 f"{source} was not changed; your edit is kept in {copy}",
                 hint="run `hushkey config edit` to go on with it",
@@ -69,9 +68,9 @@ def _install(source: str, copy: str, before: str) -> None:
     change = Change(source, before, after)
     if change and after != _NEW:
         change.apply()
-        click.echo(f"saved {source}", err=True)
+        screen.say(f"saved {source}", err=True)
     else:
-        click.echo("nothing was changed", err=True)
+        screen.say("nothing was changed", err=True)
     with suppress(OSError):
         os.unlink(copy)
 
@@ -81,7 +80,7 @@ def _goes_on(copy: str) -> bool:
     if not _is_person():
         return True
     question = f"{copy} holds an earlier edit; go on with it?"
-    return click.confirm(question, default=True, err=True)
+    return screen.confirm(question, default=True)
 
 
 def _is_person() -> bool:

@@ -4,11 +4,10 @@ import sys
 import time
 from collections.abc import Mapping
 
-import click
-
 from hushkey import answering
 from hushkey.errors import StoreError
 from hushkey.want import Manners
+from hushkey_install import screen
 from hushkey_install.config import settings
 
 COMMAND = "hushkey config set key_store file"
@@ -30,8 +29,8 @@ def offer(environ: Mapping[str, str]) -> None:
     if error is None or error.reason != "absent":
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        click.echo(f"note: there is no OS keyring here; run `{COMMAND}`", err=True)
+        screen.say(f"note: there is no OS keyring here; run `{COMMAND}`", err=True)
         return
     question = "there is no OS keyring here; keep the key in a file only you can read?"
-    if click.confirm(question, err=True):
+    if screen.confirm(question):
         settings.set_value("key_store", "file")

@@ -1,22 +1,17 @@
 """Finding, showing, checking and changing config.toml, one key at a time."""
 
-import json
 import os
 from typing import Any
 
-import click
-
 from hushkey import paths, sites
 from hushkey.errors import ConfigError, Permanent, plain
-from hushkey_install.config import document
-
-#: options of an identity that are never shown, only that they are there
-_HIDDEN = ("client_secret",)
+from hushkey_install import screen
+from hushkey_install.config import document, masking
 
 
 def print_path() -> None:
     """Print the path of the config file."""
-    click.echo(paths.config_file(os.environ))
+    screen.say(paths.config_file(os.environ))
 
 
 def check() -> int:
@@ -26,44 +21,50 @@ def check() -> int:
         sites.load(os.environ)
     except ConfigError as error:
         for problem in error.problems or (error.line(),):
-            click.echo(problem, err=True)
+            screen.say(problem, err=True)
         return 5
     if os.path.exists(source):
-        click.echo(f"{source}: no problems")
+        screen.say(f"{source}: no problems")
     else:
-        click.echo(f"{source} does not exist: only the built-in hosts count")
+        screen.say(f"{source} does not exist: only the built-in hosts count")
     return 0
 
 
 def show(as_json: bool) -> None:
     """Print the config file without its secrets, or what it comes to as JSON."""
     if as_json:
-        click.echo(json.dumps(_effective(sites.load(os.environ)), indent=2))
+        screen.say_json(_effective(sites.load(os.environ)))
         return
     source = paths.config_file(os.environ)
     text = document.text_of(source)
     if not text:
-        click.echo(f"{source} does not exist: only the built-in hosts count", err=True)
+        screen.say(f"{source} does not exist: only the built-in hosts count", err=True)
         return
     try:
         shown = document.without_secrets(text)
     except ConfigError as error:
         error.what = f"{source}: {error.what}"
         raise
-    click.echo(shown.rstrip("\n"))
+    screen.block(shown.rstrip("\n"))
 
 
 def _effective(config: sites.Config) -> dict[str, Any]:
     """Return settings with their defaults, identities and hosts, built-in ones too."""
-    settings = dict(config.settings)
-    settings["proxy"] = "***" if "@" in settings["proxy"] else settings["proxy"]
+    settings = {
+        key: masking.safe(("settings", key), value)
+        for key, value in config.settings.items()
+    }
     identities = {
         name: {
             "provider": identity.provider,
             "account": identity.account,
             "client_id": identity.client_id,
             "scopes": identity.scopes,
-            **{k: v for k, v in identity.options.items() if k not in _HIDDEN},
+            **{
+                key: masking.safe(("identity", name, key), value)
+                for key, value in identity.options.items()
+                if key not in masking.SECRET_KEYS
+            },
             "has_client_secret": "client_secret" in identity.options,
         }
         for name, identity in config.identities().items()
@@ -89,7 +90,7 @@ def set_value(key: str, value: str) -> None:
         source, what, lambda doc: document.put(doc, path, document.value_of(value))
     )
     change.apply()
-    click.echo(f"set {'.'.join(path)} in {source}", err=True)
+    screen.say(f"set {'.'.join(path)} in {source}", err=True)
 
 
 def unset(key: str) -> None:
@@ -108,4 +109,4 @@ def unset(key: str) -> None:
             ) from error
 
     document.edited(source, f"unset {plain(key)}", drop).apply()
-    click.echo(f"unset {shown} in {source}", err=True)
+    screen.say(f"unset {shown} in {source}", err=True)

@@ -4,13 +4,12 @@ Exit codes: 0 nothing to mend (notes do not count), 1 there is, or was refused.
 A tool's own topic is one more line in `TOPICS`.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 
 import click
 
-from hushkey.errors import HushkeyError, Permanent, plain
+from hushkey.errors import HushkeyError, Permanent, plain, visible
 from hushkey_install import dockerdoctor, screen
 from hushkey_install.doctor import (
     configured,
@@ -57,15 +56,15 @@ def make(*, fix: bool, yes: bool, as_json: bool) -> int:
     found = findings()
     if as_json:
         listed = [f._asdict() | {"mend": f.mend is not None} for f in found]
-        click.echo(json.dumps({"findings": listed}, indent=2))
+        screen.say_json({"findings": listed})
     else:
         for finding in found:
-            click.echo(_shown(finding))
-        click.echo(_summary(found))
+            _show(finding)
+        screen.say(_summary(found))
     if fix and any(f.mend for f in found):
         _mend_all(found, yes)
         found = findings()
-        click.echo(f"after mending: {_summary(found)}")
+        screen.say(f"after mending: {_summary(found)}")
     return 1 if any(f.level == PROBLEM for f in found) else 0
 
 
@@ -88,10 +87,18 @@ def _of(topic: Topic, looked_at: Patient) -> Iterator[Finding]:
         yield Finding("topic-fails", PROBLEM, f"{name}: {error.strerror or error}")
 
 
-def _shown(finding: Finding) -> str:
+def _show(finding: Finding) -> None:
     colour = "red" if finding.level == PROBLEM else "yellow"
-    line = f"{screen.styled(finding.level, colour)}: {plain(finding.text, _LONG)}"
-    return line + (f"\n  -> {plain(finding.command)}" if finding.command else "")
+    screen.say_level(finding.level, colour, plain(finding.text, _LONG))
+    if finding.command:
+        screen.say(f"  -> {_typeable(finding.command)}")
+
+
+def _typeable(command: str) -> str:
+    """Return *command*, unless what can be shown of it would name another thing."""
+    if visible(command) == command:
+        return command
+    return "a name with characters that cannot be shown; --json has the command"
 
 
 def _summary(found: list[Finding]) -> str:
@@ -112,15 +119,15 @@ def _mend_all(found: list[Finding], yes: bool) -> None:
     for finding in found:
         if finding.mend is None or finding.command in done:
             continue
-        if not (yes or click.confirm(f"run `{plain(finding.command)}`?", err=True)):
+        if not (yes or screen.confirm(f"run `{finding.command}`?")):
             continue
         done.add(finding.command)
         try:
             finding.mend()
         except HushkeyError as error:
-            click.echo(f"hushkey: {error.line()}", err=True)
+            screen.say(f"hushkey: {error.line()}", err=True)
         except OSError as error:
-            click.echo(f"hushkey: {error.strerror or error}", err=True)
+            screen.say(f"hushkey: {error.strerror or error}", err=True)
 
 
 def _is_person() -> bool:

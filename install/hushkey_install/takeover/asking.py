@@ -4,13 +4,11 @@ import os
 import sys
 from collections.abc import Iterator
 
-import click
-
 from hushkey import hosts, sites
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Request
 from hushkey.sites import Config
-from hushkey_install import gitchain
+from hushkey_install import gitchain, screen
 from hushkey_install.gitfile import Git
 from hushkey_install.takeover import dockerauths, gitstore, libsecret
 from hushkey_install.takeover.entry import Entry, keep
@@ -25,11 +23,11 @@ def run(wanted: tuple[str, ...], *, yes: bool, dry_run: bool) -> int:
     found = list(_found(wanted or tuple(SOURCES)))
     new = [entry for entry in found if not _skipped(config, entry)]
     if not new:
-        click.echo("there is nothing to take over", err=True)
+        screen.say("there is nothing to take over", err=True)
         return 0
     if dry_run or not (yes or _is_person()):
         for entry in new:
-            click.echo(f"{entry.source}: {entry.shown()}")
+            screen.say(f"{entry.source}: {entry.shown()}")
         if dry_run:
             return 0
         raise Permanent("nobody can be asked here", hint="run it with --yes")
@@ -41,15 +39,15 @@ def _take(new: list[Entry], yes: bool) -> int:
     failed = False
     for entry in new:
         question = f"{entry.source}: take over {entry.shown()}?"
-        if not (yes or click.confirm(question, err=True)):
+        if not (yes or screen.confirm(question)):
             continue
         try:
             keep(entry, os.environ)
         except HushkeyError as error:
-            click.echo(f"hushkey: {error.line()}", err=True)
+            screen.say(f"hushkey: {error.line()}", err=True)
             failed = True
             continue
-        click.echo(f"{entry.source}: {entry.shown()}")
+        screen.say(f"{entry.source}: {entry.shown()}")
         kept.append(entry)
     _say_what_is_left(kept)
     return int(failed)
@@ -61,13 +59,13 @@ def _say_what_is_left(kept: list[Entry]) -> None:
         return
     names = dict.fromkeys(entry.source for entry in kept)
     left = [place for name in names for place in SOURCES[name].places(os.environ)]
-    click.echo(
+    screen.say(
         f"{len(kept)} taken over; they are still in {', '.join(left)}: delete them "
         "there when you no longer need them",
         err=True,
     )
     if any(entry.tool == "git" and not _git_asks_us(entry) for entry in kept):
-        click.echo(
+        screen.say(
             "git asks hushkey for them after `git config --global --add "
             "credential.helper hushkey`",
             err=True,
@@ -88,7 +86,7 @@ def _found(names: tuple[str, ...]) -> Iterator[Entry]:
         try:
             yield from SOURCES[name].entries(os.environ)
         except HushkeyError as error:
-            click.echo(f"hushkey: {name}: {error.line()}", err=True)
+            screen.say(f"hushkey: {name}: {error.line()}", err=True)
 
 
 def _skipped(config: Config, entry: Entry) -> bool:
@@ -100,7 +98,7 @@ def _skipped(config: Config, entry: Entry) -> bool:
         return False
     if site is None or site.origin != "user":
         return False
-    click.echo(
+    screen.say(
         f"{entry.source}: {entry.shown()}: left out, identity {site.identity.name} "
         "serves that host",
         err=True,

@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 
 from hushkey import schema, sites
 from hushkey.errors import HushkeyError
+from hushkey_install import screen
 
 SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_HUSHKEY_COMPLETE"
@@ -81,4 +82,4 @@ def command(shell: str) -> None:
     # Not the class's own source(): bash's would start a bash from PATH to ask
     # its version.
     script = ShellComplete.source(kind(root, {}, "hushkey", _VARIABLE))
-    click.echo(script)
+    screen.block(script)
