@@ -81,9 +81,9 @@ def _wrong_usage() -> Iterator[None]:
         told = error.format_message()
         if (shown := screen.laid_out(told)) == told:
             raise
-        tame = click.UsageError(shown, getattr(error, "ctx", None))
-        tame.exit_code = error.exit_code
-        raise tame from error
+        if isinstance(error, click.UsageError):
+            raise click.UsageError(shown, error.ctx) from error
+        raise click.ClickException(shown) from error
 
 
 def _system(error: "OSError | subprocess.SubprocessError") -> str:

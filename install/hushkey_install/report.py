@@ -9,17 +9,17 @@ for their names. It is shown before it is written.
 import json
 import os
 import platform
-import re
 import sys
 import time
-from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from hushkey import clouds, hosts, paths
+import click
+
+from hushkey import clouds, hosts
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Identity, Site
-from hushkey_install import gitchain, screen, status
+from hushkey_install import gitchain, loglines, screen, status
 from hushkey_install.change import Change
 from hushkey_install.context import Context
 from hushkey_install.doctor import rounds
@@ -51,10 +51,6 @@ _PRESENCE = (
     "WSL_DISTRO_NAME",
     "XDG_RUNTIME_DIR",
 )
-_LOG_FACTS = frozenset(
-    ("pid", "tool", "step", "verb", "status", "outcome", "code", "took", "ms")
-)
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z")
 _LOG_LINES = 60
 _LOG_BYTES = 64 * 1024
 
@@ -214,23 +210,8 @@ def _helpers(context: Context, site: Site) -> list[str]:
 
 
 def _log(path: str) -> list[str]:
-    """Return the last lines of the log, with no facts but the allow-listed ones."""
-    if not os.path.isabs(path):
-        return []
-    try:
-        paths.check_owner(path)
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES))
-            lines = file.read(_LOG_BYTES).decode("utf-8", "replace").split("\n")
-    except (OSError, HushkeyError):
-        return []
-    return [" ".join(_facts(line.split(" "))) for line in lines[-_LOG_LINES - 1 : -1]]
-
-
-def _facts(words: list[str]) -> Iterable[str]:
-    """Yield the time and the facts whose values are words or numbers of our own."""
-    for number, word in enumerate(words):
-        key, _, value = word.partition("=")
-        tame = len(value) <= 40 and all(c.isalnum() or c in "._-" for c in value)
-        if (key in _LOG_FACTS and tame) or (number == 0 and _TIME.fullmatch(word)):
-            yield word
+    """Return what is ours in the last lines of the log, without who and where."""
+    root = click.get_current_context().find_root().command
+    verbs = root.commands if isinstance(root, click.Group) else ()
+    lines = loglines.last(path, _LOG_LINES, _LOG_BYTES)
+    return [own for line in lines if (own := loglines.own(line, verbs))]

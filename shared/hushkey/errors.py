@@ -156,12 +156,15 @@ class ConfigError(Permanent):
     problems: "tuple[str, ...]" = ()
 
 
-class StoreError(HushkeyError):
-    """Keyring or token files cannot serve.
+#: why keyring or token files cannot serve
+REASONS = (
+    *("absent", "broken", "denied", "foreign", "hung", "locked"),
+    *("no-key", "other-key", "unwritable"),
+)
 
-    ``reason`` is one of absent, locked, denied, hung, broken, other-key,
-    no-key, unwritable, foreign.
-    """
+
+class StoreError(HushkeyError):
+    """Keyring or token files cannot serve; ``reason`` is one of `REASONS`."""
 
     def __init__(self, reason: str, what: str, *, hint: str = "") -> None:
         super().__init__(what, hint=hint)

@@ -36,6 +36,39 @@ _ODD = re.compile(r"[^A-Za-z0-9._:/\[\]*%~+-]")
 #: an error code of OAuth or of ours: words, never what a token is made of
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*\Z")
 _CORRELATION = re.compile(r"[A-Za-z0-9:._-]{1,80}\Z")
+#: every step that there is
+STEPS = frozenset(
+    (
+        "answered",
+        "answered-nothing",
+        "asked",
+        "cached",
+        "erased",
+        "exchanged",
+        "failed",
+        "forgotten",
+        "found",
+        "http",
+        "kept",
+        "kept-old",
+        "key-read",
+        "not-ours",
+        "refreshed",
+        "refreshed-by-sibling",
+        "refused",
+        "sign-in",
+        "signed-in",
+        "signed-out",
+        "stored",
+        "ui-required",
+        "waiting",
+    )
+)
+#: who writes a journal
+TOOLS = frozenset(("agent", "backend", "docker", "git", "hushkey", "keyring"))
+#: what git and docker want, and the methods of HTTP that we use; those of the
+#: command are its own
+VERBS = frozenset(("get", "store", "erase", "list", "version", "GET", "HEAD", "POST"))
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 for _name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
@@ -157,6 +190,12 @@ def _to_stderr(line: bytes) -> None:
         os.write(2, line)
 
 
+def is_plain(found: os.stat_result) -> bool:
+    """Tell whether this is a plain file of this user's under one name."""
+    mine = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+    return stat.S_ISREG(found.st_mode) and found.st_nlink <= 1 and mine
+
+
 class _File:
     """A file that grows to MAX_BYTES, and one older one.
 
@@ -207,9 +246,7 @@ class _File:
             if not stat.S_ISREG(os.lstat(self._path).st_mode):
                 raise _Refused(f"{self._path} is no plain file") from None
             raise
-        found = os.fstat(descriptor)
-        mine = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
-        if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1 and mine:
+        if is_plain(os.fstat(descriptor)):
             return descriptor
         os.close(descriptor)
         raise _Refused(f"{self._path} is no plain file of yours")

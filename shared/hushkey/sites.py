@@ -3,8 +3,8 @@
 config.toml is compiled into a side file in the data folder that is valid for
 its mtime (ns), size, inode and device, and those of the presets. Reading it
 back costs one stat and one `marshal.loads`; TOML is parsed only after a change.
-The side file is this user's, mode 0600, in a 0700 folder; anything else about
-it and it is ignored, since marshal trusts what it reads.
+The side file is this user's, with mode 0600; anything else about it and it is
+ignored, since marshal trusts what it reads.
 """
 
 import marshal
@@ -266,11 +266,19 @@ def _text(source: str) -> str:
 
 
 def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
-    """Keep the compiled form for the next call; failing to is no error."""
+    """Keep the compiled form for the next call; failing to is no error.
+
+    A folder that is there stays as it is: whoever reads a config changes nothing,
+    and what the file itself is decides whether it is believed.
+    """
     if not _is_settled(source):
         return
+    folder = os.path.dirname(side)
     try:
-        paths.make_private(os.path.dirname(side))
+        if os.path.isdir(folder):
+            paths.check_owner(folder)
+        else:
+            paths.make_private(folder)
         temporary = f"{side}.{os.getpid()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with open(os.open(temporary, flags, 0o600), "wb") as file:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hushkey.errors import visible
 from hushkey.paths import config_file
 from hushkey_install.demo.idserver import Tally
 
@@ -69,7 +70,7 @@ class Teller:
     def say(self, text: str, style: str = "") -> None:
         """Say *text* under the current heading."""
         for line in text.splitlines():
-            self._line("", Text(line, style))
+            self._line("", Text(visible(line), style))
 
     def close(self, chapter: Chapter) -> None:
         """Say what the chapter cost, by the server's own count."""
@@ -87,7 +88,7 @@ class Teller:
         """Say that the story ends here, and why."""
         self._failed = True
         self._console.print()
-        self._line("", Text(f"hushkey demo: {why}", "bold red"))
+        self._line("", Text(f"hushkey demo: {visible(why)}", "bold red"))
 
     def wait(self, seconds: float, why: str) -> None:
         """Let *seconds* pass; count down where that can be seen."""

@@ -34,11 +34,7 @@ class Finding(NamedTuple):
 
 
 class Patient:
-    """One user's installation: what several topics need, looked up once.
-
-    Not before it is asked for: to read the config tightens the data folder, and
-    that is a finding.
-    """
+    """One user's installation: what several topics need, looked up once."""
 
     def __init__(self, environ: Mapping[str, str], folder: str) -> None:
         """Look at *environ*, and at the repository in *folder*, if it is one."""
