@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 
 from hushkey import paths
-from hushkey.errors import StoreError
+from hushkey.errors import StoreError, visible
 
 
 class Change:
@@ -27,11 +27,12 @@ class Change:
 
         Those are the user's own, and a line of a gitconfig may hold a secret.
         """
+        name = visible(self.path)  # which may hold a line end
         lines = difflib.unified_diff(
             self.before.splitlines(keepends=True),
             self.after.splitlines(keepends=True),
-            self.path,
-            self.path,
+            name,
+            name,
             n=0,
         )
         text = "".join(line if line.endswith("\n") else line + "\n" for line in lines)

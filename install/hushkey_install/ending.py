@@ -17,6 +17,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
     plain,
+    visible,
 )
 from hushkey_install import screen
 
@@ -71,19 +72,23 @@ class Group(click.Group):
 
 @contextmanager
 def _wrong_usage() -> Iterator[None]:
-    """Let click tell what is wrong with the command line in harmless words.
+    """Let click tell what is wrong with the command line in one harmless line.
 
-    It shows the words of the command line as they are.
+    It shows the words of the command line as they are. Where one is missing it
+    shows our own only, and its lines are meant.
     """
     try:
         yield
     except click.ClickException as error:
         told = error.format_message()
-        if (shown := screen.laid_out(told)) == told:
+        shown = visible(told)
+        if shown == told or isinstance(error, click.MissingParameter):
             raise
-        if isinstance(error, click.UsageError):
-            raise click.UsageError(shown, error.ctx) from error
-        raise click.ClickException(shown) from error
+        if not isinstance(error, click.UsageError):
+            raise click.ClickException(shown) from error
+        if error.ctx and told == error.ctx.get_help():
+            raise
+        raise click.UsageError(shown, error.ctx) from error
 
 
 def _system(error: "OSError | subprocess.SubprocessError") -> str:

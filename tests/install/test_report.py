@@ -1,14 +1,23 @@
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey import errors, journal
 from hushkey_install.cli import main
 from shared.oauth_fakes import CANARY, Machine, grant
+from test_architecture import MODULES
+from test_steps import step_names
 
 #: words of this machine that must not be in a report
 PRIVATE = [CANARY, "git.test", "id.test", "me@example.com", "corp", "s3cret-client"]
+
+
+STAMP = "2026-01-31T09:30:00.123Z"
+BEGIN = f"{STAMP} pid=4711 tool=git step=cached"
 
 
 @pytest.fixture
@@ -71,11 +80,12 @@ def test_wrong_config_is_told_by_its_kind(machine: Machine, text: str) -> None:
 
 def test_log_brings_its_own_words_only(machine: Machine, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    stamp = "2026-01-31T09:30:00.123Z"
     log.write_text(
-        f"{stamp} pid=4711 tool=git step=cached host=git.test url=https://{CANARY} "
+        f"{BEGIN} host=git.test url=https://{CANARY} "
         f"code=invalid_grant rule={CANARY} ms=31\n"
         f"{CANARY} tool=https://{CANARY} outcome=Transient\n"
+        f"{BEGIN} verb=get outcome=Transient code={CANARY} suberror={CANARY} "
+        "status=-1 took=3 ms=7\n"
     )
 
     # A process of its own, since it writes that log, too.
@@ -83,15 +93,76 @@ def test_log_brings_its_own_words_only(machine: Machine, tmp_path: Path) -> None
     lines = json.loads(done.stdout)["log"]
 
     assert lines[:2] == [
-        f"{stamp} pid=4711 tool=git step=cached code=invalid_grant ms=31",
-        "outcome=Transient",
+        f"{BEGIN} code=invalid_grant ms=31",
+        f"{BEGIN} verb=get outcome=Transient code=other suberror=other "
+        "status=-1 took=3 ms=7",
     ]
     assert "tool=hushkey step=asked verb=report" in lines[2]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"step={CANARY}",
+        f"{STAMP} step={CANARY}",
+        f"{STAMP} pid=1 tool=git step={CANARY} ms=1",
+        f"{STAMP} pid=1 tool={CANARY} step=cached ms=1",
+        f"{STAMP} pid={CANARY} tool=git step=cached ms=1",
+        f"{STAMP}{CANARY} pid=1 tool=git step=cached ms=1",
+        f"{CANARY} {BEGIN} ms=1",
+        f"{BEGIN} {CANARY} verb={CANARY} outcome={CANARY}",
+        f"{BEGIN} code={CANARY} suberror={CANARY}",
+        f"{BEGIN} ms={CANARY} took=1{CANARY} status={CANARY}",
+        f"{BEGIN} correlation={CANARY} path=/{CANARY}",
+        f"{BEGIN}\t{CANARY}",
+        f"{BEGIN}\r{CANARY}",
+        f"{BEGIN} {BEGIN} {CANARY}",
+        f"{BEGIN} ms=1\u2028{CANARY}",
+    ],
+)
+def test_foreign_line_of_the_log_says_nothing(
+    machine: Machine, tmp_path: Path, line: str
+) -> None:
+    log = tmp_path / "log"
+    log.write_text(f"{line}\n")
+
+    done = machine.run("hushkey", "report", HUSHKEY_LOG=str(log))
+
+    assert CANARY not in done.stdout.decode()
+    assert json.loads(done.stdout)["log"]
+
+
+def test_what_is_no_log_is_not_read(machine: Machine, tmp_path: Path) -> None:
+    """A pipe would be waited for; of a link nobody knows whose file it is."""
+    (tmp_path / "file").write_text(f"{BEGIN} ms=1\n")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", "none", "."):
+        done = machine.run("hushkey", "report", HUSHKEY_LOG=str(tmp_path / name))
+
+        log = json.loads(done.stdout)["log"]
+        assert [line for line in log if "pid=4711" in line] == []
+
+
+def test_every_word_of_ours_is_known() -> None:
+    source = "\n".join(path.read_text() for path in MODULES.values())
+    reasons = set(re.findall(r'StoreError\(\s*"([^"]+)"', source))
+    steps = {name for path in MODULES.values() for name in step_names(path)}
+
+    assert reasons == set(errors.REASONS)
+    assert steps <= journal.STEPS
+    tools = {
+        *re.findall(r'journal\.begin\("(\w+)"', source),
+        "git",
+        "docker",
+        "keyring",
+    }
+    assert tools <= journal.TOOLS
+
+
 def test_long_log_is_cut(machine: Machine, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("step=cached ms=1\n" * 10_000)
+    log.write_text(f"{BEGIN} ms=1\n" * 10_000)
 
     done = machine.run("hushkey", "report", HUSHKEY_LOG=str(log))
     assert len(json.loads(done.stdout)["log"]) == 60

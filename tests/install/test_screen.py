@@ -1,6 +1,10 @@
+import io
+import json
+
 import pytest
 
 from hushkey_install import screen
+from shared.unseen import HOSTILE, unseen
 
 TITLES = ("host", "account")
 ROWS = [("git.test", "me"), ("a.very.long.host.name.example.com", "me@example.com")]
@@ -25,6 +29,48 @@ def test_blocks_where_columns_do_not_fit(
     text = screen.table(TITLES, [*ROWS, ("x" * 300, "y")])
 
     assert text.startswith("git.test\n  account: me\n")
+
+
+def test_cells_and_facts_show_nothing_unseen() -> None:
+    rows = screen.table(TITLES, [(f"a\n{HOSTILE}b", "me")])
+
+    assert rows.count("\n") == 1
+    assert unseen(rows) | unseen(screen.facts([("git", f"x\n{HOSTILE}")])) == set()
+
+
+def test_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.say(f"a\nhushkey: forged\r{HOSTILE}b", err=True)
+    screen.say_level("note", "red", f"a\nb{HOSTILE}")
+
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), err.count("\n")) == (1, 1)
+    assert unseen(out + err) == set()
+
+
+def test_block_keeps_its_lines_and_tabs(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.block(f"a\tb\r\n  c{HOSTILE}\n")
+
+    assert capsys.readouterr().out.startswith("a\tb\n  c ")
+
+
+def test_json_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.say_json({HOSTILE: f"a\n{HOSTILE}"})
+
+    out = capsys.readouterr().out
+    assert unseen(out) == set()
+    assert json.loads(out) == {HOSTILE: f"a\n{HOSTILE}"}
+
+
+def test_question_is_one_harmless_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n\n"))
+
+    assert screen.confirm(f"a\n{HOSTILE}?")
+    assert screen.prompt(f"b\n{HOSTILE}", default=HOSTILE) == HOSTILE
+    err = capsys.readouterr().err
+    assert "\n" not in err
+    assert unseen(err) == set()
 
 
 def test_same_name_is_written_once() -> None:

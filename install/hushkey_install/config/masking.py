@@ -59,7 +59,7 @@ def mask_list(items: Any, path: tuple[str, ...]) -> None:
     """Do the same in a list that has tables in it."""
     for number, value in enumerate(items):
         if isinstance(value, dict):
-            mask(value, (*path, ""))
+            mask(value, (*path, "", ""))  # where no key is known
         else:
             items[number] = MASK
 

@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
 from hushkey import schema, sites
-from hushkey.errors import HushkeyError
+from hushkey.errors import HushkeyError, visible
 from hushkey_install import screen
 
 SHELLS = ("bash", "zsh", "fish")
@@ -53,15 +53,23 @@ def _identities() -> dict[str, str]:
         found = [site.identity for site in sites.load(os.environ).sites()]
     except HushkeyError:
         return {}
-    return {identity.name: f"identity ({identity.provider})" for identity in found}
+    return _typeable({i.name: f"identity ({i.provider})" for i in found})
 
 
 def _hosts() -> dict[str, str]:
     try:
         found = sites.load(os.environ).sites()
-        return {s.pattern: f"host, identity {s.identity.name}" for s in found}
     except HushkeyError:
         return {}
+    return _typeable({s.pattern: f"host, identity {s.identity.name}" for s in found})
+
+
+def _typeable(found: dict[str, str]) -> dict[str, str]:
+    """Return names that can be seen and typed, each with its help.
+
+    The shell puts them on the screen as they are; any other would be another name.
+    """
+    return {n: visible(about) for n, about in found.items() if visible(n) == n}
 
 
 @click.command("completion")

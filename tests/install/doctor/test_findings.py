@@ -51,6 +51,32 @@ def test_nothing_is_wrong(machine: Machine) -> None:
     assert "nothing to mend" in doctor(machine).stdout
 
 
+def test_looking_changes_no_folder(machine: Machine) -> None:
+    """Not even once the config is old enough for its compiled form to be kept."""
+    machine.settle()
+    machine.data.chmod(0o755)
+    for _ in range(2):
+        finding = found(machine)["folder-open"]
+
+        assert finding["command"] == f"chmod 700 {machine.data}"
+        assert machine.data.stat().st_mode & 0o777 == 0o755
+
+
+def test_command_that_cannot_be_shown_is_not_offered(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = machine.home / "da\u200bta"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    (machine.home / "data").mkdir()
+
+    shown = doctor(machine, HUSHKEY_DATA_DIR=str(folder)).stdout
+
+    assert "is open to others" in shown
+    assert "chmod 700" not in shown
+    assert "--json has the command" in shown
+
+
 # -- config ------------------------------------------------------------------------
 
 
