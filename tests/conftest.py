@@ -1,12 +1,13 @@
 """Fixtures: real servers, and a home that is nobody's."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from servers import children
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser, chromium
@@ -34,6 +35,25 @@ def pytest_collection_modifyitems(
         config.hook.pytest_deselected(items=late)
 
 
+#: sessions of the servers that outlast a module
+LASTING: set[int] = set()
+
+children.start_as_from_a_shell()
+children.adopt_orphans()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
+    """Fail the last test of a module that leaves a process behind."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        lasting = LASTING if nextitem else set()
+        if found := children.left(lasting):
+            pytest.fail(f"{item.path.name} left behind: {found}", pytrace=False)
+
+
 def do_without(reason: object) -> None:
     """Skip this test, or fail it in CI, where everything must be there."""
     if IN_CI:
@@ -43,14 +63,18 @@ def do_without(reason: object) -> None:
 
 def running(server: Server) -> Iterator[Any]:
     """Yield a started server; skip where the machine lacks it."""
+    before = children.alive()
     try:
         server.start()
     except Missing as reason:
         do_without(reason)
+    started = {children.session(pid) for pid in children.alive().keys() - before.keys()}
+    LASTING.update(started)
     try:
         yield server
     finally:
         server.stop()
+        LASTING.difference_update(started)
 
 
 # ---------------------------------------------------------------- isolation

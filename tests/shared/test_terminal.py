@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from hushkey import terminal
+from servers import children as processes
 
 CHILD = """
 import os, sys
@@ -65,6 +66,10 @@ class Child:
             os.waitpid(self.pid, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
+        # What it forked: a hangup reaches only the terminal's foreground.
+        for pid in processes.alive():
+            if processes.session(pid) == self.pid:
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
