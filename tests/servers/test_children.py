@@ -12,7 +12,7 @@ from servers import children
 
 #: says which signals it ignores and which are blocked
 TELL = (
-    "import signal; print(sorted(s.name for s in signal.valid_signals() "
+    "import signal; print(sorted(s.name for s in signal.Signals "
     "if s.name != 'SIGPIPE' and s.name != 'SIGXFSZ' "
     "and signal.getsignal(s) is signal.SIG_IGN), "
     "signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
