@@ -4,6 +4,7 @@ import ast
 import graphlib
 import importlib.metadata
 import io
+import os
 import subprocess
 import sys
 import tokenize
@@ -127,6 +128,21 @@ def test_third_parties_stay_with_their_owners(name: str) -> None:
 
 
 @every_module
+def test_only_the_screen_writes_to_a_person(name: str) -> None:
+    """There, names lose what would act on a terminal."""
+    if name == "hushkey_install.screen" or not name.startswith("hushkey_install."):
+        return
+    writing = {"click.echo", "click.secho", "click.prompt", "click.confirm"}
+    writing |= {"print", "input", "sys.stdout.write", "sys.stderr.write"}
+    tree = ast.parse(MODULES[name].read_text())
+    called = {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    if name.startswith(DEMO):  # whose server talks to its starter over a pipe
+        writing.remove("sys.stdout.write")
+
+    assert called & writing == set()
+
+
+@every_module
 def test_nothing_of_the_tests_is_in_production(name: str) -> None:
     text = MODULES[name].read_text()
     names = {
@@ -184,9 +200,13 @@ def test_entry_points_load() -> None:
         "hushkey-keyring",
     ],
 )
-def test_program_is_installed_and_starts(program: str) -> None:
+def test_program_is_installed_and_starts(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [BIN / program, "--help"], capture_output=True, timeout=30, check=False
+        [BIN / program, "--help"],
+        capture_output=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "PATH": str(tmp_path)},  # where no other `keyring` is
     )
 
     assert done.returncode == 0

@@ -190,6 +190,33 @@ def test_nothing_unseen_and_no_forged_line_is_shown(
 URL = f"https://{quote(f'me{IN_URL}')}@git.test/x"
 
 
+@pytest.mark.parametrize("config", CONFIGS)
+def test_helpers_say_nothing_unseen(machine: Machine, config: str) -> None:
+    """On stderr, and on stdout where docker shows an error of its helper's."""
+    machine.configure(text=CONFIGS[config].replace("ISSUER", machine.issuer))
+    name = quote(IN_URL)
+    asked = f"protocol=https\nhost=git.test\nusername=me{IN_URL}\npath={IN_URL}\n\n"
+    calls = (
+        (("git-credential-hushkey", "get"), asked),
+        (("git-credential-hushkey", "store"), f"{asked[:-1]}password=x\n\n"),
+        (("git-credential-hushkey", "get"), asked.replace("git.test", HOSTILE)),
+        (("docker-credential-hushkey", "get"), f"https://git.test/{HOSTILE}"),
+        (("docker-credential-hushkey", "get"), f"x{HOSTILE}"),
+        (("hushkey-keyring", "get", f"https://me{name}@git.test/", f"me{HOSTILE}"), ""),
+        (("hushkey-keyring", "set", f"https://git.test/{name}", f"me{HOSTILE}"), ""),
+    )
+    said = ""
+    for words, stdin in calls:
+        done = machine.run(*words, stdin=stdin.encode())
+        said += done.stderr.decode()
+        if "docker" in words[0]:
+            said += done.stdout.decode()
+
+    assert unseen(said) == set()
+    assert "hushkey: signed in to evil" not in said.splitlines()
+    assert len(said.splitlines()) >= (5 if config == "good" else 6)
+
+
 def test_names_are_really_shown(machine: Machine) -> None:
     """Else the walk would find nothing for want of names."""
     machine.configure(text=CONFIGS["good"].replace("ISSUER", machine.issuer))
