@@ -18,7 +18,7 @@ _MAX_SECONDS = 5.0
 
 
 def start_as_from_a_shell() -> None:
-    """Let what we start have each signal as a shell's foreground job has it.
+    """Let what we start have signals and umask as a shell's foreground job has them.
 
     A signal that is ignored stays ignored through exec; one that is handled does
     not. So this process still survives what its starter wanted it to survive.
@@ -29,6 +29,7 @@ def start_as_from_a_shell() -> None:
             signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, no exit code is seen
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)  # with 002 or 000 a config written by a test is not private
 
 
 def adopt_orphans() -> None:

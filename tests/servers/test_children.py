@@ -15,7 +15,7 @@ TELL = (
     "import signal; print(sorted(s.name for s in signal.Signals "
     "if s.name != 'SIGPIPE' and s.name != 'SIGXFSZ' "
     "and signal.getsignal(s) is signal.SIG_IGN), "
-    "signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, ()), oct(__import__('os').umask(0)))"
 )
 #: a run of tests that was started by nohup in the background of a shell
 RUN = f"""
@@ -24,6 +24,7 @@ sys.path.insert(0, sys.argv[1])
 for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP"):
     signal.signal(getattr(signal, name), signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM])
+os.umask(0)
 from servers import children
 children.start_as_from_a_shell()
 subprocess.run([sys.executable, "-c", {TELL!r}])
@@ -46,7 +47,7 @@ def test_children_start_as_from_a_shell_and_we_survive_a_hangup() -> None:
     )
 
     assert done.stderr == ""
-    assert done.stdout.splitlines() == ["[] set()", "survived"]
+    assert done.stdout.splitlines() == ["[] set() 0o22", "survived"]
 
 
 @pytest.fixture
