@@ -13,7 +13,7 @@ from servers.authority import Authority
 from servers.browser import Browser, chromium
 from servers.gits import Git, newer_git, system_git
 from servers.issuer import Issuer
-from servers.process import Missing, Server, leaks
+from servers.process import STARTED, Missing, Server, leaks
 from servers.secretservice import STATES, SecretService, State
 
 # Asked before the tests hide it: whatever is missing is a failure in CI.
@@ -35,9 +35,6 @@ def pytest_collection_modifyitems(
         config.hook.pytest_deselected(items=late)
 
 
-#: sessions of the servers that outlast a module
-LASTING: set[int] = set()
-
 children.start_as_from_a_shell()
 children.adopt_orphans()
 
@@ -49,7 +46,8 @@ def pytest_runtest_teardown(
     """Fail the last test of a module that leaves a process behind."""
     yield
     if nextitem is None or nextitem.path != item.path:
-        lasting = LASTING if nextitem else set()
+        # A server may outlast a module, and ends with the last one.
+        lasting = {program.pid for program in STARTED} if nextitem else set()
         if found := children.left(lasting):
             pytest.fail(f"{item.path.name} left behind: {found}", pytrace=False)
 
@@ -63,18 +61,14 @@ def do_without(reason: object) -> None:
 
 def running(server: Server) -> Iterator[Any]:
     """Yield a started server; skip where the machine lacks it."""
-    before = children.alive()
     try:
         server.start()
     except Missing as reason:
         do_without(reason)
-    started = {children.session(pid) for pid in children.alive().keys() - before.keys()}
-    LASTING.update(started)
     try:
         yield server
     finally:
         server.stop()
-        LASTING.difference_update(started)
 
 
 # ---------------------------------------------------------------- isolation
@@ -197,9 +191,11 @@ def make_apache(authority: Authority) -> Iterator[Callable[..., Apache]]:
 
 
 @pytest.fixture
-def visitor(tmp_path: Path, authority: Authority) -> Browser:
+def visitor(tmp_path: Path, authority: Authority) -> Iterator[Browser]:
     """A form-filling visitor; set .user and .mode, then merge .environ."""
-    return Browser(tmp_path, ca_file=authority.ca_file)
+    browser = Browser(tmp_path, ca_file=authority.ca_file)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

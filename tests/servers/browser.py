@@ -1,12 +1,15 @@
 """The environment that makes visitor.py or chromium.py a program's browser."""
 
 import json
+import os
 import shlex
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from servers import children
 from servers.process import find_program
 
 HERE = Path(__file__).parent
@@ -57,6 +60,12 @@ class Browser:
         if not self.log_file.exists():
             return []
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+
+    def close(self) -> None:
+        """End every window that is still open: nobody else waits for it."""
+        open_now = children.alive()
+        for pid in {visit["pid"] for visit in self.visits()} & open_now.keys():
+            os.kill(pid, signal.SIGKILL)
 
     def troubles(self) -> str:
         """What the script could not do; empty when all went well."""
