@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers import children
+from servers.process import leaks
 
 #: says which signals it ignores and which are blocked
 TELL = (
@@ -26,6 +27,7 @@ for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP"):
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM])
 os.umask(0)
 from servers import children
+from servers.process import leaks
 children.start_as_from_a_shell()
 subprocess.run([sys.executable, "-c", {TELL!r}])
 os.kill(os.getpid(), signal.SIGHUP)
@@ -74,3 +76,11 @@ def test_process_that_is_left_is_named_and_ended(
     assert "time.sleep(60)" in line
     monkeypatch.undo()
     assert children.left(lasting) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["COLUMNS", "EDITOR", "VISUAL", "FORCE_COLOR", "REGISTRY_AUTH_FILE"]
+)
+def test_what_a_person_set_for_programs_is_hidden(name: str) -> None:
+    assert leaks(name)
+    assert name not in os.environ
