@@ -199,13 +199,15 @@ def visitor(tmp_path: Path, authority: Authority) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def chromium_browser(tmp_path: Path) -> Browser:
+def chromium_browser(tmp_path: Path) -> Iterator[Browser]:
     """A headless Chromium that signs in; screenshots land in tmp_path."""
     try:
-        return chromium(tmp_path)
+        browser = chromium(tmp_path)
     except Missing as reason:
         do_without(reason)
         raise
+    yield browser
+    browser.close()
 
 
 # ---------------------------------------------------------------- git, keyring

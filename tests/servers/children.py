@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -53,9 +54,20 @@ def left(lasting: set[int]) -> list[str]:
         if time.monotonic() > deadline:
             break
         time.sleep(0.01)
-    for pid in found:
-        os.kill(pid, signal.SIGKILL)
+    end(lambda pid, _: session(pid) not in lasting)
     return list(found.values())
+
+
+def end(chosen: Callable[[int, str], bool]) -> None:
+    """End our children whose id and command line are *chosen*, and then theirs."""
+    deadline = time.monotonic() + _MAX_SECONDS
+    while found := [pid for pid, line in alive().items() if chosen(pid, line)]:
+        if time.monotonic() > deadline:
+            break
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def session(pid: int) -> int:
