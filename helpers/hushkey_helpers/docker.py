@@ -10,9 +10,8 @@ import time
 
 from hushkey import hosts, paths, sites, stashindex, step
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
-from hushkey.stashindex import Slot
 from hushkey.want import Manners
-from hushkey_helpers import _client, registries
+from hushkey_helpers import _client, dockerstore, registries
 from hushkey_helpers._serve import Answer, serve
 
 TYPE_CHECKING = False
@@ -42,7 +41,7 @@ NULL_GUID = "00000000-0000-0000-0000-000000000000"
 #: exchange -> (the user name that its secret goes with, and short words for others)
 _USERS = {"acr": (AS_REFRESH, {"token": AS_REFRESH, "guid": NULL_GUID})}
 DEFAULT_USER = "oauth2"
-_TOOL = "docker"
+_TOOL = dockerstore.TOOL
 
 
 class Said(HushkeyError):
@@ -171,11 +170,7 @@ class _Call:
         config = sites.load(self._environ)
         site, host = self._site(config, registry, "store")
         if site is None:
-            from hushkey.stash import Record
-
-            values = {"username": user, "secret": secret}
-            record = Record(_slot(registry, user), values)
-            self._stash(lambda stash: stash.store(record, alone=True))
+            self._stash(lambda stash: dockerstore.keep(stash, registry, user, secret))
             return Answer()
         if self._is_ours(site, host, secret):
             return Answer()
@@ -194,7 +189,7 @@ class _Call:
         config = sites.load(self._environ)
         site, host = self._site(config, registry, "erase")
         if site is None:
-            self._stash(lambda stash: stash.erase(_slot(registry)), asks=False)
+            self._stash(lambda stash: dockerstore.erase(stash, registry), asks=False)
             return Answer()
         if not self._derivation(site, host).forget():
             return Answer()
@@ -208,9 +203,7 @@ class _Call:
         """Return what was typed: registries of ours would only be asked for."""
         from hushkey_helpers import _dockerwords
 
-        slots = self._stash(lambda stash: stash.slots(_TOOL), asks=False)
-        users = {registries.Registry(s.host).key: s.user or "" for s in slots}
-        return _dockerwords.listed(users)
+        return _dockerwords.listed(self._stash(dockerstore.users, asks=False))
 
     # -- registries that have an identity ---------------------------------------
 
@@ -255,12 +248,12 @@ class _Call:
     # -- registries whose password a person types -------------------------------
 
     def _typed(self, registry: "Registry", server: str) -> Answer:
-        slot = _slot(registry)
-        if not stashindex.holds(paths.data_folder(self._environ), slot):
+        slots = dockerstore.slots_of(registry)
+        if not stashindex.holds(paths.data_folder(self._environ), *slots):
             raise Said(NOT_FOUND)
 
         def first(stash: "Stash") -> "Record | None":
-            return next(iter(stash.matching(slot)), None)
+            return dockerstore.first(stash, slots)
 
         try:
             record = self._stash(first, asks=False)
@@ -285,10 +278,6 @@ class _Call:
             asks_for=_TOOL,
             manners=None if asks else Manners(tool_may_ask=False),
         )
-
-
-def _slot(registry: "Registry", user: "str | None" = None) -> Slot:
-    return Slot(_TOOL, "https", registry.place, user=user)
 
 
 def user_of(site: "Site") -> str:
