@@ -6,6 +6,7 @@ in full. `Counting` counts the bytes that a search looks at.
 """
 
 import json
+import os
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -109,7 +110,7 @@ def _git(line: str) -> Reading:
 def _stdin(ends_blank: bool) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
         data = b"a=0123456789abc\n" * number
-        patch.setattr(_client.os, "read", dripping_read(data))
+        patch.setattr(os, "read", dripping_read(data))
         return lambda: _client.read(0, ends_blank=ends_blank)
 
     return reading
@@ -240,7 +241,7 @@ def _origin(piece: str) -> Reading:
 
 
 def _screen(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-    patch.setattr(terminal.os, "write", lambda fd, data: min(8, len(data)))
+    patch.setattr(os, "write", lambda fd, data: min(8, len(data)))
     return lambda: terminal.Voice(-1).show("x" * 4 * number)
 
 

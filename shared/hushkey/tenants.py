@@ -176,10 +176,10 @@ class Directory:
 
     def _write(self, known: "dict[str, dict[str, Any]]") -> None:
         """Keep the newest of *known*, those that were found apart from the others."""
-        newest = sorted(known.items(), key=lambda item: item[1]["at"], reverse=True)
-        found = [item for item in newest if item[1].get("seconds") is None]
-        unknown = [item for item in newest if item[1].get("seconds") is not None]
-        kept = found[:_MOST_FOUND] + unknown[:_MOST_UNKNOWN]
+        oldest = sorted(known.items(), key=lambda item: item[1]["at"])
+        found = [item for item in oldest if item[1].get("seconds") is None]
+        unknown = [item for item in oldest if item[1].get("seconds") is not None]
+        kept = found[-_MOST_FOUND:] + unknown[-_MOST_UNKNOWN:]
         statefile.write(self._path, dict(kept))
 
 

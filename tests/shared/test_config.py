@@ -1,11 +1,11 @@
 import marshal
+import tomllib
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hushkey import faults
 from hushkey.config import compile_config
 from hushkey.errors import ConfigError
 from hushkey.model import Request
@@ -781,13 +781,13 @@ def test_lines_of_many_faults_are_found_in_one_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parsed: list[str] = []
-    loads = faults.tomllib.loads
+    loads = tomllib.loads
 
     def counted(text: str) -> Any:
         parsed.append(text)
         return loads(text)
 
-    monkeypatch.setattr(faults.tomllib, "loads", counted)
+    monkeypatch.setattr(tomllib, "loads", counted)
 
     def cost(number: int) -> int:
         text = "".join(f'[host."h{n}.example"]\nidentity = 1\n' for n in range(number))
