@@ -10,7 +10,6 @@ import time
 
 from hushkey import hosts, paths, sites, stashindex, step
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
-from hushkey.want import Manners
 from hushkey_helpers import _client, dockerstore, registries
 from hushkey_helpers._serve import Answer, serve
 
@@ -117,7 +116,8 @@ def _answer(
 def _server(data: bytes) -> str:
     """Return the server URL in *data*: all lines as one, as Go's helpers do."""
     lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
-    server = b"".join(lines).decode("utf-8", "replace").strip()
+    # What is no UTF-8 stays what it is: a path with it is judged by its bytes.
+    server = b"".join(lines).decode("utf-8", "surrogateescape").strip()
     if not server:
         raise Said(NO_SERVER)
     return server
@@ -270,6 +270,7 @@ class _Call:
     def _stash(self, act: "Callable[[Stash], T]", *, asks: bool = True) -> "T":
         """Return what *act* does; a locked keyring may ask the person if *asks*."""
         from hushkey import answering
+        from hushkey.want import Manners  # noqa: PLC0415 - for what is typed alone
 
         return answering.with_stash(
             self._environ,

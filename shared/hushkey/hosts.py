@@ -15,8 +15,9 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _CONTROLS = frozenset(map(chr, (*range(32), 127)))
-#: what ends a segment or hides a part of it
-_NOT_IN_SEGMENT = _CONTROLS | frozenset("/\\;")
+#: what ends a segment or hides a part of it; git hands paths over decoded, with
+#: what would begin a query or a fragment still in them
+_NOT_IN_SEGMENT = _CONTROLS | frozenset("/\\;?#")
 #: where readers of a URL disagree on its host
 _NOT_IN_USERINFO = frozenset(map(chr, range(33))) | frozenset("/?#\\")
 _LOWER = {number: number + 32 for number in range(ord("A"), ord("Z") + 1)}
@@ -57,8 +58,8 @@ def parse_pattern(text: str) -> Pattern:
         raise ValueError("not a host name: host[:port][/path], `*.` only in front")
     if segments is None:
         raise ValueError(
-            "a path prefix may not hold empty, `.` or `..` segments, `;`, or what is "
-            "encoded twice"
+            "a path prefix may not hold empty, `.` or `..` segments, `;`, `?`, `#`, or "
+            "what is encoded twice"
         )
     host, port = found
     if wild and ("." not in host or host.startswith("[")):
@@ -91,8 +92,8 @@ def split_path(path: str) -> "tuple[str, ...] | None":
     A server resolves ``contoso/../fabrikam``; a prefix rule must not be fooled by
     it, written plainly, percent-encoded (once or more), as bytes that are no UTF-8
     (overlong dots) or in compatibility letters; nor by ``contoso;x``, which a
-    servlet container reads as ``contoso`` (RFC 3986 3.3). Trailing slashes do not
-    count.
+    servlet container reads as ``contoso`` (RFC 3986 3.3), or ``contoso?x``. Trailing
+    slashes do not count.
     """
     if not path.strip("/"):
         return ()

@@ -124,8 +124,8 @@ def _choose(
     if path is None:
         # It may end at anybody's: only one rule for all would do.
         raise Permanent(
-            "the path holds `..`, `;`, empty, doubly encoded or broken segments, and "
-            f"the rules for {shown} go by path"
+            "the path holds `..`, `;`, `?`, empty, doubly encoded or broken segments, "
+            f"and the rules for {shown} go by path"
         )
     if path:
         path = tuple(map(hosts.folded, path))

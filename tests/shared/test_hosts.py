@@ -241,6 +241,12 @@ def test_split_path_refuses_what_could_be_decoded_once_more(path: str) -> None:
     assert split_path(path) is None
 
 
+@pytest.mark.parametrize("path", ["a?x/b", "a%3fx/b", "a#x/b", "a%23x/b", "a\uff1fb"])
+def test_split_path_refuses_what_would_end_the_path(path: str) -> None:
+    """git decodes a path before it hands it over: nobody knows how it was written."""
+    assert split_path(path) is None
+
+
 @pytest.mark.parametrize("path", ["a/..;/b", "a/.;x", "a;v=1/b", "a%3bx", "a/b;"])
 def test_split_path_refuses_parameters_of_a_segment(path: str) -> None:
     """A servlet container reads ``a;v=1`` as ``a`` (RFC 3986 3.3)."""

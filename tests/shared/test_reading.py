@@ -150,6 +150,7 @@ PIECES = st.sampled_from(
     [
         *("contoso", "Contoso", "CONTOSO", "fabrikam", "app", "contosox", "x"),
         *("/", "/", "/", "//", "\\", "..", ".", "...", ";", ";x", ";contoso"),
+        *("?", "?x", "#x", "%3f", "%23", "%253f", "\uff1f"),
         *("%2e", "%2E%2e", "%2f", "%5c", "%3b", "%63", "%43", "%00", "%c0%ae", "%"),
         *("%252e", "%252f", "%255c", "%253b", "%2563", "%25252e", "%25c0%25ae"),
         *("\udcc0\udcae", "\udcc0\udcaf", "%c0\udcae", "\u212a", "\u00e9", "%C3%A9"),
@@ -176,6 +177,7 @@ def lax_owner(path: str) -> str:
     for slash in ("\\", "\uff0f", "\uff3c"):
         data = data.replace(slash.encode(), b"/")
     data = data.replace("\uff0e".encode(), b".").replace("\uff1b".encode(), b";")
+    data = re.split(rb"[?#]", data.replace("\uff1f".encode(), b"?"))[0]
     plain = re.sub(rb";[^/]*", b"", data)
     whole = posixpath.normpath(b"/" + plain).lstrip(b"/")
     return whole.split(b"/")[0].lower().decode("utf-8", "replace")
@@ -201,7 +203,7 @@ def test_path_has_one_owner_to_every_server(path: str) -> None:
         pattern = pattern_of(PATHS.site_for(Request("https", "git.example", path)))
     except Permanent:
         # What has only one reading is never refused.
-        assert re.search(r"[%;\\]|//|(^|/)\.{1,2}(/|$)|[^\x20-\x7e]", path)
+        assert re.search(r"[%;\\?#]|//|(^|/)\.{1,2}(/|$)|[^\x20-\x7e]", path)
         return
     ours = pattern == CONTOSO
     assert (strict_owner(path) == "contoso") == ours
