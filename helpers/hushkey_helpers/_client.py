@@ -59,15 +59,17 @@ def ask(
 
 def read(descriptor: int, *, ends_blank: bool) -> bytes:
     """Read one request: to an empty line or the end, or one byte too many."""
-    data = b""
+    data = bytearray()
+    seen = 0  # where no empty line can begin before
     while len(data) <= REQUEST_BYTES:
-        if ends_blank and (b"\n\n" in data or data[:1] == b"\n"):
+        if ends_blank and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
             break
+        seen = max(0, len(data) - 1)
         piece = os.read(descriptor, 65536)
         if not piece:
             break
         data += piece
-    return data
+    return bytes(data)
 
 
 def _answer(
@@ -100,15 +102,15 @@ def _answer(
 
 
 def _frame(link: "Any") -> "list[bytes]":
-    data = b""
+    data = bytearray()
     whole = door.HEADER
     while len(data) < whole:
-        piece = link.recv(whole - len(data))
+        piece = link.recv(min(whole - len(data), 65536))
         if not piece:
             raise door.Garbage("the agent hung up")
         data += piece
-        whole = door.size(data[: door.HEADER])
-    return door.fields(data) or [b""]
+        whole = door.size(bytes(data[: door.HEADER]))
+    return door.fields(bytes(data)) or [b""]
 
 
 def _say(code: bytes, out: bytes, lines: bytes) -> None:
@@ -117,8 +119,9 @@ def _say(code: bytes, out: bytes, lines: bytes) -> None:
     number = int(code)
     for descriptor, text in ((2, lines), (1, out)):
         try:
-            while text:
-                text = text[os.write(descriptor, text) :]
+            left = memoryview(text)
+            while left:
+                left = left[os.write(descriptor, left) :]
         except OSError:
             failed = 1  # nobody listens any more
     os._exit(number or failed)

@@ -111,8 +111,9 @@ def _finish(result: Answer, out: int) -> None:
     code = result.code
     for descriptor, data in ((2, text.encode("utf-8", "replace")), (out, result.out)):
         try:
-            while data:
-                data = data[os.write(descriptor, data) :]  # EBADF where there is none
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]  # EBADF where there is none
         except OSError:
             code = code or 1  # nobody listens any more
     if result.instead:

@@ -10,9 +10,7 @@ import time
 
 from hushkey import hosts, paths, sites, stashindex, step
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
-from hushkey.stashindex import Slot
-from hushkey.want import Manners
-from hushkey_helpers import _client, registries
+from hushkey_helpers import _client, dockerstore, registries
 from hushkey_helpers._serve import Answer, serve
 
 TYPE_CHECKING = False
@@ -42,7 +40,7 @@ NULL_GUID = "00000000-0000-0000-0000-000000000000"
 #: exchange -> (the user name that its secret goes with, and short words for others)
 _USERS = {"acr": (AS_REFRESH, {"token": AS_REFRESH, "guid": NULL_GUID})}
 DEFAULT_USER = "oauth2"
-_TOOL = "docker"
+_TOOL = dockerstore.TOOL
 
 
 class Said(HushkeyError):
@@ -118,7 +116,8 @@ def _answer(
 def _server(data: bytes) -> str:
     """Return the server URL in *data*: all lines as one, as Go's helpers do."""
     lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
-    server = b"".join(lines).decode("utf-8", "replace").strip()
+    # What is no UTF-8 stays what it is: a path with it is judged by its bytes.
+    server = b"".join(lines).decode("utf-8", "surrogateescape").strip()
     if not server:
         raise Said(NO_SERVER)
     return server
@@ -171,11 +170,7 @@ class _Call:
         config = sites.load(self._environ)
         site, host = self._site(config, registry, "store")
         if site is None:
-            from hushkey.stash import Record
-
-            values = {"username": user, "secret": secret}
-            record = Record(_slot(registry, user), values)
-            self._stash(lambda stash: stash.store(record, alone=True))
+            self._stash(lambda stash: dockerstore.keep(stash, registry, user, secret))
             return Answer()
         if self._is_ours(site, host, secret):
             return Answer()
@@ -194,7 +189,7 @@ class _Call:
         config = sites.load(self._environ)
         site, host = self._site(config, registry, "erase")
         if site is None:
-            self._stash(lambda stash: stash.erase(_slot(registry)), asks=False)
+            self._stash(lambda stash: dockerstore.erase(stash, registry), asks=False)
             return Answer()
         if not self._derivation(site, host).forget():
             return Answer()
@@ -208,9 +203,7 @@ class _Call:
         """Return what was typed: registries of ours would only be asked for."""
         from hushkey_helpers import _dockerwords
 
-        slots = self._stash(lambda stash: stash.slots(_TOOL), asks=False)
-        users = {registries.Registry(s.host).key: s.user or "" for s in slots}
-        return _dockerwords.listed(users)
+        return _dockerwords.listed(self._stash(dockerstore.users, asks=False))
 
     # -- registries that have an identity ---------------------------------------
 
@@ -255,12 +248,12 @@ class _Call:
     # -- registries whose password a person types -------------------------------
 
     def _typed(self, registry: "Registry", server: str) -> Answer:
-        slot = _slot(registry)
-        if not stashindex.holds(paths.data_folder(self._environ), slot):
+        slots = dockerstore.slots_of(registry)
+        if not stashindex.holds(paths.data_folder(self._environ), *slots):
             raise Said(NOT_FOUND)
 
         def first(stash: "Stash") -> "Record | None":
-            return next(iter(stash.matching(slot)), None)
+            return dockerstore.first(stash, slots)
 
         try:
             record = self._stash(first, asks=False)
@@ -277,6 +270,7 @@ class _Call:
     def _stash(self, act: "Callable[[Stash], T]", *, asks: bool = True) -> "T":
         """Return what *act* does; a locked keyring may ask the person if *asks*."""
         from hushkey import answering
+        from hushkey.want import Manners  # noqa: PLC0415 - for what is typed alone
 
         return answering.with_stash(
             self._environ,
@@ -285,10 +279,6 @@ class _Call:
             asks_for=_TOOL,
             manners=None if asks else Manners(tool_may_ask=False),
         )
-
-
-def _slot(registry: "Registry", user: "str | None" = None) -> Slot:
-    return Slot(_TOOL, "https", registry.place, user=user)
 
 
 def user_of(site: "Site") -> str:

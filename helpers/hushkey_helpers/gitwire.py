@@ -53,7 +53,10 @@ def parse(data: bytes) -> Message:
         key, value = _pair(line)
         if key.endswith("[]"):
             # An empty value empties the list (git-credential(1)).
-            lists[key] = [*lists.get(key, ()), value] if value else []
+            if value:
+                lists.setdefault(key, []).append(value)
+            else:
+                lists[key] = []
         elif values.setdefault(key, value) != value:
             raise Malformed(f"git sent two different values for {key}")
     return Message(values, {key[:-2]: items for key, items in lists.items()})

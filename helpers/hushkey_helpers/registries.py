@@ -21,7 +21,8 @@ _VERSIONS = frozenset(("v1", "v2"))
 class Registry(Frozen):
     """A registry: ``place`` is host[:port], the same for every spelling.
 
-    ``scheme`` is what was written, or nothing; ``path`` the repository, if any.
+    ``scheme`` is what was written, be it as the port 443, or nothing; ``path`` the
+    repository, if any.
     """
 
     __slots__ = ("path", "place", "scheme")
@@ -45,9 +46,28 @@ class Registry(Frozen):
         ]
 
     @property
+    def protocols(self) -> "tuple[str, ...]":
+        """Under which protocols a typed password is looked up; kept under the first.
+
+        docker's and podman's logins name no scheme: a bare place is https, and port
+        80 is http, for which older versions have kept it as https. Whoever writes
+        ``http://`` is given nothing that was typed for https.
+        """
+        if not self.scheme and self.place.endswith(":80"):
+            return "http", "https"
+        return (self.scheme or "https",)
+
+    @property
     def key(self) -> str:
         """The registry as a client's own config calls it."""
         return HUB_KEY if self.place == HUB else self.place
+
+
+def key_of(protocol: str, place: str) -> str:
+    """Return the key under which a client finds what is kept for *place*."""
+    if protocol == "http" and not place.endswith(":80"):
+        return f"http://{place}"
+    return Registry(place).key
 
 
 def parse(text: str) -> "Registry | None":
@@ -65,8 +85,12 @@ def parse(text: str) -> "Registry | None":
     if found is None:
         return None
     place = hosts.origin_text(scheme or "https", *found).rpartition("://")[2]
-    if scheme == "http" and hosts.parse_origin("https", origin) == found:
+    # Whose port does not depend on the scheme has written it.
+    written = hosts.parse_origin("https", origin) == hosts.parse_origin("http", origin)
+    if scheme == "http" and written:
         place = f"{found[0]}:{found[1]}"  # a port 80 that was written: not port 443's
+    if not scheme and written and found[1] == hosts.DEFAULT_PORTS["https"]:
+        scheme = "https"  # and never the http of another port
     if place in _HUB_NAMES:
         place = HUB
     path = path.strip("/")

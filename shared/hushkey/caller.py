@@ -130,9 +130,10 @@ def names_host(word: str, host: str) -> bool:
     text, wanted = word.lower(), host.lower().rpartition("://")[2]
     start = text.find(wanted)
     while start >= 0:
-        before, after = text[:start][-1:], text[start + len(wanted) :]
-        after = after.removeprefix(":443")
-        if before not in _NAME and (not after or after[0] in "/,@"):
+        end = start + len(wanted)
+        end += 4 * text.startswith(":443", end)
+        before, after = text[max(0, start - 1) : start], text[end : end + 1]
+        if before not in _NAME and (not after or after in "/,@"):
             return True
         start = text.find(wanted, start + 1)
     return False

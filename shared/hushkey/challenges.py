@@ -9,6 +9,7 @@ nothing at all, and nothing of it is ever put into a URL as it is.
 import base64
 import binascii
 import json
+import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
 LONGEST, LONGEST_CLAIMS = 16 * 1024, 4096
 #: headers of one answer that are looked at
 _MOST = 20
-_TOKEN = frozenset(
-    "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
+# Each matches from where it is told to, and no part of a header twice.
+_BETWEEN, _SPACE = re.compile(r"[ \t,]*"), re.compile(r"[ \t]*")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+_BARE = re.compile(r"([^, \t]*)")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class _Malformed(ValueError):
@@ -46,44 +50,47 @@ def parse(header: str) -> "list[tuple[str, dict[str, str]]]":
     if len(header) > LONGEST:
         return []
     found: list[tuple[str, dict[str, str]]] = []
-    rest = header
+    at = _end(_BETWEEN, header, 0)
     try:
-        while rest := rest.lstrip(" \t,"):
-            word, rest = _word(rest)
-            if rest.lstrip(" \t")[:1] != "=":
-                found.append((word.lower(), {}))
-                continue
-            value, rest = _value(rest.lstrip(" \t")[1:].lstrip(" \t"))
-            name = word.lower()
-            if not found or name in found[-1][1]:
-                raise _Malformed
-            found[-1][1][name] = value
+        while at < len(header):
+            word, at = _token(header, at)
+            after = _end(_SPACE, header, at)
+            if header[after : after + 1] == "=":
+                value, at = _value(header, _end(_SPACE, header, after + 1))
+                if not found or word in found[-1][1]:
+                    return []
+                found[-1][1][word] = value
+            else:
+                found.append((word, {}))
+            at = _end(_BETWEEN, header, at)
     except _Malformed:
         return []
     return found
 
 
-def _word(text: str) -> "tuple[str, str]":
-    end = next((i for i, c in enumerate(text) if c not in _TOKEN), len(text))
-    if not end:
+def _end(pattern: "re.Pattern[str]", text: str, at: int) -> int:
+    match = pattern.match(text, at)
+    return match.end() if match else at
+
+
+def _token(text: str, at: int) -> "tuple[str, int]":
+    """Return the token at *at* in lower case, and where it ends."""
+    match = _TOKEN.match(text, at)
+    if match is None:
         raise _Malformed
-    return text[:end], text[end:]
+    return match[0].lower(), match.end()
 
 
-def _value(text: str) -> "tuple[str, str]":
-    """Return one value and what follows; quotes and their escapes are undone."""
-    if text[:1] != '"':
-        # Microsoft sends URLs without quotes, which no token could hold.
-        end = next((i for i, c in enumerate(text) if c in ", \t"), len(text))
-        return text[:end], text[end:]
-    value, position = "", 1
-    while text[position : position + 1] != '"':
-        position += text[position : position + 1] == "\\"
-        if position >= len(text):
-            raise _Malformed
-        value += text[position]
-        position += 1
-    return value, text[position + 1 :]
+def _value(text: str, at: int) -> "tuple[str, int]":
+    """Return the value at *at* and where it ends; quotes and escapes are undone."""
+    # Microsoft sends URLs without quotes, which no token could hold.
+    match = (_QUOTED if text[at : at + 1] == '"' else _BARE).match(text, at)
+    if match is None:
+        raise _Malformed
+    value = match[1]
+    if match[0][:1] == '"':
+        value = _ESCAPE.sub(r"\1", value)
+    return value, match.end()
 
 
 def demanded_claims(headers: "Iterable[str]") -> str:

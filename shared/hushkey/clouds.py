@@ -39,7 +39,8 @@ def cloud_of(host: str) -> str:
 def is_tenant(text: str) -> bool:
     """Tell whether *text* can stand for a tenant in an authority's path."""
     good = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
-    return 0 < len(text) <= 253 and good.issuperset(text.lower()) and ".." not in text
+    plain = text.isascii() and good.issuperset(text.lower())
+    return plain and 0 < len(text) <= 253 and ".." not in text
 
 
 def is_home(account: str, tenant: str) -> bool:

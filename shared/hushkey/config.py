@@ -9,7 +9,7 @@ imported only when the compiled form is out of date.
 import tomllib
 from importlib.resources import files
 
-from hushkey import clouds, faults, hosts, schema
+from hushkey import faults, hosts, identities, schema
 from hushkey.errors import ConfigError, plain
 
 TYPE_CHECKING = False
@@ -47,48 +47,27 @@ def _parse(text: str, source: str) -> "dict[str, Any]":
 
 
 def _compiled(user: "dict[str, Any]", presets: "dict[str, Any]") -> "dict[str, Any]":
-    identities = {
-        name: _identity(table, presets["endpoints"])
+    known = {
+        name: identities.compiled(table, presets["endpoints"])
         for name, table in user.get("identity", {}).items()
     }
     rules: list[dict[str, Any]] = []
     for pattern, table in user.get("host", {}).items():
         # A rule may lean on a preset's identity that the user has not completed.
-        missing = "" if table["identity"] in identities else _wanted(table, presets)
+        missing = "" if table["identity"] in known else _wanted(table, presets)
         rules.append(_rule(pattern, table, "user", missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
         # Completed by the user's own identity, a preset is the user's wish.
-        origin = "user" if table["identity"] in identities else "preset"
+        origin = "user" if table["identity"] in known else "preset"
         rules.append(_rule(pattern, table, origin, missing))
     for name, table in presets["identity"].items():
-        identities.setdefault(name, _identity(table, presets["endpoints"]))
+        known.setdefault(name, identities.compiled(table, presets["endpoints"]))
     return {
         "settings": {**schema.DEFAULTS, **user.get("settings", {})},
-        "identities": identities,
+        "identities": known,
         "rules": rules,
         "index": _index(rules),
-    }
-
-
-def _identity(table: "dict[str, Any]", endpoints: "dict[str, Any]") -> "dict[str, Any]":
-    common = {"provider", "account", "client_id", "scopes"}
-    provider = table["provider"]
-    client_id = table.get("client_id", "")
-    if provider == "entra":
-        # What names the token file must be known without any provider's code.
-        client_id = client_id or clouds.DEFAULT_CLIENT_ID
-        cloud = f"https://{clouds.host_of(table.get('cloud', ''))}"
-        table = {"issuer": table.get("authority", cloud), **table}
-    return {
-        "provider": provider,
-        "account": table.get("account", ""),
-        "client_id": client_id,
-        "scopes": tuple(table.get("scopes", ())),
-        "options": {
-            **endpoints.get(provider, {}),
-            **{k: v for k, v in table.items() if k not in common},
-        },
     }
 
 
@@ -96,12 +75,12 @@ def _rule(
     written: str, table: "dict[str, Any]", origin: str, missing: str
 ) -> "dict[str, Any]":
     pattern = hosts.parse_pattern(written)
+    plain = all(map(str.isascii, pattern.path))
     return {
         **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
+        **({} if plain else {"letters": hosts.letters(pattern.path)}),
         "pattern": written,
-        "path": tuple(map(str.lower, pattern.path))
-        if hosts.ignores_case(pattern.host)
-        else pattern.path,
+        "path": tuple(map(hosts.folded, pattern.path)),
         "key": (pattern.scheme, pattern.host, pattern.port, pattern.wild),
         "origin": origin,
         "missing": missing,

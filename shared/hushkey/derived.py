@@ -149,22 +149,25 @@ class Derivation:
         """Exchange, unless a sibling has just done so or has just failed."""
         want = self._want
         name = blake2s(self._asked[-1].encode(), digest_size=8).hexdigest()
-        lock = self._file.lock_path(f"exchange-{name}")
-        flight = Flight(self._folder, f"{self._file.name}.exchange-{name}")
+        # Any registry's name may be asked for: one file of notes for all, and no
+        # more than 256 lock files, each for whoever it falls to.
+        lock = self._file.lock_path(f"exchange-{name[:2]}")
+        flight = Flight(self._folder, f"{self._file.name}.exchange")
         # One exchange, and a refresh before and perhaps after it.
         with locks.held(lock, 3 * self._timeout + _GRACE):
             if token := self._fresh(self._file.read()):
                 step("refreshed-by-sibling", want)
                 return token
             token = self._acquirer.silent(want)
-            if failure := flight.refresh_failure(want.began, self._clock()):
+            now = self._clock()
+            if failure := flight.refresh_failure(want.began, now, step=name):
                 raise failure
             try:
                 kept = self._keep(*self._perform(token))
             except (Transient, Permanent) as error:
-                flight.note("refresh", error, self._clock())
+                flight.note(name, error, self._clock())
                 raise
-            flight.clear("refresh")
+            flight.clear(name)
             step("exchanged", want)
             return kept
 

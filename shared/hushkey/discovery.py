@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 KEEP = 24 * 3600
 #: seconds for which an old one serves while the server fails
 KEEP_IN_NEED = 14 * 24 * 3600
+#: how many documents are kept, the newest: each issuer and each tenant has two, and
+#: where its keys are is the server's own word
+_MOST = 100
 
 
 class Discovery:
@@ -145,3 +148,4 @@ def _write(path: str, url: str, document: "dict[str, Any]") -> None:
     """Keep the document; failing to costs one request next time."""
     now = time.time()
     statefile.write(path, {"url": url, "fetched_at": now, "document": document})
+    statefile.trim(os.path.dirname(path), KEEP_IN_NEED, _MOST, now)

@@ -6,7 +6,7 @@ when a changed file is compiled.
 
 import tomllib
 
-from hushkey import clouds, hosts, schema
+from hushkey import hosts, identities, schema
 from hushkey.errors import plain
 
 TYPE_CHECKING = False
@@ -25,9 +25,11 @@ def problems(
     text: str, source: str, user: "dict[str, Any]", presets: "dict[str, Any]"
 ) -> "list[str]":
     """Return every problem of *user*, parsed from *text*, one line each."""
+    faults = list(_faults(user, presets))
+    lines = _Lines(text) if faults else None
     return [
-        f"{source}:{_line(text, table, key)}: {_name(table, key)}: {what}"
-        for table, key, what in _faults(user, presets)
+        f"{source}:{lines.of(table, key) if lines else 1}: {_name(table, key)}: {what}"
+        for table, key, what in faults
     ]
 
 
@@ -54,7 +56,7 @@ def _faults(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[Faul
             yield from _host_faults(("host", written), table, known)
     yield from _misplaced(user)
     yield from _strangers(user, presets)
-    yield from _shared_files(user)
+    yield from _shared_files(user, presets)
     if isinstance(rules, dict):
         yield from _twins(rules)
         yield from _alias_faults(rules)
@@ -82,31 +84,42 @@ def _strangers(user: "dict[str, Any]", presets: "dict[str, Any]") -> "Iterator[F
             yield ("host", written), "identity", what + hint
 
 
-def _shared_files(user: "dict[str, Any]") -> "Iterator[Fault]":
-    """Yield identities that share a server and client, and do not say whose.
+def _shared_files(
+    user: "dict[str, Any]", presets: "dict[str, Any]"
+) -> "Iterator[Fault]":
+    """Yield identities that share a token file, and do not say whose tokens are theirs.
 
-    They share a token file; only an account tells their tokens apart.
+    Only an account tells their tokens apart: without one, what is sent to the host
+    of one identity may be the token of the other. The built-in Entra identities
+    count for nobody here: they serve Microsoft's own hosts, by design with
+    whichever account fits.
     """
-    seen: dict[object, str] = {}
-    for name, table in _tables("identity", user.get("identity")):
-        if not isinstance(table, dict) or table.get("provider") == "static":
+    own = dict(_tables("identity", user.get("identity")))
+    files: dict[object, list[str]] = {}
+    for name, table in (presets["identity"] | own).items():
+        texts = _texts(table)
+        provider = texts.get("provider", "")
+        missing = {*schema.REQUIRED.get(provider, ())} - texts.keys()
+        if provider not in schema.PROVIDERS:
             continue
-        keys = ("issuer", "token_endpoint", "authority")
-        pair = tuple(table.get(key) for key in ("provider", "client_id", *keys))
-        if table.get("provider") == "entra":
-            client = table.get("client_id", clouds.DEFAULT_CLIENT_ID)
-            cloud = table.get("cloud", "public")
-            pair = ("entra", client, cloud, table.get("authority"))
-        if not all(isinstance(value, str | None) for value in pair):
+        if name not in own and (provider == "entra" or missing):
             continue
-        other = seen.setdefault(pair, name)
-        if other == name:
-            continue
-        for each in (other, name):
-            own = user["identity"][each]
-            if isinstance(own, dict) and "account" not in own:
-                what = "is required where two identities share a server and client"
-                yield ("identity", each), "account", what
+        if file := identities.token_file(name, texts, presets["endpoints"]):
+            files.setdefault(file, []).append(name)
+    for names in files.values():
+        for name in names if len(names) > 1 else ():
+            if name in own and "account" not in own[name]:
+                others = ", ".join(f"[identity.{plain(n)}]" for n in names if n != name)
+                what = (
+                    f"is required beside {others}: the same server and client, and so"
+                )
+                yield ("identity", name), "account", f"{what} the same tokens"
+
+
+def _texts(table: object) -> "dict[str, str]":
+    """Return the values of *table* that are text: what names a server or a client."""
+    pairs = table.items() if isinstance(table, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
 
 
 def _misplaced(user: "dict[str, Any]") -> "Iterator[Fault]":
@@ -176,16 +189,24 @@ def _host_faults(
 
 
 def _twins(rules: "dict[str, Any]") -> "Iterator[Fault]":
-    """Yield patterns that are written twice in different spellings."""
-    seen: dict[object, str] = {}
+    """Yield patterns that are written twice in different spellings.
+
+    Two paths that differ only in case are one: most servers ignore it, and on
+    the others nobody could say which of the two a request is for.
+    """
+    seen: dict[object, tuple[str, tuple[str, ...]]] = {}
     for written in rules:
         try:
             parsed = hosts.parse_pattern(written)
         except ValueError:
             continue
-        if parsed in seen:
-            yield ("host", written), "", f'is the same pattern as "{seen[parsed]}"'
-        seen[parsed] = written
+        place = (parsed.scheme, parsed.host, parsed.port, parsed.wild)
+        key = (place, tuple(map(hosts.folded, parsed.path)))
+        if key in seen:
+            other, path = seen[key]
+            case = "" if path == parsed.path else ", for case does not count in paths"
+            yield ("host", written), "", f'is the same pattern as "{other}"{case}'
+        seen[key] = written, parsed.path
 
 
 def _alias_faults(rules: "dict[str, Any]") -> "Iterator[Fault]":
@@ -214,31 +235,32 @@ def _name(table: "tuple[str, ...]", key: str) -> str:
     return " ".join(filter(None, (f"[{'.'.join(parts)}]" if parts else "", key)))
 
 
-def _line(text: str, table: "tuple[str, ...]", key: str) -> int:
-    """Return the line of *key* in *table*, else of the table's header, else 1.
+class _Lines:
+    """Where tables and keys of a file stand, found in one pass over it.
 
     tomllib keeps no positions; headers and keys are found again by parsing
     each line that could be one.
     """
-    header, found = 1, 0
-    current: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            current = _header(stripped)
-            if current == table:
-                header = number
-            elif key and current[: len(table) + 1] == (*table, key):
-                found = found or number
-        elif current == table and key and _key(stripped) == key:
-            found = found or number
-    if not key or found:
-        return found or header
-    return header
 
+    def __init__(self, text: str) -> None:
+        #: the last header of a table counts, and the first line of a key
+        self._headers: dict[tuple[str, ...], int] = {}
+        self._keys: dict[tuple[str, ...], int] = {}
+        current: tuple[str, ...] = ()
+        for number, line in enumerate(text.splitlines(), 1):
+            stripped = line.strip()
+            if stripped.startswith("["):
+                current = _path_to_leaf(stripped)
+                self._headers[current] = number
+                for length in range(1, len(current) + 1):
+                    self._keys.setdefault(current[:length], number)
+            elif key := _key(stripped):
+                self._keys.setdefault((*current, key), number)
 
-def _header(line: str) -> "tuple[str, ...]":
-    return _path_to_leaf(line)
+    def of(self, table: "tuple[str, ...]", key: str) -> int:
+        """Return the line of *key* in *table*, else of the table's header, else 1."""
+        found = self._keys.get((*table, key)) if key else None
+        return found or self._headers.get(table, 1)
 
 
 def _key(line: str) -> str:

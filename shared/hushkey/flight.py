@@ -78,14 +78,21 @@ class Flight:
             self._write(kept)
 
     def refresh_failure(
-        self, began: float, now: float, key: str = "", *, asked_for: bool = False
+        self,
+        began: float,
+        now: float,
+        key: str = "",
+        *,
+        step: str = "refresh",
+        asked_for: bool = False,
     ) -> "errors.HushkeyError | None":
         """Return the failure that a caller who *began* to wait then shares.
 
         Also the one that the server asked to be left alone after, unless an
-        explicit ``hushkey login`` has *asked_for* another try.
+        explicit ``hushkey login`` has *asked_for* another try. *step* is
+        ``refresh``, or an exchange by its own name.
         """
-        for note in self._notes("refresh", key, now):
+        for note in self._notes(step, key, now):
             wait = min(note.get("retry_after") or 0, _LONGEST_BACKOFF)
             waiting = now < note["at"] + wait and not asked_for
             if note["at"] >= began or waiting:

@@ -1,11 +1,12 @@
 """Host patterns and request origins in one normal form, and how they match.
 
 ``host[:port][/path prefix]``, ``*.`` for exactly one label in front, and
-``http://`` only if written (design 5). Everything is compared on label and
-segment boundaries after normalising case, IDNA, a trailing dot, IPv6 spelling
-and the default port. A pattern without a port means the default port, as in
-git's own URL matching (gitcredentials(7)). What cannot be normalised safely is
-nobody's host: the parsers return None or raise ValueError, never a guess.
+``http://`` only if written. Everything is compared on label and segment
+boundaries after normalising case, IDNA, a trailing dot, IPv6 spelling and the
+default port. A pattern without a port means the default port, as in git's own
+URL matching (gitcredentials(7)). What cannot be normalised safely is nobody's
+host: the parsers return None or raise ValueError, never a guess. RFC 3986 says
+what a URL is, UTS 46 what a host name in another script is.
 """
 
 from hushkey.model import Frozen, Request
@@ -13,6 +14,13 @@ from hushkey.model import Frozen, Request
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _HEX = frozenset("0123456789abcdefABCDEF")
+_CONTROLS = frozenset(map(chr, (*range(32), 127)))
+#: what ends a segment or hides a part of it; git hands paths over decoded, with
+#: what would begin a query or a fragment still in them
+_NOT_IN_SEGMENT = _CONTROLS | frozenset("/\\;?#")
+#: where readers of a URL disagree on its host
+_NOT_IN_USERINFO = frozenset(map(chr, range(33))) | frozenset("/?#\\")
+_LOWER = {number: number + 32 for number in range(ord("A"), ord("Z") + 1)}
 
 
 class Pattern(Frozen):
@@ -49,7 +57,10 @@ def parse_pattern(text: str) -> Pattern:
     if found is None:
         raise ValueError("not a host name: host[:port][/path], `*.` only in front")
     if segments is None:
-        raise ValueError("a path prefix may not hold empty, `.` or `..` segments")
+        raise ValueError(
+            "a path prefix may not hold empty, `.` or `..` segments, `;`, `?`, `#`, or "
+            "what is encoded twice"
+        )
     host, port = found
     if wild and ("." not in host or host.startswith("[")):
         raise ValueError("`*.` needs a domain of at least two labels behind it")
@@ -59,7 +70,7 @@ def parse_pattern(text: str) -> Pattern:
 def parse_origin(scheme: str, text: str) -> "tuple[str, int] | None":
     """Return host and port of ``[user@]host[:port]``, or None if it is not one."""
     userinfo, _, text = text.rpartition("@")
-    if any(c in "/?#\\" or c <= " " for c in userinfo):
+    if not _is_userinfo(userinfo):
         return None  # where such a host ends, each URL parser says something else
     if text.startswith("["):
         literal, bracket, tail = text[1:].partition("]")
@@ -76,28 +87,40 @@ def parse_origin(scheme: str, text: str) -> "tuple[str, int] | None":
 
 
 def split_path(path: str) -> "tuple[str, ...] | None":
-    """Return the decoded segments of *path*, or None if it could climb.
+    """Return the decoded segments of *path*, or None if readers may differ on it.
 
-    A server resolves ``contoso/../fabrikam``; a prefix rule must not be fooled
-    by it, written plainly or percent-encoded. Trailing slashes do not count.
+    A server resolves ``contoso/../fabrikam``; a prefix rule must not be fooled by
+    it, written plainly, percent-encoded (once or more), as bytes that are no UTF-8
+    (overlong dots) or in compatibility letters; nor by ``contoso;x``, which a
+    servlet container reads as ``contoso`` (RFC 3986 3.3), or ``contoso?x``. Trailing
+    slashes do not count.
     """
     if not path.strip("/"):
         return ()
     segments = []
     for raw in path.removeprefix("/").rstrip("/").split("/"):
         segment = _decode(raw)
-        if (
-            segment is None
-            or segment in ("", ".", "..")
-            # What a second decoding, or a servlet container, would make climb.
-            or segment.startswith(("..;", ".;"))
-            or "%2e" in segment.lower()
-            or "%2f" in segment.lower()
-            or any(c in "/\\" or c < " " or c == "\x7f" for c in segment)
-        ):
+        if segment is None or not _is_flat(segment):
             return None
         segments.append(segment)
     return tuple(segments)
+
+
+def folded(text: str) -> str:
+    """Return *text* with ASCII letters in lower case and all others as they are.
+
+    For paths and user names: forges ignore case in owners and repositories. Beyond
+    ASCII each does so in its own way, and letters of other scripts (U+212A) must
+    not become ASCII ones.
+    """
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
+def letters(path: "tuple[str, ...]") -> "tuple[str, ...]":
+    """Return *path* without what servers may or may not tell apart beyond ASCII."""
+    from unicodedata import normalize
+
+    return tuple(normalize("NFKC", normalize("NFKC", s).casefold()) for s in path)
 
 
 def parse_url(url: str) -> Request:
@@ -118,9 +141,11 @@ def parse_url(url: str) -> Request:
     userinfo, _, host = origin.rpartition("@")
     if not host:
         raise ValueError("the URL names no host")
-    username = _decode(userinfo.partition(":")[0]) or ""
-    if "\\" in origin or any(c < " " or c == "\x7f" for c in username):
-        raise ValueError("the URL's user name holds a backslash or a control character")
+    username = _decode(userinfo.partition(":")[0])
+    if "\\" in origin or username is None or not _CONTROLS.isdisjoint(username):
+        raise ValueError("the URL's user name holds what no user name can")
+    if not _is_userinfo(userinfo):
+        raise ValueError("the URL's user name holds what may end it")
     return Request(scheme, host, path, username)
 
 
@@ -128,13 +153,6 @@ def origin_text(scheme: str, host: str, port: int) -> str:
     """Return the origin as people write it, without a default port."""
     shown = host if port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
     return shown if scheme == "https" else f"{scheme}://{shown}"
-
-
-def ignores_case(host: str) -> bool:
-    """Tell whether the paths of *host* mean the same in any case (Azure DevOps)."""
-    return host in ("dev.azure.com", "pkgs.dev.azure.com") or host.endswith(
-        ".visualstudio.com"
-    )
 
 
 def is_loopback(host: str) -> bool:
@@ -161,18 +179,40 @@ def _name(name: str) -> "str | None":
 
 
 def _idna(name: str) -> "str | None":
-    """Return the A-label form; None for a name that only looks like an ASCII one.
+    """Return *name* with each label as an A-label or in ASCII; None if it is none.
 
-    UTS 46 maps full-width and other compatibility letters to ASCII. No user
-    types those: a name that turns into plain ASCII is a look-alike.
+    Labels are judged one by one: what another one says is no excuse.
+    """
+    if len(name) > 253:
+        return None
+    labels = []
+    for label in name.split("."):
+        encoded = label if label.isascii() else _a_label(label)
+        if encoded is None:
+            return None
+        labels.append(encoded)
+    return ".".join(labels)
+
+
+def _a_label(label: str) -> "str | None":
+    """Return the A-label of a label in another script; None for a look-alike.
+
+    UTS 46 maps full-width and other compatibility letters to ASCII, and some
+    characters to nothing. No user types those.
     """
     import idna
 
     try:
-        encoded = idna.encode(name, uts46=True).decode("ascii")
+        for letter in label:
+            mapped = "" if letter.isascii() else idna.uts46_remap(letter)
+            if not letter.isascii() and (
+                not mapped or any(c.isascii() for c in mapped)
+            ):
+                return None
+        encoded = idna.encode(label, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
         return None
-    return encoded if "xn--" in encoded else None
+    return encoded if encoded.startswith("xn--") and "." not in encoded else None
 
 
 def _ipv6(literal: str) -> "str | None":
@@ -193,9 +233,41 @@ def _port(digits: str) -> "int | None":
     return port if 0 < port < 65536 else None
 
 
+def _is_userinfo(text: str) -> bool:
+    """Tell whether every reader finds the end of the user info *text* at its end.
+
+    It holds no delimiter (RFC 3986 3.2.1), nor what NFKC turns into one: some
+    readers normalise before they look for the host.
+    """
+    if not _NOT_IN_USERINFO.isdisjoint(text):
+        return False
+    if text.isascii():
+        return True
+    from unicodedata import normalize
+
+    mapped = (normalize("NFKC", letter) for letter in text if not letter.isascii())
+    return (_NOT_IN_USERINFO | frozenset("@:[]")).isdisjoint("".join(mapped))
+
+
+def _is_flat(segment: str) -> bool:
+    """Tell whether the decoded *segment* is one name, however often it is read."""
+    if segment in ("", ".", "..") or not _NOT_IN_SEGMENT.isdisjoint(segment):
+        return False
+    if "%" in segment and any(
+        len(part) > 1 and _HEX.issuperset(part[:2]) for part in segment.split("%")[1:]
+    ):
+        return False
+    if segment.isascii():
+        return True
+    from unicodedata import normalize
+
+    normal = normalize("NFKC", segment)
+    return normal == segment or _is_flat(normal)
+
+
 def _decode(text: str) -> "str | None":
-    """Percent-decode *text* once as UTF-8; None if it is not validly encoded."""
-    if "%" not in text:
+    """Percent-decode *text* once; None if it is not validly encoded UTF-8."""
+    if text.isascii() and "%" not in text:
         return text
     head, *parts = text.split("%")
     try:

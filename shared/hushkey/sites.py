@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: rises with every change of the compiled form
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
@@ -115,40 +115,55 @@ def _choose(
     rules: "list[Mapping[str, Any]]", request: Request, origin: "tuple[str, int]"
 ) -> "Mapping[str, Any] | None":
     """Return the best of *rules* (longest path first) for the request's path."""
-    path = hosts.split_path(request.path)
     by_path = [rule for rule in rules if rule["path"]]
     whole_host = next((rule for rule in rules if not rule["path"]), None)
-    if path is None:
-        # A path that climbs may end at anybody's: only one rule for all will do.
-        if by_path:
-            raise Permanent(
-                "the path holds `..`, empty or broken segments, and the rules for "
-                f"{hosts.origin_text(request.protocol, *origin)} go by path"
-            )
+    if not by_path:
         return whole_host
+    path = hosts.split_path(request.path)
+    shown = hosts.origin_text(request.protocol, *origin)
+    if path is None:
+        # It may end at anybody's: only one rule for all would do.
+        raise Permanent(
+            "the path holds `..`, `;`, `?`, empty, doubly encoded or broken segments, "
+            f"and the rules for {shown} go by path"
+        )
     if path:
-        if hosts.ignores_case(origin[0]):
-            path = tuple(segment.lower() for segment in path)
+        path = tuple(map(hosts.folded, path))
         fits = (r for r in by_path if path[: len(r["path"])] == r["path"])
-        return next(fits, whole_host)
-    named = [
-        r for r in by_path if request.username and r["path"][0] == request.username
-    ]
+        found = next(fits, whole_host)
+        depth = len(found["path"]) if found else 0
+        closer = [r for r in by_path if "letters" in r and len(r["path"]) > depth]
+        _check_letters(path, closer, shown)
+        return found
+    name = hosts.folded(request.username)
+    named = [r for r in by_path if name and r["path"][0] == name]
     # Where the user's rules go by path, a preset for the whole host is a guess.
-    guess = by_path and whole_host and whole_host["origin"] == "preset"
+    guess = whole_host and whole_host["origin"] == "preset"
     if whole_host and not named and not guess:
         return whole_host
-    return _single(named or by_path, request, origin) if by_path else None
+    return _single(named or by_path, shown)
 
 
-def _single(
-    rules: "list[Mapping[str, Any]]", request: Request, origin: "tuple[str, int]"
-) -> "Mapping[str, Any]":
+def _check_letters(
+    path: "tuple[str, ...]", closer: "list[Mapping[str, Any]]", shown: str
+) -> None:
+    """Raise Permanent if to the server *path* may mean one of the *closer* rules.
+
+    Beyond ASCII each server folds case, and composes letters, in its own way.
+    """
+    if any(hosts.letters(path[: len(r["path"])]) == r["letters"] for r in closer):
+        raise Permanent(
+            f"the path is that of a rule for {shown}, in letters that the server may "
+            "or may not take for the same",
+            hint="write it as config.toml does",
+        )
+
+
+def _single(rules: "list[Mapping[str, Any]]", shown: str) -> "Mapping[str, Any]":
     first = rules[0]
     fields = ("identity", "scopes", "account", "exchange", "scheme", "missing")
     if all(r.get(f) == first.get(f) for r in rules for f in fields):
         return first
-    shown = hosts.origin_text(request.protocol, *origin)
     raise Permanent(
         f"several identities serve {shown}, and the request names no path",
         host=shown,

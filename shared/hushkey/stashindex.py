@@ -171,13 +171,13 @@ def read(folder: str) -> "Index | None":
     return Index(folder, key)
 
 
-def holds(folder: str, slot: Slot) -> bool:
-    """Tell whether anything may be kept that answers *slot*."""
+def holds(folder: str, *slots: Slot) -> bool:
+    """Tell whether anything may be kept that answers one of *slots*."""
     try:
         index = read(folder)
     except Lost:
         return True  # the keyring has to be asked
-    return index is not None and any(index.matching(slot))
+    return index is not None and any(any(index.matching(slot)) for slot in slots)
 
 
 def files(folder: str) -> "Iterator[str]":

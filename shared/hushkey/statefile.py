@@ -32,11 +32,39 @@ def read(path: str) -> "dict[str, Any]":
 
 
 def write(path: str, content: "dict[str, Any]") -> None:
-    """Put *content* in place of what *path* holds, if that can be done."""
+    """Put *content* in place of what *path* holds, if that can be done.
+
+    What `read` would not take is not written: the file stays within MAX_BYTES.
+    """
+    data = json.dumps(content).encode()
+    if len(data) > MAX_BYTES:
+        return
     temporary = f"{path}.{os.getpid()}"
-    with suppress(OSError, HushkeyError):
+    try:
         paths.make_private(os.path.dirname(path))
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with open(os.open(temporary, flags, 0o600), "w") as file:
-            json.dump(content, file)
+        with open(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(data)
         os.replace(temporary, path)
+    except (OSError, HushkeyError):
+        with suppress(OSError):  # half of it would only take the room of a full disk
+            os.unlink(temporary)
+
+
+def trim(folder: str, seconds: float, most: int, now: float) -> None:
+    """Remove the files in *folder* that are older than *seconds* or beyond *most*.
+
+    The newest stay; what cannot be removed stays, too.
+    """
+    found = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if entry.is_file(follow_symlinks=False):
+                    found.append((status.st_mtime, entry.path))
+    found.sort(reverse=True)
+    for number, (written, path) in enumerate(found):
+        if number >= most or now - written > seconds:
+            with suppress(OSError):
+                os.unlink(path)

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 #: seconds for which "nobody knows" and "nobody answers" are believed
 _UNKNOWN, _UNREACHED = 3600, 60
+#: how many organisations are kept, the newest: found, and asked for in vain. Any
+#: repository can name any number of them
+_MOST_FOUND, _MOST_UNKNOWN = 500, 100
+#: characters of an organisation's name: it can be a label of a host name
+_LONGEST = 63
 #: the tenant of organisations of personal accounts, as Azure DevOps names it
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -43,10 +48,13 @@ def organisation(request: "Request") -> str:
         return host
     if host not in ("dev.azure.com", "pkgs.dev.azure.com"):
         return ""
-    path = hosts.split_path(request.path) or ()
-    name = (path[0] if path else request.username).lower()
-    good = name and all(c.isalnum() or c in "-_." for c in name) and name.isascii()
-    return f"dev.azure.com/{name}" if good and name.strip(".") else ""
+    path = hosts.split_path(request.path)
+    if path is None:
+        return ""
+    name = hosts.folded(path[0] if path else request.username)
+    good = name.isascii() and all(c.isalnum() or c in "-_." for c in name)
+    short = 0 < len(name.strip(".")) <= len(name) <= _LONGEST
+    return f"dev.azure.com/{name}" if good and short else ""
 
 
 def from_challenges(headers: "Iterable[str]", cloud: str) -> str:
@@ -67,9 +75,10 @@ def _tenant(uri: str, cloud: str) -> str:
         port = parts.port
     except ValueError:
         return ""
-    tenant = parts.path.strip("/").lower()
+    tenant = hosts.folded(parts.path.strip("/"))
     good = (
-        parts.scheme == "https"
+        uri.isascii()
+        and parts.scheme == "https"
         and port in (None, 443)
         and parts.username is None
         and clouds.cloud_of((parts.hostname or "").lower()) == cloud
@@ -138,14 +147,11 @@ class Directory:
 
     def known(self, organisation: str) -> str:
         """Return what is known of *organisation* without asking, or nothing."""
-        row = self._read().get(organisation, {})
-        now, since, span = self._clock(), row.get("at", 0), row.get("seconds")
-        old = span is not None and not since - 5 <= now < since + span
-        return "" if old else row.get("tenant", "")
+        return str(self._read().get(organisation, {}).get("tenant", ""))
 
     def organisations(self) -> "list[str]":
         """Return every organisation of which something is known."""
-        return sorted(name for name in self._read() if self.known(name))
+        return sorted(self._read())
 
     def forget(self, organisation: str) -> None:
         """Drop what was found for *organisation*: it led to a refusal."""
@@ -163,11 +169,23 @@ class Directory:
             self._write(known | {organisation: row})
 
     def _read(self) -> "dict[str, dict[str, Any]]":
+        """Return the rows that still count, by organisation."""
+        now = self._clock()
         known = statefile.read(self._path)
-        return {name: row for name, row in known.items() if _is_row(row)}
+        return {n: row for n, row in known.items() if _is_row(row) and _lives(row, now)}
 
     def _write(self, known: "dict[str, dict[str, Any]]") -> None:
-        statefile.write(self._path, known)
+        """Keep the newest of *known*, those that were found apart from the others."""
+        oldest = sorted(known.items(), key=lambda item: item[1]["at"])
+        found = [item for item in oldest if item[1].get("seconds") is None]
+        unknown = [item for item in oldest if item[1].get("seconds") is not None]
+        kept = found[-_MOST_FOUND:] + unknown[-_MOST_UNKNOWN:]
+        statefile.write(self._path, dict(kept))
+
+
+def _lives(row: "dict[str, Any]", now: float) -> bool:
+    since, span = row["at"], row.get("seconds")
+    return span is None or since - 5 <= now < since + span
 
 
 def _is_row(row: object) -> bool:

@@ -147,10 +147,10 @@ class Voice:
         )
 
     def _write(self, text: str) -> None:
-        data = text.encode(errors="backslashreplace")
+        left = memoryview(text.encode(errors="backslashreplace"))
         with suppress(OSError):  # a terminal that hung up hears nothing; we go on
-            while data:
-                data = data[os.write(self._fd, data) :]
+            while left:
+                left = left[os.write(self._fd, left) :]
 
 
 class Terminal(Voice):

@@ -240,6 +240,61 @@ def test_logout_of_port_80_leaves_the_login_of_port_443(machine: Machine) -> Non
     assert get(machine, "r.test:80").out == NOT_FOUND
 
 
+@pytest.mark.parametrize("typed", ["r.test", "https://r.test", "r.test:443"])
+def test_password_typed_for_https_is_not_for_plain_http(
+    machine: Machine, typed: str
+) -> None:
+    store(machine, typed, "me", "s3cret")
+
+    for spelling in ("http://r.test", "HTTP://R.test/v2/", "http://r.test:443"):
+        assert get(machine, spelling).out == NOT_FOUND
+    for spelling in ("r.test", "https://r.test", "r.test:443", "r.test/team/app"):
+        assert b"s3cret" in get(machine, spelling).out
+
+
+@pytest.mark.parametrize("port", [5000, 8443])
+def test_password_typed_without_a_scheme_is_not_for_plain_http(
+    machine: Machine, port: int
+) -> None:
+    store(machine, f"r.test:{port}", "me", "s3cret")
+
+    assert get(machine, f"http://r.test:{port}").out == NOT_FOUND
+    assert b"s3cret" in get(machine, f"r.test:{port}").out
+
+
+def test_password_typed_for_plain_http_is_for_nothing_else(machine: Machine) -> None:
+    store(machine, "http://r.test", "me", "s3cret")
+
+    assert b"s3cret" in get(machine, "http://r.test").out
+    for spelling in ("r.test", "https://r.test", "r.test:443", "http://r.test:5000"):
+        assert get(machine, spelling).out == NOT_FOUND
+    assert call(machine, "list").out == b'{"http://r.test":"me"}\n'
+    assert quiet(call(machine, "erase", stdin="r.test"))
+    assert get(machine, "http://r.test").out == NOT_FOUND
+
+
+def test_passwords_for_both_schemes_lie_side_by_side(machine: Machine) -> None:
+    for spelling, secret in (("http://r.test", "plain"), ("r.test", "s3cret")):
+        store(machine, spelling, "me", secret)
+
+    assert json.loads(get(machine, "http://r.test").out)["Secret"] == "plain"
+    assert json.loads(get(machine, "r.test").out)["Secret"] == "s3cret"
+    listed = json.loads(call(machine, "list").out)
+    assert listed == {"http://r.test": "me", "r.test": "me"}
+
+
+def test_password_of_port_80_that_an_older_version_kept_is_found(
+    machine: Machine,
+) -> None:
+    store(machine, "https://r.test:80", "old", "1")  # the slot it had then
+    assert json.loads(get(machine, "r.test:80").out)["Username"] == "old"
+
+    store(machine, "r.test:80", "new", "2")
+
+    assert json.loads(get(machine, "r.test:80").out)["Username"] == "new"
+    assert call(machine, "list").out == b'{"r.test:80":"new"}\n'
+
+
 def test_erase_of_nothing_succeeds(machine: Machine) -> None:
     for server in ("never.test", "not a registry", "\x00\x01"):
         assert quiet(call(machine, "erase", stdin=server))
@@ -334,6 +389,31 @@ def test_insecure_registry_that_the_config_names_is_ours(machine: Machine) -> No
     machine.has(grant("at-kept"))
 
     assert b"at-kept" in get(machine, "localhost:5000").out
+
+
+@pytest.mark.parametrize(
+    ("server", "ours"),
+    [
+        ("plain.test", True),
+        ("plain.test:80", True),
+        ("http://plain.test", True),
+        ("http://plain.test:80", True),
+        ("plain.test:443", False),
+        ("plain.test.:443", False),
+        ("PLAIN.test:0443", False),
+        ("https://plain.test", False),
+        ("http://plain.test:443", False),
+        ("plain.test:5000", False),
+    ],
+)
+def test_rule_for_plain_http_is_for_its_own_port(
+    machine: Machine, server: str, ours: bool
+) -> None:
+    machine.configure('[host."http://plain.test"]\nidentity = "corp"\nscopes = ["git"]')
+    machine.settle()
+    machine.has(grant("at-kept"))
+
+    assert (b"at-kept" in get(machine, server).out) is ours
 
 
 def test_nobody_signed_in_is_one_line_with_the_command(machine: Machine) -> None:

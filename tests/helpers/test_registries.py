@@ -109,6 +109,38 @@ def test_bare_name_may_be_http_where_the_config_says_so() -> None:
     assert schemes == ["https", "http"]
 
 
+@pytest.mark.parametrize("written", [f"{ACR}:443", f"{ACR}.:443", "[::1]:0443"])
+def test_port_of_https_is_its_scheme(written: str) -> None:
+    found = parse(written)
+
+    assert found is not None
+    assert {request.protocol for request in found.requests()} == {"https"}
+    assert found.protocols == ("https",)
+
+
+@pytest.mark.parametrize(
+    ("written", "protocols"),
+    [
+        ("r.test", ("https",)),
+        ("r.test:5000", ("https",)),
+        ("r.test:80", ("http", "https")),
+        ("[::1]:80", ("http", "https")),
+        ("http://r.test", ("http",)),
+        ("http://r.test:80", ("http",)),
+        ("https://r.test:80", ("https",)),
+        ("http://docker.io", ("http",)),
+        (HUB_KEY, ("https",)),
+    ],
+)
+def test_protocols_under_which_a_password_lies(
+    written: str, protocols: tuple[str, ...]
+) -> None:
+    found = parse(written)
+
+    assert found is not None
+    assert found.protocols == protocols
+
+
 def test_written_scheme_is_kept_to() -> None:
     found = parse(f"http://{ACR}")
 

@@ -1,4 +1,5 @@
 import marshal
+import tomllib
 from typing import Any
 
 import pytest
@@ -571,6 +572,102 @@ def test_identities_that_share_server_and_client_must_say_whose() -> None:
     assert both.identity("work").account == "a"
 
 
+ENTRA = 'provider = "entra"\n'
+OAUTH2 = (
+    'provider = "oauth2"\nclient_id = "c"\nauthorization_endpoint = "https://a.b/c"\n'
+)
+GITLAB = 'provider = "gitlab"\nclient_id = "c"\n'
+CLI = 'client_id = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"\n'
+AT_GITLAB = 'token_endpoint = "https://gitlab.com/oauth/token"\n'
+OIDC = 'provider = "oidc"\nclient_id = "c"\n'
+SHARED = [
+    pytest.param(GITLAB, OAUTH2 + AT_GITLAB, id="a forge and its own endpoint"),
+    pytest.param(GITLAB, GITLAB + AT_GITLAB, id="a preset endpoint, written"),
+    pytest.param(ENTRA, ENTRA + CLI, id="the default client, written"),
+    pytest.param(ENTRA, ENTRA + 'cloud = "public"\n', id="the default cloud, written"),
+    pytest.param(
+        ENTRA,
+        ENTRA + 'authority = "https://login.microsoftonline.com"\n',
+        id="a cloud and its authority",
+    ),
+    pytest.param(
+        ENTRA + 'tenant = "a.example"\n',
+        ENTRA + 'tenant = "b.example"\n',
+        id="two tenants, one client",
+    ),
+    pytest.param(
+        OIDC + 'issuer = "https://id.example/t"\n',
+        ENTRA + 'client_id = "c"\nauthority = "https://id.example/t"\n',
+        id="an issuer and an authority",
+    ),
+    pytest.param(
+        OAUTH2 + 'token_endpoint = "https://id.example/t"\n',
+        OIDC + 'issuer = "https://id.example/t"\n',
+        id="an endpoint and an issuer",
+    ),
+]
+
+
+def file_names(text: str) -> set[tuple[str, str]]:
+    found = config(text)
+    return {(i.issuer, i.client_id) for i in map(found.identity, ("work", "home"))}
+
+
+@pytest.mark.parametrize(("one", "other"), SHARED)
+def test_identities_with_one_token_file_must_say_whose(one: str, other: str) -> None:
+    for first, second in ((one, other), (other, one)):
+        with pytest.raises(ConfigError) as caught:
+            config(f"[identity.work]\n{first}[identity.home]\n{second}")
+
+        assert [p.partition(": ")[2] for p in caught.value.problems] == [
+            f"[identity.{a}] account: is required beside [identity.{b}]: the same "
+            "server and client, and so the same tokens"
+            for a, b in (("work", "home"), ("home", "work"))
+        ]
+        named = ("account = 'a'\n", "account = 'b'\n")
+        text = f"[identity.work]\n{named[0]}{first}[identity.home]\n{named[1]}{second}"
+        assert len(file_names(text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (GITLAB, GITLAB.replace('"c"', '"d"')),
+        (GITLAB, OAUTH2 + 'token_endpoint = "https://gitlab.com/oauth/token/"\n'),
+        (GITLAB, OAUTH2 + 'token_endpoint = "https://GitLab.com:443/oauth/token"\n'),
+        (ENTRA, ENTRA + 'cloud = "usgov"\n'),
+        (ENTRA, ENTRA + 'authority = "https://login.microsoftonline.com/"\n'),
+        (
+            OIDC + 'issuer = "https://id.example"\n',
+            OIDC + 'issuer = "https://id.example/"\n',
+        ),
+    ],
+)
+def test_identities_with_files_of_their_own_need_no_account(
+    one: str, other: str
+) -> None:
+    text = f"[identity.work]\n{one}[identity.home]\n{other}"
+
+    assert len(file_names(text)) == 2
+
+
+def test_third_identity_of_one_file_is_told_once_of_the_others() -> None:
+    text = "".join(f"[identity.{name}]\n{ENTRA}" for name in "abc")
+
+    problems_ = problems(text)
+
+    assert len(problems_) == 3
+    assert (
+        "[identity.a] account: is required beside [identity.b], [identity.c]:"
+        in (problems_[0])
+    )
+
+
+def test_identity_of_entra_may_share_with_the_built_in_one() -> None:
+    """Those serve Microsoft's own hosts, with whichever account fits."""
+    assert config(f"[identity.work]\n{ENTRA}").identity("work").account == ""
+
+
 @pytest.mark.parametrize(
     "own", ['authority = "https://id.example.com/t"', 'cloud = "china"']
 )
@@ -649,6 +746,56 @@ def test_exchange_over_http_is_a_fault() -> None:
 
     with pytest.raises(ConfigError, match="exchanged over https only"):
         config(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("git.example/Team", "git.example/team"),
+        ("github.com/contoso/App", "github.com/Contoso/app"),
+        ("*.git.example/A", "*.git.example/%61"),
+    ],
+)
+def test_paths_that_differ_only_in_case_are_one_pattern(
+    first: str, second: str
+) -> None:
+    text = "".join(rule_of(pattern) for pattern in (first, second))
+
+    assert problems(text + IDENTITIES) == (
+        f'c.toml:3: [host."{second}"]: is the same pattern as "{first}", for case does '
+        "not count in paths",
+    )
+
+
+def rule_of(pattern: str) -> str:
+    return f'[host."{pattern}"]\nidentity = "work"\n'
+
+
+def test_path_with_parameters_is_no_pattern() -> None:
+    (problem,) = problems(rule_of("git.example/team;x") + IDENTITIES)
+
+    assert "a path prefix may not hold" in problem
+
+
+def test_lines_of_many_faults_are_found_in_one_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parsed: list[str] = []
+    loads = tomllib.loads
+
+    def counted(text: str) -> Any:
+        parsed.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(tomllib, "loads", counted)
+
+    def cost(number: int) -> int:
+        text = "".join(f'[host."h{n}.example"]\nidentity = 1\n' for n in range(number))
+        parsed.clear()
+        assert len(problems(text)) == number
+        return len(parsed)
+
+    assert cost(40) < 3 * cost(20)
 
 
 def test_identities_hold_the_user_s_and_the_presets() -> None:

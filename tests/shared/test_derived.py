@@ -397,3 +397,34 @@ def test_mark_is_never_sent(desk: Desk, swapping: Swapping) -> None:
     get(desk, provider)
 
     assert all(MARK not in s for _, scopes in provider.redeemed for s in scopes)
+
+
+def test_registries_asked_for_in_vain_leave_one_file_of_notes(
+    desk: Desk, swapping: Swapping
+) -> None:
+    """Anybody's Dockerfile can name any number of registries."""
+    swapping(Transient("offline"))
+    for number in range(300):
+        with pytest.raises(Transient):
+            derivation(desk, host=f"r{number}.reg.test").token()
+
+    assert (
+        len([p for p in (desk.folder / "state").iterdir() if "exchange" in p.name]) == 1
+    )
+    assert (
+        len([p for p in (desk.folder / "locks").iterdir() if "exchange" in p.name])
+        <= 256
+    )
+
+
+def test_failure_at_one_registry_is_none_of_another_s(
+    desk: Desk, swapping: Swapping
+) -> None:
+    swap = swapping(Transient("busy", retry_after=300), Exchanged("reg-2", 10800))
+    with pytest.raises(Transient, match="busy"):
+        derivation(desk).token()
+
+    assert derivation(desk, host="two.reg.test").token().value == "reg-2"
+    with pytest.raises(Transient, match="busy"):
+        derivation(desk).token()
+    assert len(swap.asked) == 2

@@ -277,3 +277,24 @@ def test_redirect_of_the_document_is_not_followed(
     with pytest.raises(Transient):
         found(root, tmp_path).metadata()
     assert not root.calls_to("/other")
+
+
+def test_documents_of_many_issuers_do_not_pile_up(
+    root: OidcServer, tmp_path: Path
+) -> None:
+    """A server may name another place for its keys each day."""
+    folder = tmp_path / "discovery"
+    folder.mkdir(mode=0o700)
+    now = time.time()
+    for number in range(300):
+        made = folder / f"{number}.json"
+        made.touch()
+        os.utime(made, (now - number - 1, now - number - 1))
+    os.utime(folder / "0.json", (now - KEEP_IN_NEED - 1,) * 2)
+
+    found(root, tmp_path).metadata()
+
+    left = {path.name for path in folder.iterdir()}
+    assert len(left) == 100
+    assert "0.json" not in left
+    assert {"1.json", "99.json"} < left

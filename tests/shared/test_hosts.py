@@ -39,6 +39,13 @@ SCHEMES = st.sampled_from(["https", "http"])
         ("[2001:DB8:0::1]", "[2001:db8::1]", 443),
         ("m\u00fcnchen.example", "xn--mnchen-3ya.example", 443),
         ("M\u00dcNCHEN.example.", "xn--mnchen-3ya.example", 443),
+        ("mu\u0308nchen.EXAMPLE", "xn--mnchen-3ya.example", 443),
+        (
+            "m\u00fcnchen.\u03b2\u03cc\u03bb\u03bf\u03c2",
+            "xn--mnchen-3ya.xn--nxasmm1c",
+            443,
+        ),
+        ("j\u00fcrgen@dev.azure.com", "dev.azure.com", 443),
         ("xn--mnchen-3ya.example", "xn--mnchen-3ya.example", 443),
     ],
 )
@@ -93,6 +100,20 @@ def test_parse_origin_of_http_has_port_80() -> None:
         pytest.param("evil.example/@dev.azure.com", id="path before @"),
         pytest.param("evil.example\\@dev.azure.com", id="backslash before @"),
         pytest.param("evil.example @dev.azure.com", id="space before @"),
+        pytest.param("evil.example\uff03@dev.azure.com", id="NFKC: # before @"),
+        pytest.param("evil.example\uff0f@dev.azure.com", id="NFKC: / before @"),
+        pytest.param("evil.example\uff1f@dev.azure.com", id="NFKC: ? before @"),
+        pytest.param("evil.example\uff3c@dev.azure.com", id="NFKC: \\ before @"),
+        pytest.param("me@evil.example\uff20@dev.azure.com", id="NFKC: @ before @"),
+        pytest.param("evil.example\u2100@dev.azure.com", id="NFKC: a/c before @"),
+        pytest.param("evil.example\u00a0@dev.azure.com", id="NFKC: space before @"),
+        pytest.param("b\u00fccher.exa\uff4dple", id="full-width beside an IDN label"),
+        pytest.param("\uff42\u00fccher.example", id="full-width inside an IDN label"),
+        pytest.param("b\u00fc\u212aer.example", id="Kelvin sign in an IDN label"),
+        pytest.param("b\u00fccher\u3002example", id="full stop beside an IDN label"),
+        pytest.param("b\u00fc\u00adcher.example", id="soft hyphen in an IDN label"),
+        pytest.param("dev.azure.com.\u200b", id="nothing behind the last dot"),
+        pytest.param("b\u00fccher.example.\u00ad", id="nothing after an IDN name"),
     ],
 )
 def test_parse_origin_of_what_is_no_host_is_none(text: str) -> None:
@@ -198,6 +219,9 @@ def test_parse_pattern_of_any_text_is_normal_or_value_error(text: str) -> None:
         ("/contoso/app.git/", ("contoso", "app.git")),
         ("contoso/my%20app", ("contoso", "my app")),
         ("%63ontoso", ("contoso",)),
+        ("a/100%25", ("a", "100%")),
+        ("caf%C3%A9", ("caf\u00e9",)),
+        ("caf\udcc3\udca9", ("caf\u00e9",)),
         ("a/...", ("a", "...")),
     ],
 )
@@ -205,8 +229,27 @@ def test_split_path_decodes_segments(path: str, segments: tuple[str, ...]) -> No
     assert split_path(path) == segments
 
 
-@pytest.mark.parametrize("path", ["a/%252e%252e/b", "a/..;/b", "a/.;x", "a/%252f/b"])
-def test_split_path_refuses_what_a_second_decoding_would_make_climb(path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("a/%252e%252e/b", "a/%252f/b", "team/..%255cx", "team/..%255Cx"),
+        *("a/%25252e%25252e/b", "a/%2500b", "a/%253bx", "a/%25c0%25ae%25c0%25ae/b"),
+        *("%2561cme/x", "a/%2525/b", "a/\uff0520/b"),
+    ],
+)
+def test_split_path_refuses_what_could_be_decoded_once_more(path: str) -> None:
+    assert split_path(path) is None
+
+
+@pytest.mark.parametrize("path", ["a?x/b", "a%3fx/b", "a#x/b", "a%23x/b", "a\uff1fb"])
+def test_split_path_refuses_what_would_end_the_path(path: str) -> None:
+    """git decodes a path before it hands it over: nobody knows how it was written."""
+    assert split_path(path) is None
+
+
+@pytest.mark.parametrize("path", ["a/..;/b", "a/.;x", "a;v=1/b", "a%3bx", "a/b;"])
+def test_split_path_refuses_parameters_of_a_segment(path: str) -> None:
+    """A servlet container reads ``a;v=1`` as ``a`` (RFC 3986 3.3)."""
     assert split_path(path) is None
 
 
@@ -232,6 +275,14 @@ def test_split_path_refuses_what_a_second_decoding_would_make_climb(path: str) -
         pytest.param("a%ff", id="not UTF-8"),
         pytest.param("a%41\ud800", id="lone surrogate"),
         pytest.param("a%c0%ae", id="overlong dot"),
+        pytest.param("a\udcc0\udcae", id="overlong dot in bytes"),
+        pytest.param("\udcc0\udcae\udcc0\udcae/b", id="overlong climbing in bytes"),
+        pytest.param("a\udcff", id="bytes that are not UTF-8"),
+        pytest.param("a%c3\udc28", id="half encoded, half in bytes"),
+        pytest.param("a/\uff0e\uff0e/b", id="full-width dots"),
+        pytest.param("a/\u2025/b", id="two dots in one letter"),
+        pytest.param("a\uff0fb", id="full-width slash"),
+        pytest.param("a\uff1bb", id="full-width semicolon"),
     ],
 )
 def test_split_path_that_could_climb_is_none(path: str) -> None:
@@ -301,6 +352,11 @@ def test_parse_url_reads_what_the_tool_will_contact(
         "https://a.example/\0",
         "https://x%0ahost=evil@a.example",
         "https://evil.example\\@a.example",
+        "https://evil.example\uff03@a.example",
+        "https://evil.example\uff0f:x@a.example",
+        "https://me:evil.example\uff1f@a.example",
+        "https://\udcc0\udcae@a.example",
+        "https://%ff@a.example",
         "",
     ],
 )
@@ -472,7 +528,7 @@ PATHS = config_of(rule("git.example.com/acme/app"))
         ("acme/application", False),
         ("acme/app.git", False),
         ("acme", False),
-        ("Acme/app", False),
+        ("Acme/APP", True),
         ("x/acme/app", False),
     ],
 )

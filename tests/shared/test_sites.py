@@ -368,7 +368,11 @@ FABRIKAM = rule("dev.azure.com/fabrikam")
         ("", "contoso", "work"),
         ("/", "fabrikam", "corp"),
         ("fabrikam/_git/app", "contoso", "corp"),
-        ("Contoso/_git/app", "", "work"),  # Azure DevOps ignores case
+        ("Contoso/_git/app", "", "work"),  # forges ignore case
+        ("", "Contoso", "work"),
+        ("", "FABRIKAM", "corp"),
+        ("fabri\u212aam/_git/app", "", "azure"),  # a Kelvin sign is no k
+        ("FABRIKAM\u0130/_git/app", "", "azure"),
         ("other/_git/app", "", "azure"),  # the preset
         ("other/_git/app", "contoso", "azure"),
     ],
@@ -381,7 +385,9 @@ def test_two_organisations_on_one_host(path: str, username: str, identity: str) 
     assert (site.identity.name if site else "") == identity
 
 
-@pytest.mark.parametrize("username", ["", "me", "Contoso", "contoso/x"])
+@pytest.mark.parametrize(
+    "username", ["", "me", "contoso/x", "contoso;x", "FABRI\u212aAM"]
+)
 def test_two_organisations_without_a_path_are_never_guessed(username: str) -> None:
     config = config_of(CONTOSO, FABRIKAM)
 
@@ -393,7 +399,14 @@ def test_two_organisations_without_a_path_are_never_guessed(username: str) -> No
     )
 
 
-@pytest.mark.parametrize("path", ["contoso/../fabrikam", "contoso%2f..", "contoso//x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("contoso/../fabrikam", "contoso%2f..", "contoso//x", "contoso;x/app"),
+        *("contoso%3bx/app", "other/..%255cfabrikam", "%2566abrikam/x"),
+        *("x/\udcc0\udcae\udcc0\udcae/fabrikam", "x/\uff0e\uff0e/fabrikam"),
+    ],
+)
 def test_path_that_may_climb_is_an_error_where_paths_decide(path: str) -> None:
     config = config_of(CONTOSO, FABRIKAM)
 
@@ -475,3 +488,49 @@ def test_alias_stands_for_the_place_of_its_rule() -> None:
     assert config.aliased("local") == Request("http", "127.0.0.1:8080")
     for name in ("", "feeds", "one.example"):
         assert config.aliased(name) is None
+
+
+# ---------------------------------------------------------------- letters
+
+FORGES = ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "git.example"]
+
+
+@pytest.mark.parametrize("host", FORGES)
+@pytest.mark.parametrize("path", ["Contoso/App", "contoso/app", "CONTOSO/APP/x"])
+def test_owner_in_any_case_is_the_same_owner(host: str, path: str) -> None:
+    config = config_of(rule(f"{host}/Contoso/app"), rule(host, "work"))
+
+    site = config.site_for(Request("https", host, path))
+
+    assert pattern_of(site) == f"{host}/Contoso/app"
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("\u00dcbung", "\u00fcbung"),
+        ("\u00fcbung", "%C3%9Cbung"),
+        ("\u00fcbung", "u\u0308bung"),
+        ("stra\u00dfe", "STRASSE"),
+    ],
+)
+def test_letters_that_servers_fold_differently_are_never_guessed(
+    written: str, asked: str
+) -> None:
+    config = config_of(rule(f"git.example/{written}"), rule("git.example", "work"))
+
+    with pytest.raises(Permanent, match="in letters that the server may"):
+        config.site_for(Request("https", "git.example", f"{asked}/app"))
+    for path, identity in ((written, "corp"), ("ubung", "work"), ("x", "work")):
+        site = config.site_for(Request("https", "git.example", f"{path}/app"))
+        assert site is not None
+        assert site.identity.name == identity
+
+
+def test_letters_beyond_ascii_serve_where_the_rule_is_written_in_them() -> None:
+    config = config_of(rule("git.example/\u00dc"), rule("git.example/\u00fc", "work"))
+
+    for path, identity in (("\u00dc", "corp"), ("\u00fc/x", "work")):
+        site = config.site_for(Request("https", "git.example", path))
+        assert site is not None
+        assert site.identity.name == identity

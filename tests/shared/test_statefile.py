@@ -61,3 +61,42 @@ def test_place_that_cannot_be_written_is_no_error(path: Path) -> None:
 
     assert statefile.read(str(path)) == {}
     assert os.listdir(path.parent.parent) == ["state"]
+
+
+def test_content_that_would_not_be_read_is_not_written(path: Path) -> None:
+    statefile.write(str(path), {"a": 1})
+
+    statefile.write(str(path), {"a": "x" * statefile.MAX_BYTES})
+
+    assert statefile.read(str(path)) == {"a": 1}
+
+
+def test_write_that_fails_leaves_nothing_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+
+    statefile.write(str(path), {"a": 1})
+
+    assert list(path.parent.iterdir()) == []
+
+
+def test_trim_keeps_the_newest_and_nothing_old(tmp_path: Path) -> None:
+    now = 1_700_000_000
+    for age in (1, 5, 9, 50, 500):
+        made = tmp_path / f"{age}"
+        made.touch()
+        os.utime(made, (now - age, now - age))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+
+    statefile.trim(str(tmp_path), 100, 3, now)
+
+    left = {entry.name for entry in tmp_path.iterdir()}
+    assert left == {"1", "5", "9", "folder", "link"}
+    statefile.trim(str(tmp_path), 6, 3, now)
+    assert {entry.name for entry in tmp_path.iterdir()} == left - {"9"}
+    statefile.trim(str(tmp_path / "nowhere"), 6, 3, now)

@@ -1,5 +1,6 @@
 """Whose tenant an Azure DevOps organisation is, by the word of the right server."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ URI = "Bearer authorization_uri=https://login.microsoftonline.com/"
         ("dev.azure.com:8443", "contoso", "", ""),
         ("a.b.visualstudio.com", "x", "", ""),
         ("dev.azure.com.evil.example", "contoso", "", ""),
+        ("dev.azure.com", "fabri\u212aam/app", "", ""),  # a Kelvin sign is no k
+        ("dev.azure.com", "", "fabri\u212aam", ""),
+        ("dev.azure.com", "../x", "contoso", ""),
+        ("dev.azure.com", "contoso;x/app", "fabrikam", ""),
+        ("dev.azure.com", "c" * 63, "", "dev.azure.com/" + "c" * 63),
+        ("dev.azure.com", "c" * 64, "", ""),
     ],
 )
 def test_organisation(host: str, path: str, username: str, found: str) -> None:
@@ -56,6 +63,7 @@ def test_organisation(host: str, path: str, username: str, found: str) -> None:
         (f"Basic realm=x, {URI}{ID}, TFS-Federated", ID),
         (f"{URI}{ID}, authorization_uri={URI[25:]}x", ""),
         (URI, ""),
+        (URI + "\u212aontoso.com", ""),
     ],
 )
 def test_challenge_counts_only_from_the_cloud_s_own_authority(
@@ -174,3 +182,58 @@ def test_directory_with_garbage_is_an_empty_one(site: Site, text: str) -> None:
 
     assert site.directory().known(ORG) == ""
     assert site.tenant() == ID
+
+
+# -- how much is kept ------------------------------------------------------------
+
+
+def rows(site: Site) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = json.loads(
+        (site.folder / "state" / "tenants.json").read_text()
+    )
+    return found
+
+
+def ask_for(site: Site, *names: str) -> None:
+    for name in names:
+        site.directory().tenant(f"dev.azure.com/{name}", (), "public", site._ask)
+        site.now += 0.01
+
+
+@pytest.mark.parametrize("headers", [None, []], ids=["offline", "nobody knows"])
+def test_organisations_asked_for_in_vain_are_kept_up_to_a_number(
+    site: Site, headers: list[tuple[str, str]] | None
+) -> None:
+    site.tenant()
+    site.headers = headers
+    for number in range(110):
+        site.now += 0.1
+        ask_for(site, f"o{number}")
+
+    assert len(rows(site)) == 1 + 100
+    assert site.directory().known(ORG) == ID
+    assert {f"dev.azure.com/o{n}" for n in range(10, 110)} < rows(site).keys()
+
+
+def test_organisations_that_were_found_are_kept_up_to_a_number(site: Site) -> None:
+    known = {
+        f"dev.azure.com/o{n}": {"tenant": ID, "at": n, "seconds": None}
+        for n in range(900)
+    }
+    (site.folder / "state").mkdir()
+    (site.folder / "state" / "tenants.json").write_text(json.dumps(known))
+    ask_for(site, "new")
+
+    assert len(rows(site)) == 500
+    assert {"dev.azure.com/new", "dev.azure.com/o899"} < rows(site).keys()
+
+
+def test_rows_that_are_over_go_with_the_next_one(site: Site) -> None:
+    site.headers = None
+    ask_for(site, "a", "b")
+    site.now += 61
+
+    assert site.directory().organisations() == []
+    ask_for(site, "c")
+
+    assert list(rows(site)) == ["dev.azure.com/c"]

@@ -29,7 +29,7 @@ class Link:
         self.pulse = 0.0
         self.question: Question | None = None
         self._data = bytearray()
-        self._out = b""
+        self._out = memoryview(b"")
         self._last = False
 
     def fileno(self) -> int:
@@ -64,7 +64,7 @@ class Link:
         self._give(door.frame(*fields), now, last=last)
 
     def _give(self, data: bytes, now: float, *, last: bool) -> None:
-        self._out += data
+        self._out = memoryview(bytes(self._out) + data)
         self._last = last
         if last:
             self.until = now + ARRIVAL

@@ -88,7 +88,9 @@ class _Reader:
 
     def head(self) -> bytes:
         """Return everything before the empty line, or nothing at all."""
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
+        seen = 0  # where the empty line cannot begin before
+        while (end := self._buffer.find(b"\r\n\r\n", seen)) < 0:
+            seen = max(0, len(self._buffer) - 3)
             if len(self._buffer) > _HEAD:
                 raise Refused(431, "The request is too large.")
             if not self._more():
