@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: rises with every change of the compiled form
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
@@ -98,7 +98,7 @@ class Config:
     def _site(self, rule: "Mapping[str, Any]") -> Site:
         identity = self.identity(rule["identity"])
         scopes = dict.fromkeys((*rule.get("scopes", ()), *identity.scopes))
-        optional = ("account", "username", "scheme", "exchange", "interactive")
+        optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
         site = Site(
             rule["pattern"],
             identity,
