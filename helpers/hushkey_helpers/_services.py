@@ -1,9 +1,9 @@
 """What keyring clients ask for: a service name, and whose it is.
 
 A service is an index's URL, a bare ``host[:port]`` (pip, for a file that lies on
-another host; uv and poetry, when the URL found nothing), or a name that is no URL
-(``poetry-repository-priv``), which is ours only as an alias in the config. It is
-told from the name and the config alone: no network, no keyring, no prompt.
+another host; uv and poetry, when the URL found nothing), or a name that is neither,
+which is ours only as an alias in the config. It is told from the name and the config
+alone: no network, no keyring, no prompt.
 """
 
 import os
@@ -31,15 +31,32 @@ _PLAIN = 600
 
 
 class Service:
-    """A service that is ours: the site that serves it, and how to name it."""
+    """A service that is ours: the site that serves it, and how to name it.
 
-    __slots__ = ("host", "request", "site", "username")
+    ``unproven``: a bare name of an https host, which is not to be answered unless
+    `_proofs` has it that the token goes over https.
+    """
 
-    def __init__(self, request: Request, site: "Site", username: str) -> None:
+    __slots__ = ("host", "request", "site", "unproven", "username")
+
+    def __init__(
+        self, request: Request, site: "Site", username: str, *, unproven: bool = False
+    ) -> None:
         self.request = request
         self.site = site
         self.username = username
+        self.unproven = unproven
         self.host = _shown(request, site)
+
+    def refusal(self) -> Permanent:
+        """Return why a bare name gets no token."""
+        rule = f'host."{self.site.pattern}".bare'
+        return Permanent(
+            "gave no token for a host's name alone: whether it would travel over https "
+            "cannot be proven here",
+            host=self.host,
+            hint=f"ask for https:// URLs, or see `bare` in the README ({rule})",
+        )
 
     def answer_user(self) -> str:
         """Return the user name to answer with: the client's own, if it gave one."""
@@ -83,11 +100,8 @@ def _find(name: str, username: str, environ: "Mapping[str, str]") -> Service | N
         return None
     asked, request = request.username, _without_user(request)
     bare = aliased is None and "://" not in name
-    if bare and _was_plain(name, environ):
-        return None
     site = _site(config, request)
-    if site is not None and bare and _is_plain(name):
-        return None
+    unproven = bare and site is not None
     if site is None and bare:
         # A bare name does not say how it is reached; http:// is the config's word.
         request = Request("http", request.host)
@@ -96,7 +110,9 @@ def _find(name: str, username: str, environ: "Mapping[str, str]") -> Service | N
         if name[:7].lower() == "http://":
             _note_plain(config, request, environ)
         return None
-    return Service(request, site, username or asked)
+    if unproven and site.bare:
+        unproven = _may_be_plain(request.host, environ)
+    return Service(request, site, username or asked, unproven=unproven)
 
 
 def _request(name: str) -> Request | None:
@@ -157,8 +173,8 @@ def _shown(request: Request, site: "Site") -> str:
 
 # -- plain http ---------------------------------------------------------------
 #
-# A client that found nothing under http://HOST/... asks for the bare HOST next, and
-# would send our token over plain http. It may be another process that asks.
+# A client that found nothing under http://HOST/... (uv, poetry) asks for the bare HOST
+# next, perhaps from another process, and would send a token over plain http.
 
 
 def _plain_file(netloc: str, environ: "Mapping[str, str]") -> str:
@@ -169,31 +185,31 @@ def _plain_file(netloc: str, environ: "Mapping[str, str]") -> str:
 def _note_plain(
     config: sites.Config, request: Request, environ: "Mapping[str, str]"
 ) -> None:
-    """Remember that *request* went over http, if its host is ours over https."""
-    if _site(config, Request("https", request.host)) is None:
+    """Remember that *request* went over http, if that is of use to `_may_be_plain`."""
+    secure = _site(config, Request("https", request.host))
+    if secure is None or not secure.bare:
         return
-    path = _plain_file(request.host, environ)
     try:
-        paths.make_private(os.path.dirname(path))
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        os.utime(path)
+        _note(_plain_file(request.host, environ), time.time())
     except (OSError, HushkeyError):
-        return  # nothing can be kept here, not even a sign-in
+        return  # `_may_be_plain` finds that out, too
 
 
-def _is_plain(netloc: str) -> bool:
-    """Tell whether the tool was told to fetch from there over plain http.
-
-    `pip install` with the URL of a file asks for nothing but the bare host.
-    """
-    from hushkey import installer
-
-    return installer.mentions_plain_http(netloc)
-
-
-def _was_plain(netloc: str, environ: "Mapping[str, str]") -> bool:
+def _may_be_plain(netloc: str, environ: "Mapping[str, str]") -> bool:
+    """Tell whether *netloc* was asked for over http, or no note of that can be kept."""
+    path = _plain_file(netloc, environ)
     try:
-        noted = os.stat(_plain_file(netloc, environ)).st_mtime
-    except OSError:
-        return False
-    return time.time() - noted < _PLAIN
+        noted = os.stat(path).st_mtime if os.path.exists(path) else 0
+        if time.time() - noted < _PLAIN:
+            return True
+        _note(path, noted)
+    except (OSError, HushkeyError):
+        return True
+    return False
+
+
+def _note(path: str, when: float) -> None:
+    """Let *path* have the time *when*, in epoch seconds; raises if that fails."""
+    paths.make_private(os.path.dirname(path))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    os.utime(path, (when, when))

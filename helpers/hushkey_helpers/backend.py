@@ -44,14 +44,14 @@ class Keyring(backend.KeyringBackend):
 
     def get_password(self, service: str, username: str) -> "str | None":
         """Return a token for *service*, None if it is not ours; KeyringError."""
-        found = self._find(service, username)
+        found = self._proven(service, username)
         return None if found is None else self._outcome(found)[1]
 
     def get_credential(
         self, service: str, username: "str | None"
     ) -> "credentials.Credential | None":
         """Return *username*, or one that will do, with a token; as get_password."""
-        found = self._find(service, username or "")
+        found = self._proven(service, username or "")
         if found is None:
             return None
         return credentials.SimpleCredential(*self._outcome(found)[:2])
@@ -97,6 +97,18 @@ class Keyring(backend.KeyringBackend):
                 self._warned = True
                 _warn(error.line())
             return None
+
+    def _proven(self, service: object, username: object) -> "Service | None":
+        """Return the service if it is ours, and its token goes over https."""
+        found = self._find(service, username)
+        if found is None or not found.unproven:
+            return found
+        from hushkey_helpers import _proofs
+
+        if _proofs.by_url(found.request):
+            return found
+        _warn(found.refusal().line())
+        return None
 
     def _outcome(self, found: "Service") -> "Outcome":
         """Return what was found for *found* just now, or find it; KeyringError."""

@@ -89,7 +89,20 @@ def answer(
         return _pass_on(argv, call, environ)
     if call.operation != "get":
         return Answer(lines=(_refusal(call, found),), code=1)
+    if found.unproven and not _is_proven(found, environ):
+        refusal = found.refusal()
+        step("failed", error=refusal)
+        # An entry of the user's own still counts.
+        passed = _pass_on(argv, call, environ)
+        passed.lines = (_told(refusal.line(), environ), *passed.lines)
+        return passed
     return _get(call, found, environ, began)
+
+
+def _is_proven(found: "Service", environ: "Mapping[str, str]") -> bool:
+    from hushkey_helpers import _proofs
+
+    return _proofs.by_connection(found.request, environ)
 
 
 def _get(
@@ -104,10 +117,15 @@ def _get(
     except Exception as error:
         step("failed", error=error)
         line = f"internal error ({type(error).__name__}); please report it"
+    return Answer(lines=(_told(line, environ),), code=1)
+
+
+def _told(line: str, environ: "Mapping[str, str]") -> str:
+    """Return *line*, once it has been shown where our stderr is hidden."""
     from hushkey_helpers import _channel
 
     _channel.tell(line, environ)
-    return Answer(lines=(line,), code=1)
+    return line
 
 
 def _render(call: Call, username: str, password: str) -> bytes:

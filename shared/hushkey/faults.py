@@ -178,6 +178,8 @@ def _host_faults(
 ) -> "Iterator[Fault]":
     if expected := schema.pattern(path[1]):
         yield path, "", expected
+    elif table.get("bare") is True and hosts.parse_pattern(path[1]).path:
+        yield path, "bare", "a host's name alone has no path: say it for the whole host"
     if "exchange" in table and path[1].startswith("http://"):
         yield path, "exchange", "a token is exchanged over https only"
     identity = table.get("identity")
@@ -219,9 +221,8 @@ def _alias_faults(rules: "dict[str, Any]") -> "Iterator[Fault]":
         if aliases and hosts.parse_pattern(written).wild:
             yield ("host", written), "aliases", "need a rule for one host, without `*.`"
         for alias in aliases or ():
-            if "://" in alias:
-                what = f"{plain(alias)!r} is a URL: give it a table of its own"
-                yield ("host", written), "aliases", what
+            if wrong := schema.alias(alias):
+                yield ("host", written), "aliases", f"{plain(alias)!r} {wrong}"
             elif seen.setdefault(alias, written) != written:
                 what = f'{plain(alias)!r} is an alias of "{seen[alias]}" already'
                 yield ("host", written), "aliases", what

@@ -1,8 +1,8 @@
 """Which Python tool asks (pip, uv, twine, ...), and what it has been told.
 
 As `hushkey.caller`, which see: only a program's name and a known subcommand are
-taken from a command line, and from pip's files nothing but a no. keyring's
-backend runs inside of the tool, the program `keyring` is started by it.
+taken from a command line. keyring's backend runs inside of the tool, the program
+`keyring` is started by it.
 """
 
 import os
@@ -36,10 +36,6 @@ _NAMES = {"pyproject-build": "build", "__pip-runner__.py": "pip"}
 #: what keeps pip, twine, poetry and pdm from asking on the terminal
 _FORBIDDING = ("--no-input", "--non-interactive", "--no-interaction")
 
-#: pip's options that name a file of requirements (pip's "Requirements File Format")
-_FILES = ("--requirement", "--constraint", "-r", "-c")
-_MOST_FILES, _MOST_TEXT = 50, 1024 * 1024
-
 
 def command() -> str:
     """Return for example ``pip install in /src/app``, or nothing if unknown."""
@@ -58,63 +54,6 @@ def forbidding_option() -> str:
     for program, arguments, _ in _tools():
         if found := next((word for word in arguments if word in _FORBIDDING), ""):
             return f"{program} {found}"
-    return ""
-
-
-def mentions_plain_http(netloc: str) -> bool:
-    """Tell whether a program around us was given a plain http URL of *netloc*.
-
-    On its command line, whatever it is called: a wrapper's name must not open what
-    is closed to pip; or in a requirements file of pip.
-    """
-    return any(
-        "http://" in word.lower() and netloc.lower() in word.lower()
-        for word in _given()
-    )
-
-
-def _given() -> "Iterator[str]":
-    """Yield the words of the command lines around us, and of pip's files."""
-    import psutil
-
-    for process, words in _around():
-        yield from words
-        program, arguments = named(words)
-        if program == "pip":
-            folder = ""
-            with suppress(psutil.Error, OSError):
-                folder = process.cwd()
-            yield from _required(arguments, folder, set())
-
-
-def _required(words: "list[str]", folder: str, seen: "set[str]") -> "Iterator[str]":
-    """Yield the words of the requirements files that *words* name, and of theirs."""
-    for path in _named_files(words):
-        whole = os.path.realpath(os.path.join(folder, path))
-        if whole in seen or len(seen) >= _MOST_FILES:
-            continue
-        seen.add(whole)
-        inside = _text(whole).split()
-        yield from inside
-        yield from _required(inside, os.path.dirname(whole), seen)
-
-
-def _named_files(words: "list[str]") -> "Iterator[str]":
-    rest = iter(words)
-    for word in rest:
-        for option in _FILES:
-            if word == option:
-                yield next(rest, "")
-            elif word.startswith(option):
-                yield word[len(option) :].lstrip("=")
-
-
-def _text(path: str) -> str:
-    """Return the start of a plain file; nothing for what is none, or not readable."""
-    with suppress(OSError, ValueError):
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8", errors="replace") as file:
-                return file.read(_MOST_TEXT)
     return ""
 
 

@@ -116,11 +116,13 @@ class Site(Frozen):
     """One ``[host."PATTERN"]`` rule joined with its identity.
 
     ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
-    ``min_lifetime`` is in seconds, 0 when the rule does not set it.
+    ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
+    host's name alone, without a scheme, is enough for keyring clients.
     """
 
     __slots__ = (
         "account",
+        "bare",
         "exchange",
         "identity",
         "interactive",
@@ -141,6 +143,7 @@ class Site(Frozen):
     interactive: str
     min_lifetime: int
     origin: str
+    bare: bool
 
     def __init__(
         self,
@@ -155,6 +158,7 @@ class Site(Frozen):
         interactive: str = "",
         min_lifetime: int = 0,
         origin: str = "user",
+        bare: bool = False,
     ) -> None:
         self._set(
             pattern=pattern,
@@ -167,6 +171,7 @@ class Site(Frozen):
             interactive=interactive,
             min_lifetime=min_lifetime,
             origin=origin,
+            bare=bare,
         )
 
 

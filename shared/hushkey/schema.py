@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 INTERACTIVE = ("auto", "browser", "device", "paste", "never")
 RUNGS = ("browser", "paste", "device")
+#: how the services begin that clients name after what a project calls its sources:
+#: poetry (PasswordManager), pdm (RepositoryConfig), conda-auth (a channel's name)
+PROJECT_NAMES = ("poetry-repository-", "pdm-", "conda-auth")
 
 
 def near(value: object, valid: "Iterable[str]") -> str:
@@ -67,6 +70,28 @@ def words(value: "Any") -> "str | None":
         for word in value
     )
     return None if good else 'a list of words, such as ["openid", "git"]'
+
+
+def alias(value: str) -> "str | None":
+    """Return why the keyring service *value* cannot stand for a host, or None.
+
+    It may be no name that a project gives to a URL of its own: poetry and pdm ask
+    for a source by the name in pyproject.toml, pip, uv and poetry for the host of
+    any URL. A slash ends a URL's host, so no host's name holds one (RFC 3986 3.2).
+    """
+    if "://" in value:
+        return "is a URL: give it a table of its own"
+    if value.lower().startswith(PROJECT_NAMES):
+        return (
+            "is a name that any project can give to a URL of its own: remove it "
+            "(poetry and pdm ask for the URL, too, which needs no alias)"
+        )
+    if "/" not in value:
+        return (
+            "can be the host of a URL in any project: remove it, and ask for the "
+            "URL or for a name with a slash, as team/feed"
+        )
+    return None
 
 
 def rungs(value: "Any") -> "str | None":
@@ -249,6 +274,7 @@ HOST: "Mapping[str, Check]" = {
     "interactive": one_of(*INTERACTIVE),
     "min_lifetime": seconds(0, 86400),
     "aliases": words,
+    "bare": flag,
 }
 
 

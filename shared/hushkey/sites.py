@@ -98,7 +98,7 @@ class Config:
     def _site(self, rule: "Mapping[str, Any]") -> Site:
         identity = self.identity(rule["identity"])
         scopes = dict.fromkeys((*rule.get("scopes", ()), *identity.scopes))
-        optional = ("account", "username", "scheme", "exchange", "interactive")
+        optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
         site = Site(
             rule["pattern"],
             identity,

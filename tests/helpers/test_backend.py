@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import keyring.core
 import pytest
@@ -132,6 +133,80 @@ def test_wrong_config_serves_nobody_and_is_said_once(
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "unknown key" in err
+
+
+# -- a name without a scheme -----------------------------------------------------
+
+
+class Client:
+    """Asks as pip's MultiDomainBasicAuth does, which unearth has, too."""
+
+    def __init__(self, ring: backend.Keyring) -> None:
+        self._ring = ring
+
+    def handle_401(self, url: str) -> str | None:
+        return self._get_new_credentials(url)
+
+    def _get_new_credentials(self, original_url: str) -> str | None:
+        netloc = urlsplit(original_url).netloc.rpartition("@")[2]
+        found = self._ring.get_credential(netloc, None)
+        return found and found.password
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.test/x.whl",
+        "https://me:pw@git.test/x.whl#sha256=0",
+        "HTTPS://GIT.test:443/a%20b?c",
+    ],
+)
+def test_bare_host_is_answered_for_a_request_over_https(
+    ring: backend.Keyring, url: str
+) -> None:
+    assert Client(ring).handle_401(url) == TOKEN
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://git.test/x.whl",
+        "http://git.test:443/x.whl",
+        "Http://me@git.test/x.whl?https://git.test/x.whl",
+        "ftp://git.test/https://git.test/",
+        "//git.test/x.whl",
+    ],
+)
+def test_bare_host_is_not_answered_for_any_other_request(
+    ring: backend.Keyring, url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def outer(original_url: str) -> str | None:
+        """What went over https before a redirect, or in an outer question."""
+        return Client(ring).handle_401(url)
+
+    outer.__code__ = outer.__code__.replace(co_name="_get_new_credentials")
+
+    assert outer("https://git.test/x.whl") is None
+    assert "gave no token for a host's name alone" in capfd.readouterr().err
+
+
+def test_bare_host_is_not_answered_to_whoever_names_no_request(
+    ring: backend.Keyring,
+) -> None:
+    def _get_new_credentials(url: str) -> str | None:
+        return ring.get_password("git.test", "me")
+
+    assert ring.get_password("git.test", "me") is None
+    assert ring.get_credential("git.test", None) is None
+    assert _get_new_credentials("https://git.test/x.whl") is None
+
+
+def test_request_to_another_host_proves_nothing(ring: backend.Keyring) -> None:
+    def _get_new_credentials(original_url: str) -> str | None:
+        return ring.get_password("git.test", "me")
+
+    for url in ("https://other.test/", "https://git.test:8443/", "git.test", 5):
+        assert _get_new_credentials(url) is None  # type: ignore[arg-type]
 
 
 # -- asked several times ---------------------------------------------------------

@@ -11,12 +11,13 @@ from shared.oauth_fakes import BIN, CANARY, Machine, grant
 URL = "https://git.test/simple/"
 TOKEN = f"at-{CANARY}"
 NEVER = {"HUSHKEY_INTERACTIVE": "never"}
+BARE = '[host."bare.test"]\nidentity = "corp"\nscopes = ["git"]\nbare = true\n'
 
 
 @pytest.fixture
 def machine(home: Path) -> Machine:
     made = Machine(home)
-    made.configure()
+    made.configure(BARE)
     made.has(grant(TOKEN, refresh_token=""))
     made.environ["PATH"] = str(home / "bin")
     (home / "bin").mkdir()
@@ -64,7 +65,7 @@ PLAIN, PAIR = f"{TOKEN}\n", f"me\n{TOKEN}\n"
         pytest.param(["--mode=password", "get", URL, "__token__"], PLAIN, id="pdm 2"),
         pytest.param(["get", "--", URL, "me"], PLAIN, id="--"),
         pytest.param(["get", URL], PLAIN, id="no user name at all"),
-        pytest.param(["get", "git.test:443", "me"], PLAIN, id="bare host"),
+        pytest.param(["get", "bare.test:443", "me"], PLAIN, id="bare host"),
     ],
 )
 def test_get_answers_in_the_form_that_was_asked_for(
@@ -231,6 +232,44 @@ def test_wrong_config_says_so_and_leaves_it_to_the_next(machine: Machine) -> Non
     assert answer.out == b""
     assert answer.instead == (str(path), "get", URL, "me")
     assert "unknown key" in answer.lines[0]
+
+
+# -- a name without a scheme -----------------------------------------------------
+
+
+def test_bare_host_that_nothing_proves_is_left_to_the_next(machine: Machine) -> None:
+    path = real_keyring(machine)
+
+    answer = ask(machine, "get", "git.test", "me")
+
+    assert answer.out == b""
+    assert answer.instead == (str(path), "get", "git.test", "me")
+    (line,) = answer.lines
+    assert "gave no token for a host's name alone" in line
+    assert "(host git.test)" in line
+    assert 'host."git.test".bare' in line
+
+
+@pytest.mark.parametrize("proven", [False, True])
+def test_bare_host_is_answered_if_its_connection_proves_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, proven: bool
+) -> None:
+    monkeypatch.setattr("hushkey_helpers._proofs.by_connection", lambda *_: proven)
+
+    answer = ask(machine, "get", "git.test", "me")
+
+    assert answer.out.decode() == (PLAIN if proven else "")
+
+
+@pytest.mark.parametrize("operation", ["set", "del"])
+def test_set_and_del_of_a_bare_host_of_ours_are_refused(
+    machine: Machine, operation: str
+) -> None:
+    real_keyring(machine)
+
+    answer = ask(machine, operation, "git.test", "me")
+
+    assert (answer.out, answer.code, answer.instead) == (b"", 1, ())
 
 
 # -- the program -----------------------------------------------------------------

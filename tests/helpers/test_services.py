@@ -36,7 +36,12 @@ scopes = ["own"]
 [host."http://127.0.0.1:8080"]
 identity = "corp"
 scopes = ["git"]
-aliases = ["poetry-repository-priv"]
+aliases = ["team/priv"]
+
+[host."bare.test"]
+identity = "corp"
+scopes = ["git"]
+bare = true
 
 [host."ci.test"]
 identity = "vault"
@@ -78,7 +83,7 @@ def find(machine: Machine, name: str, username: str = "") -> Service | None:
         ("mixed.test", "mixed.test"),
         ("http://127.0.0.1:8080/simple/", "http://127.0.0.1:8080"),
         ("127.0.0.1:8080", "http://127.0.0.1:8080"),
-        ("poetry-repository-priv", "http://127.0.0.1:8080"),
+        ("team/priv", "http://127.0.0.1:8080"),
         (
             "https://pkgs.dev.azure.com/Contoso/_packaging/f/pypi/simple/",
             "pkgs.dev.azure.com/Contoso",
@@ -133,6 +138,27 @@ def test_service_that_is_not_ours(machine: Machine, name: str) -> None:
     assert find(machine, name, "me") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "unproven"),
+    [
+        ("git.test", True),
+        ("git.test:443", True),
+        ("GIT.TEST.", True),
+        ("https://git.test/", False),
+        ("bare.test", False),
+        ("127.0.0.1:8080", False),  # http:// is what the rule says
+        ("team/priv", False),
+    ],
+)
+def test_name_without_a_scheme_wants_a_proof_or_the_config_s_word(
+    machine: Machine, name: str, unproven: bool
+) -> None:
+    found = find(machine, name)
+
+    assert found is not None
+    assert found.unproven is unproven
+
+
 @given(st.text(max_size=60))
 def test_any_name_is_told_without_an_error(
     tmp_path_factory: pytest.TempPathFactory, name: str
@@ -165,26 +191,67 @@ def test_wrong_config_is_an_error_for_every_service(machine: Machine) -> None:
 # -- plain http ------------------------------------------------------------------
 
 
-def test_bare_host_is_not_answered_after_plain_http(machine: Machine) -> None:
-    assert find(machine, "http://git.test/simple/") is None
-
-    assert find(machine, "git.test") is None
-    assert find(machine, "GIT.TEST", "me") is None
-    assert find(machine, "https://git.test/simple/") is not None
-    assert find(machine, "mixed.test") is not None
+def unproven(machine: Machine, name: str) -> bool:
+    found = find(machine, name)
+    assert found is not None
+    return found.unproven
 
 
-def test_bare_host_is_answered_again_later(machine: Machine) -> None:
-    find(machine, "http://git.test/simple/")
+def test_bare_host_is_not_believed_after_plain_http(machine: Machine) -> None:
+    assert find(machine, "http://bare.test/simple/") is None
+
+    assert unproven(machine, "bare.test")
+    assert unproven(machine, "BARE.TEST")
+    assert not unproven(machine, "https://bare.test/simple/")
+
+
+def test_bare_host_is_believed_again_later(machine: Machine) -> None:
+    find(machine, "http://bare.test/simple/")
     (note,) = (machine.data / "state").glob("plain-*")
     then = note.stat().st_mtime - 601
     os.utime(note, (then, then))
 
-    assert find(machine, "git.test") is not None
+    assert not unproven(machine, "bare.test")
+    assert not unproven(machine, "bare.test")
+    assert find(machine, "http://bare.test/simple/") is None
+    assert unproven(machine, "bare.test")
 
 
-def test_plain_http_to_a_foreign_host_leaves_no_note(machine: Machine) -> None:
-    find(machine, "http://other.test/simple/")
+@pytest.mark.parametrize("fails", ["open", "utime"])
+@pytest.mark.parametrize("before", [False, True])
+def test_bare_host_is_not_believed_where_no_note_can_be_kept(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, before: bool, fails: str
+) -> None:
+    """A full disk, or a state folder that is read-only: also from now on only."""
+    if before:
+        assert not unproven(machine, "bare.test")
+
+    def fail(path: str, *words: object) -> int:
+        if "plain-" in path:
+            raise OSError(28, "No space left on device")
+        return real(path, *words)
+
+    real = getattr(os, fails)
+    monkeypatch.setattr(os, fails, fail)
+
+    assert find(machine, "http://bare.test/simple/") is None
+    assert unproven(machine, "bare.test")
+
+
+def test_bare_host_is_not_believed_without_a_state_folder(
+    machine: Machine,
+) -> None:
+    machine.data.mkdir(parents=True)
+    (machine.data / "state").write_text("in the way")
+
+    assert unproven(machine, "bare.test")
+
+
+@pytest.mark.parametrize("host", ["other.test", "git.test"])
+def test_plain_http_leaves_no_note_that_nobody_needs(
+    machine: Machine, host: str
+) -> None:
+    find(machine, f"http://{host}/simple/")
 
     assert not list(machine.data.glob("state/plain-*"))
 

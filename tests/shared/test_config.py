@@ -85,7 +85,8 @@ username = "u"
 scheme = "bearer"
 interactive = "device"
 min_lifetime = 86400
-aliases = ["registry-1"]
+aliases = ["team/registry-1"]
+bare = false
 """
 
 
@@ -359,7 +360,7 @@ def test_same_pattern_twice_is_a_fault(first: str, second: str) -> None:
     ("pattern", "aliases", "problem"),
     [
         ("a.example", "https://x", "aliases: 'https://x' is a URL: give it a table"),
-        ("*.a.example", "x", "aliases: need a rule for one host, without `*.`"),
+        ("*.a.example", "x/y", "aliases: need a rule for one host, without `*.`"),
         ("a.example", "two words", "aliases: expected a list of words"),
     ],
 )
@@ -373,14 +374,58 @@ def test_alias_that_means_nothing_is_a_fault(
     assert found.startswith(f'c.toml:3: [host."{pattern}"] {problem}')
 
 
+@pytest.mark.parametrize(
+    "alias",
+    [
+        "poetry-repository-corp",
+        "Poetry-Repository-corp",
+        "poetry-repository-team/corp",
+        "pdm-pypi-corp",
+        "pdm-repository-team/corp",
+        "conda-auth::token::team/feed",
+        # what pip, uv and poetry ask for where a project names http://corp/x.whl
+        "corp",
+        "corp.example",
+        "localhost:8080",
+        "127.0.0.1",
+        "[::1]:8080",
+        "me@corp",
+    ],
+)
+def test_alias_that_a_project_can_give_to_its_own_url_is_a_fault(alias: str) -> None:
+    text = f'[host."a.example"]\nidentity = "work"\naliases = ["x/y", "{alias}"]\n'
+
+    (found,) = problems(text + IDENTITIES)
+
+    assert found.startswith(f"c.toml:3: [host.\"a.example\"] aliases: '{alias}' ")
+    assert "any project" in found
+    assert ": remove it" in found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "problem"),
+    [
+        ("a.example", '"yes"', "expected true or false"),
+        ("a.example/x", "true", "say it for the whole host"),
+    ],
+)
+def test_bare_is_for_a_whole_host(pattern: str, value: str, problem: str) -> None:
+    text = f'[host."{pattern}"]\nidentity = "work"\nbare = {value}\n'
+
+    (found,) = problems(text + IDENTITIES)
+
+    assert found.startswith(f'c.toml:3: [host."{pattern}"] bare: ')
+    assert problem in found
+
+
 def test_alias_of_two_hosts_is_a_fault() -> None:
     rules = (
-        f'[host."{host}"]\nidentity = "work"\naliases = ["feed"]\n'
+        f'[host."{host}"]\nidentity = "work"\naliases = ["a/feed"]\n'
         for host in ("a.example", "b.example")
     )
 
     assert problems("".join(rules) + IDENTITIES) == (
-        "c.toml:6: [host.\"b.example\"] aliases: 'feed' is an alias of "
+        "c.toml:6: [host.\"b.example\"] aliases: 'a/feed' is an alias of "
         '"a.example" already',
     )
 

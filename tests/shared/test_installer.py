@@ -76,62 +76,6 @@ def test_program_is_found_behind_its_interpreter(
     assert installer.named(words)[0] == program
 
 
-@pytest.mark.parametrize(
-    ("url", "plain"),
-    [
-        ("http://Files.test/x.whl", True),
-        ("x @ http://me@files.test/x.whl", True),
-        ("https://files.test/x.whl", False),
-        ("http://other.test/x.whl", False),
-    ],
-)
-def test_plain_http_on_the_command_line_is_seen(
-    tmp_path: Path, url: str, plain: bool
-) -> None:
-    ask = ASK.format("installer.mentions_plain_http('files.test')")
-
-    assert said_inside(tmp_path / "pip", "install", url, ask=ask)[0] == str(plain)
-
-
-@pytest.mark.parametrize("name", ["pip3", "pip3.11", "some-wrapper"])
-def test_plain_http_is_seen_whatever_the_tool_is_called(
-    tmp_path: Path, name: str
-) -> None:
-    """A token over plain http is worse than one that somebody has to ask for."""
-    ask = ASK.format("installer.mentions_plain_http('files.test')")
-
-    found = said_inside(tmp_path / name, "install", "http://files.test/x", ask=ask)
-
-    assert found[0] == "True"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("-r", "some.txt"),
-        ("-rsome.txt",),
-        ("--requirement=some.txt",),
-        ("-q", "--constraint", "some.txt"),
-        ("-r", "nested.txt"),
-        ("-r", "gone.txt", "-r", ".", "-r", "some.txt"),
-    ],
-)
-def test_plain_http_in_pip_s_requirements_is_seen(
-    tmp_path: Path, words: tuple[str, ...]
-) -> None:
-    (tmp_path / "some.txt").write_text("a==1\nx @ http://files.test/x.whl # mine\n")
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "too.txt").write_text("-r ../some.txt\n-r too.txt\n")
-    (tmp_path / "nested.txt").write_text("-r more/too.txt\n")
-    ask = "installer.mentions_plain_http('{}')"
-
-    def seen(host: str) -> str:
-        inside = ASK.format(ask.format(host))
-        return said_inside(tmp_path / "pip3", "install", *words, ask=inside)[0]
-
-    assert (seen("files.test"), seen("other.test")) == ("True", "False")
-
-
 def test_other_programs_and_subcommands_are_nobody(tmp_path: Path) -> None:
     for name, word in (("pip", "list"), ("other", "install")):
         found = said_inside(tmp_path / name, word, "--no-input")

@@ -477,16 +477,16 @@ def test_missing_for_a_host_that_nobody_knows_is_nothing() -> None:
 
 def test_alias_stands_for_the_place_of_its_rule() -> None:
     config = config_of(
-        rule("one.example/a/b") + 'aliases = ["feed", "poetry-repository-priv"]\n',
-        rule("http://127.0.0.1:8080") + 'aliases = ["local"]\n',
+        rule("one.example/a/b") + 'aliases = ["team/feed", "x/y"]\n',
+        rule("http://127.0.0.1:8080") + 'aliases = ["local/feed"]\n',
     )
 
-    for name in ("feed", "poetry-repository-priv"):
+    for name in ("team/feed", "x/y"):
         request = config.aliased(name)
         assert request == Request("https", "one.example:443", "a/b")
         assert pattern_of(config.site_for(request)) == "one.example/a/b"
-    assert config.aliased("local") == Request("http", "127.0.0.1:8080")
-    for name in ("", "feeds", "one.example"):
+    assert config.aliased("local/feed") == Request("http", "127.0.0.1:8080")
+    for name in ("", "team/feeds", "one.example"):
         assert config.aliased(name) is None
 
 

@@ -89,6 +89,20 @@ def test_config_missing_is_a_note(machine: Machine) -> None:
     assert "add-host" in finding["command"]
 
 
+def test_alias_that_a_project_can_take_is_a_problem_with_its_way_out(
+    machine: Machine,
+) -> None:
+    machine.configure('aliases = ["poetry-repository-corp"]\n')
+
+    finding = found(machine)["config-wrong"]
+
+    assert "'poetry-repository-corp' is a name that any project" in finding["text"]
+    assert "remove it" in finding["text"]
+    unset = ("config", "unset", 'host."git.test".aliases')
+    assert CliRunner().invoke(main, unset, env=machine.environ).exit_code == 0
+    assert found(machine) == {}
+
+
 def test_every_problem_of_a_wrong_config_is_named(machine: Machine) -> None:
     machine.configure(text='[settings]\nagnt = 1\n[host."x.y"]\nidentity = "z"\n')
 
