@@ -150,7 +150,7 @@ class Client:
     def _get_new_credentials(self, original_url: str) -> str | None:
         netloc = urlsplit(original_url).netloc.rpartition("@")[2]
         found = self._ring.get_credential(netloc, None)
-        return found and found.password
+        return found.password if found else None
 
 
 @pytest.mark.parametrize(

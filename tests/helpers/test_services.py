@@ -226,7 +226,7 @@ def test_bare_host_is_not_believed_where_no_note_can_be_kept(
     if before:
         assert not unproven(machine, "bare.test")
 
-    def fail(path: str, *words: object) -> int:
+    def fail(path: str, *words: object) -> object:
         if "plain-" in path:
             raise OSError(28, "No space left on device")
         return real(path, *words)

@@ -113,12 +113,12 @@ class _Server(ThreadingHTTPServer):
 class Scripted:
     """A server on loopback: each path has a list of answers, the last one stays."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.calls: list[Call] = []
         self.routes: dict[str, list[Answer]] = {}
         #: set when the server stops: what drips or hangs ends then
         self.over = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.scripted = self
         if context is not None:
             self._server.socket = context.wrap_socket(
