@@ -36,6 +36,19 @@ def cloud_of(host: str) -> str:
     return by_host.get(host, _ALIASES.get(host, ""))
 
 
+def issuer_of(named: str, tenant: object) -> str:
+    """Return the issuer of ID tokens of *tenant* where the metadata say *named*.
+
+    The metadata of no tenant in particular hold ``{tenantid}``, for which the token's
+    own ``tid`` is put (learn.microsoft.com/entra/identity-platform/access-tokens).
+    """
+    if not isinstance(tenant, str) or not is_tenant(tenant):
+        return named
+    if tenant == PERSONAL_HOME:
+        named = named.replace(PERSONAL, tenant)
+    return named.replace("{tenantid}", tenant)
+
+
 def is_tenant(text: str) -> bool:
     """Tell whether *text* can stand for a tenant in an authority's path."""
     good = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")

@@ -12,15 +12,18 @@ by our own token cache, never by MSAL's fixed 300 s.
 """
 
 import json
+import time
 import warnings
+from urllib.parse import parse_qs, urlsplit
 
 import msal
 
-from hushkey import clouds, http, outcomes
+from hushkey import answers, clouds, http, idtoken, outcomes
 from hushkey.discovery import Discovery
 from hushkey.errors import HushkeyError, Permanent, UiRequired, plain
 from hushkey.model import TENANT, Account
 from hushkey.msalwire import Wire, payload
+from hushkey.msalwire import claims as said
 from hushkey.provider import CodeFlow, DeviceCode, Grant, Pending
 
 TYPE_CHECKING = False
@@ -54,7 +57,7 @@ class EntraProvider:
         self._network = network
         self._folder = folder
         #: asked for with every request (JSON); see challenges.claims
-        self._claims = claims or None
+        self._claims_challenge = claims or None
 
     def refresh(self, refresh_token: str, scopes: "tuple[str, ...]") -> Grant:
         """Let MSAL redeem what it keeps in *refresh_token*; one request.
@@ -73,7 +76,7 @@ class EntraProvider:
                     _asked(scopes),
                     accounts[0],
                     force_refresh=True,
-                    claims_challenge=self._claims,
+                    claims_challenge=self._claims_challenge,
                 )
             except HushkeyError:
                 raise
@@ -83,11 +86,18 @@ class EntraProvider:
             raise UiRequired("no refresh token is left", code="invalid_grant")
         if "access_token" not in result:
             raise wire.outcome(result)
+        fault: HushkeyError | None = answers.type_fault(wire.answer)
+        claims: dict[str, Any] = {}
+        account: Account | None
+        if fault is None and isinstance(wire.answer.get("id_token"), str):
+            claims, fault = idtoken.renewed(lambda: self._claims(wire, ""))
         named = self._home_account_id(result)
         if named and named != accounts[0]["home_account_id"]:
             # Whose it is decides the caller; what it brought is not mixed in.
-            return _grant(result, refresh_token, scopes, Account(named, named))
-        return _grant(result, _slim(cache), scopes, _account(cache, result))
+            account, kept = Account(named, named), refresh_token
+        else:
+            account, kept = _account(cache, claims), _slim(cache)
+        return _grant(wire, kept, scopes, account, claims, fault)
 
     def begin_code(
         self, scopes: "tuple[str, ...]", redirect_uri: str, login_hint: str
@@ -102,7 +112,7 @@ class EntraProvider:
                     _asked(scopes),
                     redirect_uri=redirect_uri,
                     login_hint=login_hint or None,
-                    claims_challenge=self._claims,
+                    claims_challenge=self._claims_challenge,
                     # Other servers may refuse a prompt that they do not know.
                     prompt=None if login_hint or self._own else "select_account",
                     response_mode="query",
@@ -133,7 +143,8 @@ class EntraProvider:
                 raise _confused(error) from error
         if "access_token" not in result:
             raise wire.outcome(result, client_id=self.client_id)
-        return self._signed_in(result, cache, flow.data["scopes"])
+        nonce = parse_qs(urlsplit(flow.url).query).get("nonce", [""])[0]
+        return self._signed_in(wire, result, cache, flow.data["scopes"], nonce)
 
     def begin_device(self, scopes: "tuple[str, ...]") -> "DeviceCode | None":
         """Ask for a device code; see Provider."""
@@ -141,35 +152,35 @@ class EntraProvider:
             app = self._app(_loaded(""), wire, _for_a_person(scopes))
             try:
                 flow = app.initiate_device_flow(
-                    _asked(scopes), claims_challenge=self._claims
+                    _asked(scopes), claims_challenge=self._claims_challenge
                 )
             except ValueError:  # the server names no endpoint for it
                 return None
-        if "user_code" not in flow:
+        if wire.status != 200 or "device_code" not in wire.answer:
             raise wire.outcome(flow, client_id=self.client_id)
-        return DeviceCode(
-            flow["verification_uri"],
-            flow["user_code"],
-            float(flow.get("expires_in", 900)),
-            float(flow.get("interval", 5)),
-            {"flow": flow, "scopes": scopes},
-        )
+        data = {"flow": flow, "scopes": scopes}
+        return answers.device_code(wire.answer, wire.server, self.issuer, data)
 
     def poll_device(self, code: DeviceCode) -> Grant:
         """Ask once whether the person is done; see Provider."""
         cache = _loaded("")
         with self._wire() as wire:
             app = self._app(cache, wire, _for_a_person(code.data["scopes"]))
-            result = app.acquire_token_by_device_flow(
-                dict(code.data["flow"]),
-                claims_challenge=self._claims,
-                exit_condition=lambda flow: True,
-            )
+            try:
+                result = app.acquire_token_by_device_flow(
+                    dict(code.data["flow"]),
+                    claims_challenge=self._claims_challenge,
+                    exit_condition=lambda flow: True,
+                )
+            except HushkeyError:
+                raise
+            except Exception as error:
+                raise _confused(error) from error
         if result.get("error") in ("authorization_pending", "slow_down"):
             raise Pending(result["error"] == "slow_down")
         if "access_token" not in result:
             raise wire.outcome(result, client_id=self.client_id)
-        return self._signed_in(result, cache, code.data["scopes"])
+        return self._signed_in(wire, result, cache, code.data["scopes"], "")
 
     def revoke(self, refresh_token: str) -> bool:
         """Return False: Entra offers no revocation of one client's grant."""
@@ -194,16 +205,48 @@ class EntraProvider:
 
     def _signed_in(
         self,
+        wire: "Wire",
         result: "Mapping[str, Any]",
         cache: "msal.SerializableTokenCache",
         scopes: "tuple[str, ...]",
+        nonce: str,
     ) -> Grant:
         """Return the grant of a sign-in, which must say whose it is."""
-        account = _account(cache, result)
+        if fault := answers.type_fault(wire.answer):
+            raise fault
+        if not isinstance(wire.answer.get("id_token"), str):
+            raise _nobody("no ID token")
+        claims = self._claims(wire, nonce)
+        account = _account(cache, claims)
         if account is None or account.id != self._home_account_id(result):
-            what = "no ID token" if account is None else "no client_info"
-            raise Permanent(f"the server did not say who signed in ({what})")
-        return _grant(result, _slim(cache), scopes, account)
+            raise _nobody("no client_info")
+        return _grant(wire, _slim(cache), scopes, account, claims)
+
+    def _claims(self, wire: "Wire", nonce: str) -> "dict[str, Any]":
+        """Return the claims of the last answer's ID token, checked: MSAL does not.
+
+        Another authority's token is checked as any OpenID Connect server's. For
+        Microsoft's clouds, whose hosts are known by name, TLS stands for the
+        signature, which saves a request; the issuer holds the tenant of the token;
+        and the server's clock counts, since this machine's may be wrong.
+        """
+        token, metadata = wire.answer["id_token"], wire.discovery.metadata()
+        issuer, now = metadata["issuer"], time.time()
+        if not self._own:
+            issuer = clouds.issuer_of(issuer, said(token).get("tid"))
+            now = idtoken.server_time(wire.date, now)
+        listed = metadata.get("id_token_signing_alg_values_supported")
+        return idtoken.claims_of(
+            token,
+            issuer=issuer,
+            client_id=self.client_id,
+            algorithms=listed if isinstance(listed, list) else [],
+            keys=wire.discovery.keys if self._own else None,
+            nonce=nonce or None,
+            access_token=wire.answer["access_token"],
+            now=now,
+            server_date=wire.date,
+        )
 
     def _app(
         self,
@@ -265,34 +308,40 @@ def _for_a_person(scopes: "tuple[str, ...]") -> "tuple[str, ...]":
 
 
 def _grant(
-    result: "Mapping[str, Any]",
+    wire: "Wire",
     refresh_token: str,
     scopes: "tuple[str, ...]",
     account: "Account | None",
+    claims: "Mapping[str, Any]",
+    fault: "HushkeyError | None" = None,
 ) -> Grant:
-    named = str(result.get("scope") or "").split()
+    token = answers.token(wire.answer) or {}
     return Grant(
-        result["access_token"],
+        token["access_token"],
         refresh_token=refresh_token,
-        expires_in=result.get("expires_in"),
-        scopes=tuple(named) or scopes,
+        expires_in=token["expires_in"],
+        scopes=answers.scopes(token.get("scope"), scopes),
         account=account,
-        claims=result.get("id_token_claims") or {},
+        claims=claims,
+        fault=fault,
     )
 
 
 def _account(
-    cache: "msal.SerializableTokenCache", result: "Mapping[str, Any]"
+    cache: "msal.SerializableTokenCache", claims: "Mapping[str, Any]"
 ) -> "Account | None":
     """Return the account: MSAL's home account id, and a name for people."""
     rows = list(json.loads(cache.serialize()).get("Account", {}).values())
     if not rows:
         return None
-    claims = result.get("id_token_claims") or {}
     home = str(rows[0]["home_account_id"])
     names = (claims.get("preferred_username"), claims.get("email"), rows[0]["username"])
     label = next((str(name) for name in names if name), home)
     return Account(home, plain(label, 100))
+
+
+def _nobody(what: str) -> Permanent:
+    return Permanent(f"the server did not say who signed in ({what})")
 
 
 def _confused(error: Exception) -> Permanent:

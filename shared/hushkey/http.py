@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.util import Retry
 
-from hushkey import hosts, outcomes, step
+from hushkey import answers, hosts, outcomes, step
 from hushkey.deadline import Expired, within
 from hushkey.errors import HushkeyError, Permanent, Transient
 
@@ -234,26 +234,14 @@ class Session(OAuth2Session):  # type: ignore[misc]
     def parse_response_token(self, resp: "Response") -> "Any":
         """Return the token answer (code, device and refresh), or raise Refused."""
         data = json_of(resp)
-        token = data.get("access_token") if isinstance(data, dict) else None
-        # RFC 6749 A.12: visible ASCII, which every tool's protocol can carry.
-        good = isinstance(token, str) and token.isascii() and token.isprintable()
-        if resp.status_code != 200 or not good or not token:
+        token = answers.token(data)
+        if resp.status_code != 200 or token is None:
             raise Refused(resp, data)
         # The parent would parse the body anew; what we made of it counts. It
         # trips over an odd expires_at, which no RFC knows.
-        lifetime = seconds(data.get("expires_in"))
-        self.token = {**data, "expires_in": lifetime, "expires_at": None}
+        self.token = {**token, "expires_at": None}
         self.token["server_date"] = resp.headers.get("Date", "")
         return self.token
-
-
-def seconds(value: "Any") -> "int | None":
-    """Return a lifetime in whole seconds, or None where the server names none."""
-    try:
-        seconds = float(value)
-        return int(seconds) if 0 < seconds < 10**9 else None
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _read(response: "Response") -> "Response":

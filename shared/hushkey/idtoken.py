@@ -6,6 +6,7 @@ subject. MSAL and Authlib's own helper check less.
 """
 
 from email.utils import parsedate_to_datetime
+from json import loads
 
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
@@ -14,11 +15,12 @@ from joserfc.errors import (
     InvalidClaimError,
     InvalidKeyIdError,
     JoseError,
+    UnsupportedAlgorithmError,
 )
 from joserfc.jwk import KeySet
-from joserfc.jws import JWSRegistry
+from joserfc.jws import JWSRegistry, extract_compact
 
-from hushkey.errors import Permanent, plain
+from hushkey.errors import HushkeyError, Permanent, Transient, plain
 from hushkey.model import Account
 
 TYPE_CHECKING = False
@@ -36,8 +38,8 @@ def claims_of(
     *,
     issuer: str,
     client_id: str,
-    algorithms: "list[str]",
-    keys: "Callable[[bool], Any]",
+    algorithms: "list[Any]",
+    keys: "Callable[[bool], Any] | None",
     nonce: "str | None",
     access_token: str,
     now: float,
@@ -46,10 +48,12 @@ def claims_of(
     """Return the checked claims of *id_token*.
 
     ``keys(again)`` gives the issuer's JWK set; *again* asks for a new copy,
-    for keys that were rotated. *nonce* is None for a refresh. *server_date* is
-    the answer's Date header. Raises Permanent.
+    for keys that were rotated; without it, the TLS connection to an issuer that
+    is known by its name stands for the signature (OpenID Connect Core 3.1.3.7,
+    rule 6). *nonce* is None for a refresh. *server_date* is the answer's Date
+    header. Raises Permanent.
     """
-    allowed = [a for a in algorithms if a[:2] in _ALGORITHMS] or ["RS256"]
+    allowed = [a for a in algorithms if str(a)[:2] in _ALGORITHMS] or ["RS256"]
     try:
         token = _decode(id_token, allowed, keys)
         params = {"client_id": client_id, "access_token": access_token}
@@ -64,6 +68,8 @@ def claims_of(
             params if nonce is None else {**params, "nonce": nonce},
         )
         claims.validate(now=int(now), leeway=LEEWAY)
+        if not isinstance(token.claims["sub"], str) or not token.claims["sub"]:
+            raise InvalidClaimError("sub")
     except (ExpiredTokenError, InvalidClaimError) as error:
         raise _refusal(error, now, server_date) from error
     except (JoseError, ValueError, TypeError, KeyError) as error:
@@ -71,9 +77,28 @@ def claims_of(
     return dict(token.claims)
 
 
+def renewed(
+    check: "Callable[[], dict[str, Any]]",
+) -> "tuple[dict[str, Any], HushkeyError | None]":
+    """Return the claims of a refresh's ID token, and what is wrong with it.
+
+    The refresh token may have been rotated, so nothing is raised here. An ID token
+    is optional (OpenID Connect Core 12.2); signing keys that cannot be had just now
+    make it as good as absent.
+    """
+    try:
+        return check(), None
+    except Transient:
+        return {}, None
+    except Permanent as error:
+        return {}, error
+
+
 def _decode(
-    id_token: str, allowed: "list[str]", keys: "Callable[[bool], Any]"
+    id_token: str, allowed: "list[str]", keys: "Callable[[bool], Any] | None"
 ) -> "Any":
+    if keys is None:
+        return _read(id_token, allowed)
     registry = JWSRegistry(algorithms=allowed, strict_check_header=False)
     try:
         return jwt.decode(
@@ -83,6 +108,17 @@ def _decode(
         return jwt.decode(
             id_token, KeySet.import_key_set(keys(True)), registry=registry
         )
+
+
+def _read(id_token: str, allowed: "list[str]") -> "Any":
+    """Return the token without looking at its signature, but at what signed it."""
+    found = extract_compact(id_token.encode())
+    claims, header = loads(found.payload), found.headers()
+    if header.get("alg") not in allowed:
+        raise UnsupportedAlgorithmError("alg")
+    if not isinstance(claims, dict):
+        raise TypeError("the claims are no object")
+    return jwt.Token(header, claims)
 
 
 def account_of(claims: "Mapping[str, Any]") -> Account:
@@ -109,7 +145,12 @@ def _refusal(error: Exception, now: float, server_date: str) -> Permanent:
 
 
 def _skew(now: float, server_date: str) -> float:
+    return now - server_time(server_date, now)
+
+
+def server_time(server_date: str, now: float) -> float:
+    """Return the moment of a Date header (epoch seconds); *now* if it is none."""
     try:
-        return now - parsedate_to_datetime(server_date).timestamp()
-    except (TypeError, ValueError):
-        return 0.0
+        return parsedate_to_datetime(server_date).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return now

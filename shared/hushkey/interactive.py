@@ -196,6 +196,7 @@ class Interaction:
                 login_hint=want.account,
                 environ=self._environ,
                 timeout=self._settings["sign_in_timeout"],
+                says_who=self._manners.login,
                 finish=lambda granted: kept.append(self._keep(want, granted, claims)),
             )
         except HushkeyError as error:

@@ -9,7 +9,7 @@ import base64
 import json
 from urllib.parse import urlencode
 
-from hushkey import http, outcomes
+from hushkey import answers, http, outcomes
 from hushkey.discovery import Discovery
 
 TYPE_CHECKING = False
@@ -20,17 +20,24 @@ if TYPE_CHECKING:
     from hushkey.errors import HushkeyError
     from hushkey.http import Network
 
+# Lifetimes that MSAL calculates with, beside expires_in.
+_TIMES = ("ext_expires_in", "refresh_in", "expires_on")
 _TELEMETRY = ("x-client-", "x-anchormailbox", "client-request-id")
 
 
 class Wire:
     """The HTTP client that MSAL is given: ours, and it remembers the last answer."""
 
+    #: the document that was served last: the authority's
+    discovery: Discovery
+
     def __init__(self, network: "Network", *, telemetry: bool) -> None:
         self._session = network.session()
         self._telemetry = telemetry
         self._documents: dict[str, Discovery] = {}
         self._last: Any = None
+        #: the last answer to a POST, as the server sent it
+        self.answer: dict[str, Any] = {}
 
     def __enter__(self) -> "Wire":
         return self
@@ -41,6 +48,7 @@ class Wire:
     def serve(self, document: Discovery) -> None:
         """Answer MSAL's question for *document* from our own cache."""
         self._documents[document.url] = document
+        self.discovery = document
 
     def get(
         self, url: str, params: "Any" = None, headers: "Any" = None, **_: "Any"
@@ -72,10 +80,26 @@ class Wire:
         ):
             raise http.Refused(response, body).outcome()
         self._kept(response)
+        self.answer = body
         return _Served(_tidy(response, body), response.status_code, response.headers)
 
     def close(self) -> None:
         self._session.close()
+
+    @property
+    def status(self) -> int:
+        """The status of the last answer."""
+        return int(self._last.status_code) if self._last is not None else 400
+
+    @property
+    def date(self) -> str:
+        """The Date header of the last answer."""
+        return str(self._last.headers.get("Date", "")) if self._last is not None else ""
+
+    @property
+    def server(self) -> str:
+        """Who answered last, for the words."""
+        return http.server_of(str(self._last.url)) if self._last is not None else "MSAL"
 
     def outcome(
         self, result: "Mapping[str, Any]", *, client_id: str = ""
@@ -85,13 +109,13 @@ class Wire:
         *client_id*: at the end of a sign-in; see `outcomes.from_answer`.
         """
         last = self._last
-        status = last.status_code if last is not None else 400
         headers = last.headers if last is not None else {}
-        server = http.server_of(str(last.url)) if last is not None else "MSAL"
         clean = dict(result)
         if last is not None:
             clean = http.without_secrets(clean, last.request.body)
-        return outcomes.from_answer(status, clean, headers, server, client_id=client_id)
+        return outcomes.from_answer(
+            self.status, clean, headers, self.server, client_id=client_id
+        )
 
     def _headers(self, headers: "Any") -> "dict[str, str]":
         """Return MSAL's headers, without its telemetry for other people's servers."""
@@ -106,31 +130,43 @@ class Wire:
 
 
 def _tidy(response: "Any", body: "dict[str, Any]") -> "dict[str, Any]":
-    """Return a token answer that MSAL can read to its end.
+    """Return a token or device code answer that MSAL can read to its end.
 
     The server may have rotated the refresh token: an odd lifetime, a broken ID
-    token or client_info must not keep it from being saved.
+    token or client_info must not keep it from being saved. What those were is
+    looked at afterwards, in `Wire.answer`.
     """
     if "access_token" not in body:
-        return body
-    token = body["access_token"]
-    if not (
-        isinstance(token, str) and token and token.isascii() and token.isprintable()
-    ):
+        if "device_code" not in body:
+            # It looks a suberror up in a table, which a list would break.
+            return {k: v for k, v in body.items() if k != "suberror" or _is_str(v)}
+        expires_in, interval = answers.device_times(body)
+        return {**body, "expires_in": int(expires_in), "interval": int(interval)}
+    tidy = answers.token(body)
+    if tidy is None:
         raise http.Refused(response, body).outcome()
-    tidy = dict(body, expires_in=http.seconds(body.get("expires_in")))
+    for name in _TIMES:
+        found = answers.seconds(body.get(name))
+        tidy[name] = None if found is None else int(found)
+    named = answers.scopes(body.get("scope"), ())
+    tidy["scope"] = " ".join(named) or None
     odd = [name for name, value in tidy.items() if value is None]
-    if not _is_token(body.get("id_token")):
+    if "sub" not in claims(body.get("id_token")):
         odd.append("id_token")
-    if payload(body.get("client_info")) is None:
+    info = payload(body.get("client_info"))
+    if info is None or not all(_is_str(info.get(n, "")) for n in ("uid", "utid")):
         odd.append("client_info")
     return {name: value for name, value in tidy.items() if name not in odd}
 
 
-def _is_token(text: object) -> bool:
-    """Tell whether *text* has the form of a signed JWT with a JSON payload."""
-    parts = text.split(".") if isinstance(text, str) else []
-    return len(parts) == 3 and payload(parts[1]) is not None
+def _is_str(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def claims(id_token: object) -> "dict[str, Any]":
+    """Return what *id_token* says, unchecked; nothing if it is no signed JWT."""
+    parts = id_token.split(".") if isinstance(id_token, str) else []
+    return (payload(parts[1]) or {}) if len(parts) == 3 else {}
 
 
 def payload(text: object) -> "dict[str, Any] | None":

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from authlib.common.security import generate_token
 
-from hushkey import http, idtoken, outcomes
-from hushkey.discovery import Discovery, check_secure
-from hushkey.errors import HushkeyError, Permanent, Transient, UiRequired
+from hushkey import answers, http, idtoken, outcomes
+from hushkey.discovery import Discovery
+from hushkey.errors import HushkeyError, Permanent, UiRequired
 from hushkey.provider import CodeFlow, DeviceCode, Grant, Pending
 
 TYPE_CHECKING = False
@@ -224,15 +224,11 @@ class OAuthProvider:
         claims: "Mapping[str, Any] | None" = None,
         fault: "HushkeyError | None" = None,
     ) -> Grant:
-        scope = token.get("scope")
-        words = scope if isinstance(scope, list) else [scope or ""]
-        # RFC 6749 5.1: no scope means as asked. GitHub separates by commas.
-        named = " ".join(map(str, words)).replace(",", " ").split()
         return Grant(
             token["access_token"],
-            refresh_token=str(token.get("refresh_token") or ""),
+            refresh_token=token.get("refresh_token") or "",
             expires_in=token.get("expires_in"),
-            scopes=tuple(named) or scopes,
+            scopes=answers.scopes(token.get("scope"), scopes),
             account=account,
             claims=claims,
             fault=fault,
@@ -242,9 +238,11 @@ class OAuthProvider:
         self, token: "Mapping[str, Any]", scopes: "tuple[str, ...]", nonce: str
     ) -> Grant:
         """Return the grant of a sign-in: an ID token must say whose it is."""
+        if fault := answers.type_fault(token):
+            raise fault
         if not self._open_id:
             return self._grant(token, scopes)
-        if not isinstance(token.get("id_token"), str):
+        if "id_token" not in token:
             raise Permanent(
                 "the server did not say who signed in (no ID token)",
                 hint="use provider oauth2 if it is no OpenID Connect server",
@@ -253,22 +251,13 @@ class OAuthProvider:
         return self._grant(token, scopes, idtoken.account_of(claims), claims)
 
     def _renewed(self, token: "Mapping[str, Any]", scopes: "tuple[str, ...]") -> Grant:
-        """Return the grant of a refresh, with what is wrong about it as its fault.
-
-        The refresh token may have been rotated, so nothing is raised here. An
-        ID token is optional (OpenID Connect Core 12.2); signing keys that
-        cannot be had just now make it as good as absent, since the answer came
-        over the same TLS connection (3.1.3.7, rule 6).
-        """
-        if not self._open_id or not isinstance(token.get("id_token"), str):
-            return self._grant(token, scopes)
-        try:
-            claims = self._claims(token, "")
-        except Transient:
-            return self._grant(token, scopes)
-        except Permanent as error:
-            return self._grant(token, scopes, fault=error)
-        return self._grant(token, scopes, idtoken.account_of(claims), claims)
+        """Return the grant of a refresh, with what is wrong about it as its fault."""
+        fault: HushkeyError | None = answers.type_fault(token)
+        claims: dict[str, Any] = {}
+        if self._open_id and "id_token" in token and fault is None:
+            claims, fault = idtoken.renewed(lambda: self._claims(token, ""))
+        account = idtoken.account_of(claims) if claims else None
+        return self._grant(token, scopes, account, claims, fault)
 
     def _claims(self, token: "Mapping[str, Any]", nonce: str) -> "dict[str, Any]":
         return idtoken.claims_of(
@@ -287,29 +276,13 @@ class OAuthProvider:
 def _device_code(response: "Any", scopes: "tuple[str, ...]", issuer: str) -> DeviceCode:
     data = http.json_of(response)
     body = data if isinstance(data, dict) else {}
-    uri = body.get("verification_uri") or body.get("verification_url")
-    code, device = body.get("user_code"), body.get("device_code")
-    if response.status_code != 200 or not (uri and code and device):
-        server = http.server_of(str(response.url))
+    server = http.server_of(str(response.url))
+    if response.status_code != 200 or "device_code" not in body:
         raise _not_again(
             outcomes.from_answer(response.status_code, data, response.headers, server)
         )
-    complete = str(body.get("verification_uri_complete") or "")
-    for link in filter(None, (str(uri), complete)):
-        check_secure(link, issuer)
-    return DeviceCode(
-        str(uri),
-        str(code),
-        _number(body.get("expires_in"), 600.0),
-        _number(body.get("interval"), 5.0),
-        {"device_code": str(device), "scopes": scopes},
-        complete,
-    )
-
-
-def _number(value: object, default: float) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return float(value) if good else default  # type: ignore[arg-type]
+    kept = {"device_code": body["device_code"], "scopes": scopes}
+    return answers.device_code(body, server, issuer, kept)
 
 
 def _not_again(error: HushkeyError) -> HushkeyError:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+# The longest Retry-After that is believed, and how many digits of one are read.
+_LONGEST_WAIT, _DIGITS = 3600.0, 9
 _PORTAL = "is there a captive portal or proxy in between?"
 _SIGN_IN_AGAIN = "the server wants a new sign-in"
 _CONFIG = "check this identity's client_id, scopes and endpoints in config.toml"
@@ -250,8 +252,13 @@ def correlation(
 
 
 def _retry_after(headers: "Mapping[str, str]") -> "float | None":
-    """Return Retry-After in seconds (RFC 9110 10.2.3); a date counts as 60 s."""
+    """Return Retry-After in seconds (RFC 9110 10.2.3); a date counts as 60 s.
+
+    At most an hour, as MSAL has it: a server cannot lock anybody out for longer.
+    """
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
-    return float(value) if value.isascii() and value.isdigit() else 60.0
+    if not (value.isascii() and value.isdigit()):
+        return 60.0
+    return min(float(value[:_DIGITS]), _LONGEST_WAIT)

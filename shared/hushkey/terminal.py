@@ -53,15 +53,18 @@ def who_asks(
     return f"{plain(command)} needs {need}{about}" if command else f"{need}{about}"
 
 
-def browser_only(asks: str, cancel_url: str) -> str:
+def browser_only(asks: str, url: str, cancel_url: str) -> str:
     """Return the one line for a person who has a browser and no terminal here."""
-    return f"{asks}: see the browser that opens now; to cancel, open {cancel_url}"
+    return (
+        f"{asks}: it opens in your browser; if not, open {url} "
+        f"(to cancel, {cancel_url})"
+    )
 
 
 def address_follows(opening: bool) -> str:
     """Return the line above the address to open."""
     if opening:
-        return "opening the browser; if none appears, open this address yourself:"
+        return "it opens in your browser; if not, open this address yourself:"
     return "open this address in a browser, on this machine or another:"
 
 
@@ -84,7 +87,7 @@ def not_taken() -> str:
 
 def browser_failed() -> str:
     """Return what to say when the browser's command ended with an error."""
-    return "the browser could not be started: open the address above yourself"
+    return "the browser could not be started"
 
 
 def code_follows(uri: str) -> str:
@@ -111,7 +114,7 @@ def no_code(host: str) -> str:
 
 
 def signed_in(host: str, account: str) -> str:
-    """Return the last line of a sign-in on the terminal."""
+    """Return the last line of a sign-in: who the user is there from now on."""
     return f"signed in to {plain(host)}" + (f" as {plain(account)}" if account else "")
 
 

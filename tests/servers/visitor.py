@@ -27,6 +27,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 
 NO = re.compile(r"cancel|deny|decline|abort|logout|reject|refuse", re.IGNORECASE)
 NAMES = ("login", "user", "username", "account", "email", "identifier", "loginfmt")
@@ -198,8 +199,26 @@ class Visitor:
             raise SystemExit(f"visitor: {error.code} at {url}: {plain[:300]}") from None
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Show redirects instead of following them."""
+
+    def http_error_302(self, _: object, answer: Any, *__: object) -> Any:
+        return answer
+
+
+def resolve(url: str) -> str:
+    """Return where the short address `url` leads, or `url` itself."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.query or parts.scheme != "http":
+        return url
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+    with opener.open(url, timeout=30) as answer:
+        return answer.headers.get("Location") or url
+
+
 def decline(url: str) -> None:
-    """Say no: at the redirect if the URL names one, else on the pages."""
+    """Say no: at the redirect if the request names one, else on the pages."""
+    url = resolve(url)
     query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
     if "redirect_uri" not in query:
         Visitor(says_yes=False).visit(url)

@@ -74,7 +74,7 @@ def launch(
     `BROWSER` decides alone if it is set. Raises Permanent for a *url* that is not
     http or https: it goes to programs that would open anything.
     """
-    _check(url)
+    check(url)
     url = url.translate(_TAME)
     if platform == "win32" and not environ.get("BROWSER"):
         return _startfile(url, environ)
@@ -87,7 +87,8 @@ def launch(
 _TAME = str.maketrans({c: f"%{ord(c):02X}" for c in "$();|*!{}^"})
 
 
-def _check(url: str) -> None:
+def check(url: str) -> None:
+    """Raise Permanent unless *url* is http(s) and holds nothing that parts words."""
     parts = urlsplit(url)
     unsafe = not url.isascii() or not url.isprintable() or set(url) & set(" \"'`<>\\")
     if parts.scheme not in ("http", "https") or not parts.hostname or unsafe:

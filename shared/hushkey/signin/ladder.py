@@ -5,6 +5,7 @@ answer comes, through the browser here or by hand from another machine, it is
 compared with the same state and redeemed once.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -15,7 +16,7 @@ from hushkey.model import Frozen
 from hushkey.provider import CodeFlow, DeviceCode, Grant, Provider
 from hushkey.signin import browser, device, pages
 from hushkey.signin.paste import PasteReader, parse_redirect
-from hushkey.signin.policy import Verdict
+from hushkey.signin.policy import Verdict, over_ssh
 from hushkey.signin.receiver import Receiver
 from hushkey.terminal import Terminal, Voice, open_terminal
 
@@ -53,6 +54,7 @@ def sign_in(
     environ: Mapping[str, str],
     timeout: float,
     finish: Callable[[Grant], None],
+    says_who: bool = False,
     terminal: Terminal | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -61,7 +63,8 @@ def sign_in(
 
     *finish* is called with the grant before anyone is told "signed in": it stores.
     *timeout* is in seconds, for everything. *terminal* is opened here if not given,
-    and only if a rung needs it. Raises InteractionUnavailable if no rung holds,
+    and only if a rung needs it. *says_who*: the caller writes to standard error who
+    signed in, so this does not. Raises InteractionUnavailable if no rung holds,
     Cancelled, and whatever *provider* and *finish* raise.
     """
     if not verdict.rungs:
@@ -80,8 +83,13 @@ def sign_in(
             raise
         if grant is None:
             raise _unavailable(who, climb.missing)
+        # The tool does not say whose token it got, and the window may have been left to
+        # somebody else. Standard error hears it unless it is that terminal.
+        done = words.signed_in(who.host, _label(grant, who))
         if chosen is not None:
-            chosen.say(words.signed_in(who.host, _label(grant, who)))
+            chosen.say(done)
+        if not says_who and (chosen is None or not os.isatty(2)):
+            words.warn(done)
     return grant
 
 
@@ -121,7 +129,8 @@ class _Climb:
             flow = self._provider.begin_code(
                 self._scopes, receiver.redirect_uri, login_hint
             )
-            receiver.expect(flow.state)
+            browser.check(flow.url)
+            receiver.expect(flow.state, flow.url)
             answer = self._answer(receiver, flow)
             return (
                 None if answer is None else self._redeem(receiver, flow, answer, finish)
@@ -133,7 +142,7 @@ class _Climb:
         with raw:  # first of all, for it drops what was typed before
             launch = None
             if "browser" in self._rungs:
-                launch = browser.launch(flow.url, self._environ)
+                launch = browser.launch(receiver.open_url, self._environ)
             if launch is None and self._reading is None:
                 self.missing = "no browser could be started"
                 return None
@@ -142,12 +151,19 @@ class _Climb:
 
     def _announce(self, receiver: Receiver, flow: CodeFlow, opening: bool) -> None:
         if self._reading is None:
-            words.warn(words.browser_only(self._who.asks(), receiver.cancel_url))
+            urls = receiver.open_url, receiver.cancel_url
+            words.warn(words.browser_only(self._who.asks(), *urls))
             return
         self._reading.say(self._who.asks())
-        self._reading.say(words.address_follows(opening))
-        self._reading.show(flow.url)
+        # The short address leads nowhere on another machine.
+        here = opening and not over_ssh(self._environ)
+        self._show(receiver.open_url if here else flow.url, opening=opening)
         self._reading.say(words.how_to_paste("device" in self._rungs))
+
+    def _show(self, url: str, *, opening: bool) -> None:
+        if self._reading is not None:
+            self._reading.say(words.address_follows(opening))
+            self._reading.show(url)
 
     def _wait(
         self, receiver: Receiver, flow: CodeFlow, launch: "browser.Launch | None"
@@ -158,7 +174,7 @@ class _Climb:
         while True:
             if launch is not None and launch.failed():
                 launch = launch.instead()
-                if launch is None and not self._go_on_without_browser():
+                if launch is None and not self._go_on_without_browser(flow):
                     return None
             look = _LOOK if launch is not None and launch.running() else None
             answer = receiver.wait(self.deadline, fd, look)
@@ -172,12 +188,13 @@ class _Climb:
             if lines and self._goes_to_code(lines[-1]):
                 return None
 
-    def _go_on_without_browser(self) -> bool:
+    def _go_on_without_browser(self, flow: CodeFlow) -> bool:
         """Tell whether a person can still bring the answer, and tell the person."""
         if self._reading is None:
             self.missing = "the browser could not be started"
             return False
         self._reading.say(words.browser_failed())
+        self._show(flow.url, opening=False)
         return True
 
     def _goes_to_code(self, line: str) -> bool:

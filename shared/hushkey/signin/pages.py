@@ -35,6 +35,9 @@ display:flex;align-items:center;justify-content:center}
 h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25;font-weight:650;
 letter-spacing:-.01em;text-wrap:balance}
 p{margin:0;overflow-wrap:anywhere;text-wrap:balance}
+.next a{display:inline-block;padding:.625rem 1.25rem;border-radius:.625rem;
+font-weight:600;text-decoration:none;color:var(--calm);background:var(--calm-bg)}
+.next a:hover,.next a:focus-visible{text-decoration:underline}
 .next{color:var(--soft);margin-top:1rem;font-size:.9375rem}
 dl{margin:1.5rem 0 0;padding:0;text-align:left;border:1px solid var(--line);
 border-radius:.625rem;overflow:hidden}
@@ -109,6 +112,21 @@ def already_used(host: str) -> str:
     return _page("calm", "Nothing more to do", what, _CLOSE, (("Host", host),))
 
 
+def opened_before(host: str, again: str = "") -> str:
+    """Return the page for a second visit to the address that works once.
+
+    *again* is the path that leads on, for a visitor who is known to be our user.
+    """
+    what = "The address that brought you here works once, and was opened before."
+    advice = (
+        "If that was not you, somebody else on this machine opened it: "
+        "cancel the sign-in and begin it anew."
+    )
+    link = ("Go to the sign-in page", again) if again else ("", "")
+    facts = (("Host", host),)
+    return _page("calm", "Opened already", what, "" if again else advice, facts, link)
+
+
 def unsettled(host: str) -> str:
     """Return the page for an answer of which nobody said how it ended."""
     what = "The answer has arrived, but its result is not known yet."
@@ -137,7 +155,12 @@ def _upper(text: str) -> str:
 
 
 def _page(
-    tone: str, title: str, what: str, advice: str, facts: tuple[tuple[str, str], ...]
+    tone: str,
+    title: str,
+    what: str,
+    advice: str,
+    facts: tuple[tuple[str, str], ...],
+    link: tuple[str, str] = ("", ""),
 ) -> str:
     rows = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(plain(value))}</dd></div>"
@@ -151,7 +174,8 @@ def _page(
         f"</span><h1>{escape(title)}</h1>"
         + (f"<p>{escape(plain(what))}</p>" if what else "")
         + (f"<dl>{rows}</dl>" if rows else "")
-        + f'<p class="next">{escape(plain(advice))}</p>'
+        + (f'<p class="next">{escape(plain(advice))}</p>' if advice else "")
+        + (f'<p class="next"><a href="{link[1]}">{link[0]}</a></p>' if link[1] else "")
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -219,7 +219,7 @@ def situation(
         # A person who types `hushkey login` is at the terminal, whatever git was told.
         no_terminal="" if login else no_terminal or _forbidding_terminal(environ),
         ci=ci(environ),
-        ssh=bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY")),
+        ssh=over_ssh(environ),
         display=_has_display(environ, platform),
         browser=bool(environ.get("BROWSER", "").strip()),
         terminal=terminal,
@@ -227,6 +227,11 @@ def situation(
         login=login,
         flows=flows,
     )
+
+
+def over_ssh(environ: Mapping[str, str]) -> bool:
+    """Tell whether the person sits at another machine."""
+    return bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"))
 
 
 def ci(environ: Mapping[str, str]) -> str:

@@ -1,8 +1,15 @@
 """Our own listener for one redirect of one sign-in.
 
-It answers only the path of the redirect and the cancel link, only for the Host it
-expects, and takes the first answer that carries the state, once. The browser is
-kept waiting until the code was redeemed: nobody reads "signed in" who is not.
+It answers only our own user, where the system tells whose a connection is; only the
+path of the redirect, the cancel link and the short address; and only for the Host it
+expects. It takes the first answer that carries the state, once. The browser is kept
+waiting until the code was redeemed: nobody reads "signed in" who is not.
+
+The short address is what a browser's command line shows instead of the request: who
+knows the state can end the sign-in as somebody else. It sends one visitor on; HEAD
+and a browser's prefetch do not count. A second visit, by a person whose first window
+came to nothing, gets a page with a link that goes on, but only where the visitor is
+known to be our user.
 """
 
 import secrets
@@ -13,7 +20,7 @@ import time
 from contextlib import suppress
 
 from hushkey.errors import Cancelled
-from hushkey.signin import pages, redirect
+from hushkey.signin import pages, peer, redirect
 from hushkey.signin.listener import Connections, listen
 from hushkey.signin.request import Refused, Request, read
 from hushkey.terminal import no_answer
@@ -36,15 +43,22 @@ class Receiver:
         self.redirect_uri = loopback.uri(port)
         self._host = host
         self._path = loopback.path or "/"
-        self._cancel_path = f"/cancel-{secrets.token_urlsafe(16)}"
-        self._authority = f"{loopback.netloc_host}:{port}".lower()
+        self._open_path, self._again_path, self._cancel_path = (
+            f"/{kind}{secrets.token_urlsafe(16)}" for kind in ("", "again-", "cancel-")
+        )
+        # A name could be resolved elsewhere; the address is ours (RFC 8252 8.3).
+        named = loopback.netloc_host.lower()
+        address = "127.0.0.1" if named == "localhost" else named
         # A browser leaves out the port of the scheme (RFC 9110 4.2.3).
-        self._authorities = {self._authority}
-        if port == 80:
-            self._authorities.add(loopback.netloc_host.lower())
-        self.cancel_url = f"http://{self._authority}{self._cancel_path}"
+        ports = (f":{port}", "") if port == 80 else (f":{port}",)
+        self._authorities = {name + end for name in (named, address) for end in ports}
+        self.open_url = f"http://{address}:{port}{self._open_path}"
+        self.cancel_url = f"http://{address}:{port}{self._cancel_path}"
+        self._can_tell = peer.can_tell()
         self._began = time.monotonic()
         self._state = ""
+        self._url = ""
+        self._opened = False
         self._lock = threading.Lock()
         self._taken = False
         self._answer: dict[str, str] | None = None
@@ -60,10 +74,14 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def expect(self, state: str) -> None:
-        """Take only a redirect that carries *state*; until then, none."""
+    def expect(self, state: str, url: str = "") -> None:
+        """Take only a redirect that carries *state*; until then, none.
+
+        *url* is where the short address leads, an http(s) URL without spaces.
+        """
         with self._lock:
             self._state = state
+            self._url = url
 
     def wait(
         self, deadline: float, also: int | None = None, at_most: float | None = None
@@ -104,16 +122,41 @@ class Receiver:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
+            if self._can_tell and not peer.is_ours(connection):
+                raise Refused(403, "It answers only the user who began it.")
             request = read(connection)
-            if request is not None:
+            if request is None:
+                return
+            if onward := self._onward(request):
+                request.send_on(onward)
+            else:
                 request.answer(*self._reply(request, connection))
         except Refused as refusal:
             refusal.send(connection)
 
+    def _onward(self, request: Request) -> str:
+        """Return where *request* is sent on to, if it is for that."""
+        if not self._is_for_us(request) or request.method != "GET" or request.ahead:
+            return ""
+        with self._lock:
+            if self._taken or self._cancelled:
+                return ""
+            if request.path == self._again_path:
+                return self._url
+            if request.path != self._open_path or self._opened:
+                return ""
+            self._opened = bool(self._url)
+            return self._url
+
+    def _is_for_us(self, request: Request) -> bool:
+        return request.hosts in [[name] for name in self._authorities]
+
     def _reply(self, request: Request, connection: socket.socket) -> tuple[int, str]:
         """Return status and page for *request*."""
-        if request.hosts not in [[name] for name in self._authorities]:
+        if not self._is_for_us(request):
             return 400, pages.refused("The request names another host.")
+        if request.path in (self._open_path, self._again_path):
+            return self._not_onward(request)
         if request.path == self._cancel_path and request.method in ("GET", "HEAD"):
             if request.method == "GET":
                 self._cancel()
@@ -125,6 +168,21 @@ class Receiver:
         if request.method not in ("GET", "POST"):
             return 405, pages.refused("Only GET and POST are answered here.")
         return self._take(request, connection)
+
+    def _not_onward(self, request: Request) -> tuple[int, str]:
+        """Return the answer to what asks for the short address and gets no redirect."""
+        if request.method == "HEAD":
+            return 200, ""
+        if request.method != "GET":
+            return 405, pages.refused("Only GET is answered here.")
+        with self._lock:
+            over, opened = self._taken or self._cancelled, self._opened
+        if over:
+            return 200, pages.already_used(self._host)
+        if request.ahead or not opened:
+            return 503, pages.refused("It is opened by a person, and not ahead.")
+        again = self._again_path if self._can_tell else ""
+        return 410, pages.opened_before(self._host, again)
 
     def _take(self, request: Request, connection: socket.socket) -> tuple[int, str]:
         """Take the redirect, once, and wait for what becomes of it."""

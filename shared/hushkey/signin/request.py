@@ -35,14 +35,18 @@ class Refused(Exception):
 
 
 class Request(Frozen):
-    """Method, path and Host headers as sent; ``form`` is the query or the body."""
+    """Method, path and Host headers as sent; ``form`` is the query or the body.
 
-    __slots__ = ("_connection", "form", "hosts", "method", "path")
+    ``ahead`` tells that a browser only prepares for what its user may do.
+    """
+
+    __slots__ = ("_connection", "ahead", "form", "hosts", "method", "path")
     _secret = ("form",)
     method: str
     path: str
     hosts: list[str]
     form: str
+    ahead: bool
     _connection: socket.socket
 
     def __init__(
@@ -52,14 +56,24 @@ class Request(Frozen):
         path: str,
         hosts: list[str],
         form: str,
+        ahead: bool,
     ) -> None:
         self._set(
-            _connection=connection, method=method, path=path, hosts=hosts, form=form
+            _connection=connection,
+            method=method,
+            path=path,
+            hosts=hosts,
+            form=form,
+            ahead=ahead,
         )
 
     def answer(self, status: int, page: str) -> None:
         """Send *page*; without its body to a HEAD."""
         _send(self._connection, status, page, bare=self.method == "HEAD")
+
+    def send_on(self, url: str) -> None:
+        """Send the browser to *url*, by GET and without our address as its referrer."""
+        _send(self._connection, 302, "", bare=False, location=url)
 
 
 def read(connection: socket.socket) -> Request | None:
@@ -75,7 +89,7 @@ def read(connection: socket.socket) -> Request | None:
     if method == "POST":
         query = reader.body(_length(headers)).decode("utf-8", "replace")
     hosts = [host.lower() for host in headers.get("host", [])]
-    return Request(connection, method, path, hosts, query)
+    return Request(connection, method, path, hosts, query, _is_ahead(headers))
 
 
 class _Reader:
@@ -138,6 +152,13 @@ def _headers(lines: list[str]) -> dict[str, list[str]]:
     return headers
 
 
+def _is_ahead(headers: dict[str, list[str]]) -> bool:
+    """Tell whether this is a prefetch or a preview (Fetch standard, Sec-Purpose)."""
+    names = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+    said = [value.lower() for name in names for value in headers.get(name, [])]
+    return any(value.startswith(("prefetch", "preview")) for value in said)
+
+
 def _length(headers: dict[str, list[str]]) -> int:
     """Return the length of a form that we are willing to read."""
     kind = headers.get("content-type", [""])[0].partition(";")[0].strip().lower()
@@ -153,10 +174,18 @@ def _length(headers: dict[str, list[str]]) -> int:
     return int(lengths[0])
 
 
-def _send(connection: socket.socket, status: int, page: str, *, bare: bool) -> None:
+def _send(
+    connection: socket.socket,
+    status: int,
+    page: str,
+    *,
+    bare: bool,
+    location: str = "",
+) -> None:
     body = page.encode()
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
     lines += [f"{name}: {value}" for name, value in pages.HEADERS]
+    lines += [f"Location: {location}"] if location else []
     lines += ["Connection: close"]
     lines += [] if bare else [f"Content-Length: {len(body)}"]
     head = "\r\n".join(lines) + "\r\n\r\n"

@@ -1,9 +1,13 @@
 """What the tests of the ladder's last rungs share: a provider, a voice, a clock."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+import pytest
 
 from hushkey.model import Account
 from hushkey.provider import CodeFlow, DeviceCode, Grant
@@ -25,7 +29,9 @@ class FakeProvider:
         *,
         code: DeviceCode | None = None,
         redeems: "Exception | Grant" = GRANT,
+        url: str | None = None,
     ) -> None:
+        self._url = url
         self.polls = polls or []
         self.code = code
         self.redeems = redeems
@@ -41,6 +47,7 @@ class FakeProvider:
     ) -> CodeFlow:
         self.redirect_uri, self.login_hint = redirect_uri, login_hint
         url = f"{AUTHORIZE}?redirect_uri={redirect_uri}&state=st4te"
+        url = url if self._url is None else self._url
         return CodeFlow(url, "st4te", redirect_uri, {})
 
     def redeem_code(self, flow: CodeFlow, answer: Mapping[str, str]) -> Grant:
@@ -112,3 +119,50 @@ def device_code(**changes: Any) -> DeviceCode:
         "data": {},
     }
     return DeviceCode(**(facts | changes))
+
+
+# -- another user of this machine ------------------------------------------------
+
+NOBODY = 65534
+_TALK = """
+import socket, sys
+address, port, leave = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "leave"
+peer = socket.create_connection((address, port), 10)
+peer.sendall(sys.stdin.buffer.read())
+while not leave and (part := peer.recv(65536)):
+    sys.stdout.buffer.write(part)
+"""
+
+
+def _python_of_everybody() -> str:
+    """Return a Python that another user may run, if there is one."""
+    for path in (os.path.realpath(sys.executable), "/usr/bin/python3"):
+        command = [path, "-I", "-S", "-c", ""]
+        with suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run(command, user=NOBODY, check=True, capture_output=True)
+            return path
+    return ""
+
+
+_PYTHON = _python_of_everybody() if os.name == "posix" and os.geteuid() == 0 else ""
+needs_another_user = pytest.mark.skipif(not _PYTHON, reason="only root can be another")
+
+
+def another_user(
+    address: str, port: int, request: bytes, *, leave: bool = False
+) -> "subprocess.Popen[bytes]":
+    """Connect as another user and send *request*; what comes back is its output."""
+    process = subprocess.Popen(
+        [_PYTHON, "-I", "-S", "-c", _TALK, address, str(port), leave * "leave"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        cwd="/",
+    )
+    assert process.stdin
+    process.stdin.write(request)
+    process.stdin.close()
+    process.stdin = None
+    return process

@@ -1,5 +1,6 @@
 import http.client
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from hushkey.errors import (
     Cancelled,
     HushkeyError,
     InteractionUnavailable,
+    Permanent,
     StoreError,
     Transient,
 )
@@ -58,6 +60,7 @@ def climb(
     timeout: float = 20,
     **more: Any,
 ) -> Grant:
+    environ = {"BROWSER": browser, "PATH": os.defpath} if browser else {}
     return sign_in(
         provider,
         ("openid",),
@@ -65,11 +68,10 @@ def climb(
         verdict=Verdict(rungs),
         redirect_uri="http://127.0.0.1/",
         login_hint="me",
-        environ={"BROWSER": browser, "PATH": os.defpath} if browser else {},
         timeout=timeout,
         finish=finish,
         terminal=terminal,
-        **more,
+        **{"environ": environ} | more,
     )
 
 
@@ -141,9 +143,94 @@ def test_browser_without_terminal_is_announced_in_one_line(
 
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith("hushkey: git fetch in /repo needs a sign-in to git.example")
-    assert "to cancel, open http://127.0.0.1:" in err
+    asks, done = err.splitlines()
+    assert asks.startswith("hushkey: git fetch in /repo needs a sign-in to git.example")
+    assert "it opens in your browser; if not, open http://127.0.0.1:" in asks
+    assert "(to cancel, http://127.0.0.1:" in asks
+    assert done == "hushkey: signed in to git.example.com as me@example.com"
+
+
+def test_caller_who_says_who_signed_in_is_not_doubled(
+    browser: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    provider = FakeProvider()
+    with Person(provider, visit):
+        climb(provider, "browser", browser=browser, says_who=True)
+
+    assert "signed in to" not in capfd.readouterr().err
+
+
+def test_standard_error_that_is_no_terminal_hears_who_signed_in_too(
+    browser: str, terminal: FakeTerminal, capfd: pytest.CaptureFixture[str]
+) -> None:
+    provider = FakeProvider()
+    with Person(provider, visit):
+        climb(provider, *ALL, browser=browser, terminal=terminal)
+
+    done = "hushkey: signed in to git.example.com as me@example.com\n"
+    assert terminal.said.endswith(done[len("hushkey: ") :])
+    assert capfd.readouterr().err == done
+
+
+def test_nothing_of_the_request_is_on_a_command_line(
+    tmp_path: Path, terminal: FakeTerminal
+) -> None:
+    told = tmp_path / "told"
+    browser = script(
+        tmp_path, "browser", f'printf "%s\\n" "$@" > {told}.new\nmv {told}.new {told}'
+    )
+    provider = FakeProvider()
+
+    def follow(uri: str) -> tuple[int, str, str]:
+        end = time.monotonic() + 10
+        while not told.exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        url = told.read_text().strip()
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        try:
+            connection.request("GET", urlsplit(url).path)
+            answer = connection.getresponse()
+            answer.read()
+        finally:
+            connection.close()
+        visit(uri)
+        return answer.status, str(answer.headers["Location"]), url
+
+    with Person(provider, follow) as person:
+        climb(provider, *ALL, browser=browser, terminal=terminal)
+
+    status, location, url = person.result
+    assert status == 302
+    assert location.startswith("https://id.example.com/authorize?redirect_uri=http://")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{20,}", url)
+    assert url in terminal.said
+    assert location not in terminal.said
+
+
+def test_address_for_another_machine_is_the_whole_request(
+    browser: str, terminal: FakeTerminal
+) -> None:
+    """Over SSH the person's browser is elsewhere, whatever BROWSER starts here."""
+    provider = FakeProvider()
+    with Person(provider, visit):
+        environ = {"BROWSER": browser, "PATH": os.defpath, "SSH_TTY": "/dev/pts/1"}
+        climb(provider, *ALL, terminal=terminal, environ=environ)
+
+    assert "https://id.example.com/authorize?redirect_uri=http://" in terminal.said
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "https://h/\r\nSet-Cookie: a=b", "https://h/a b", ""]
+)
+def test_request_that_is_no_web_address_is_shown_to_nobody(
+    url: str, browser: str, terminal: FakeTerminal
+) -> None:
+    provider = FakeProvider(url=url)
+    for rungs in (("browser",), ("paste",)):
+        with pytest.raises(Permanent, match="sign-in page"):
+            climb(provider, *rungs, browser=browser, terminal=terminal)
+    assert terminal.said == ""
 
 
 def test_signed_in_is_shown_only_after_everything_was_stored(browser: str) -> None:
@@ -254,6 +341,8 @@ def test_failing_browser_leaves_the_printed_address(
         climb(provider, "browser", "paste", browser=bad, terminal=terminal)
 
     assert provider.redeemed
+    _, _, then = terminal.said.partition("could not be started")
+    assert "https://id.example.com/authorize?redirect_uri=http://127" in then
 
 
 def test_failing_browser_alone_ends_at_once(tmp_path: Path) -> None:
@@ -365,7 +454,9 @@ def test_cancel_link_is_cancelled(
             assert time.monotonic() < end
             time.sleep(0.01)
             err += capfd.readouterr().err
-        return visit(uri, err.split(uri.rstrip("/"))[1].split()[0][1:])
+        found = re.search(r"/(cancel-[\w-]+)", err)
+        assert found
+        return visit(uri, found[1])
 
     with Person(provider, cancel) as person, pytest.raises(Cancelled):
         climb(provider, "browser", browser=browser)

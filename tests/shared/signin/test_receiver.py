@@ -1,4 +1,5 @@
 import http.client
+import re
 import select
 import socket
 import threading
@@ -12,6 +13,7 @@ import pytest
 from hushkey.errors import Cancelled, Permanent
 from hushkey.signin import pages
 from hushkey.signin.receiver import Receiver
+from shared.signin.signin_fakes import another_user, needs_another_user
 
 STATE = "the-state"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -433,3 +435,190 @@ def test_literal_listens_on_that_address_only() -> None:
         assert ask(receiver, "/favicon.ico", address="::1")[0] == 404
         with pytest.raises(ConnectionRefusedError):
             ask(receiver, "/", address="127.0.0.1")
+
+
+# -- the short address -----------------------------------------------------------
+
+REQUEST = "https://id.example.com/authorize?state=the-state&nonce=n"
+
+
+def look(
+    receiver: Receiver, target: str, method: str = "GET", **headers: str
+) -> tuple[int, str, str]:
+    """Return status, Location and page, without following a redirect."""
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(receiver), timeout=10)
+    try:
+        connection.request(method, target, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers["Location"] or "", answer.read().decode()
+    finally:
+        connection.close()
+
+
+def path_of(receiver: Receiver) -> str:
+    return urlsplit(receiver.open_url).path
+
+
+def test_short_address_leads_to_the_request_once(receiver: Receiver) -> None:
+    receiver.expect(STATE, REQUEST)
+
+    assert look(receiver, path_of(receiver)) == (302, REQUEST, "")
+    status, location, page = look(receiver, path_of(receiver))
+    assert (status, location) == (410, "")
+    assert "opened before" in page
+    assert REQUEST not in page
+
+
+def test_redirect_is_kept_by_nobody_and_names_no_referrer(receiver: Receiver) -> None:
+    receiver.expect(STATE, REQUEST)
+    host = f"Host: 127.0.0.1:{port_of(receiver)}"
+
+    head = talk(
+        receiver, f"GET {path_of(receiver)} HTTP/1.1\r\n{host}\r\n\r\n".encode()
+    )
+
+    assert b"\r\nCache-Control: no-store\r\n" in head
+    assert b"\r\nReferrer-Policy: no-referrer\r\n" in head
+
+
+@pytest.mark.parametrize("redirect_uri", ["http://localhost", "http://127.0.0.1/back"])
+def test_short_address_names_our_own_address(redirect_uri: str) -> None:
+    with Receiver(redirect_uri, "h") as receiver:
+        receiver.expect(STATE, REQUEST)
+        port = port_of(receiver)
+        assert receiver.open_url.startswith(f"http://127.0.0.1:{port}/")
+        assert receiver.cancel_url.startswith(f"http://127.0.0.1:{port}/cancel-")
+        assert look(receiver, path_of(receiver))[0] == 302
+
+
+@needs_ipv6
+def test_short_address_of_an_ipv6_literal() -> None:
+    with Receiver("http://[::1]/", "h") as receiver:
+        assert receiver.open_url.startswith(f"http://[::1]:{port_of(receiver)}/")
+
+
+def test_short_addresses_cannot_be_guessed() -> None:
+    paths = set()
+    for _ in range(3):
+        with Receiver("http://127.0.0.1/", "h") as receiver:
+            paths.add(path_of(receiver))
+    assert len(paths) == 3
+    assert all(len(path) > 20 for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("HEAD", {}, 200),
+        ("POST", {"Content-Type": FORM["Content-Type"], "Content-Length": "0"}, 405),
+        ("GET", {"Sec-Purpose": "prefetch;prerender"}, 503),
+        ("GET", {"Purpose": "prefetch"}, 503),
+        ("GET", {"X-Moz": "prefetch"}, 503),
+        ("GET", {"X-Purpose": "preview"}, 503),
+        ("GET", {"Host": "localhost.evil.example"}, 400),
+    ],
+)
+def test_what_no_person_opened_does_not_use_the_short_address_up(
+    method: str, headers: dict[str, str], status: int, receiver: Receiver
+) -> None:
+    receiver.expect(STATE, REQUEST)
+
+    assert look(receiver, path_of(receiver), method, **headers)[:2] == (status, "")
+    assert look(receiver, path_of(receiver))[0] == 302
+
+
+def test_short_address_leads_nowhere_before_there_is_a_request(
+    receiver: Receiver,
+) -> None:
+    assert look(receiver, path_of(receiver))[0] == 503
+    receiver.expect(STATE, REQUEST)
+    assert look(receiver, path_of(receiver))[0] == 302
+
+
+def test_second_visit_is_led_on_where_it_is_known_to_be_ours(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window that was lost: the person comes again, by a link on the page."""
+    monkeypatch.setattr(receiver, "_can_tell", True)
+    monkeypatch.setattr("hushkey.signin.peer.is_ours", lambda _: True)
+    receiver.expect(STATE, REQUEST)
+    look(receiver, path_of(receiver))
+
+    link = re.search(r'<a href="(/again-[^"]+)">', look(receiver, path_of(receiver))[2])
+
+    assert link
+    assert look(receiver, link[1]) == (302, REQUEST, "")
+
+
+def test_second_visit_is_led_nowhere_where_it_could_be_anybodys(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "_can_tell", False)
+    receiver.expect(STATE, REQUEST)
+    look(receiver, path_of(receiver))
+
+    page = look(receiver, path_of(receiver))[2]
+    assert "<a " not in page
+    assert "somebody else on this machine" in page
+
+
+def test_short_address_is_over_once_the_answer_is_there(
+    receiver: Receiver, pool: ThreadPoolExecutor
+) -> None:
+    receiver.expect(STATE, REQUEST)
+    browser = pool.submit(ask, receiver, f"/?code=c&state={STATE}")
+    wait(receiver)
+
+    status, location, page = look(receiver, path_of(receiver))
+    receiver.conclude("")
+    browser.result(10)
+
+    assert (status, location) == (200, "")
+    assert "Nothing more to do" in page
+
+
+# -- other users of this machine -------------------------------------------------
+
+
+@needs_another_user
+@pytest.mark.parametrize("what", ["code", "open", "cancel", "nothing"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
+def test_another_user_neither_finishes_nor_cancels_nor_learns_anything(
+    what: str, address: str, receiver: Receiver, pool: ThreadPoolExecutor
+) -> None:
+    receiver.expect(STATE, REQUEST)
+    targets = {
+        "code": f"/?code=mallory&state={STATE}",
+        "open": path_of(receiver),
+        "cancel": urlsplit(receiver.cancel_url).path,
+        "nothing": "/",
+    }
+    host = f"Host: 127.0.0.1:{port_of(receiver)}"
+    request = f"GET {targets[what]} HTTP/1.1\r\n{host}\r\n\r\n".encode()
+
+    stranger = another_user(address, port_of(receiver), request)
+    answer, _ = stranger.communicate(timeout=10)
+
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"git.example.com" not in answer
+    assert b"Location" not in answer
+    assert receiver.wait(time.monotonic() + 10, at_most=0) is None
+    assert look(receiver, path_of(receiver))[0] == 302
+    browser = pool.submit(ask, receiver, f"/?code=mine&state={STATE}")
+    assert wait(receiver) == {"code": "mine", "state": STATE}
+    receiver.conclude("")
+    browser.result(10)
+
+
+@needs_another_user
+def test_another_user_who_is_gone_before_we_look_finishes_nothing(
+    receiver: Receiver,
+) -> None:
+    host = f"Host: 127.0.0.1:{port_of(receiver)}"
+    request = f"GET /?code=mallory&state={STATE} HTTP/1.1\r\n{host}\r\n\r\n".encode()
+
+    for _ in range(5):
+        gone = another_user("127.0.0.1", port_of(receiver), request, leave=True)
+        gone.communicate(timeout=10)
+
+    assert receiver.wait(time.monotonic() + 10, at_most=0.5) is None
