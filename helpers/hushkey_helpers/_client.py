@@ -39,8 +39,11 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
     """
     tool, verbs, ends_blank = _PROGRAMS[program]
     request = ask(tool, verbs, ends_blank=ends_blank)
+    import gc
+
     from hushkey import isolated
 
+    gc.disable()  # what lives for one answer only would look through its imports
     isolated.defer_site(packages, folders)
     if tool == "git":
         from hushkey_helpers.git import main

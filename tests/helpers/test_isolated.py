@@ -127,7 +127,10 @@ def test_programs_start_all_in_the_same_way() -> None:
         text = (BIN / program).read_text()
         code = [line for line in text.splitlines() if not line.startswith("#")]
         lines = "\n".join(code)
-        for words in (f"link to {program} will", f'hushkey-python" {program} "$@"'):
+        for words in (
+            f"link to {program} will",
+            f'hushkey-python" {program} "$0" "$@"',
+        ):
             assert words in lines
             lines = lines.replace(words, "")
         heads.add(lines)

@@ -396,7 +396,7 @@ BIN = Path(sys.executable).parent
 def timed_imports(program: str, *words: str) -> list[str]:
     """The command line of one of our programs that also tells what it imports."""
     flags = ["-I", "-S", "-X", "importtime"]
-    return [sys.executable, *flags, str(BIN / "hushkey-python"), program, *words]
+    return [sys.executable, *flags, str(BIN / "hushkey-python"), program, "", *words]
 
 
 def imported(told: bytes) -> list[str]:
