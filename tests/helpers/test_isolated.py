@@ -169,6 +169,37 @@ def test_link_to_a_program_will_do(
     assert TOKEN.encode() in done.stdout
 
 
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_program_can_be_given_to_a_shell_by_its_name(
+    machine: Machine, shell: str
+) -> None:
+    words = [f"/bin/{shell}", "git-credential-hushkey", "get"]
+
+    done = subprocess.run(
+        words,
+        input=ASKED,
+        capture_output=True,
+        cwd=BIN,
+        env=machine.environ,
+        timeout=60,
+    )
+
+    assert TOKEN.encode() in done.stdout, done.stderr
+
+
+def test_variables_of_the_script_reach_nobody(machine: Machine, tmp_path: Path) -> None:
+    """Even if the caller has variables of those names, which sh would pass on."""
+    (tmp_path / "keyring").write_text("#!/bin/sh\nenv\n")
+    (tmp_path / "keyring").chmod(0o755)
+    machine.environ |= {"PATH": f"{tmp_path}:/usr/bin", "python": "p", "line": "l"}
+
+    done = machine.run("hushkey-keyring", "get", "other", "me")
+
+    said = done.stdout.decode().splitlines()
+    assert {"python=p", "line=l"} <= set(said)
+    assert [line for line in said if line.startswith("hushkey_")] == []
+
+
 def test_copy_of_a_program_says_that_it_cannot(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -176,7 +207,7 @@ def test_copy_of_a_program_says_that_it_cannot(
     copy.write_bytes((BIN / copy.name).read_bytes())
     copy.chmod(0o755)
 
-    done = machine.run(str(copy), "get", stdin=ASKED, hushkey_line="#!/bin/echo")
+    done = machine.run(str(copy), "get", stdin=ASKED, hushkey_python="/bin/echo")
 
     assert done.stdout == b""
     assert done.returncode == 1
@@ -269,6 +300,14 @@ def test_program_for_a_browser_can_be_written_into_its_variable() -> None:
 
     assert words[:3] == [sys.executable, "-I", "-c"]
     assert not [word for word in words if os.pathsep in word or "%" in word]
+
+
+def test_command_where_no_sh_starts_it(machine: Machine, tmp_path: Path) -> None:
+    words = [sys.executable, "-I", "-m", "hushkey_install", "token", "git.test"]
+
+    done = subprocess.run(words, capture_output=True, env=machine.environ, timeout=60)
+
+    assert done.stdout == f"{TOKEN}\n".encode()
 
 
 # -- site --------------------------------------------------------------------------
