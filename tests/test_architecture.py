@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.oauth_fakes import BIN, Machine, grant
+from shared.oauth_fakes import BIN, Machine, grant, imported, timed_imports
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
@@ -183,10 +183,8 @@ def test_entry_points_load() -> None:
     found = importlib.metadata.distribution("hushkey").entry_points
 
     assert {(point.group, point.name) for point in found} == {
-        ("console_scripts", "hushkey"),
         ("keyring.backends", "hushkey"),
     }
-    assert callable(found.select(group="console_scripts")["hushkey"].load())
     backend = found.select(group="keyring.backends")["hushkey"].load()
     assert backend.Keyring.priority == 9.9
 
@@ -284,21 +282,23 @@ CACHED_ONLY = {
 
 def loaded(machine: Machine, request: bytes) -> set[str]:
     """Return the modules that the real program loads beyond a bare interpreter."""
-    program = [str(BIN / "git-credential-hushkey"), "get"]
-    return _loaded(machine, program, request) - _loaded(machine, ["-c", ""], b"")
-
-
-def _loaded(machine: Machine, words: list[str], request: bytes) -> set[str]:
+    program = timed_imports("git-credential-hushkey", "get")
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *words],
+        program,
         input=request,
         capture_output=True,
         env=machine.environ,
         timeout=30,
         check=True,
     )
-    lines = done.stderr.decode().splitlines()
-    return {line.rpartition("|")[2].strip() for line in lines if "|" in line}
+    return set(imported(done.stderr)) - bare()
+
+
+def bare() -> set[str]:
+    """Return what Python itself loads, `site` included."""
+    words = [sys.executable, "-I", "-X", "importtime", "-c", ""]
+    done = subprocess.run(words, capture_output=True, timeout=30, check=True)
+    return set(imported(done.stderr))
 
 
 def among(modules: set[str], names: set[str]) -> set[str]:
@@ -325,21 +325,34 @@ def test_not_ours_loads_next_to_nothing(machine: Machine) -> None:
     assert "hushkey_helpers.git" in found
 
 
+@pytest.mark.parametrize("request_", [OTHER, OURS], ids=["not ours", "cached"])
+def test_site_is_loaded_only_for_what_is_neither_python_s_nor_ours(
+    machine: Machine, request_: bytes
+) -> None:
+    done = subprocess.run(
+        timed_imports("git-credential-hushkey", "get"),
+        input=request_,
+        capture_output=True,
+        env=machine.environ,
+        timeout=30,
+        check=True,
+    )
+
+    found = imported(done.stderr)
+    assert ("site" in found) == ("cryptography" in found) == (request_ == OURS)
+
+
 def loaded_by_docker(machine: Machine, server: str) -> set[str]:
     """Return what docker's helper loads for a get, whatever it answers."""
-    program = [sys.executable, "-X", "importtime"]
-    program += [str(BIN / "docker-credential-hushkey"), "get"]
     done = subprocess.run(
-        program,
+        timed_imports("docker-credential-hushkey", "get"),
         input=server.encode(),
         capture_output=True,
         env=machine.environ,
         timeout=30,
         check=False,
     )
-    lines = done.stderr.decode().splitlines()
-    found = {line.rpartition("|")[2].strip() for line in lines if "|" in line}
-    return found - _loaded(machine, ["-c", ""], b"")
+    return set(imported(done.stderr)) - bare()
 
 
 def test_registry_that_is_not_ours_loads_next_to_nothing(machine: Machine) -> None:
@@ -394,19 +407,17 @@ def test_journal_is_loaded_only_if_asked_for(machine: Machine, request_: bytes) 
 def test_keyring_program_loads_as_little(
     machine: Machine, service: str, names: set[str]
 ) -> None:
-    program = str(BIN / "hushkey-keyring")
     machine.environ |= {"PATH": "/nowhere", "HUSHKEY_INTERACTIVE": "never"}
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", program, "get", service, "me"],
+        timed_imports("hushkey-keyring", "get", service, "me"),
         capture_output=True,
         env=machine.environ,
         timeout=30,
         check=False,
     )
-    rows = done.stderr.decode().splitlines()
-    found = {line.rpartition("|")[2].strip() for line in rows if "|" in line}
+    found = set(imported(done.stderr)) - bare()
 
-    assert among(found - _loaded(machine, ["-c", ""], b""), names) == set()
+    assert among(found, names) == set()
     assert "hushkey_helpers.keyring" in found
     assert done.stdout == (b"at-kept\n" if "git.test" in service else b"")
 

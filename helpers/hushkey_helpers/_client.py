@@ -22,6 +22,36 @@ _PATIENCE = 0.25
 _PULSE, _PULSES = 3 * door.PULSE, 60
 #: bytes; one more is read, so that whoever parses it sees that it is too long
 REQUEST_BYTES = 1024 * 1024
+#: our programs: the tool, the verbs that the agent knows, and whether an empty line
+#: ends a request; None: nothing comes on stdin
+_PROGRAMS = {
+    "git-credential-hushkey": ("git", ("get", "store", "erase"), True),
+    "docker-credential-hushkey": ("docker", ("get",), False),
+    # pip and uv say `get` first, or an option of its
+    "hushkey-keyring": ("keyring", ("get", "--mode", "--mode=creds"), None),
+}
+
+
+def start(program: str, packages: str, folders: "Sequence[str]") -> None:
+    """Be *program*, in a Python that was started with ``-I -S``.
+
+    *packages* and *folders* are `isolated.defer_site`'s.
+    """
+    tool, verbs, ends_blank = _PROGRAMS[program]
+    request = ask(tool, verbs, ends_blank=ends_blank)
+    import gc
+
+    from hushkey import isolated
+
+    gc.disable()  # what lives for one answer only would look through its imports
+    isolated.defer_site(packages, folders)
+    if tool == "git":
+        from hushkey_helpers.git import main
+    elif tool == "docker":
+        from hushkey_helpers.docker import main
+    else:
+        from hushkey_helpers.keyring import main
+    main(request)
 
 
 def ask(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: set for the `keyring` that we hand a question to: it must not come back here
 PASSED_ON = "HUSHKEY_KEYRING_PASSED_ON"
 #: what a script of ours holds, wherever it lies and whatever it is called
-_MARK = b"from hushkey_helpers.keyring import"
+_MARK = b"from hushkey_helpers.keyring import"  # a comment, since it is no Python
 _CHOICES = {"--mode": ("password", "creds"), "--output": ("plain", "json")}
 _USAGE = (
     "hushkey-keyring speaks the command line of `keyring`: get, set, del",
@@ -64,9 +64,9 @@ class Call:
         return words
 
 
-def main() -> None:
-    """Answer whoever started us as `keyring`."""
-    serve(answer, lambda _: b"")
+def main(request: "bytes | None" = None) -> None:
+    """Answer whoever started us as `keyring`; nothing comes on stdin."""
+    serve(answer, lambda _: b"", request)
 
 
 def answer(

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from hushkey import paths, programs
+from hushkey import isolated, paths, programs
 from hushkey.errors import Permanent
 from hushkey_install import agentverbs, screen
 from hushkey_install.change import Change, read_text
@@ -34,7 +34,7 @@ _SERVICE = """\
 Description=The hushkey agent
 
 [Service]
-ExecStart={python} -P -c "from hushkey_helpers.agent import main; main()"
+ExecStart={command}
 """
 #: seconds for systemctl
 _PATIENCE = 20
@@ -76,11 +76,18 @@ def _texts(environ: dict[str, str]) -> dict[str, str]:
         folder = f"%t/{paths.APP}"
     else:
         folder = folder.replace("%", "%%")
-    python = sys.executable.replace("%", "%%")
+    command = " ".join(map(_quoted, isolated.words(agentverbs.MODULE)))
     return {
         _NAMES[0]: _SOCKET.format(folder=folder),
-        _NAMES[1]: _SERVICE.format(python=f'"{python}"'),
+        _NAMES[1]: _SERVICE.format(command=command),
     }
+
+
+def _quoted(word: str) -> str:
+    """Return one word of ExecStart= (systemd.service(5), "Command lines")."""
+    for special, escaped in ("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$"):
+        word = word.replace(special, escaped)
+    return f'"{word}"'
 
 
 def _change(environ: dict[str, str], name: str, text: str) -> Change:

@@ -16,7 +16,8 @@ from hushkey_install import screen
 
 #: seconds for an agent to begin or to end, and to say a word
 _PATIENCE, _WORD = 10.0, 1.0
-_MODULE = "hushkey_helpers.agent"
+#: what the agent is
+MODULE = "hushkey_helpers.agent"
 
 
 @click.group("agent")
@@ -32,7 +33,7 @@ def start() -> None:
         raise Permanent(f"the agent was not started: {reason}")
     folder = paths.runtime_folder(environ)
     if not ask(folder, "status"):
-        reason = starting.start(environ, _MODULE, again=True)
+        reason = starting.start(environ, MODULE, again=True)
         _wait(lambda: ask(folder, "status"), reason or "it says nothing")
     screen.say("the agent is running", err=True)
 

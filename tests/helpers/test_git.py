@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from shared.oauth_fakes import CANARY, Machine, OidcServer, grant
 ASKED = b"protocol=https\nhost=git.test\n"
 BOTH = b"capability[]=authtype\ncapability[]=state\n"
 TOKEN = f"at-{CANARY}"
-SCRIPT = Path(__file__).parents[2] / "helpers/scripts/git-credential-hushkey"
 
 
 @pytest.fixture
@@ -479,22 +477,6 @@ def test_program_answers_from_its_cache(machine: Machine) -> None:
 
     assert f"password={TOKEN}\n".encode() in done.stdout
     assert (done.stderr, done.returncode) == (b"", 0)
-
-
-@pytest.mark.parametrize("path", ["", ".", ":", "evil:."])
-def test_repository_cannot_bring_its_own_hushkey(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    machine.has(grant(TOKEN))
-    for name in ("hushkey", "hushkey_helpers"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('evil')")
-    monkeypatch.chdir(tmp_path)
-
-    done = machine.run(sys.executable, str(SCRIPT), "get", stdin=ASKED, PYTHONPATH=path)
-
-    assert f"password={TOKEN}\n".encode() in done.stdout
-    assert done.stderr == b""
 
 
 def test_browser_that_talks_does_not_reach_git(home: Path, tmp_path: Path) -> None:

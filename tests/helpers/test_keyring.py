@@ -319,6 +319,24 @@ def test_next_one_that_does_not_start_is_a_line(machine: Machine) -> None:
     assert b"cannot start" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ((BIN / "hushkey-keyring").read_text(), True),
+        ("#!/v/bin/python\nfrom hushkey_helpers.keyring import main\nmain()\n", True),
+        ("#!/v/bin/python\nfrom keyring.cli import main\nmain()\n", False),
+    ],
+    ids=["of this version", "of 0.1.0", "of keyring"],
+)
+def test_our_program_is_known_under_any_name(
+    tmp_path: Path, text: str, ours: bool
+) -> None:
+    path = tmp_path / "keyring"
+    path.write_text(text)
+
+    assert keyring.is_ours(str(path)) == ours
+
+
 def test_folder_of_the_caller_brings_no_module(machine: Machine) -> None:
     evil = machine.home / "hushkey_helpers"
     evil.mkdir()

@@ -49,7 +49,7 @@ def test_install_writes_two_units_and_lets_systemd_listen(
         "--user enable --now hushkey-agent.socket",
     ]
     service = (home / ".config" / "systemd" / "user" / NAMES[0]).read_text()
-    assert f'ExecStart="{sys.executable}" -P -c ' in service
+    assert f'ExecStart="{sys.executable}" "-I" "-c" ' in service
     assert "nothing to change" in run("install", "agent")
 
 

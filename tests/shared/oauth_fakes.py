@@ -391,6 +391,20 @@ class Desk:
 # -- a machine with the programs ---------------------------------------------------
 
 BIN = Path(sys.executable).parent
+
+
+def timed_imports(program: str, *words: str) -> list[str]:
+    """The command line of one of our programs that also tells what it imports."""
+    flags = ["-I", "-S", "-X", "importtime"]
+    return [sys.executable, *flags, str(BIN / "hushkey-python"), program, "", *words]
+
+
+def imported(told: bytes) -> list[str]:
+    """The modules that `-X importtime` has told of, in order."""
+    lines = told.decode().splitlines()
+    return [line.rpartition("|")[2].strip() for line in lines if "|" in line]
+
+
 CANARY = "c4nary"
 CONFIG = """
 [settings]

@@ -1,4 +1,6 @@
 import gzip
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -261,13 +263,123 @@ def test_ca_file_that_cannot_serve_is_permanent(
         network(ca_file=str(path)).session("c")
 
 
-def test_relative_ca_in_the_environment_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "ca.pem").write_text("no certificates here")
+def hashed(folder: Path, ca: Authority) -> Path:
+    """A folder as SSL_CERT_DIR names it: one file for each subject, by its hash."""
+    words = ["openssl", "x509", "-noout", "-hash", "-in", str(ca.ca_file)]
+    done = subprocess.run(words, capture_output=True, check=True, text=True)
+    folder.mkdir()
+    (folder / f"{done.stdout.strip()}.0").write_bytes(ca.ca_file.read_bytes())
+    return folder
 
-    network(environ={"SSL_CERT_FILE": "ca.pem"}).session("c").close()
+
+@pytest.fixture
+def cloned(tmp_path: Path, ca: Authority, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a repository with the server's own trust in it."""
+    folder = tmp_path / "cloned"
+    folder.mkdir()
+    (folder / "ca.pem").write_bytes(ca.ca_file.read_bytes())
+    for path in hashed(folder / "certs", ca).iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(folder)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+RELATIVE = [
+    ("SSL_CERT_FILE", "ca.pem"),
+    ("SSL_CERT_FILE", "./ca.pem"),
+    ("SSL_CERT_FILE", "../cloned/ca.pem"),
+    ("SSL_CERT_FILE", "."),
+    ("SSL_CERT_FILE", ""),
+    ("REQUESTS_CA_BUNDLE", "ca.pem"),
+    ("REQUESTS_CA_BUNDLE", "certs"),
+    ("CURL_CA_BUNDLE", "ca.pem"),
+    ("SSL_CERT_DIR", "certs"),
+    ("SSL_CERT_DIR", "."),
+    ("SSL_CERT_DIR", ""),
+    ("SSL_CERT_DIR", ":"),
+    ("SSL_CERT_DIR", "/nowhere:certs"),
+    ("SSL_CERT_DIR", "certs::/nowhere"),
+    ("SSL_CERT_DIR", "/usr:."),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), RELATIVE)
+def test_trust_of_the_working_directory_is_none(
+    tls_server: Scripted,
+    cloned: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+) -> None:
+    """Neither for what we read, nor for OpenSSL, which reads the process's own."""
+    monkeypatch.setenv(name, value)
+    for environ in ({name: value}, {}):
+        with pytest.raises(Permanent, match="certificate is not trusted"):
+            refresh(network(environ=environ).session("c"), f"{tls_server.url}/token")
+    assert tls_server.calls == []
+
+
+@pytest.mark.parametrize("form", ["{}", "{}:certs", "::{}", "/nowhere:{}:"])
+def test_absolute_folder_in_the_environment_is_trusted(
+    tls_server: Scripted, cloned: Path, form: str
+) -> None:
+    value = form.format(cloned / "certs")
+    session = network(environ={"SSL_CERT_DIR": value}).session("c")
+
+    assert refresh(session, f"{tls_server.url}/token")["access_token"] == "at"
+
+
+@pytest.mark.parametrize(("name", "value"), [("SSL_CERT_FILE", "x"), RELATIVE[0]])
+def test_relative_path_leaves_the_system_s_trust_as_it_is(
+    cloned: Path, name: str, value: str
+) -> None:
+    """As many roots as without it; a folder's are looked up when one is needed."""
+    usual = network().trust()
+
+    assert network(environ={name: value}).trust().get_ca_certs() == usual.get_ca_certs()
+
+
+@pytest.mark.parametrize("file", [True, False])
+def test_python_whose_openssl_knows_no_place_finds_the_system_s(
+    tls_server: Scripted,
+    ca: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: bool,
+) -> None:
+    """Pythons that are built elsewhere bring the paths of where they were built."""
+    paths = ssl.get_default_verify_paths()._replace(
+        openssl_cafile=str(ca.ca_file) if file else "/nowhere/cert.pem",
+        openssl_capath="/nowhere/certs",
+    )
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    if not file:
+        monkeypatch.setattr(http, "_BUNDLES", ("/nowhere", str(ca.ca_file)))
+
+    session = network().session("c")
+
+    assert refresh(session, f"{tls_server.url}/token")["access_token"] == "at"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_proxy_with_tls_is_trusted_as_the_server_is(
+    tls_server: Scripted,
+    ca: Authority,
+    cloned: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trusted: bool,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "ca.pem")
+    ca_file = str(ca.ca_file) if trusted else ""
+    session = network(proxy=tls_server.url, ca_file=ca_file).session("c")
+
+    with pytest.raises(HushkeyError) as caught:
+        refresh(session, "https://id.test/token")
+
+    # What the proxy makes of CONNECT is another matter: it was spoken to.
+    assert ("CERTIFICATE_VERIFY_FAILED" in str(caught.value.__cause__)) != trusted
 
 
 # -- proxies ---------------------------------------------------------------------

@@ -7,7 +7,6 @@ tokens, git's config, the repositories. Nothing of the user's is touched.
 import os
 import shlex
 import shutil
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Self
 
 import psutil
 
+from hushkey import isolated
 from hushkey_install.demo import repository, visitor
 from hushkey_install.demo.commands import Commands
 from hushkey_install.demo.gitserver import GitServer
@@ -195,6 +195,6 @@ class Stage:
         return {
             # The user's own browser would need the user's own HOME: its profile.
             "HOME": str(self.folder / "home"),
-            "BROWSER": shlex.join([sys.executable, "-P", "-m", visitor.__name__]),
+            "BROWSER": shlex.join(isolated.words(visitor.__name__)),
             visitor.VISITS: str(self.folder / "visits.jsonl"),
         }

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from hushkey import door, paths
+from hushkey import door, isolated, paths
 from hushkey.errors import HushkeyError
 
 if sys.platform != "win32":
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 BACK_OFF = 10
 #: a socket's path has room for so many bytes on every system (sun_path)
 _PATH_BYTES = 100
-_BOOT = (
-    "import sys; a = sys.argv; sys.path += [p for p in a[3:] if p not in sys.path]; "
-    "__import__(a[1], fromlist=['main']).main(int(a[2]))"
-)
 
 
 def lock_path(folder: str) -> str:
@@ -46,7 +42,7 @@ def take_lock(folder: str) -> int:
 
 
 def start(environ: "Mapping[str, str]", module: str, *, again: bool = False) -> str:
-    """Start the agent, which is *module*'s main; return why not, nothing if so.
+    """Start the agent, which is our *module*; return why not, nothing if so.
 
     *again*: a person wants it now, whatever became of the last one. Never waits for
     it, and never raises: an answer was given already.
@@ -112,10 +108,9 @@ def _write(descriptor: int, text: bytes) -> None:
 def _spawn(lock: int, module: str, environ: "Mapping[str, str]") -> None:
     """Start the program with nothing of ours but the lock and a few variables."""
     known = {name: environ[name] for name in door.NAMES if name in environ}
-    folders = [path for path in sys.path if os.path.isabs(path)]
+    words = isolated.words(module, str(lock))
     os.set_inheritable(lock, True)
-    words = [sys.executable, "-I", "-c", _BOOT, module, str(lock), *folders]
     streams = [
         (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)
     ]
-    os.posix_spawn(sys.executable, words, known, file_actions=streams)
+    os.posix_spawn(words[0], words, known, file_actions=streams)

@@ -1,4 +1,4 @@
-"""Loaded by every Python below a Desk: writes down what it starts, and how.
+"""Run by every Python of .venv below a Desk: writes down what it starts, and how.
 
 An audit hook sees each child before it runs, however short it lives. One line
 for each: "arguments" or "environment", and their repr.
