@@ -1,7 +1,6 @@
 """`hushkey agent`: start it, end it, see how it is."""
 
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import click
 
 from hushkey import door, paths
 from hushkey.agent import starting, wish
-from hushkey.errors import HushkeyError, Permanent, Transient
+from hushkey.errors import HushkeyError, Permanent, StoreError, Transient
 
 #: seconds for an agent to begin or to end, and to say a word
 _PATIENCE, _WORD = 10.0, 1.0
@@ -58,10 +57,18 @@ def status() -> None:
         if frozen > 0:
             state = f"process {frozen} gives no answer: hushkey agent stop"
         facts = {"running": state, "sockets": folder}
-        if reason := wish.refusal(environ):
+        if reason := wish.refusal(environ) or _foreign(folder):
             facts["starts"] = f"no: {reason}"
     for name, value in facts.items():
         click.echo(f"{name + ':':<10} {value}")
+
+
+def _foreign(folder: str) -> str:
+    try:
+        paths.check_private(folder, starting.OTHERS)
+    except StoreError as error:
+        return error.line()
+    return ""
 
 
 def ask(folder: str, word: str) -> dict[str, str]:
@@ -95,17 +102,19 @@ def dismiss(environ: dict[str, str]) -> None:
 
 
 def end(environ: dict[str, str]) -> bool:
-    """End the agent, by word or by force; tell whether there was one."""
+    """End the agent, by word or by force; tell whether there was one.
+
+    Raises StoreError ``foreign`` where sockets and lock would be another user's.
+    """
     folder = paths.runtime_folder(environ)
+    paths.check_owner(folder)
     process = starting.holder(folder)
     if ask(folder, "stop"):
         _wait(lambda: not starting.holder(folder), "it is still at work")
         return True
     if not process:
         return False
-    if process > 0:
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    starting.kill(process)
     _wait(lambda: not starting.holder(folder), "it cannot be ended")
     return True
 

@@ -127,7 +127,7 @@ class StoreError(HushkeyError):
     """Keyring or token files cannot serve.
 
     ``reason`` is one of absent, locked, denied, hung, broken, other-key,
-    no-key, unwritable, foreign.
+    no-key, unwritable, foreign (another user's), open (others may look or write).
     """
 
     def __init__(self, reason: str, what: str, *, hint: str = "") -> None:

@@ -21,12 +21,15 @@ MAX_BYTES = 2 * 1024 * 1024
 
 
 def read(path: str) -> "dict[str, Any]":
-    """Return the JSON object in *path*, an empty one for anything else."""
+    """Return the JSON object in *path*, an empty one for anything else.
+
+    Also for what another user wrote.
+    """
     try:
-        with open(path, "rb") as file:
+        with open(paths.open_own(path), "rb") as file:
             data = file.read(MAX_BYTES + 1)
         found = json.loads(data) if len(data) <= MAX_BYTES else {}
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, HushkeyError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -35,8 +38,7 @@ def write(path: str, content: "dict[str, Any]") -> None:
     """Put *content* in place of what *path* holds, if that can be done."""
     temporary = f"{path}.{os.getpid()}"
     with suppress(OSError, HushkeyError):
-        paths.make_private(os.path.dirname(path))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with open(os.open(temporary, flags, 0o600), "w") as file:
+        paths.make_inside(os.path.dirname(path))
+        with open(paths.create(temporary, os.O_TRUNC), "w") as file:
             json.dump(content, file)
         os.replace(temporary, path)
