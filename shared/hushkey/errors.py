@@ -127,12 +127,16 @@ class StoreError(HushkeyError):
     """Keyring or token files cannot serve.
 
     ``reason`` is one of absent, locked, denied, hung, broken, other-key,
-    no-key, unwritable, foreign (another user's), open (others may look or write).
+    no-key, unwritable, foreign (another user's), open (others may write); ``path``
+    is the file or folder that these two are about.
     """
 
-    def __init__(self, reason: str, what: str, *, hint: str = "") -> None:
+    def __init__(
+        self, reason: str, what: str, *, hint: str = "", path: str = ""
+    ) -> None:
         super().__init__(what, hint=hint)
         self.reason = reason
+        self.path = path
 
 
 class AskElsewhere(BaseException):

@@ -125,14 +125,13 @@ def _check_closed(folder: str, forbidden: int) -> None:
         return
     if not hasattr(os, "geteuid") or not mode & forbidden:
         return
-    import shlex  # only for the error
+    import shlex  # noqa: PLC0415 - only for the error
 
     hint = f"run `chmod 700 {shlex.quote(folder)}`"
     if mode & stat.S_ISVTX:  # /tmp and its kin
         hint = "point HUSHKEY_DATA_DIR or HUSHKEY_RUNTIME_DIR to a folder of its own"
-    raise StoreError(
-        "open", f"{folder} is open to others, so nothing is written there", hint=hint
-    )
+    what = f"{folder} is open to others, so nothing is written there"
+    raise StoreError("open", what, hint=hint, path=folder)
 
 
 def make_folder(folder: str) -> None:
@@ -307,16 +306,18 @@ def foreign(path: str, why: str) -> StoreError:
         "foreign",
         f"{path} belongs to another user, {why}",
         hint="run as its owner, or use `sudo -H`",
+        path=path,
     )
 
 
 def _changeable(path: str) -> StoreError:
-    import shlex  # only for the error
+    import shlex  # noqa: PLC0415 - only for the error
 
     return StoreError(
         "open",
         f"{path} can be changed by others, so it does not count",
         hint=f"run `chmod go-w {shlex.quote(path)}`",
+        path=path,
     )
 
 

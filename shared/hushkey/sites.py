@@ -1,10 +1,11 @@
 """The compiled config as helpers use it: which site covers a request.
 
 config.toml is compiled into a side file in the data folder that is valid for
-its mtime (ns), size, inode and device, and those of the presets. Reading it
-back costs a look at the path and one `marshal.loads`; TOML is parsed only after a
-change. A file that others could write is refused (`paths.check_trusted`). The side file is this user's, mode 0600, in a 0700 folder; anything else about
-it and it is ignored, since marshal trusts what it reads.
+its mtime (ns), size, inode and device, and those of the presets. Reading it back
+costs a look at the path and one `marshal.loads`; TOML is parsed only after a change.
+A config that others could write is refused (`paths.check_trusted`). The side file is
+this user's, mode 0600; anything else about it and it is ignored, since marshal trusts
+what it reads.
 """
 
 import marshal

@@ -57,7 +57,7 @@ def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
     click.echo(document.shown(change).diff(), nl=False)
     if dry_run:
         return
-    change.apply()
+    document.save(change)
     click.echo(f"{pattern} now uses identity {plan.identity}", err=True)
     keystore.offer(os.environ)
     click.echo(

@@ -14,7 +14,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
-from hushkey import config
+from hushkey import config, paths
 from hushkey.errors import ConfigError, Permanent, plain
 from hushkey_install.change import Change
 
@@ -27,9 +27,11 @@ _LOGIN = re.compile(r"://[^/\s]*@")
 def text_of(source: str) -> str:
     """Return what the config file holds; nothing if there is none.
 
-    Raises ConfigError where it cannot be read.
+    Raises ConfigError where it cannot be read, StoreError ``foreign`` or ``open``
+    where others could have written it.
     """
     try:
+        paths.check_trusted(source)
         if stat.S_ISFIFO(os.stat(source).st_mode):
             raise OSError(0, "Is a pipe")  # nobody may ever write to it
         with open(source, encoding="utf-8", newline="") as file:
@@ -189,6 +191,18 @@ def without_secrets(text: str) -> str:
             f"not valid TOML: {plain(error)}", hint="run `hushkey config edit`"
         ) from error
     return "".join(map(_without_comment, shown.splitlines(keepends=True)))
+
+
+def save(change: Change) -> None:
+    """Write *change*; the file before stays beside it unless a secret is in it.
+
+    Raises StoreError as `Change.apply`.
+    """
+    try:
+        public = without_secrets(change.before) == change.before
+    except ConfigError:
+        public = False
+    change.apply(backup=public)
 
 
 def shown(change: Change) -> Change:

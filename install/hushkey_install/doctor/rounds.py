@@ -34,10 +34,11 @@ def docker(looked_at: Patient) -> Iterator[Finding]:
 
 
 TOPICS: tuple[Topic, ...] = (
-    folders.check,  # first: to read the config tightens the data folder
+    folders.check,
     configured.check,
     configured.incomplete,
     folders.leftovers,
+    folders.backups,
     keys.check,
     gits.check,
     docker,
