@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import click
 
-from hushkey import door, paths
+from hushkey import door, ownership, paths
 from hushkey.agent import starting, wish
 from hushkey.errors import HushkeyError, Permanent, StoreError, Transient
 
@@ -65,7 +65,7 @@ def status() -> None:
 
 def _foreign(folder: str) -> str:
     try:
-        paths.check_private(folder, starting.OTHERS)
+        ownership.check_private(folder, starting.OTHERS)
     except StoreError as error:
         return error.line()
     return ""

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from hushkey import paths
+from hushkey import ownership, paths
 from hushkey.errors import StoreError
 
 BACKUP = ".hushkey-backup"
@@ -64,7 +64,7 @@ class Change:
         written.
         """
         path = paths.check_owner(self.path)
-        paths.make_folder(os.path.dirname(path))
+        ownership.make_folder(os.path.dirname(path))
         wanted = not holds_secret(self.before) if backup is None else backup
         try:
             mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o600
@@ -99,9 +99,9 @@ def drop_backup(path: str) -> None:
 def remove(path: str) -> None:
     """Delete the file or link *path*, if it is there.
 
-    Raises StoreError ``foreign`` as `paths.check_name`, ``unwritable`` if it cannot.
+    Raises StoreError: ``foreign`` as `ownership.check_name`, ``unwritable``.
     """
-    paths.check_name(path)
+    ownership.check_name(path)
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -126,9 +126,9 @@ def read_text(path: str) -> str:
 def write_text(path: str, text: str, mode: int) -> None:
     """Replace *path* by *text*, whole or not at all; OSError if it cannot.
 
-    Raises StoreError ``foreign`` as `paths.check_name`.
+    Raises StoreError ``foreign`` as `ownership.check_name`.
     """
-    paths.check_name(path)
+    ownership.check_name(path)
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
     try:
         with open(
@@ -152,6 +152,6 @@ def temporary_folder() -> Iterator[str]:
     Raises StoreError ``foreign`` where TMPDIR is another user's, who could put
     another folder in its place.
     """
-    paths.check_name(os.path.join(tempfile.gettempdir(), "hushkey"))
+    ownership.check_name(os.path.join(tempfile.gettempdir(), "hushkey"))
     with tempfile.TemporaryDirectory() as folder:
         yield folder

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import click
 
-from hushkey import paths, programs
+from hushkey import ownership, programs
 from hushkey.errors import Permanent, StoreError
 from hushkey_helpers.keyring import is_ours
 from hushkey_install.change import remove
@@ -73,8 +73,8 @@ class Launcher:
         """Make the link at *path*, if it is not nothing, and note who needs it."""
         notes = self._ledger.read()
         if path:
-            paths.check_name(path)
-            paths.make_folder(os.path.dirname(path))
+            ownership.check_name(path)
+            ownership.make_folder(os.path.dirname(path))
             try:
                 if _is_stale(path):
                     remove(path)

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from hashlib import blake2s
 from typing import Any
 
-from hushkey import paths, statefile
+from hushkey import ownership, paths, statefile
 from hushkey_install.change import Change, remove
 
 
@@ -31,7 +31,7 @@ class Ledger:
     def write(self, notes: Mapping[str, Any]) -> None:
         """Keep *notes*; none at all take the file away. StoreError if it cannot."""
         if notes:
-            paths.make_inside(os.path.dirname(self._path))
+            ownership.make_inside(os.path.dirname(self._path))
             Change(self._path, "", json.dumps(dict(notes))).apply(backup=False)
         else:
             remove(self._path)

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 
-from hushkey import paths
+from hushkey import ownership, paths
 from hushkey.errors import StoreError
 
 
@@ -16,7 +16,7 @@ class KeyFile:
 
     def get(self) -> "str | None":
         try:
-            with open(paths.open_own(self._path), "rb") as file:
+            with open(ownership.open_own(self._path), "rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 text = file.read(1024).decode("ascii", "replace").strip()
         except FileNotFoundError:
@@ -39,7 +39,7 @@ class KeyFile:
         paths.make_private(os.path.dirname(self._path))
         temporary = f"{self._path}.{os.getpid()}.new"
         try:
-            with open(paths.create(temporary, os.O_TRUNC), "w") as file:
+            with open(ownership.create(temporary, os.O_TRUNC), "w") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

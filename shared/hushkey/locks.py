@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-from hushkey import occasion, paths, step
+from hushkey import occasion, ownership, step
 from hushkey.errors import StoreError, Transient
 
 TYPE_CHECKING = False
@@ -34,8 +34,8 @@ def held(
     occasion.may_wait()
     from filelock import FileLock, Timeout
 
-    paths.make_inside(os.path.dirname(path))
-    paths.check_name(path)
+    ownership.make_inside(os.path.dirname(path))
+    ownership.check_name(path)
     lock = FileLock(path, mode=0o600)
     try:
         try:

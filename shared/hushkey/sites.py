@@ -3,9 +3,8 @@
 config.toml is compiled into a side file in the data folder that is valid for
 its mtime (ns), size, inode and device, and those of the presets. Reading it back
 costs a look at the path and one `marshal.loads`; TOML is parsed only after a change.
-A config that others could write is refused (`paths.check_trusted`). The side file is
-this user's, mode 0600; anything else about it and it is ignored, since marshal trusts
-what it reads.
+A config that others could write is refused. The side file is this user's, mode 0600;
+anything else about it and it is ignored, since marshal trusts what it reads.
 """
 
 import marshal
@@ -15,7 +14,7 @@ import sys
 import time
 from binascii import crc32
 
-from hushkey import hosts, occasion, paths
+from hushkey import hosts, occasion, ownership, paths
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
 from hushkey.model import Identity, Request, Site, placed
 
@@ -203,7 +202,7 @@ def _side_file(source: str, environ: "Mapping[str, str]") -> str:
 def _trusted(source: str) -> "tuple[int, ...]":
     """Return the stamp of the config file; ConfigError if others could write it."""
     try:
-        return _stamped(paths.check_trusted(source))
+        return _stamped(ownership.check_trusted(source))
     except StoreError as error:
         raise ConfigError(error.what, hint=error.hint) from error
     except OSError as error:
@@ -283,7 +282,7 @@ def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
     try:
         paths.make_private(os.path.dirname(side))
         temporary = f"{side}.{os.getpid()}"
-        with open(paths.create(temporary, os.O_EXCL), "wb") as file:
+        with open(ownership.create(temporary, os.O_EXCL), "wb") as file:
             file.write(marshal.dumps((source, stamp, compiled)))
         os.replace(temporary, side)
     except (OSError, HushkeyError):

@@ -19,7 +19,7 @@ Imported by every helper: no keyring, no decryption, no lock in here.
 
 import os
 
-from hushkey import paths
+from hushkey import ownership
 from hushkey.model import Frozen
 
 try:
@@ -123,7 +123,7 @@ class Index:
         there = [n for n in others if os.path.exists(os.path.join(folder, n))]
         temporary = os.path.join(self._stash, DRAFTS, f"recent.{os.getpid()}.new")
         try:
-            with open(paths.create(temporary, os.O_TRUNC), "w") as file:
+            with open(ownership.create(temporary, os.O_TRUNC), "w") as file:
                 file.write("\n".join([name, *there[: _RECENT - 1]]))
             os.replace(temporary, os.path.join(folder, "recent"))
         except OSError:
@@ -157,7 +157,7 @@ def read(folder: str) -> "Index | None":
     """
     path = index_path(folder)
     try:
-        with open(paths.open_own(path), "rb") as file:
+        with open(ownership.open_own(path), "rb") as file:
             key = _key_in(file.read(1024))
     except (FileNotFoundError, NotADirectoryError):
         if not os.path.isdir(os.path.dirname(path)):

@@ -9,7 +9,7 @@ import json
 import os
 from contextlib import suppress
 
-from hushkey import paths
+from hushkey import ownership
 from hushkey.errors import HushkeyError
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def read(path: str) -> "dict[str, Any]":
     Also for what another user wrote.
     """
     try:
-        with open(paths.open_own(path), "rb") as file:
+        with open(ownership.open_own(path), "rb") as file:
             data = file.read(MAX_BYTES + 1)
         found = json.loads(data) if len(data) <= MAX_BYTES else {}
     except (OSError, ValueError, RecursionError, HushkeyError):
@@ -38,7 +38,7 @@ def write(path: str, content: "dict[str, Any]") -> None:
     """Put *content* in place of what *path* holds, if that can be done."""
     temporary = f"{path}.{os.getpid()}"
     with suppress(OSError, HushkeyError):
-        paths.make_inside(os.path.dirname(path))
-        with open(paths.create(temporary, os.O_TRUNC), "w") as file:
+        ownership.make_inside(os.path.dirname(path))
+        with open(ownership.create(temporary, os.O_TRUNC), "w") as file:
             json.dump(content, file)
         os.replace(temporary, path)

@@ -14,7 +14,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
-from hushkey import config, paths
+from hushkey import config, ownership
 from hushkey.errors import ConfigError, Permanent, plain
 from hushkey_install.change import Change
 
@@ -31,7 +31,7 @@ def text_of(source: str) -> str:
     where others could have written it.
     """
     try:
-        paths.check_trusted(source)
+        ownership.check_trusted(source)
         if stat.S_ISFIFO(os.stat(source).st_mode):
             raise OSError(0, "Is a pipe")  # nobody may ever write to it
         with open(source, encoding="utf-8", newline="") as file:

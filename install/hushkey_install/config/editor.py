@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from hushkey import paths, programs
+from hushkey import ownership, paths, programs
 from hushkey.errors import ConfigError, Permanent, plain
 from hushkey_install.change import Change, read_text, remove, write_text
 from hushkey_install.config import document
@@ -39,9 +39,9 @@ def edit() -> None:
     folder = os.path.dirname(source)
     paths.check_owner(source)
     before = document.text_of(source)
-    paths.make_folder(folder)
+    ownership.make_folder(folder)
     copy = source.removesuffix(".toml") + ".edit.toml"
-    paths.check_name(copy)
+    ownership.check_name(copy)
     if not (os.path.exists(copy) and _goes_on(copy)):
         write_text(copy, before or _NEW, 0o600)
     while True:

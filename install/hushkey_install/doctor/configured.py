@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 
-from hushkey import hosts, paths
+from hushkey import hosts, ownership, paths
 from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.model import Request
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
@@ -16,7 +16,7 @@ def check(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong with the config file itself."""
     try:
         source = paths.config_file(patient.environ)
-        status = paths.check_trusted(source)
+        status = ownership.check_trusted(source)
     except StoreError as error:
         yield from _untrusted(error)
         return

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from hushkey import paths
+from hushkey import ownership, paths
 from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey_install import clientfile, pipconfig, uvconfig
 from hushkey_install.change import backup_of, holds_secret, read_text, remove
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
 
 _DAMAGED = ".damaged-"
+#: what chmod is told, by the permissions that others may not have
+_CHMOD = {0o077: "700", 0o022: "go-w", 0o002: "o-w"}
 _VARIABLES = ("DATA_DIR", "RUNTIME_DIR", "CONFIG")
 
 
@@ -34,6 +36,9 @@ def check(patient: Patient) -> Iterator[Finding]:
     yield from _folder("runtime", runtime, 0o077, chosen=chosen["RUNTIME_DIR"])
     # The config folder holds no secret that others may not read.
     yield from _folder("config", config, 0o022, chosen=chosen["CONFIG"])
+    home = paths.home(environ)
+    for around in dict.fromkeys((*_above(data, home), *_above(config, home))):
+        yield from _folder("outer", around, stat.S_IWOTH, chosen=False)
 
 
 def _folder(
@@ -45,7 +50,7 @@ def _folder(
     except FileNotFoundError:
         return  # made when it is needed
     except StoreError as error:
-        if name != "config" or not _is_roots(folder):
+        if name != "outer" and not (name == "config" and _is_roots(folder)):
             text = f"the {name} folder: {error.what} (`sudo` with your HOME?)"
             yield Finding("folder-foreign", PROBLEM, text)
         return
@@ -61,7 +66,7 @@ def _folder(
         yield Finding("folder-wrong", PROBLEM, f"{folder} is not a folder")
     elif status.st_mode & forbidden:
         common = status.st_mode & stat.S_ISVTX  # /tmp and its kin
-        command = f"chmod {'go-w' if forbidden == 0o022 else '700'} {quoted}"
+        command = f"chmod {_CHMOD[forbidden]} {quoted}"
         mode = stat.S_IMODE(status.st_mode) & ~forbidden
         yield Finding(
             "folder-open",
@@ -71,7 +76,7 @@ def _folder(
             "" if common else command,
             None if common or chosen else partial(_chmod, place, mode),
         )
-    elif not os.access(folder, os.W_OK):
+    elif name != "outer" and not os.access(folder, os.W_OK):
         yield Finding(
             "folder-unwritable",
             PROBLEM,
@@ -81,10 +86,16 @@ def _folder(
         )
 
 
+def _above(folder: str, home: str) -> Iterator[str]:
+    """Yield the folders between *home* and *folder*."""
+    while (folder := os.path.dirname(folder)).startswith(home + os.sep):
+        yield folder
+
+
 def _is_roots(folder: str) -> bool:
     """Tell whether *folder* is root's, which may hold a config for everybody."""
     try:
-        paths.check_name(os.path.join(folder, "config.toml"))
+        ownership.check_name(os.path.join(folder, "config.toml"))
         return os.stat(folder).st_uid == 0
     except (OSError, StoreError):
         return False
@@ -125,7 +136,7 @@ def backups(patient: Patient) -> Iterator[Finding]:
     for path in dict.fromkeys(map(backup_of, _files(patient))):
         try:
             secret = holds_secret(read_text(path))
-            paths.check_name(path)
+            ownership.check_name(path)
         except (OSError, HushkeyError):
             continue  # there is none, or none of this user's
         if secret:

@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import suppress
 
-from hushkey import door, paths
+from hushkey import door, ownership, paths
 from hushkey.errors import HushkeyError
 
 if sys.platform != "win32":
@@ -51,7 +51,7 @@ def take_lock(folder: str, *, make: bool = True) -> int:
     descriptor = os.open(lock_path(folder), flags, 0o600)
     if os.fstat(descriptor).st_uid != os.geteuid():
         os.close(descriptor)
-        raise paths.foreign(lock_path(folder), "so it is not believed")
+        raise ownership.foreign(lock_path(folder), "so it is not believed")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -72,7 +72,7 @@ def start(environ: "Mapping[str, str]", module: str, *, again: bool = False) -> 
     if len(os.fsencode(folder)) > _PATH_BYTES - len("/agent"):
         return f"{folder} is too long a path for a socket; set HUSHKEY_RUNTIME_DIR"
     try:
-        paths.check_trusted(paths.config_file(environ))
+        ownership.check_trusted(paths.config_file(environ))
         paths.check_owner(paths.data_folder(environ))
         paths.make_private(folder, OTHERS)
         descriptor = take_lock(folder)
@@ -117,7 +117,7 @@ def holder(folder: str) -> int:
         if descriptor >= 0:
             os.close(descriptor)
             return 0
-        with open(paths.open_own(lock_path(folder)), "rb") as file:
+        with open(ownership.open_own(lock_path(folder)), "rb") as file:
             text = file.read(32).strip()
     except (OSError, HushkeyError):
         return 0
