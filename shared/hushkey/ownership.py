@@ -7,7 +7,6 @@ else can put another one in its place between the look and the use, either. On W
 there are no owners to look at.
 """
 
-import errno
 import os
 import stat
 
@@ -162,7 +161,7 @@ def open_own(path: str) -> int:
         return descriptor
     os.close(descriptor)
     if mine:
-        raise OSError(errno.EINVAL, "not a plain file", path)
+        raise OSError(0, "not a plain file", path)
     raise foreign(path, "so it is not believed")
 
 
@@ -219,8 +218,10 @@ def _walk(path: str, why: str) -> "tuple[str, os.stat_result | None]":
         except OSError:  # not there, or not ours to look at
             return os.path.join(here, *names[::-1]), None
         is_link = stat.S_ISLNK(status.st_mode)
-        if status.st_uid not in trusted and (is_link or not _is_above_home(here)):
-            raise foreign(here, why)
+        if status.st_uid not in trusted:
+            whole = os.path.normpath(os.path.join(here, *names[::-1]))
+            if is_link or not _leads_home(here, whole):
+                raise foreign(here, why)
         if not is_link:
             at = here
             continue
@@ -233,10 +234,11 @@ def _walk(path: str, why: str) -> "tuple[str, os.stat_result | None]":
     return at, os.lstat(at) if stat.S_ISLNK(status.st_mode) else status
 
 
-def _is_above_home(folder: str) -> bool:
-    """Tell whether *folder* is above the home folder that the system gave this user.
+def _leads_home(folder: str, whole: str) -> bool:
+    """Tell whether *whole* goes through *folder* to this user's home or into it.
 
-    That place was chosen by the administrator, whoever owns what is around it.
+    The home that the system gave: the administrator chose that place, whoever owns
+    what is around it.
     """
     import pwd
 
@@ -244,7 +246,7 @@ def _is_above_home(folder: str) -> bool:
         given = os.path.realpath(pwd.getpwuid(os.geteuid()).pw_dir)
     except KeyError:
         return False
-    return given.startswith(folder + os.sep)
+    return given.startswith(folder + os.sep) and f"{whole}/".startswith(f"{given}/")
 
 
 def foreign(path: str, why: str) -> StoreError:
