@@ -50,9 +50,9 @@ def replaced(before: str, after: str) -> dict[str, Any]:
 
 
 def restored(note: Mapping[str, Any], text: str) -> str | None:
-    """Return what *text* was before the change of *note*; None if it is another text.
+    """Return what *text* was before the change of *note*; None if that is of another.
 
-    Also from notes of hushkey 0.1.0, which hold both texts. ValueError for no note.
+    Also from notes of hushkey 0.1.0, which hold both texts.
     """
     try:
         if "before" in note and "after" in note:
@@ -63,8 +63,8 @@ def restored(note: Mapping[str, Any], text: str) -> str | None:
         for start, end, old in reversed(note["hunks"]):
             lines[start:end] = [old]
         return "".join(lines)
-    except (KeyError, TypeError) as error:
-        raise ValueError("not a note of install") from error
+    except (LookupError, TypeError, ValueError):
+        return None  # no note at all
 
 
 def _hash(text: str) -> str:

@@ -68,6 +68,10 @@ class Trap:
         self.write(f".local/share/hushkey/installed/{tool}.json", json.dumps(notes))
 
     def give_away(self) -> None:
+        for path in self.roots.rglob("*.toml"):
+            os.utime(
+                path, (1_600_000_000, 1_600_000_000)
+            )  # old: its compiled form is kept
         for path in (self.home, *self.home.rglob("*")):
             os.chown(path, THEM, THEM, follow_symlinks=False)
 
