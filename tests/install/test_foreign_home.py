@@ -17,6 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey.agent import starting
+from hushkey.stash import Record
+from hushkey.stashindex import Slot
 from hushkey_install import agentverbs
 from hushkey_install.cli import main
 from shared.oauth_fakes import BIN, CONFIG, Machine, grant
@@ -272,6 +274,26 @@ def test_one_line_says_whose_it_is(home: Path, tmp_path: Path, verb: str) -> Non
     assert result.exit_code in (5, 6)
     assert result.stderr.count("hushkey: ") == 1
     assert "belongs to another user" in result.stderr
+
+
+def test_docker_s_helper_has_nothing_of_another_user_s(
+    home: Path, tmp_path: Path
+) -> None:
+    """Not an error: docker would not go on to pull what is public."""
+    machine = Machine(home)
+    machine.configure()
+    slot = Slot("docker", "https", "typed.test", user="me")
+    machine.stash().store(Record(slot, {"username": "me", "secret": "pw"}))
+    trap = Trap(home, tmp_path / "roots")
+    trap.give_away()
+
+    for way in ("all theirs", "own config"):
+        choose(trap, way, tmp_path)
+        machine.environ = trap.environ
+        done = machine.run(HELPER, "get", stdin=b"typed.test")
+
+        assert done.stdout == b"credentials not found in native keychain\n"
+        assert done.stderr.count(b"belongs to another user") == 1
 
 
 # -- locks and processes -------------------------------------------------------------
