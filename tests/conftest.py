@@ -20,6 +20,10 @@ from servers.secretservice import STATES, SecretService, State
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 
+# Files that tests write are not to be writable by others: such a config is refused.
+os.umask(0o022)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked `long`")
 

@@ -37,7 +37,7 @@ OWNERS = {
     "keyring": {"hushkey.vault", "hushkey_helpers.backend"},
     "msal": {"hushkey.entra"},
     "platformdirs": {"hushkey.paths"},
-    "psutil": {"hushkey.caller", "hushkey.installer"},
+    "psutil": {"hushkey.agent.starting", "hushkey.caller", "hushkey.installer"},
     "requests": {"hushkey.http"},
     "secretstorage": {"hushkey.secretservice", "hushkey_install.takeover.libsecret"},
     "tomlkit": {"hushkey_install.config.document", "hushkey_install.uvconfig"},

@@ -11,7 +11,7 @@ import sys
 from hushkey import isolated, paths, programs
 from hushkey.errors import Permanent
 from hushkey_install import agentverbs, screen
-from hushkey_install.change import Change, read_text
+from hushkey_install.change import Change, read_text, remove
 
 _NAMES = ("hushkey-agent.socket", "hushkey-agent.service")
 _SOCKET = """\
@@ -65,7 +65,7 @@ def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
     _systemctl(environ, "disable", "--now", *_NAMES)
     for change in changes:
         if change:
-            os.unlink(change.path)
+            remove(change.path)
     _systemctl(environ, "daemon-reload")
 
 

@@ -1,7 +1,6 @@
 """`hushkey agent`: start it, end it, see how it is."""
 
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -9,9 +8,9 @@ from contextlib import suppress
 
 import click
 
-from hushkey import door, paths
+from hushkey import door, ownership, paths
 from hushkey.agent import starting, wish
-from hushkey.errors import HushkeyError, Permanent, Transient
+from hushkey.errors import HushkeyError, Permanent, StoreError, Transient
 from hushkey_install import screen
 
 #: seconds for an agent to begin or to end, and to say a word
@@ -60,10 +59,18 @@ def status() -> None:
         if frozen > 0:
             state = f"process {frozen} gives no answer: hushkey agent stop"
         facts = {"running": state, "sockets": folder}
-        if reason := wish.refusal(environ):
+        if reason := wish.refusal(environ) or _foreign(folder):
             facts["starts"] = f"no: {reason}"
     for name, value in facts.items():
         screen.say(f"{name + ':':<10} {value}")
+
+
+def _foreign(folder: str) -> str:
+    try:
+        ownership.check_private(folder, starting.OTHERS)
+    except StoreError as error:
+        return error.line()
+    return ""
 
 
 def ask(folder: str, word: str) -> dict[str, str]:
@@ -97,17 +104,19 @@ def dismiss(environ: dict[str, str]) -> None:
 
 
 def end(environ: dict[str, str]) -> bool:
-    """End the agent, by word or by force; tell whether there was one."""
+    """End the agent, by word or by force; tell whether there was one.
+
+    Raises StoreError ``foreign`` where sockets and lock would be another user's.
+    """
     folder = paths.runtime_folder(environ)
+    paths.check_owner(folder)
     process = starting.holder(folder)
     if ask(folder, "stop"):
         _wait(lambda: not starting.holder(folder), "it is still at work")
         return True
     if not process:
         return False
-    if process > 0:
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    starting.kill(process)
     _wait(lambda: not starting.holder(folder), "it cannot be ended")
     return True
 

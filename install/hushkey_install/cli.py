@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import click
 
-from hushkey import journal, step
+from hushkey import journal, ownership, paths, step
 from hushkey_install import (
     agentunit,
     agentverbs,
@@ -106,6 +106,8 @@ def _for_tool(tool: str, run: Callable[..., None], about: str) -> click.Command:
     @click.argument("hosts", nargs=-1, shell_complete=completing.urls)
     @click.option("--dry-run", is_flag=True, help="Only show what would change.")
     def command(hosts: tuple[str, ...], dry_run: bool, **more: object) -> None:
+        # Where nothing can be noted, nothing is changed, nor is a note believed.
+        ownership.check_private(paths.data_folder(os.environ))
         run(hosts, dry_run, **more)
 
     return command

@@ -5,7 +5,6 @@ hand hushkey every registry there is, Docker Hub's password too: only on request
 is written is noted, so that `uninstall` restores exactly that.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -18,8 +17,9 @@ from hushkey import hosts, locks, paths, programs
 from hushkey.errors import HushkeyError, Permanent
 from hushkey_helpers import registries
 from hushkey_install import clientfile, jsontext, screen
-from hushkey_install.change import Change
+from hushkey_install.change import Change, drop_backup, remove
 from hushkey_install.context import Context
+from hushkey_install.ledger import Ledger
 
 #: seconds for another install to end
 _PATIENCE = 30
@@ -81,7 +81,7 @@ class Client:
         if not _shown(path, before, after) or dry_run:
             return
         _remember(context, self.name, record)
-        change.apply(backup=True)
+        change.apply()
         _say_what_now(context, self.name, keys, all_hosts=all_hosts)
 
     def _keys(
@@ -130,17 +130,20 @@ class Client:
                 else jsontext.put(after, step, old)
             )
         after = _emptied(after, record) if after != before else after
-        if not _shown(path, before, after) or dry_run:
+        found = _shown(path, before, after)
+        if not dry_run:
+            drop_backup(path)
+        if not found or dry_run:
             return
         ours_still = any(clientfile.ours(after))
         if record["existed"] or ours_still or jsontext.value(after):
-            Change(path, before, after).apply()
+            Change(path, before, after).apply(backup=False)
         else:
-            _unmake(path)
+            remove(path)  # it was made by install
         if ours_still:
             _remember(context, self.name, record)
         else:
-            _forget(context, self.name, path)
+            _ledger(context, self.name, path).write({})
         screen.say(f"{self.name} no longer asks hushkey", err=True)
 
 
@@ -229,14 +232,6 @@ def _named(text: str) -> dict[str, str]:
     )
 
 
-def _unmake(path: str) -> None:
-    """Delete what install made, and the copy that a second install made of it."""
-    paths.check_owner(path)
-    for each in (path, path + ".hushkey-backup"):
-        if os.path.exists(each):
-            os.unlink(each)
-
-
 def _say_what_now(
     context: Context, client: str, keys: dict[str, bool], *, all_hosts: bool
 ) -> None:
@@ -265,11 +260,10 @@ def _alone(
     )
 
 
-def _record_path(context: Context, client: str, path: str) -> str:
-    """Return where the note about the file *path* is; a client may have several."""
-    folder = paths.data_folder(context.environ)
+def _ledger(context: Context, client: str, path: str) -> Ledger:
+    """Return the notes about the file *path*; a client may have several."""
     name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
-    return os.path.join(folder, "installed", f"{client}-{name}.json")
+    return Ledger(context.environ, f"{client}-{name}")
 
 
 def _record(context: Context, client: str, path: str) -> dict[str, Any]:
@@ -281,12 +275,8 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
         "previous": {},
         "empty": {},
     }
-    try:
-        with open(_record_path(context, client, path), encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return made
-    whole = isinstance(found, dict) and found.keys() >= made.keys()
+    found = _ledger(context, client, path).read()
+    whole = found.keys() >= made.keys()
     whole = whole and all(isinstance(found[k], dict) for k in ("previous", "empty"))
     whole = whole and found["path"] == path
     return found if whole else made
@@ -294,12 +284,4 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
 
 def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
     """Note it before it is done: what could not be undone is not done."""
-    path = _record_path(context, client, record["path"])
-    paths.make_private(os.path.dirname(path))
-    Change(path, "", json.dumps(record)).apply(backup=False)
-
-
-def _forget(context: Context, client: str, path: str) -> None:
-    record = _record_path(context, client, path)
-    if os.path.exists(record):
-        os.unlink(record)
+    _ledger(context, client, record["path"]).write(record)

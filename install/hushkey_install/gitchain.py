@@ -8,7 +8,6 @@ sections' names. Helpers themselves are never run.
 
 import os
 import shlex
-import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
@@ -16,7 +15,7 @@ from urllib.parse import quote
 from hushkey import hosts
 from hushkey.errors import plain
 from hushkey.model import Request
-from hushkey_install.change import write_text
+from hushkey_install.change import temporary_folder, write_text
 from hushkey_install.gitfile import Git
 
 _OURS = "git-credential-hushkey"
@@ -166,7 +165,7 @@ def _matching(git: Git, request: Request, sections: set[str]) -> set[str]:
         f"[credential {_quoted(section)}]\n\tk{number} = 1\n"
         for number, section in enumerate(whole)
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         path = os.path.join(folder, "sections")
         write_text(path, listing, 0o600)
         found = git.listing(

@@ -5,19 +5,19 @@ our tokens (gitcredentials(7); measured on git 2.39 and 2.55). Hosts with path
 rules also get useHttpPath, since git sends no path otherwise.
 """
 
-import json
 import os
 import shlex
 import sysconfig
 from collections.abc import Iterator
 from typing import Any
 
-from hushkey import hosts, paths, programs
+from hushkey import hosts, programs
 from hushkey.errors import Permanent
 from hushkey_install import gitchain, screen
-from hushkey_install.change import Change
+from hushkey_install.change import Change, drop_backup, remove
 from hushkey_install.context import Context
 from hushkey_install.gitfile import Git
+from hushkey_install.ledger import Ledger, replaced, restored
 
 _HELPER = "git-credential-hushkey"
 
@@ -59,17 +59,20 @@ def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
     git = Git(environ)
     record = _record(environ, git)
     current = git.text()
-    untouched = record.get("after") == current
-    if untouched:
-        change = Change(git.path, current, str(record["before"]))
+    before = restored(record, current) if record else None
+    if before is not None:
+        change = Change(git.path, current, before)
     else:
         change = git.edited(lambda file: _remove(git, file, record))
-    if not _shown(change) or dry_run:
+    found = _shown(change)
+    if not dry_run:
+        drop_backup(git.path)
+    if not found or dry_run:
         return
-    change.apply()
-    if untouched and not record["existed"] and not change.after:
-        os.unlink(git.path)  # it was made by install
-    _forget(environ)
+    change.apply(backup=False)
+    if before == "" and not record["existed"]:
+        remove(git.path)  # it was made by install
+    Ledger(environ, "git").write({})
     screen.say("git no longer asks hushkey", err=True)
 
 
@@ -177,44 +180,24 @@ def _drop(git: Git, file: str, key: str) -> bool:
 # -- what we did ------------------------------------------------------------
 
 
-def _record_path(environ: dict[str, str]) -> str:
-    return os.path.join(paths.data_folder(environ), "installed", "git.json")
-
-
 def _remember(
     environ: dict[str, str], git: Git, change: Change, paths_set: list[str]
 ) -> None:
     """Note what uninstall restores; an earlier note counts as far as it is true."""
-    path = _record_path(environ)
     earlier = _record(environ, git)
-    before = change.before
-    if earlier.get("after") == before:
-        before = earlier["before"]
-    elif earlier:  # edited since: what the person wrote stays, what we wrote goes
+    before = restored(earlier, change.before) if earlier else change.before
+    if before is None:  # edited since: what the person wrote stays, what we wrote goes
         before = git.edited(lambda file: _remove(git, file, earlier)).after
     record = {
         "path": change.path,
         "existed": earlier.get("existed", os.path.lexists(change.path)),
-        "before": before,
-        "after": change.after,
         "paths": [*earlier.get("paths", ()), *paths_set],
+        **replaced(before, change.after),
     }
-    paths.make_private(os.path.dirname(path))
-    Change(path, "", json.dumps(record)).apply(backup=False)
+    Ledger(environ, "git").write(record)
 
 
 def _record(environ: dict[str, str], git: Git) -> "dict[str, Any]":
     """Return what install noted about git's file, or nothing."""
-    try:
-        with open(_record_path(environ), encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    fields = {"path", "existed", "before", "after"}
-    whole = isinstance(found, dict) and found.keys() >= fields
-    return found if whole and found["path"] == git.path else {}
-
-
-def _forget(environ: dict[str, str]) -> None:
-    if os.path.exists(_record_path(environ)):
-        os.unlink(_record_path(environ))
+    found = Ledger(environ, "git").read()
+    return found if "existed" in found and found.get("path") == git.path else {}

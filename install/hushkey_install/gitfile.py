@@ -6,12 +6,11 @@ the file itself would leave it half-changed if one of them failed.
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable
 
 from hushkey import paths, programs
 from hushkey.errors import Permanent, StoreError, Transient
-from hushkey_install.change import Change, read_text, write_text
+from hushkey_install.change import Change, read_text, temporary_folder, write_text
 
 #: seconds for one `git config`
 _PATIENCE = 30
@@ -47,7 +46,7 @@ class Git:
     def edited(self, edit: Callable[[str], None]) -> Change:
         """Return the change that *edit* makes to a copy of the file."""
         before = self.text()
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             copy = os.path.join(folder, "config")
             write_text(copy, before, 0o600)
             edit(copy)

@@ -9,10 +9,11 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 
-from hushkey import programs
+from hushkey import ownership, programs
 from hushkey.errors import Permanent, StoreError
 from hushkey_helpers.keyring import is_ours
 from hushkey_install import screen
+from hushkey_install.change import remove
 from hushkey_install.ledger import Ledger
 
 _PROGRAM = "hushkey-keyring"
@@ -71,10 +72,11 @@ class Launcher:
         """Make the link at *path*, if it is not nothing, and note who needs it."""
         notes = self._ledger.read()
         if path:
+            ownership.check_name(path)
+            ownership.make_folder(os.path.dirname(path))
             try:
-                os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
                 if _is_stale(path):
-                    os.unlink(path)
+                    remove(path)
                 os.symlink(_target(self._environ), path)
             except OSError as error:
                 raise StoreError(
@@ -84,21 +86,22 @@ class Launcher:
                 ) from error
             notes = {"path": path, "tools": notes.get("tools", [])}
         if notes:
-            tools = sorted({*notes["tools"], self._tool})
+            tools = sorted({*notes.get("tools", ()), self._tool})
             self._ledger.write({**notes, "tools": tools})
 
     def unneeded(self) -> str:
         """Return the path of our link if no other tool needs it, else nothing."""
         notes = self._ledger.read()
-        if not notes or notes["tools"] != [self._tool]:
+        path = str(notes.get("path", ""))
+        if notes.get("tools") != [self._tool] or os.path.basename(path) != _NAME:
             return ""
-        path = str(notes["path"])
-        return path if os.path.islink(path) and is_ours(path) else ""
+        made = os.path.isabs(path) and os.path.islink(path)
+        return path if made and is_ours(path) else ""
 
     def remove(self, path: str) -> None:
         """Take the link at *path* away, and the note that this tool needs it."""
         if path:
-            os.unlink(path)
+            remove(path)
         notes = self._ledger.read()
         rest = [tool for tool in notes.get("tools", ()) if tool != self._tool]
         self._ledger.write({**notes, "tools": rest} if rest else {})

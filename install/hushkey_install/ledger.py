@@ -1,15 +1,19 @@
 """What install changed, kept so that uninstall takes back exactly that.
 
-One small JSON file for each tool, in the data folder.
+One small JSON file for each tool, in the data folder. One that another user wrote is
+not believed. What the tool's file held beside our lines may be a password, so it is
+not copied: only the lines that ours replaced, and a hash of the rest.
 """
 
 import json
 import os
 from collections.abc import Mapping
+from difflib import SequenceMatcher
+from hashlib import blake2s
 from typing import Any
 
-from hushkey import paths
-from hushkey_install.change import Change
+from hushkey import ownership, paths, statefile
+from hushkey_install.change import Change, remove
 
 
 class Ledger:
@@ -21,18 +25,48 @@ class Ledger:
         )
 
     def read(self) -> dict[str, Any]:
-        """Return what was noted, nothing if there is none that can be read."""
-        try:
-            with open(self._path, encoding="utf-8") as file:
-                found = json.load(file)
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        """Return what was noted, nothing if there is none that can be believed."""
+        return statefile.read(self._path)
 
     def write(self, notes: Mapping[str, Any]) -> None:
         """Keep *notes*; none at all take the file away. StoreError if it cannot."""
         if notes:
-            paths.make_private(os.path.dirname(self._path))
+            ownership.make_inside(os.path.dirname(self._path))
             Change(self._path, "", json.dumps(dict(notes))).apply(backup=False)
-        elif os.path.exists(self._path):
-            os.unlink(self._path)
+        else:
+            remove(self._path)
+
+
+def replaced(before: str, after: str) -> dict[str, Any]:
+    """Return the note from which `restored` makes *before* of *after*."""
+    old, new = (text.splitlines(keepends=True) for text in (before, after))
+    changes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    hunks = [
+        [start, end, "".join(old[first:last])]
+        for kind, first, last, start, end in changes
+        if kind != "equal"
+    ]
+    return {"hash": _hash(after), "hunks": hunks}
+
+
+def restored(note: Mapping[str, Any], text: str) -> str | None:
+    """Return what *text* was before the change of *note*; None if that is of another.
+
+    Also from notes of hushkey 0.1.0, which hold both texts.
+    """
+    try:
+        if "before" in note and "after" in note:
+            return str(note["before"]) if note["after"] == text else None
+        if note["hash"] != _hash(text):
+            return None
+        lines = text.splitlines(keepends=True)
+        for start, end, old in reversed(note["hunks"]):
+            lines[start:end] = [old]
+        return "".join(lines)
+    except (LookupError, TypeError, ValueError):
+        return None  # no note at all
+
+
+def _hash(text: str) -> str:
+    data = text.encode("utf-8", "surrogateescape")
+    return blake2s(data, digest_size=16).hexdigest()

@@ -4,7 +4,7 @@ import os
 import time
 from contextlib import ExitStack
 
-from hushkey import locks, paths, sealedfile, stashindex
+from hushkey import locks, ownership, paths, sealedfile, stashindex
 from hushkey.errors import Permanent, StoreError
 from hushkey_install import agentverbs, screen
 
@@ -21,7 +21,7 @@ def run(yes: bool) -> None:
     Needs no config: it is what helps when nothing else does.
     """
     folder = paths.data_folder(os.environ)
-    paths.check_owner(folder)
+    ownership.check_private(folder)
     typed = len(list(stashindex.files(folder)))
     signed_in = len(sealedfile.sealed_files(folder)) - typed
     if not _present(folder):
@@ -49,7 +49,7 @@ def _present(folder: str) -> list[str]:
 
 def _move(folder: str, aside: str) -> None:
     try:
-        os.mkdir(aside, 0o700)
+        ownership.make_folder(aside)
         for part in _present(folder):
             os.replace(os.path.join(folder, part), os.path.join(aside, part))
     except OSError as error:

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from typing import Any
 
 from hushkey.errors import Permanent, StoreError
 from hushkey_install import screen
-from hushkey_install.change import Change, read_text
-from hushkey_install.ledger import Ledger
+from hushkey_install.change import Change, drop_backup, read_text, remove
+from hushkey_install.ledger import Ledger, replaced, restored
 
 Edit = Callable[[str, str], str]
 
@@ -52,37 +52,55 @@ class SettingsFile:
 
     def keep(self, change: Change) -> None:
         """Make *change*, and note how to take it back."""
-        notes = self._ledger.read()
-        if notes.get("path") != self.path or notes.get("after") != change.before:
+        notes, before = self._notes(), None
+        if notes:
+            before = restored(notes, change.before)
+        if before is None:
+            before = change.before
             notes = {
-                "path": self.path,
                 "existed": os.path.lexists(self.path),
-                "before": change.before,
-                "value": self._value(change.before),
+                "value": self._value(before),
             }
-        self._ledger.write({**notes, "after": change.after})  # first: it can be undone
+        self._ledger.write(  # first: it can be undone
+            {
+                "path": self.path,
+                "existed": notes["existed"],
+                "value": notes["value"],
+                "set": self._value(change.after),
+                **replaced(before, change.after),
+            }
+        )
         change.apply()
 
     def undoing(self) -> Change:
         """Return the change that takes back ours, whatever else was edited since."""
-        notes, text = self._ledger.read(), self.text()
-        if notes.get("path") != self.path:
+        notes, text = self._notes(), self.text()
+        if not notes:
             return Change(self.path, text, text)
-        if notes["after"] == text:
-            return Change(self.path, text, notes["before"])
-        if self._value(text) != self._value(notes["after"]):
-            return Change(self.path, text, text)  # the user's own by now
-        return Change(self.path, text, self._edited(text, notes["value"]))
+        before = restored(notes, text)
+        if before is None:
+            before = text  # where the value is the user's own by now
+            if self._value(text) == notes["set"]:
+                before = self._edited(text, notes["value"])
+        return Change(self.path, text, before)
 
     def undo(self, change: Change) -> None:
         """Make *change*; a file that install made, and that is empty, goes."""
-        notes = self._ledger.read()
+        notes = self._notes()
         if notes and not notes["existed"] and not change.after:
-            with suppress(FileNotFoundError):  # the user was faster
-                os.unlink(self.path)
+            remove(self.path)
         elif change:
-            change.apply()
+            change.apply(backup=False)
+        drop_backup(self.path)
         self._ledger.write({})
+
+    def _notes(self) -> dict[str, Any]:
+        """Return what was noted about this file; nothing for any other one."""
+        notes = self._ledger.read()
+        if isinstance(notes.get("after"), str):  # hushkey 0.1.0
+            notes["set"] = self._value(notes["after"])
+        whole = {"existed", "value", "set"} <= notes.keys()
+        return notes if whole and notes.get("path") == self.path else {}
 
     def _edited(self, text: str, value: str) -> str:
         try:

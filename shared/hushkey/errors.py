@@ -159,16 +159,23 @@ class ConfigError(Permanent):
 #: why keyring or token files cannot serve
 REASONS = (
     *("absent", "broken", "denied", "foreign", "hung", "locked"),
-    *("no-key", "other-key", "unwritable"),
+    *("no-key", "open", "other-key", "unwritable"),
 )
 
 
 class StoreError(HushkeyError):
-    """Keyring or token files cannot serve; ``reason`` is one of `REASONS`."""
+    """Keyring or token files cannot serve; ``reason`` is one of `REASONS`.
 
-    def __init__(self, reason: str, what: str, *, hint: str = "") -> None:
+    ``path`` is the file or folder that is foreign (another user's) or open (others
+    may write it).
+    """
+
+    def __init__(
+        self, reason: str, what: str, *, hint: str = "", path: str = ""
+    ) -> None:
         super().__init__(what, hint=hint)
         self.reason = reason
+        self.path = path
 
 
 class AskElsewhere(BaseException):

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 
-from hushkey import paths
+from hushkey import ownership, paths
 from hushkey.errors import StoreError
 
 
@@ -15,9 +15,8 @@ class KeyFile:
         self._path = path
 
     def get(self) -> "str | None":
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
         try:
-            with open(os.open(self._path, flags), "rb") as file:
+            with open(ownership.open_own(self._path), "rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 text = file.read(1024).decode("ascii", "replace").strip()
         except FileNotFoundError:
@@ -40,8 +39,7 @@ class KeyFile:
         paths.make_private(os.path.dirname(self._path))
         temporary = f"{self._path}.{os.getpid()}.new"
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with open(os.open(temporary, flags, 0o600), "w") as file:
+            with open(ownership.create(temporary, os.O_TRUNC), "w") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

@@ -12,9 +12,8 @@ import threading
 import time
 from contextlib import contextmanager
 
-from hushkey import occasion, step
+from hushkey import occasion, ownership, step
 from hushkey.errors import StoreError, Transient
-from hushkey.paths import make_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,12 +28,14 @@ def held(
     """Hold the lock file *path*, waiting at most *timeout* seconds.
 
     *waiting* is called once if the lock is not free within a second. Raises
-    Transient when the time is over, StoreError where locks cannot be made.
+    Transient when the time is over, StoreError where locks cannot be made: it lies in
+    a folder of the data folder.
     """
     occasion.may_wait()
     from filelock import FileLock, Timeout
 
-    make_private(os.path.dirname(path))
+    ownership.make_inside(os.path.dirname(path))
+    ownership.check_name(path)
     lock = FileLock(path, mode=0o600)
     try:
         try:

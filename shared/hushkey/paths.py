@@ -1,4 +1,4 @@
-"""Where hushkey keeps its things, and whether they are this user's.
+"""Where hushkey keeps its things; `hushkey.ownership` looks whose they are.
 
 The folders are platformdirs' (design: config, data, runtime). On Linux and the
 other XDG systems they are worked out here, because importing platformdirs
@@ -8,7 +8,9 @@ costs more than the whole answer "not ours" may take; elsewhere it is asked.
 import os
 import sys
 
-from hushkey.errors import ConfigError, StoreError
+from hushkey.errors import ConfigError
+from hushkey.ownership import check_owner as check_owner
+from hushkey.ownership import make_private as make_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,66 +57,6 @@ def home(environ: "Mapping[str, str]") -> str:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError as error:  # a container's user without an entry
         raise ConfigError("there is no home folder: set HOME") from error
-
-
-def make_private(folder: str) -> None:
-    """Create *folder* with mode 0700, or raise StoreError.
-
-    Raises StoreError ``foreign`` where it belongs to somebody else (``sudo``
-    with HOME kept), ``unwritable`` where it cannot be made.
-    """
-    try:
-        check_owner(folder)
-        _make(folder)
-        check_owner(folder)
-        if os.stat(folder).st_mode & 0o077:
-            os.chmod(folder, 0o700)
-    except OSError as error:
-        raise StoreError(
-            "unwritable",
-            f"cannot write to {folder}: {error.strerror or error}",
-            hint="make the folder writable, or point HUSHKEY_DATA_DIR elsewhere",
-        ) from error
-
-
-def _make(folder: str) -> None:
-    """Create *folder* and its missing parents, all 0700 (XDG says so too)."""
-    parent = os.path.dirname(folder)
-    if not os.path.isdir(parent):
-        _make(parent)
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        if not os.path.isdir(folder):
-            raise
-
-
-def check_owner(path: str) -> None:
-    """Raise StoreError ``foreign`` unless *path* is this user's.
-
-    Where *path* does not exist yet, its nearest existing parent counts: the
-    home folder of another user stays untouched too. Parents that belong to
-    root are everybody's ground (/tmp, /home).
-    """
-    if not hasattr(os, "geteuid"):
-        return
-    probe, exact = path, True
-    while True:
-        try:
-            owner = os.stat(probe).st_uid
-            break
-        except OSError:  # not there, or not ours to look at
-            parent = os.path.dirname(probe)
-            if parent == probe:
-                return
-            probe, exact = parent, False
-    if owner == os.geteuid() or (owner == 0 and not exact):
-        return
-    raise StoreError(
-        "foreign",
-        f"{probe} belongs to another user, so nothing is written there",
-        hint="run as its owner, or use `sudo -H`",
-    )
 
 
 def _override(environ: "Mapping[str, str]", name: str) -> str:

@@ -10,7 +10,7 @@ import os
 import time
 from contextlib import suppress
 
-from hushkey import paths, seal
+from hushkey import ownership, paths, seal
 from hushkey.errors import StoreError
 
 TYPE_CHECKING = False
@@ -93,7 +93,7 @@ class SealedFile:
 
     def _bytes(self) -> "bytes | None":
         try:
-            with open(self.path, "rb") as file:
+            with open(ownership.open_own(self.path), "rb") as file:
                 return file.read(MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -121,8 +121,7 @@ class Draft:
         name = f"{os.path.basename(self._path)}.{os.getpid()}.{time.monotonic_ns()}.new"
         self._temporary = os.path.join(self._folder, name)
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-            self._descriptor = os.open(self._temporary, flags, 0o600)
+            self._descriptor = ownership.create(self._temporary, os.O_EXCL)
             _make_room(self._descriptor, size)
         except OSError as error:
             self.discard()

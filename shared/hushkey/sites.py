@@ -1,10 +1,10 @@
 """The compiled config as helpers use it: which site covers a request.
 
 config.toml is compiled into a side file in the data folder that is valid for
-its mtime (ns), size, inode and device, and those of the presets. Reading it
-back costs one stat and one `marshal.loads`; TOML is parsed only after a change.
-The side file is this user's, with mode 0600; anything else about it and it is
-ignored, since marshal trusts what it reads.
+its mtime (ns), size, inode and device, and those of the presets. Reading it back
+costs a look at the path and one `marshal.loads`; TOML is parsed only after a change.
+A config that others could write is refused. The side file is this user's, mode 0600;
+anything else about it and it is ignored, since marshal trusts what it reads.
 """
 
 import marshal
@@ -14,8 +14,8 @@ import sys
 import time
 from binascii import crc32
 
-from hushkey import hosts, occasion, paths
-from hushkey.errors import ConfigError, HushkeyError, Permanent
+from hushkey import hosts, occasion, ownership, paths
+from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
 from hushkey.model import Identity, Request, Site, placed
 
 TYPE_CHECKING = False
@@ -190,7 +190,7 @@ def load(environ: "Mapping[str, str]") -> Config:
 
 def _load(environ: "Mapping[str, str]") -> Config:
     source = paths.config_file(environ)
-    stamp = (FORMAT, _stamp(source), _stamp(_presets()), sys.version_info[:3])
+    stamp = (FORMAT, _trusted(source), _stamp(_presets()), sys.version_info[:3])
     memory = occasion.memory()
     if memory and (known := memory.config(source, stamp)) is not None:
         return Config(known, source)
@@ -214,13 +214,23 @@ def _side_file(source: str, environ: "Mapping[str, str]") -> str:
     return os.path.join(paths.data_folder(environ), name)
 
 
-def _stamp(path: str) -> "tuple[int, ...]":
+def _trusted(source: str) -> "tuple[int, ...]":
+    """Return the stamp of the config file; ConfigError if others could write it."""
     try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
+        return _stamped(ownership.check_trusted(source))
+    except StoreError as error:
+        raise ConfigError(error.what, hint=error.hint) from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(source, error) from error
+
+
+def _stamp(path: str) -> "tuple[int, ...]":
+    return _stamped(os.stat(path))
+
+
+def _stamped(status: "os.stat_result | None") -> "tuple[int, ...]":
+    if status is None:
+        return ()
     return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
 
 
@@ -295,8 +305,7 @@ def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
         else:
             paths.make_private(folder)
         temporary = f"{side}.{os.getpid()}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with open(os.open(temporary, flags, 0o600), "wb") as file:
+        with open(ownership.create(temporary, os.O_EXCL), "wb") as file:
             file.write(marshal.dumps((source, stamp, compiled)))
         os.replace(temporary, side)
     except (OSError, HushkeyError):

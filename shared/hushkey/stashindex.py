@@ -19,6 +19,7 @@ Imported by every helper: no keyring, no decryption, no lock in here.
 
 import os
 
+from hushkey import ownership
 from hushkey.model import Frozen
 
 try:
@@ -122,8 +123,7 @@ class Index:
         there = [n for n in others if os.path.exists(os.path.join(folder, n))]
         temporary = os.path.join(self._stash, DRAFTS, f"recent.{os.getpid()}.new")
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with open(os.open(temporary, flags, 0o600), "w") as file:
+            with open(ownership.create(temporary, os.O_TRUNC), "w") as file:
                 file.write("\n".join([name, *there[: _RECENT - 1]]))
             os.replace(temporary, os.path.join(folder, "recent"))
         except OSError:
@@ -156,9 +156,8 @@ def read(folder: str) -> "Index | None":
     Raises Lost if there is one without a usable index.
     """
     path = index_path(folder)
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
     try:
-        with open(os.open(path, flags), "rb") as file:
+        with open(ownership.open_own(path), "rb") as file:
             key = _key_in(file.read(1024))
     except (FileNotFoundError, NotADirectoryError):
         if not os.path.isdir(os.path.dirname(path)):

@@ -9,7 +9,7 @@ import json
 import os
 from contextlib import suppress
 
-from hushkey import paths
+from hushkey import ownership
 from hushkey.errors import HushkeyError
 
 TYPE_CHECKING = False
@@ -21,12 +21,15 @@ MAX_BYTES = 2 * 1024 * 1024
 
 
 def read(path: str) -> "dict[str, Any]":
-    """Return the JSON object in *path*, an empty one for anything else."""
+    """Return the JSON object in *path*, an empty one for anything else.
+
+    Also for what another user wrote.
+    """
     try:
-        with open(path, "rb") as file:
+        with open(ownership.open_own(path), "rb") as file:
             data = file.read(MAX_BYTES + 1)
         found = json.loads(data) if len(data) <= MAX_BYTES else {}
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, HushkeyError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -41,9 +44,8 @@ def write(path: str, content: "dict[str, Any]") -> None:
         return
     temporary = f"{path}.{os.getpid()}"
     try:
-        paths.make_private(os.path.dirname(path))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with open(os.open(temporary, flags, 0o600), "wb") as file:
+        ownership.make_inside(os.path.dirname(path))
+        with open(ownership.create(temporary, os.O_TRUNC), "wb") as file:
             file.write(data)
         os.replace(temporary, path)
     except (OSError, HushkeyError):

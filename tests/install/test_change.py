@@ -1,10 +1,16 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from hushkey.errors import StoreError
-from hushkey_install.change import Change, read_text
+from hushkey_install.change import (
+    Change,
+    holds_secret,
+    read_text,
+    temporary_folder,
+)
 
 
 def change(path: Path, before: str = "old\n", after: str = "new\n") -> Change:
@@ -48,6 +54,68 @@ def test_apply_can_do_without_a_backup(file: Path) -> None:
     change(file).apply(backup=False)
 
     assert list(file.parent.iterdir()) == [file]
+
+
+SECRETS = {
+    "url": "[url]\n\tx = https://me:pw@h.test/\n",
+    "user only": "index-url = https://t0ken@h.test/simple\n",
+    "extra header": "[http]\n\textraHeader = X: y\n",
+    "smtp": "smtpPass = x\n",
+    "docker": '{"auths": {"a.test": {"auth": "eDp5"}}}\n',
+    "identity token": '{"auths": {"a.test": {"identitytoken": "x"}}}\n',
+    "unknown name": "github = ghq1aB2cD3eF4gH5iJ6kL7mN\n",
+    "commented out": "# password was: x\n",
+}
+
+
+@pytest.mark.parametrize("what", SECRETS)
+def test_file_that_may_hold_a_secret_leaves_no_copy_and_an_old_one_goes(
+    file: Path, what: str
+) -> None:
+    backup = file.with_name("file.hushkey-backup")
+    backup.write_text("of an earlier change")
+
+    change(file, before=SECRETS[what]).apply()
+
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[alias]\n\tst = status\n",
+        "[user]\n\tname = Me\n\temail = me@example.com\n",
+        '{"auths": {"a.test": {}}, "credsStore": "desktop"}',
+        "[global]\nindex-url = https://h.test/simple\n",
+        'keyring-provider = "disabled"\n',
+    ],
+)
+def test_ordinary_settings_hold_no_secret(text: str) -> None:
+    assert not holds_secret(text)
+
+
+def test_folders_are_closed_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        change(tmp_path / "a" / "b" / "file", before="").apply()
+    finally:
+        os.umask(before)
+
+    made = (tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "file")
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700, 0o700, 0o600]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_temporary_folder_is_not_made_where_another_user_could_swap_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    with pytest.raises(StoreError) as caught, temporary_folder():
+        pass
+    assert caught.value.reason == "foreign"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_apply_follows_a_link_and_keeps_it(file: Path, tmp_path: Path) -> None:

@@ -119,14 +119,16 @@ def test_dry_run_changes_nothing_and_shows_no_password(person: Person) -> None:
 
 
 def test_backup_is_beside_and_the_mode_stays(person: Person) -> None:
-    person.wrote(BEFORE)
+    person.wrote('{"auths": {"other.test": {}}}')
     person.file.chmod(0o640)
 
     person.hushkey("install", "docker", "a.test")
 
     backup = person.file.with_name("config.json.hushkey-backup")
-    assert backup.read_text() == BEFORE
+    assert backup.read_text() == '{"auths": {"other.test": {}}}'
     assert person.file.stat().st_mode & 0o777 == 0o640
+    person.hushkey("uninstall", "docker")
+    assert not backup.exists()
 
 
 def test_store_for_all_is_touched_only_on_request(person: Person) -> None:

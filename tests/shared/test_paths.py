@@ -115,13 +115,17 @@ def test_make_private_makes_each_missing_folder_0700(tmp_path: Path) -> None:
     assert [mode(tmp_path / p) for p in ("a", "a/b", "a/b/c")] == [0o700] * 3
 
 
-def test_make_private_closes_an_open_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("open_to", [0o755, 0o711, 0o777, 0o1777, 0o770])
+def test_make_private_never_changes_a_folder_that_was_there(
+    tmp_path: Path, open_to: int
+) -> None:
     (tmp_path / "a").mkdir()
-    (tmp_path / "a").chmod(0o755)
+    (tmp_path / "a").chmod(open_to)
 
-    paths.make_private(str(tmp_path / "a"))
+    said = outcome_of_making(tmp_path / "a")
 
-    assert mode(tmp_path / "a") == 0o700
+    assert said == ("open" if open_to & 0o022 else "made")
+    assert mode(tmp_path / "a") == open_to
 
 
 def test_make_private_leaves_a_tighter_folder_alone(tmp_path: Path) -> None:

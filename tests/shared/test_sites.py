@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from hushkey import sites
+from hushkey import occasion, sites
+from hushkey.agent.memory import Memory, Watch
+from hushkey.agent.renewal import Uses
 from hushkey.errors import ConfigError, Permanent
 from hushkey.model import Request
 from hushkey.sites import MAX_BYTES, load
@@ -318,6 +320,65 @@ def test_relative_config_is_refused(
     home.environ["HUSHKEY_CONFIG"] = "config.toml"
 
     assert refusal(home) == "HUSHKEY_CONFIG must be an absolute path"
+
+
+# ---------------------------------------------------------------- who wrote it
+
+
+@pytest.mark.parametrize("bits", [0o020, 0o002, 0o022, 0o062])
+def test_config_that_others_can_write_is_refused_with_the_cure(
+    kept: Home, bits: int
+) -> None:
+    """Also the compiled form of it, which is still there."""
+    kept.source.chmod(0o644 | bits)
+
+    said = refusal(kept)
+
+    assert said.startswith(f"{kept.source} can be changed by others")
+    assert f"run `chmod go-w {kept.source}`" in said
+    kept.source.chmod(0o644)
+    assert kept.serves() == "one.example"
+
+
+@pytest.mark.parametrize("bits", [0o020, 0o002])
+def test_config_in_a_folder_that_others_can_write_is_refused(
+    home: Home, tmp_path: Path, bits: int
+) -> None:
+    home.write(ONE)
+    tmp_path.chmod(0o755 | bits)
+
+    assert f"run `chmod go-w {tmp_path}`" in refusal(home)
+    tmp_path.chmod(0o700)
+
+
+@needs_root
+@pytest.mark.parametrize("whose", ["file", "folder", "link"])
+def test_config_of_another_user_is_refused(tmp_path: Path, whose: str) -> None:
+    (tmp_path / "place").mkdir()
+    home = Home(tmp_path / "place")
+    home.write(ONE)
+    if whose == "link":
+        home.source.rename(tmp_path / "real")
+        home.source.symlink_to(tmp_path / "real")
+    path = home.source.parent if whose == "folder" else home.source
+    os.chown(path, SOMEBODY, SOMEBODY, follow_symlinks=False)
+
+    assert f"{path} belongs to another user" in refusal(home)
+
+
+def test_remembered_config_is_refused_once_others_can_write_it(home: Home) -> None:
+    """The agent looks each time: chmod changes no date."""
+    home.write(ONE)
+    memory = Memory(Watch(), Uses())
+
+    def served() -> str:
+        with occasion.Occasion(memory, time.time(), quick=False):
+            return home.serves()
+
+    assert served() == "one.example"
+    home.source.chmod(0o666)
+    with pytest.raises(ConfigError, match="can be changed by others"):
+        served()
 
 
 # ---------------------------------------------------------------- which site

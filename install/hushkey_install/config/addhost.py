@@ -57,7 +57,7 @@ def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
     screen.block(document.shown(change).diff())
     if dry_run:
         return
-    change.apply()
+    document.save(change)
     screen.say(f"{pattern} now uses identity {plan.identity}", err=True)
     keystore.offer(os.environ)
     screen.say(

@@ -13,7 +13,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
-from hushkey import config
+from hushkey import config, ownership
 from hushkey.errors import ConfigError, Permanent, plain
 from hushkey_install.change import Change
 from hushkey_install.config import masking
@@ -25,9 +25,11 @@ _MARK = "\ufeff"
 def text_of(source: str) -> str:
     """Return what the config file holds; nothing if there is none.
 
-    Raises ConfigError where it cannot be read.
+    Raises ConfigError where it cannot be read, StoreError ``foreign`` or ``open``
+    where others could have written it.
     """
     try:
+        ownership.check_trusted(source)
         if stat.S_ISFIFO(os.stat(source).st_mode):
             raise OSError(0, "Is a pipe")  # nobody may ever write to it
         with open(source, encoding="utf-8", newline="") as file:
@@ -187,6 +189,18 @@ def without_secrets(text: str) -> str:
             f"not valid TOML: {plain(error)}", hint="run `hushkey config edit`"
         ) from error
     return masking.text(shown)
+
+
+def save(change: Change) -> None:
+    """Write *change*; the file before stays beside it unless a secret is in it.
+
+    Raises StoreError as `Change.apply`.
+    """
+    try:
+        public = without_secrets(change.before) == change.before
+    except ConfigError:
+        public = False
+    change.apply(backup=public)
 
 
 def shown(change: Change) -> Change:

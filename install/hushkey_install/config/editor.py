@@ -4,12 +4,11 @@ import os
 import shlex
 import subprocess
 import sys
-from contextlib import suppress
 
-from hushkey import paths, programs
+from hushkey import ownership, paths, programs
 from hushkey.errors import ConfigError, Permanent, plain
 from hushkey_install import screen
-from hushkey_install.change import Change, read_text, write_text
+from hushkey_install.change import Change, read_text, remove, write_text
 from hushkey_install.config import document
 
 _VARIABLES = ("VISUAL", "EDITOR")
@@ -37,10 +36,11 @@ def edit() -> None:
     source = paths.config_file(os.environ)
     words = _editor(os.environ)
     folder = os.path.dirname(source)
-    paths.check_owner(source if os.path.exists(source) else folder)
-    os.makedirs(folder, 0o700, exist_ok=True)
+    paths.check_owner(source)
     before = document.text_of(source)
+    ownership.make_folder(folder)
     copy = source.removesuffix(".toml") + ".edit.toml"
+    ownership.check_name(copy)
     if not (os.path.exists(copy) and _goes_on(copy)):
         write_text(copy, before or _NEW, 0o600)
     while True:
@@ -67,12 +67,11 @@ def _install(source: str, copy: str, before: str) -> None:
         )
     change = Change(source, before, after)
     if change and after != _NEW:
-        change.apply()
+        document.save(change)
         screen.say(f"saved {source}", err=True)
     else:
         screen.say("nothing was changed", err=True)
-    with suppress(OSError):
-        os.unlink(copy)
+    remove(copy)
 
 
 def _goes_on(copy: str) -> bool:

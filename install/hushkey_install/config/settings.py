@@ -89,7 +89,7 @@ def set_value(key: str, value: str) -> None:
     change = document.edited(
         source, what, lambda doc: document.put(doc, path, document.value_of(value))
     )
-    change.apply()
+    document.save(change)
     screen.say(f"set {'.'.join(path)} in {source}", err=True)
 
 
@@ -108,5 +108,5 @@ def unset(key: str) -> None:
                 hint="see `hushkey config show`",
             ) from error
 
-    document.edited(source, f"unset {plain(key)}", drop).apply()
+    document.save(document.edited(source, f"unset {plain(key)}", drop))
     screen.say(f"unset {shown} in {source}", err=True)

@@ -6,42 +6,54 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 
-from hushkey import hosts, paths
-from hushkey.errors import HushkeyError
+from hushkey import hosts, ownership, paths
+from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.model import Request
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
 
 
 def check(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong with the config file itself."""
+    try:
+        source = paths.config_file(patient.environ)
+        status = ownership.check_trusted(source)
+    except StoreError as error:
+        yield from _untrusted(error)
+        return
+    except (OSError, ConfigError):
+        status = None  # told by the config's own error
     if patient.config_error is not None:
         problems = patient.config_error.problems or (patient.config_error.what,)
         for problem in problems:
             yield Finding("config-wrong", PROBLEM, problem, "hushkey config edit")
-        return
-    source = paths.config_file(patient.environ)
-    try:
-        status = os.stat(source)
-    except FileNotFoundError:
+    elif status is None:
         yield Finding(
             "config-missing",
             NOTE,
             f"{source} does not exist: only the built-in hosts count",
             "hushkey config add-host HOST",
         )
+
+
+def _untrusted(error: StoreError) -> Iterator[Finding]:
+    """Yield why a config that others could have written does not count."""
+    if error.reason != "open":
+        yield Finding("config-foreign", PROBLEM, error.what)
         return
-    if not hasattr(os, "geteuid"):
-        return
-    if status.st_uid not in (os.geteuid(), 0):
-        yield Finding("config-foreign", PROBLEM, f"{source} belongs to another user")
-    elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        yield Finding(
-            "config-writable",
-            PROBLEM,
-            f"{source} can be changed by others, who could redirect your tokens",
-            f"chmod go-w {shlex.quote(source)}",
-            partial(os.chmod, source, stat.S_IMODE(status.st_mode) & ~0o022),
-        )
+    path = error.path
+    yield Finding(
+        "config-writable",
+        PROBLEM,
+        f"{path} can be changed by others, who could redirect your tokens: the config "
+        "does not count",
+        f"chmod go-w {shlex.quote(path)}",
+        partial(_close, path),
+    )
+
+
+def _close(path: str) -> None:
+    place = paths.check_owner(path)
+    os.chmod(place, stat.S_IMODE(os.stat(place).st_mode) & ~0o022)
 
 
 def incomplete(patient: Patient) -> Iterator[Finding]:

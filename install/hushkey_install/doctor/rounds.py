@@ -37,6 +37,7 @@ TOPICS: tuple[Topic, ...] = (
     configured.check,
     configured.incomplete,
     folders.leftovers,
+    folders.backups,
     keys.check,
     gits.check,
     docker,

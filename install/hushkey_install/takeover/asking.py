@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from hushkey import hosts, sites
+from hushkey import hosts, ownership, paths, sites
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Request
 from hushkey.sites import Config
@@ -20,6 +20,7 @@ SOURCES = {module.NAME: module for module in (gitstore, libsecret, dockerauths)}
 def run(wanted: tuple[str, ...], *, yes: bool, dry_run: bool) -> int:
     """Take over what the person says yes to; return the exit code."""
     config = sites.load(os.environ)
+    ownership.check_private(paths.data_folder(os.environ))  # where it all would go
     found = list(_found(wanted or tuple(SOURCES)))
     new = [entry for entry in found if not _skipped(config, entry)]
     if not new:

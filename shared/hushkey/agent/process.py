@@ -42,7 +42,7 @@ def run(lock: int, tools: "Mapping[str, Answerer]") -> None:
     environ = dict(os.environ)
     folder = paths.runtime_folder(environ)
     paths.check_owner(paths.data_folder(environ))
-    paths.make_private(folder)
+    paths.make_private(folder, starting.OTHERS)
     lock = lock if lock >= 0 else starting.take_lock(folder)
     if lock < 0:
         return
@@ -99,7 +99,7 @@ def _detach(keep: "set[int]") -> None:
 
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        libc.prctl(_PR_SET_NAME, b"hushkey-agent", 0, 0, 0)
+        libc.prctl(_PR_SET_NAME, starting.NAME.encode(), 0, 0, 0)
 
 
 def _given_sockets() -> "dict[str, socket.socket]":

@@ -7,8 +7,9 @@ as it lives, so that two cannot live and nobody waits for anything.
 import os
 import sys
 import time
+from contextlib import suppress
 
-from hushkey import door, isolated, paths
+from hushkey import door, isolated, ownership, paths
 from hushkey.errors import HushkeyError
 
 if sys.platform != "win32":
@@ -18,6 +19,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import psutil
+
+#: what the agent's process calls itself on Linux, and a word of its command line
+NAME = "hushkey-agent"
+_OURS = "hushkey_helpers"
+#: permissions that nobody else may have where the sockets are (`door.is_safe`)
+OTHERS = 0o077
 #: seconds in which an agent that did not end in order is not started again
 BACK_OFF = 10
 #: a socket's path has room for so many bytes on every system (sun_path)
@@ -29,10 +37,17 @@ def lock_path(folder: str) -> str:
     return os.path.join(folder, "agent.lock")
 
 
-def take_lock(folder: str) -> int:
-    """Return the locked descriptor, -1 if an agent has it; may raise OSError."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+def take_lock(folder: str, *, make: bool = True) -> int:
+    """Return the locked descriptor, -1 if an agent has it; may raise OSError.
+
+    *make* the file if there is none. Raises StoreError ``foreign`` for another
+    user's: whoever holds that one is no agent of ours.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if make else 0)
     descriptor = os.open(lock_path(folder), flags, 0o600)
+    if os.fstat(descriptor).st_uid != os.geteuid():
+        os.close(descriptor)
+        raise ownership.foreign(lock_path(folder), "so it is not believed")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -53,8 +68,9 @@ def start(environ: "Mapping[str, str]", module: str, *, again: bool = False) -> 
     if len(os.fsencode(folder)) > _PATH_BYTES - len("/agent"):
         return f"{folder} is too long a path for a socket; set HUSHKEY_RUNTIME_DIR"
     try:
+        ownership.check_trusted(paths.config_file(environ))
         paths.check_owner(paths.data_folder(environ))
-        paths.make_private(folder)
+        paths.make_private(folder, OTHERS)
         descriptor = take_lock(folder)
     except HushkeyError as error:
         return error.line()
@@ -87,17 +103,46 @@ def ended_in_order(descriptor: int) -> None:
 
 
 def holder(folder: str) -> int:
-    """Return the process that holds the lock; 0: none; -1: one that is on its way."""
+    """Return the process that holds the lock; 0: none; -1: one that is on its way.
+
+    Leaves nothing behind. A number in the file is believed only if that process is
+    this user's and an agent.
+    """
     try:
-        descriptor = take_lock(folder)
+        descriptor = take_lock(folder, make=False)
         if descriptor >= 0:
             os.close(descriptor)
             return 0
-        with open(lock_path(folder), "rb") as file:
+        with open(ownership.open_own(lock_path(folder)), "rb") as file:
             text = file.read(32).strip()
-    except OSError:
+    except (OSError, HushkeyError):
         return 0
-    return int(text) if text.isdigit() else -1
+    return int(text) if text.isdigit() and _agent(int(text)) else -1
+
+
+def kill(pid: int) -> None:
+    """End the process *pid* at once, if it is an agent of this user."""
+    import psutil
+
+    if found := _agent(pid):
+        with suppress(psutil.Error):
+            found.kill()  # it looks whether the number has another process by now
+
+
+def _agent(pid: int) -> "psutil.Process | None":
+    """Return the process *pid* if it is an agent of this user, else None."""
+    import psutil
+
+    try:
+        found = psutil.Process(pid)
+        mine = found.uids().effective == os.geteuid()
+        if sys.platform == "linux":
+            named = found.name() == NAME
+        else:  # a process cannot name itself there
+            named = any(_OURS in word for word in found.cmdline())
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+    return found if mine and named else None
 
 
 def _write(descriptor: int, text: bytes) -> None:
