@@ -291,19 +291,11 @@ def _text(source: str) -> str:
 
 
 def _write_side(side: str, source: str, stamp: "Any", compiled: "Any") -> None:
-    """Keep the compiled form for the next call; failing to is no error.
-
-    A folder that is there stays as it is: whoever reads a config changes nothing,
-    and what the file itself is decides whether it is believed.
-    """
+    """Keep the compiled form for the next call; failing to is no error."""
     if not _is_settled(source):
         return
-    folder = os.path.dirname(side)
     try:
-        if os.path.isdir(folder):
-            paths.check_owner(folder)
-        else:
-            paths.make_private(folder)
+        paths.make_private(os.path.dirname(side))
         temporary = f"{side}.{os.getpid()}"
         with open(ownership.create(temporary, os.O_EXCL), "wb") as file:
             file.write(marshal.dumps((source, stamp, compiled)))
