@@ -28,27 +28,38 @@ MAY_IMPORT = {
 }
 #: every third party, and the files that may name it (demo/ is an extra of its own)
 OWNERS = {
-    "authlib": {"hushkey.http", "hushkey.idtoken", "hushkey.oauth"},
-    "cryptography": {"hushkey.seal"},
-    "filelock": {"hushkey.locks"},
-    "idna": {"hushkey.hosts"},
-    "jeepney": {"hushkey.agent.keyringwatch"},
-    "joserfc": {"hushkey.idtoken"},
-    "keyring": {"hushkey.vault", "hushkey_helpers.backend"},
-    "msal": {"hushkey.entra"},
-    "platformdirs": {"hushkey.paths"},
-    "psutil": {"hushkey.agent.starting", "hushkey.caller", "hushkey.installer"},
-    "requests": {"hushkey.http"},
-    "secretstorage": {"hushkey.secretservice", "hushkey_install.takeover.libsecret"},
-    "tomlkit": {"hushkey_install.config.document", "hushkey_install.uvconfig"},
-    "truststore": {"hushkey.http"},
-    "urllib3": {"hushkey.http"},
+    "authlib": {
+        "hushkey.net.http",
+        "hushkey.providers.idtoken",
+        "hushkey.providers.oidc",
+    },
+    "cryptography": {"hushkey.store.cipher"},
+    "filelock": {"hushkey.system.locks"},
+    "idna": {"hushkey.origins"},
+    "jeepney": {"hushkey_helpers.agent.keyring_signals"},
+    "joserfc": {"hushkey.providers.idtoken"},
+    "keyring": {"hushkey.store.datakey", "hushkey_helpers.backend"},
+    "msal": {"hushkey.providers.entra"},
+    "platformdirs": {"hushkey.system.paths"},
+    "psutil": {
+        "hushkey_helpers.agent.start",
+        "hushkey.system.callers",
+        "hushkey.system.python_callers",
+    },
+    "requests": {"hushkey.net.http"},
+    "secretstorage": {
+        "hushkey.store.secretservice",
+        "hushkey_install.importers.libsecret",
+    },
+    "tomlkit": {"hushkey_install.config.document", "hushkey_install.register.uv"},
+    "truststore": {"hushkey.net.http"},
+    "urllib3": {"hushkey.net.http"},
 }
 DEMO = "hushkey_install.demo"
 FOR_PEOPLE = {"click", "rich"}
 MAX_LINES = 310
 #: longer for now, and no longer than that
-LONG = {"hushkey.oauth": 320, "hushkey.tokencache": 320}
+LONG = {"hushkey.providers.oidc": 320, "hushkey.store.tokencache": 320}
 
 
 def _modules() -> dict[str, Path]:
@@ -130,7 +141,9 @@ def test_third_parties_stay_with_their_owners(name: str) -> None:
 @every_module
 def test_only_the_screen_writes_to_a_person(name: str) -> None:
     """There, names lose what would act on a terminal."""
-    if name == "hushkey_install.screen" or not name.startswith("hushkey_install."):
+    if name == "hushkey_install.common.output" or not name.startswith(
+        "hushkey_install."
+    ):
         return
     writing = {"click.echo", "click.secho", "click.prompt", "click.confirm"}
     writing |= {"print", "input", "sys.stdout.write", "sys.stderr.write"}
@@ -253,13 +266,13 @@ HEAVY = {
     "typing",
     "urllib.request",
     "urllib3",
-    "hushkey.asking",
-    "hushkey.config",
-    "hushkey.http",
-    "hushkey.interactive",
-    "hushkey.journal",
-    "hushkey.oauth",
-    "hushkey.secretservice",
+    "hushkey.acquire.unlock",
+    "hushkey.config.compile",
+    "hushkey.net.http",
+    "hushkey.acquire.interactive",
+    "hushkey.system.tracefile",
+    "hushkey.providers.oidc",
+    "hushkey.store.secretservice",
 }
 #: what the cached path needs and a host that is not ours does not
 CACHED_ONLY = {
@@ -270,13 +283,13 @@ CACHED_ONLY = {
     "urllib",
     "hashlib",
     "contextlib",
-    "hushkey.acquire",
-    "hushkey.answering",
-    "hushkey.seal",
-    "hushkey.sealedfile",
-    "hushkey.stash",
-    "hushkey.store",
-    "hushkey.vault",
+    "hushkey.acquire.acquirer",
+    "hushkey.acquire.session",
+    "hushkey.store.cipher",
+    "hushkey.store.sealedfile",
+    "hushkey.store.typed",
+    "hushkey.store.tokenfile",
+    "hushkey.store.datakey",
 }
 
 
@@ -295,7 +308,7 @@ def loaded(machine: Machine, request: bytes) -> set[str]:
 
 
 def bare() -> set[str]:
-    """Return what Python itself loads, `site` included."""
+    """Return what Python itself loads, `rule` included."""
     words = [sys.executable, "-I", "-X", "importtime", "-c", ""]
     done = subprocess.run(words, capture_output=True, timeout=30, check=True)
     return set(imported(done.stderr))
@@ -322,7 +335,7 @@ def test_not_ours_loads_next_to_nothing(machine: Machine) -> None:
     found = loaded(machine, OTHER)
 
     assert among(found, HEAVY | CACHED_ONLY) == set()
-    assert "hushkey_helpers.git" in found
+    assert "hushkey_helpers.git.helper" in found
 
 
 @pytest.mark.parametrize("request_", [OTHER, OURS], ids=["not ours", "cached"])
@@ -359,7 +372,7 @@ def test_registry_that_is_not_ours_loads_next_to_nothing(machine: Machine) -> No
     found = loaded_by_docker(machine, "other.test")
 
     assert among(found, HEAVY | CACHED_ONLY) == set()
-    assert "hushkey_helpers.docker" in found
+    assert "hushkey_helpers.docker.helper" in found
 
 
 def test_cached_registry_token_loads_no_network_and_no_psutil(
@@ -368,8 +381,8 @@ def test_cached_registry_token_loads_no_network_and_no_psutil(
     found = loaded_by_docker(machine, "git.test")
 
     assert among(found, HEAVY - {"typing"}) == set()
-    assert "hushkey.derived" in found
-    assert "hushkey.exchange" not in found
+    assert "hushkey.acquire.exchanged" in found
+    assert "hushkey.providers.exchange" not in found
 
 
 def test_not_ours_without_a_config_loads_next_to_nothing(home: Path) -> None:
@@ -383,18 +396,18 @@ def test_cached_answer_loads_no_network_and_no_toml(machine: Machine) -> None:
     found = loaded(machine, OURS)
 
     assert among(found, HEAVY - {"typing"}) == set()
-    assert "hushkey.acquire" in found
+    assert "hushkey.acquire.acquirer" in found
 
 
 @pytest.mark.parametrize("request_", [OTHER, OURS], ids=["not ours", "cached"])
 def test_journal_is_loaded_only_if_asked_for(machine: Machine, request_: bytes) -> None:
-    assert "hushkey.journal" not in loaded(machine, request_)
+    assert "hushkey.system.tracefile" not in loaded(machine, request_)
 
     machine.environ["HUSHKEY_LOG"] = str(machine.home / "log")
 
     found = loaded(machine, request_)
-    assert "hushkey.journal" in found
-    assert among(found, HEAVY - {"typing", "hushkey.journal"}) == set()
+    assert "hushkey.system.tracefile" in found
+    assert among(found, HEAVY - {"typing", "hushkey.system.tracefile"}) == set()
 
 
 @pytest.mark.parametrize(
@@ -418,7 +431,7 @@ def test_keyring_program_loads_as_little(
     found = set(imported(done.stderr)) - bare()
 
     assert among(found, names) == set()
-    assert "hushkey_helpers.keyring" in found
+    assert "hushkey_helpers.keyring.command" in found
     assert done.stdout == (b"at-kept\n" if "git.test" in service else b"")
 
 

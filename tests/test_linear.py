@@ -16,13 +16,18 @@ from typing import Any
 
 import pytest
 
-from hushkey import caller, challenges, door, hosts, http, stashindex, terminal
-from hushkey.agent import links
-from hushkey.signin import paste, request
-from hushkey.stashindex import Slot
-from hushkey.tokencache import TokenCache
-from hushkey_helpers import _client, _dockerwords, docker, gitwire
-from hushkey_install import jsontext
+from hushkey import origins
+from hushkey.net import challenges, http
+from hushkey.signin import paste, receiver, terminal
+from hushkey.store import typed_index
+from hushkey.store.tokencache import TokenCache
+from hushkey.store.typed_index import CredentialKey
+from hushkey.system import callers
+from hushkey_helpers.agent import client, connections, protocol
+from hushkey_helpers.docker import helper as docker_helper
+from hushkey_helpers.docker import wire as docker_wire
+from hushkey_helpers.git import wire
+from hushkey_install.tools import jsontext
 
 #: bytes for which one line of Python counts
 _LINE = 64
@@ -102,7 +107,7 @@ Reading = Callable[[int, pytest.MonkeyPatch], Callable[[], object]]
 def _git(line: str) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
         data = "".join(line.format(n) for n in range(2 * number)).encode()
-        return lambda: gitwire.parse(data)
+        return lambda: wire.parse(data)
 
     return reading
 
@@ -111,24 +116,24 @@ def _stdin(ends_blank: bool) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
         data = b"a=0123456789abc\n" * number
         patch.setattr(os, "read", dripping_read(data))
-        return lambda: _client.read(0, ends_blank=ends_blank)
+        return lambda: client.read(0, ends_blank=ends_blank)
 
     return reading
 
 
 def _frame(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-    link = Dripping(door.frame(b"x" * 16 * number))
-    return lambda: _client._frame(link)
+    link = Dripping(protocol.frame(b"x" * 16 * number))
+    return lambda: client._frame(link)
 
 
 def _fields(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-    data = door.frame(*[b"x" * (number // 10)] * 200)
-    return lambda: door.fields(data)
+    data = protocol.frame(*[b"x" * (number // 10)] * 200)
+    return lambda: protocol.fields(data)
 
 
-def _question(kind: type[links.Link]) -> Reading:
+def _question(kind: type[connections.Connection]) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-        data = door.frame(b"x" * 16 * number)
+        data = protocol.frame(b"x" * 16 * number)
         link = kind(Dripping(data, waits=True), 0.0)  # type: ignore[arg-type]
 
         def arrive() -> None:
@@ -141,7 +146,7 @@ def _question(kind: type[links.Link]) -> Reading:
 
 
 def _reply(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-    link = links.GitLink(Dripping(b""), 0.0)  # type: ignore[arg-type]
+    link = connections.GitLink(Dripping(b""), 0.0)  # type: ignore[arg-type]
     return lambda: link.give(b"x" * 16 * number, 0.0)
 
 
@@ -162,11 +167,11 @@ def _quoted(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
 def _login(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
     keys = {f"Key{n}": "x" for n in range(number)}
     data = json.dumps({**keys, "ServerURL": "r", "Username": "u"}).encode()
-    return lambda: _dockerwords.credentials(data)
+    return lambda: docker_wire.credentials(data)
 
 
 def _server(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-    return lambda: docker._server(b"r\r\n" * number)
+    return lambda: docker_helper._server(b"r\r\n" * number)
 
 
 def _tokens(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
@@ -219,30 +224,30 @@ def _body(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
 
 def _redirect(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
     head = b"GET / HTTP/1.1\r\n" + b"X: 0123456789a\r\n" * number + b"\r\n"
-    return lambda: request.read(Dripping(head))  # type: ignore[arg-type]
+    return lambda: receiver.read(Dripping(head))  # type: ignore[arg-type]
 
 
 def _word(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-    return lambda: caller.names_host("xr.test" * number, "r.test")
+    return lambda: callers.names_host("xr.test" * number, "r.test")
 
 
 def _path(segment: str) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-        return lambda: hosts.split_path(segment * number)
+        return lambda: origins.split_path(segment * number)
 
     return reading
 
 
 def _origin(piece: str) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
-        return lambda: hosts.parse_origin("https", piece * number + "x.test")
+        return lambda: origins.parse_origin("https", piece * number + "x.test")
 
     return reading
 
 
 def _screen(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
     patch.setattr(os, "write", lambda fd, data: min(8, len(data)))
-    return lambda: terminal.Voice(-1).show("x" * 4 * number)
+    return lambda: terminal.TerminalWriter(-1).show("x" * 4 * number)
 
 
 READINGS: dict[str, Reading] = {
@@ -255,8 +260,8 @@ READINGS: dict[str, Reading] = {
     "stdin: docker": _stdin(False),
     "agent: the client's frame": _frame,
     "agent: fields of a frame": _fields,
-    "agent: a question": _question(links.Link),
-    "agent: git's question": _question(links.GitLink),
+    "agent: a question": _question(connections.Connection),
+    "agent: git's question": _question(connections.GitLink),
     "agent: an answer": _reply,
     "challenge: schemes": _challenge("A{} "),
     "challenge: parameters": _challenge("a{}=b,"),
@@ -299,11 +304,11 @@ def test_twice_as_much_costs_twice_as_much(
     assert cost(2 * _MANY) < 2.6 * small + 4096
 
 
-@pytest.mark.parametrize("module", [_client, request], ids=["stdin", "redirect"])
+@pytest.mark.parametrize("module", [client, receiver], ids=["stdin", "redirect"])
 def test_search_for_the_end_looks_at_no_byte_often(
     module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reading = {_client: _stdin(True), request: _redirect}[module]
+    reading = {client: _stdin(True), receiver: _redirect}[module]
     monkeypatch.setattr(module, "bytearray", Counting, raising=False)
 
     def cost(number: int) -> int:
@@ -319,14 +324,18 @@ def test_search_for_the_end_looks_at_no_byte_often(
 
 
 def test_question_for_one_of_many_stored_secrets_is_linear(tmp_path: Path) -> None:
-    index = stashindex.Index(str(tmp_path), b"k" * stashindex.KEY_BYTES)
+    index = typed_index.Index(str(tmp_path), b"k" * typed_index.KEY_BYTES)
 
     def cost(number: int) -> int:
         for n in range(number):
-            path = Path(index.path_of(Slot("git", "https", "h.test", None, f"u{n}")))
+            path = Path(
+                index.path_of(CredentialKey("git", "https", "h.test", None, f"u{n}"))
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        return effort(lambda: list(index.matching(Slot("git", "https", "h.test"))))
+        return effort(
+            lambda: list(index.matching(CredentialKey("git", "https", "h.test")))
+        )
 
     small = cost(200)
 

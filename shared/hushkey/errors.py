@@ -13,6 +13,8 @@ Only UiRequired may lead to a browser. Every error renders as one line without
 secrets: what happened, for whom, the server's code, and what to run next.
 """
 
+from __future__ import annotations
+
 #: what Python calls printable and no screen shows: fillers, joiners, selectors of a
 #: variant (Unicode: Default_Ignorable_Code_Point), and the blanks among the symbols
 _UNSEEN = (
@@ -71,18 +73,18 @@ class HushkeyError(Exception):
     ``retry_after`` is in seconds.
     """
 
-    code: "str | None"
-    correlation: "str | None"
-    retry_after: "float | None"
+    code: str | None
+    correlation: str | None
+    retry_after: float | None
 
     def __init__(
         self,
         what: str,
         *,
         hint: str = "",
-        code: "str | None" = None,
-        correlation: "str | None" = None,
-        retry_after: "float | None" = None,
+        code: str | None = None,
+        correlation: str | None = None,
+        retry_after: float | None = None,
         suberror: str = "",
         claims: str = "",
         host: str = "",
@@ -103,7 +105,7 @@ class HushkeyError(Exception):
 
     def about(
         self, *, host: str = "", identity: str = "", account: str = ""
-    ) -> "HushkeyError":
+    ) -> HushkeyError:
         """Fill in whom this concerns, where nobody has said so yet."""
         self.host = self.host or host
         self.identity = self.identity or identity
@@ -153,7 +155,7 @@ class Permanent(HushkeyError):
 class ConfigError(Permanent):
     """The config file is refused as a whole; ``problems`` lists every fault."""
 
-    problems: "tuple[str, ...]" = ()
+    problems: tuple[str, ...] = ()
 
 
 #: why keyring or token files cannot serve
@@ -178,7 +180,7 @@ class StoreError(HushkeyError):
         self.path = path
 
 
-class AskElsewhere(BaseException):
+class NeedsCaller(BaseException):
     """In the agent: only the process that was called can go on from here.
 
     A person would have to be asked, or something is needed that the agent does not

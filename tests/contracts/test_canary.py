@@ -73,7 +73,7 @@ def test_every_kind_of_secret_is_known_after_a_sign_in_and_a_refresh(
     assert kinds.count("refresh_token") == kinds.count("access_token") == 2
     assert {token.encode() for token in desk.tokens()} <= {s.value for s in secrets}
     (key,) = [s.value for s in secrets if s.kind == "data key"]
-    assert key == desk.acquirer().vault.key()
+    assert key == desk.acquirer().data_key.key()
     assert desk.leaks() == []
 
 

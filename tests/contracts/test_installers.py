@@ -2,7 +2,7 @@
 
 Each installs the wheel of this tree, without a network: what it needs beside is there
 as wheels without content, and the modules come from the tests' own environment through
-a .pth file, so that `site` has to do its work as well.
+a .pth file, so that `rule` has to do its work as well.
 """
 
 import os

@@ -17,7 +17,8 @@ from keyring.credentials import SimpleCredential
 from keyring.testing.backend import BackendBasicTests
 
 from hushkey.errors import Transient
-from hushkey_helpers import _services, backend
+from hushkey_helpers import backend
+from hushkey_helpers.keyring import services
 from shared.oauth_fakes import BIN, CANARY, Machine, grant
 
 URL = "https://git.test/simple/"
@@ -41,7 +42,7 @@ def ring(machine: Machine) -> backend.Keyring:
     return backend.Keyring()
 
 
-class Drawer(KeyringBackend):
+class KeyStore(KeyringBackend):
     """Another keyring of the user, with entries of their own."""
 
     priority = 1.0
@@ -100,7 +101,7 @@ def test_internal_error_is_a_keyring_error_without_its_text(
     def fail(*_: object) -> None:
         raise ValueError(TOKEN)
 
-    monkeypatch.setattr(_services.Service, "token", fail)
+    monkeypatch.setattr(services.Service, "token", fail)
 
     with pytest.raises(errors.KeyringError) as caught:
         ring.get_password(URL, "me")
@@ -216,13 +217,13 @@ def test_request_to_another_host_proves_nothing(ring: backend.Keyring) -> None:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Count the real acquisitions."""
     calls: list[float] = []
-    token = _services.Service.token
+    token = services.Service.token
 
-    def counted(self: _services.Service, environ: Any, began: float) -> Any:
+    def counted(self: services.Service, environ: Any, began: float) -> Any:
         calls.append(began)
         return token(self, environ, began)
 
-    monkeypatch.setattr(_services.Service, "token", counted)
+    monkeypatch.setattr(services.Service, "token", counted)
     yield calls
 
 
@@ -257,7 +258,7 @@ def test_failure_is_remembered_for_a_minute(
         calls.append(1)
         raise Transient("offline")
 
-    monkeypatch.setattr(_services.Service, "token", fail)
+    monkeypatch.setattr(services.Service, "token", fail)
     now = time.time()
     for passed, times in ((0, 1), (59, 1), (61, 2)):
         monkeypatch.setattr(time, "time", lambda passed=passed: now + passed)
@@ -291,11 +292,11 @@ def chain(
     ring: backend.Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ChainerBackend]:
     """keyring's own chain of ours and the user's."""
-    drawer = Drawer()
-    rings = [drawer, ring]
+    key_store = KeyStore()
+    rings = [key_store, ring]
     monkeypatch.setattr("keyring.backend.get_all_keyring", lambda: rings)
     yield ChainerBackend()
-    KeyringBackend._classes.discard(Drawer)
+    KeyringBackend._classes.discard(KeyStore)
 
 
 def test_entries_of_the_user_s_own_work_in_a_chain(chain: ChainerBackend) -> None:
@@ -391,7 +392,7 @@ def test_import_and_foreign_host_load_next_to_nothing(machine: Machine) -> None:
 
 def test_noise_does_not_reach_the_stdout_of_keyring_get(machine: Machine) -> None:
     code = (
-        "import os, sys; from hushkey_helpers import _services\n"
+        "import os, sys; from hushkey_helpers.keyring import services\n"
         "token = _services.Service.token\n"
         "def noisy(*a):\n    os.write(1, b'noise'); return token(*a)\n"
         "_services.Service.token = noisy\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hushkey import isolated
-from hushkey_install import agentverbs
+from hushkey.system import isolated
+from hushkey_install.common import agentcontrol
 from servers.agent import Agent
 from shared.oauth_fakes import BIN, Machine, grant
 
@@ -296,7 +296,7 @@ def test_other_programs_get_the_user_s_own_environment(
 
 
 def test_program_for_a_browser_can_be_written_into_its_variable() -> None:
-    words = isolated.words(agentverbs.MODULE, "x")
+    words = isolated.words(agentcontrol.MODULE, "x")
 
     assert words[:3] == [sys.executable, "-I", "-c"]
     assert not [word for word in words if os.pathsep in word or "%" in word]
@@ -313,7 +313,7 @@ def test_command_where_no_sh_starts_it(machine: Machine, tmp_path: Path) -> None
 # -- site --------------------------------------------------------------------------
 
 DEFER = (
-    "import sys; sys.path.append(sys.argv[1]); from hushkey import isolated; "
+    "import sys; sys.path.append(sys.argv[1]); from hushkey.system import isolated; "
     "isolated.defer_site(sys.argv[2], sys.argv[1:2]); before = list(sys.path); "
     "import string; assert 'site' not in sys.modules; assert sys.path == before; "
     "import hushkey.errors; assert 'site' not in sys.modules; "
@@ -321,7 +321,7 @@ DEFER = (
 
 
 def deferred(code: str, packages: Path) -> list[str]:
-    """Run *code* in an isolated Python that knows of *packages*, without `site`."""
+    """Run *code* in an isolated Python that knows of *packages*, without `rule`."""
     shared = os.path.dirname(os.path.dirname(isolated.__file__))
     words = [sys.executable, "-I", "-S", "-c", DEFER + code, shared, str(packages)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30)
@@ -344,7 +344,7 @@ def test_what_nobody_has_is_no_module(tmp_path: Path) -> None:
 
 
 def test_installation_for_one_user_comes_before_the_system_s(tmp_path: Path) -> None:
-    """With its .pth files, as `site` itself would have it without -I."""
+    """With its .pth files, as `rule` itself would have it without -I."""
     packages = tmp_path.resolve() / "site-packages"
     (tmp_path / "further").mkdir()
     packages.mkdir()

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from hushkey.agent.answers import Answers, Question
-from hushkey.agent.memory import Memory
-from hushkey.agent.renewal import Uses
-from hushkey_helpers import docker, git, keyring
-from shared.agent.agent_fakes import Told
+from helpers.agent.agent_fakes import Told
+from hushkey_helpers.agent.answers import Answers, Question
+from hushkey_helpers.agent.memory import Memory
+from hushkey_helpers.agent.renewal import RenewalSchedule
+from hushkey_helpers.docker import helper as docker_helper
+from hushkey_helpers.git import helper as git_helper
+from hushkey_helpers.keyring import command
 from shared.oauth_fakes import Machine, grant
 
 RULES = """
@@ -41,11 +43,15 @@ def _request(path: str) -> bytes:
 
 
 def by_git(machine: Machine, path: str) -> str:
-    return git.answer(["get"], lambda: _request(path), machine.environ).out.decode()
+    return git_helper.answer(
+        ["get"], lambda: _request(path), machine.environ
+    ).out.decode()
 
 
 def by_agent(machine: Machine, path: str) -> str:
-    answers = Answers({"git": git.answer}, Memory(Told(), Uses()), machine.environ)
+    answers = Answers(
+        {"git": git_helper.answer}, Memory(Told(), RenewalSchedule()), machine.environ
+    )
     asked = answers.own("git", "get", _request(path), 0.0)
     assert isinstance(asked, Question)
     return answers.slow(asked)[2].decode()
@@ -53,14 +59,14 @@ def by_agent(machine: Machine, path: str) -> str:
 
 def by_docker(machine: Machine, path: str) -> str:
     data = f"forge.test/{path}".encode("utf-8", "surrogateescape")
-    found = docker.answer(["get"], lambda: data, machine.environ)
+    found = docker_helper.answer(["get"], lambda: data, machine.environ)
     return str(json.loads(found.out)["Secret"]) if not found.code else ""
 
 
 def by_keyring(machine: Machine, path: str) -> str:
     argv = ["get", f"https://forge.test/{path}", "me"]
     machine.environ["PATH"] = "/nowhere"  # no other keyring to be asked
-    return keyring.answer(argv, lambda: b"", machine.environ).out.decode()
+    return command.answer(argv, lambda: b"", machine.environ).out.decode()
 
 
 TOOLS = pytest.mark.parametrize("ask", [by_git, by_agent, by_docker, by_keyring])
@@ -113,6 +119,6 @@ def test_user_name_names_the_owner_as_a_path_does(
 ) -> None:
     asked = f"protocol=https\nhost=forge.test\nusername={user}\n".encode()
 
-    out = git.answer(["get"], lambda: asked, machine.environ).out.decode()
+    out = git_helper.answer(["get"], lambda: asked, machine.environ).out.decode()
 
     assert f"password=at-{token}\n" in out

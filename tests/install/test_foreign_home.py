@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hushkey.agent import starting
-from hushkey.stash import Record
-from hushkey.stashindex import Slot
-from hushkey_install import agentverbs
+from hushkey.store.typed import StoredCredential
+from hushkey.store.typed_index import CredentialKey
+from hushkey_helpers.agent import start as starting
 from hushkey_install.cli import main
+from hushkey_install.common import agentcontrol
 from shared.oauth_fakes import BIN, CONFIG, Machine, grant
 
 pytestmark = pytest.mark.skipif(
@@ -282,8 +282,10 @@ def test_docker_s_helper_has_nothing_of_another_user_s(
     """Not an error: docker would not go on to pull what is public."""
     machine = Machine(home)
     machine.configure()
-    slot = Slot("docker", "https", "typed.test", user="me")
-    machine.stash().store(Record(slot, {"username": "me", "secret": "pw"}))
+    slot = CredentialKey("docker", "https", "typed.test", user="me")
+    machine.typed_store().store(
+        StoredCredential(slot, {"username": "me", "secret": "pw"})
+    )
     trap = Trap(home, tmp_path / "roots")
     trap.give_away()
 
@@ -326,7 +328,7 @@ def test_lock_that_names_another_process_kills_nothing(
 ) -> None:
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid))
-    monkeypatch.setattr(agentverbs, "_PATIENCE", 0.1)
+    monkeypatch.setattr(agentcontrol, "_PATIENCE", 0.1)
     folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "hushkey"
     folder.mkdir(mode=0o700)
     descriptor = locked(folder, sleeper.pid if named == "sleeper" else 1)

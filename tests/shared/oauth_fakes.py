@@ -23,18 +23,22 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from joserfc.jws import JWSRegistry
 
-from hushkey import schema
-from hushkey.acquire import Acquirer
+from hushkey.acquire.acquirer import Acquirer
+from hushkey.config import schema
 from hushkey.errors import HushkeyError
-from hushkey.http import Network
-from hushkey.model import Account, Identity, Site, Token
-from hushkey.provider import CodeFlow, DeviceCode, Grant
-from hushkey.sealedfile import sealed_files
-from hushkey.stash import Record, Stash, open_stash
-from hushkey.stashindex import Slot
-from hushkey.store import TokenFile
-from hushkey.vault import open_vault
-from hushkey.want import Manners
+from hushkey.model import Account, HostRule, Identity, Token
+from hushkey.net.http import Network
+from hushkey.providers.base import CodeFlow, DeviceCode, Grant
+from hushkey.store.datakey import open_data_key
+from hushkey.store.sealedfile import sealed_files
+from hushkey.store.tokenfile import TokenFile
+from hushkey.store.typed import (
+    StoredCredential,
+    TypedCredentials,
+    open_typed_credentials,
+)
+from hushkey.store.typed_index import CredentialKey
+from hushkey.tokenrequest import PromptOptions
 from shared.signin.signin_fakes import Clock
 
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -324,7 +328,7 @@ def _given(outcome: object) -> Grant:
 
 # -- processes of one user ---------------------------------------------------------
 
-SITE = Site("git.test", CORP, scopes=("git",))
+SITE = HostRule("git.test", CORP, scopes=("git",))
 DEVICE = {"HUSHKEY_INTERACTIVE": "device"}
 #: nothing to see anything on, even where the tests run on a terminal
 HEADLESS = {"GIT_TERMINAL_PROMPT": "0"}
@@ -345,13 +349,13 @@ class Desk:
         *,
         began: float = 0.0,
         environ: dict[str, str] | None = None,
-        manners: Manners | None = None,
+        options: PromptOptions | None = None,
     ) -> Acquirer:
         return Acquirer(
             SETTINGS,
             str(self.folder),
             DEVICE if environ is None else environ,
-            manners or Manners(),
+            options or PromptOptions(),
             self.warnings.append,
             began=began,
             clock=self.clock,
@@ -360,15 +364,17 @@ class Desk:
             ).with_claims(claims),
         )
 
-    def get(self, provider: FakeProvider, site: Site = SITE, **process: Any) -> Token:
+    def get(
+        self, provider: FakeProvider, rule: HostRule = SITE, **process: Any
+    ) -> Token:
         acquirer = self.process(provider, **process)
-        return acquirer.acquire(acquirer.want(site, site.pattern))
+        return acquirer.acquire(acquirer.wanted(rule, rule.pattern))
 
     def fails(
-        self, provider: FakeProvider, site: Site = SITE, **process: Any
+        self, provider: FakeProvider, rule: HostRule = SITE, **process: Any
     ) -> HushkeyError:
         with pytest.raises(HushkeyError) as caught:
-            self.get(provider, site, **process)
+            self.get(provider, rule, **process)
         return caught.value
 
     def has(self, granted: Grant, asked: tuple[str, ...] = ("git",)) -> None:
@@ -448,23 +454,27 @@ class Machine:
         os.utime(self.config_file, (then, then))
 
     def token_file(self) -> TokenFile:
-        vault = open_vault(SETTINGS, str(self.data), self._sealed)
-        return TokenFile(str(self.data), self.issuer, "c", vault, print)
+        data_key = open_data_key(SETTINGS, str(self.data), self._sealed)
+        return TokenFile(str(self.data), self.issuer, "c", data_key, print)
 
     def _sealed(self) -> list[str]:
         return sealed_files(str(self.data))
 
-    def stash(self) -> Stash:
-        return open_stash(SETTINGS, str(self.data), print)
+    def typed_store(self) -> TypedCredentials:
+        return open_typed_credentials(SETTINGS, str(self.data), print)
 
     def types(self, host: str, user: str, password: str) -> None:
         """Let a person have typed *password* for a host that is not ours."""
-        slot = Slot("git", "https", host, None, user)
-        self.stash().store(Record(slot, {"password": password}))
+        slot = CredentialKey("git", "https", host, None, user)
+        self.typed_store().store(StoredCredential(slot, {"password": password}))
 
     def typed(self) -> list[str]:
         """The passwords that are kept."""
-        kept = (r for s in self.stash().slots() for r in self.stash().matching(s))
+        kept = (
+            r
+            for s in self.typed_store().slots()
+            for r in self.typed_store().matching(s)
+        )
         return [record.values["password"] for record in kept]
 
     def has(

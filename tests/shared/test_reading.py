@@ -1,6 +1,6 @@
 """Hosts and paths against readings of their own: RFC 3986, UTS 46, and lax servers.
 
-Nothing of `hushkey.hosts` is used to say what is right.
+Nothing of `hushkey.origins` is used to say what is right.
 """
 
 import posixpath
@@ -15,8 +15,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url as urllib3_url
 
 from hushkey.errors import Permanent
-from hushkey.hosts import parse_url
 from hushkey.model import Request
+from hushkey.origins import parse_url
 from shared.core_fakes import ANY, config_of, pattern_of, rule
 
 # ---------------------------------------------------------------- hosts
@@ -53,7 +53,7 @@ def uts46_host(host: str) -> str:
 
 
 def is_served(host: str) -> bool:
-    return HOSTS.site_for(Request("https", host)) is not None
+    return HOSTS.rule_for(Request("https", host)) is not None
 
 
 LETTERS = st.sampled_from(
@@ -200,7 +200,7 @@ def strict_owner(path: str) -> str:
 @example("%2563ontoso/app")
 def test_path_has_one_owner_to_every_server(path: str) -> None:
     try:
-        pattern = pattern_of(PATHS.site_for(Request("https", "git.example", path)))
+        pattern = pattern_of(PATHS.rule_for(Request("https", "git.example", path)))
     except Permanent:
         # What has only one reading is never refused.
         assert re.search(r"[%;\\?#]|//|(^|/)\.{1,2}(/|$)|[^\x20-\x7e]", path)
@@ -215,8 +215,8 @@ NAMES = st.text(st.sampled_from("contosCONTOS\u017f\u212ak"), min_size=1, max_si
 
 @given(st.one_of(NAMES, st.sampled_from(["contoso", "CONTOSO", "cOnToSo"])))
 def test_owner_is_the_same_in_the_path_and_as_the_user_name(name: str) -> None:
-    by_path = PATHS.site_for(Request("https", "git.example", f"{name}/app"))
-    by_user = PATHS.site_for(Request("https", "git.example", "", name))
+    by_path = PATHS.rule_for(Request("https", "git.example", f"{name}/app"))
+    by_user = PATHS.rule_for(Request("https", "git.example", "", name))
 
     assert pattern_of(by_path) == pattern_of(by_user)
     ascii_lower = "".join(c.lower() if c.isascii() else c for c in name)

@@ -3,6 +3,8 @@
 The only file that names tomlkit.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 import tomllib
@@ -13,9 +15,10 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
-from hushkey import config, ownership
+from hushkey.config import compile
 from hushkey.errors import ConfigError, Permanent, plain
-from hushkey_install.change import Change
+from hushkey.system import ownership
+from hushkey_install.common.filechange import Change
 from hushkey_install.config import masking
 
 #: what some editors put in front of UTF-8
@@ -80,7 +83,7 @@ def _put_back(before: str, after: str, comments: str) -> str:
 
 def check(text: str, source: str) -> None:
     """Raise ConfigError, with every problem, if *text* is no valid config."""
-    config.compile_config(text.removeprefix(_MARK), source)
+    compile.compile_config(text.removeprefix(_MARK), source)
 
 
 def tables(source: str) -> dict[str, Any]:

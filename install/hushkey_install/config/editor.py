@@ -1,14 +1,16 @@
 """`hushkey config edit`: the user's editor on a copy, which must be valid to count."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import subprocess
 import sys
 
-from hushkey import ownership, paths, programs
 from hushkey.errors import ConfigError, Permanent, plain
-from hushkey_install import screen
-from hushkey_install.change import Change, read_text, remove, write_text
+from hushkey.system import ownership, paths, programs
+from hushkey_install.common import output
+from hushkey_install.common.filechange import Change, read_text, remove, write_text
 from hushkey_install.config import document
 
 _VARIABLES = ("VISUAL", "EDITOR")
@@ -49,8 +51,8 @@ def edit() -> None:
         if not problems:
             break
         for problem in problems:
-            screen.say(problem.replace(source, copy), err=True)
-        if not (_is_person() and screen.confirm("edit again?", default=True)):
+            output.say(problem.replace(source, copy), err=True)
+        if not (_is_person() and output.confirm("edit again?", default=True)):
             raise ConfigError(
                 f"{source} was not changed; your edit is kept in {copy}",
                 hint="run `hushkey config edit` to go on with it",
@@ -68,9 +70,9 @@ def _install(source: str, copy: str, before: str) -> None:
     change = Change(source, before, after)
     if change and after != _NEW:
         document.save(change)
-        screen.say(f"saved {source}", err=True)
+        output.say(f"saved {source}", err=True)
     else:
-        screen.say("nothing was changed", err=True)
+        output.say("nothing was changed", err=True)
     remove(copy)
 
 
@@ -79,7 +81,7 @@ def _goes_on(copy: str) -> bool:
     if not _is_person():
         return True
     question = f"{copy} holds an earlier edit; go on with it?"
-    return screen.confirm(question, default=True)
+    return output.confirm(question, default=True)
 
 
 def _is_person() -> bool:

@@ -6,12 +6,14 @@ is free text, so this is a guess there, on the careful side: a short secret alon
 a line of its own has nothing that tells it from a word.
 """
 
+from __future__ import annotations
+
 import re
 import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hushkey import schema
+from hushkey.config import schema
 
 MASK = "***"
 #: keys of the schema whose values are secrets

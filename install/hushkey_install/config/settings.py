@@ -1,54 +1,57 @@
 """Finding, showing, checking and changing config.toml, one key at a time."""
 
+from __future__ import annotations
+
 import os
 from typing import Any
 
-from hushkey import paths, sites
+from hushkey.config import rules
 from hushkey.errors import ConfigError, Permanent, plain
-from hushkey_install import screen
+from hushkey.system import paths
+from hushkey_install.common import output
 from hushkey_install.config import document, masking
 
 
 def print_path() -> None:
     """Print the path of the config file."""
-    screen.say(paths.config_file(os.environ))
+    output.say(paths.config_file(os.environ))
 
 
 def check() -> int:
     """Print every problem, or that there is none; return the exit code."""
     source = paths.config_file(os.environ)
     try:
-        sites.load(os.environ)
+        rules.load(os.environ)
     except ConfigError as error:
         for problem in error.problems or (error.line(),):
-            screen.say(problem, err=True)
+            output.say(problem, err=True)
         return 5
     if os.path.exists(source):
-        screen.say(f"{source}: no problems")
+        output.say(f"{source}: no problems")
     else:
-        screen.say(f"{source} does not exist: only the built-in hosts count")
+        output.say(f"{source} does not exist: only the built-in hosts count")
     return 0
 
 
 def show(as_json: bool) -> None:
     """Print the config file without its secrets, or what it comes to as JSON."""
     if as_json:
-        screen.say_json(_effective(sites.load(os.environ)))
+        output.say_json(_effective(rules.load(os.environ)))
         return
     source = paths.config_file(os.environ)
     text = document.text_of(source)
     if not text:
-        screen.say(f"{source} does not exist: only the built-in hosts count", err=True)
+        output.say(f"{source} does not exist: only the built-in hosts count", err=True)
         return
     try:
         shown = document.without_secrets(text)
     except ConfigError as error:
         error.what = f"{source}: {error.what}"
         raise
-    screen.block(shown.rstrip("\n"))
+    output.block(shown.rstrip("\n"))
 
 
-def _effective(config: sites.Config) -> dict[str, Any]:
+def _effective(config: rules.Config) -> dict[str, Any]:
     """Return settings with their defaults, identities and hosts, built-in ones too."""
     settings = {
         key: masking.safe(("settings", key), value)
@@ -70,8 +73,8 @@ def _effective(config: sites.Config) -> dict[str, Any]:
         for name, identity in config.identities().items()
     }
     hosts = {
-        site.pattern: {"identity": site.identity.name, "origin": site.origin}
-        for site in config.sites()
+        rule.pattern: {"identity": rule.identity.name, "origin": rule.origin}
+        for rule in config.rules()
     }
     return {
         "config": config.source,
@@ -90,7 +93,7 @@ def set_value(key: str, value: str) -> None:
         source, what, lambda doc: document.put(doc, path, document.value_of(value))
     )
     document.save(change)
-    screen.say(f"set {'.'.join(path)} in {source}", err=True)
+    output.say(f"set {'.'.join(path)} in {source}", err=True)
 
 
 def unset(key: str) -> None:
@@ -109,4 +112,4 @@ def unset(key: str) -> None:
             ) from error
 
     document.save(document.edited(source, f"unset {plain(key)}", drop))
-    screen.say(f"unset {shown} in {source}", err=True)
+    output.say(f"unset {shown} in {source}", err=True)

@@ -7,6 +7,8 @@ parent leaves no server behind. Settings travel by pipe because the argument
 list of a process is everybody's to read.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import select
@@ -19,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar, Protocol, Self
 
-from hushkey import isolated
+from hushkey.system import isolated
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0

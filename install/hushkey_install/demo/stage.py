@@ -4,6 +4,8 @@ What the story's programs read and write is in the folder: hushkey's config and
 tokens, git's config, the repositories. Nothing of the user's is touched.
 """
 
+from __future__ import annotations
+
 import os
 import shlex
 import shutil
@@ -14,7 +16,7 @@ from typing import Self
 
 import psutil
 
-from hushkey import isolated
+from hushkey.system import isolated
 from hushkey_install.demo import repository, visitor
 from hushkey_install.demo.commands import Commands
 from hushkey_install.demo.gitserver import GitServer

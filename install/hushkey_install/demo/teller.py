@@ -3,6 +3,8 @@
 Plain ASCII, so that it reads the same in a pipe, a log and an old terminal.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hushkey.errors import visible
-from hushkey.paths import config_file
+from hushkey.system.paths import config_file
 from hushkey_install.demo.idserver import Tally
 
 MARGIN = 7  # for the times: "123.4 s"
@@ -76,7 +78,7 @@ class Teller:
         """Say what the chapter cost, by the server's own count."""
         self._chapters.append(chapter)
         self.say(
-            f"{verdict(chapter)}: {windows(chapter.seen)}, {requests(chapter.seen)}, "
+            f"{decision(chapter)}: {windows(chapter.seen)}, {requests(chapter.seen)}, "
             f"{chapter.seconds:.1f} s",
             "green" if chapter.kept else "bold red",
         )
@@ -150,7 +152,7 @@ class Teller:
         self._console.print(grid)
 
 
-def verdict(chapter: Chapter) -> str:
+def decision(chapter: Chapter) -> str:
     """Return the promise in words, or that it was broken."""
     if not chapter.kept:
         return "NOT as promised"

@@ -1,5 +1,7 @@
 """Doctor on our folders: whose they are, who else may look, what was left behind."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import stat
@@ -7,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from hushkey import ownership, paths
 from hushkey.errors import ConfigError, HushkeyError, StoreError
-from hushkey_install import clientfile, pipconfig, uvconfig
-from hushkey_install.change import backup_of, holds_secret, read_text, remove
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
+from hushkey.system import ownership, paths
+from hushkey_install.common.filechange import backup_of, holds_secret, read_text, remove
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.register import pip, uv
+from hushkey_install.tools import ociconfig
 
 _DAMAGED = ".damaged-"
 #: what chmod is told, by the permissions that others may not have
@@ -19,11 +22,11 @@ _CHMOD = {0o077: "700", 0o022: "go-w", 0o002: "o-w"}
 _VARIABLES = ("DATA_DIR", "RUNTIME_DIR", "CONFIG")
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(installation: Installation) -> Iterator[Finding]:
     """Yield folders of ours that are another user's, or open to others."""
     if not hasattr(os, "geteuid"):
         return
-    environ = patient.environ
+    environ = installation.environ
     try:
         data, runtime = paths.data_folder(environ), paths.runtime_folder(environ)
         config = os.path.dirname(paths.config_file(environ))
@@ -105,10 +108,10 @@ def _chmod(path: str, mode: int) -> None:
     os.chmod(paths.check_owner(path), mode)
 
 
-def leftovers(patient: Patient) -> Iterator[Finding]:
+def leftovers(installation: Installation) -> Iterator[Finding]:
     """Yield damaged files that were moved aside; nobody needs them any more."""
     try:
-        data = paths.check_owner(paths.data_folder(patient.environ))
+        data = paths.check_owner(paths.data_folder(installation.environ))
     except HushkeyError:
         return  # has a finding of its own
     found = [
@@ -128,12 +131,12 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def backups(patient: Patient) -> Iterator[Finding]:
+def backups(installation: Installation) -> Iterator[Finding]:
     """Yield copies of tools' files that an earlier install or config edit left.
 
     What holds a secret is a problem: its tool's own sign-out does not reach it.
     """
-    for path in dict.fromkeys(map(backup_of, _files(patient))):
+    for path in dict.fromkeys(map(backup_of, _files(installation))):
         try:
             secret = holds_secret(read_text(path))
             ownership.check_name(path)
@@ -149,16 +152,16 @@ def backups(patient: Patient) -> Iterator[Finding]:
             )
 
 
-def _files(patient: Patient) -> Iterator[str]:
+def _files(installation: Installation) -> Iterator[str]:
     """Yield the files of which hushkey has made backups."""
-    environ = patient.environ
-    if patient.git is not None:
-        yield patient.git.path
+    environ = installation.environ
+    if installation.git is not None:
+        yield installation.git.path
     for find in (
-        clientfile.docker_file,
-        clientfile.podman_file,
-        pipconfig.config_path,
-        uvconfig.config_path,
+        ociconfig.docker_file,
+        ociconfig.podman_file,
+        pip.config_path,
+        uv.config_path,
         paths.config_file,
     ):
         with suppress(HushkeyError):

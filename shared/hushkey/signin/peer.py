@@ -16,6 +16,8 @@ Nothing can be told on macOS and Windows, where /proc is hidden, and under WSL: 
 the browser is on Windows' side, and one person owns the whole system.
 """
 
+from __future__ import annotations
+
 import os
 import socket
 import sys

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushkey import schema
+from hushkey.config import schema
 from hushkey.errors import ConfigError
 from hushkey_install.config import document, masking
 from shared.oauth_fakes import CANARY

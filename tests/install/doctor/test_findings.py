@@ -514,9 +514,9 @@ def test_nothing_is_mended_unasked(machine: Machine) -> None:
 
 
 def test_each_is_asked_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hushkey_install.doctor import rounds
+    from hushkey_install.doctor import run
 
-    monkeypatch.setattr(rounds, "_is_person", lambda: True)
+    monkeypatch.setattr(run, "_is_person", lambda: True)
     machine.data.chmod(0o755)
     machine.config_file.chmod(0o666)
 
