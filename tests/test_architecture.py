@@ -225,9 +225,10 @@ def test_program_is_installed_and_starts(program: str, tmp_path: Path) -> None:
 
 
 def test_core_is_typed_and_brings_its_presets() -> None:
-    names = {path.name for path in (FOLDERS["hushkey"] / "hushkey").iterdir()}
+    core = FOLDERS["hushkey"] / "hushkey"
 
-    assert {"py.typed", "presets.toml"} <= names
+    assert (core / "py.typed").is_file()
+    assert (core / "config" / "presets.toml").is_file()
 
 
 # -- what a quick answer loads ---------------------------------------------------

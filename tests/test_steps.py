@@ -211,9 +211,9 @@ def test_readme_names_every_step() -> None:
 
 
 def step_names(path: Path) -> Iterator[str]:
-    """Yield the names in `step("name", ...)` and `partial(step, "name", ...)`."""
+    """Yield the names in `event("name", ...)` and `partial(event, "name", ...)`."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and "step" in map(
+        if isinstance(node, ast.Call) and "event" in map(
             ast.unparse, (node.func, *node.args[:1])
         ):
             for part in (p for a in node.args[:2] for p in ast.walk(a)):

@@ -57,7 +57,7 @@ def serve(
     """
     out = _guarded_stdout()
     if os.environ.get("HUSHKEY_LOG"):
-        _begin_journal(answer.__module__.rpartition(".")[2])
+        _begin_journal(answer.__module__.split(".")[1])  # the room is the tool
 
     def asked() -> bytes:
         return read(0) if request is None else request

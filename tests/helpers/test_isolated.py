@@ -321,8 +321,8 @@ DEFER = (
 
 
 def deferred(code: str, packages: Path) -> list[str]:
-    """Run *code* in an isolated Python that knows of *packages*, without `rule`."""
-    shared = os.path.dirname(os.path.dirname(isolated.__file__))
+    """Run *code* in an isolated Python that knows of *packages*, without `site`."""
+    shared = str(Path(isolated.__file__).parents[2])
     words = [sys.executable, "-I", "-S", "-c", DEFER + code, shared, str(packages)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30)
     assert done.stderr == ""

@@ -56,7 +56,8 @@ def test_children_start_as_from_a_shell_and_we_survive_a_hangup() -> None:
 def orphan() -> Iterator[int]:
     """A process whose parent has ended, in a session of its own."""
     before = children.alive()
-    subprocess.run([sys.executable, "-c", FORK], check=True)
+    # Its stdout ends once the child has a session of its own.
+    subprocess.run([sys.executable, "-c", FORK], check=True, stdout=subprocess.PIPE)
     (pid,) = children.alive().keys() - before.keys()
     yield pid
     if pid in children.alive():

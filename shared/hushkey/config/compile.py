@@ -28,7 +28,7 @@ def compile_config(text: str, source: str) -> dict[str, Any]:
     """
     user = _parse(text, source)
     presets = tomllib.loads(
-        files("hushkey").joinpath("presets.toml").read_text("utf-8")
+        files("hushkey.config").joinpath("presets.toml").read_text("utf-8")
     )
     if problems := validate.problems(text, source, user, presets):
         raise _refusal(problems)

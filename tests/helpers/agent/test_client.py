@@ -312,7 +312,7 @@ def test_client_loads_next_to_nothing(
     # `os` is the last thing of Python's own that our start needs.
     assert names[names.index("os") + 1 :] == [
         "hushkey_helpers",
-        "hushkey",
+        "hushkey_helpers.agent",
         "hushkey_helpers.agent.protocol",
         "hushkey_helpers.agent.client",
         "_socket",

@@ -112,7 +112,7 @@ def test_git_of_the_working_directory_is_not_run(
 HOST = "contoso.azurecr.io"
 NEEDS = (
     "import os; from hushkey.system import callers; "
-    f"print(caller.needs_registry('{HOST}', os.environ))"
+    f"print(callers.needs_registry('{HOST}', os.environ))"
 )
 
 

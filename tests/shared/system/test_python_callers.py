@@ -16,7 +16,7 @@ def said_inside(
     tool: Path, *words: str, module: bool = False, ask: str = ""
 ) -> list[str]:
     """Return what a child of a real Python *tool* sees of it: command and option."""
-    ask = ask or ASK.format("installer.command()")
+    ask = ask or ASK.format("python_callers.command()")
     tool.parent.mkdir(exist_ok=True)
     tool.write_text(
         f"import subprocess as s, sys; s.run([sys.executable, '-c', {ask!r}])"
