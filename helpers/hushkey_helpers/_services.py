@@ -50,12 +50,11 @@ class Service:
 
     def refusal(self) -> Permanent:
         """Return why a bare name gets no token."""
-        rule = f'host."{self.site.pattern}".bare'
         return Permanent(
-            "gave no token for a host's name alone: whether it would travel over https "
-            "cannot be proven here",
+            "gave no token for a host's name alone: nothing proves that it would go "
+            "over https",
             host=self.host,
-            hint=f"ask for https:// URLs, or see `bare` in the README ({rule})",
+            hint=f'the README says when to set host."{self.site.pattern}".bare',
         )
 
     def answer_user(self) -> str:
