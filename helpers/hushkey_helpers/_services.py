@@ -106,7 +106,7 @@ def _find(name: str, username: str, environ: "Mapping[str, str]") -> Service | N
         request = Request("http", request.host)
         site = _site(config, request)
     if site is None:
-        if name[:7].lower() == "http://":
+        if request.protocol == "http" and not bare:
             _note_plain(config, request, environ)
         return None
     if unproven and site.bare:
