@@ -50,12 +50,11 @@ class Service:
 
     def refusal(self) -> Permanent:
         """Return why a bare name gets no token."""
-        rule = f'host."{self.site.pattern}".bare'
         return Permanent(
-            "gave no token for a host's name alone: whether it would travel over https "
-            "cannot be proven here",
+            "gave no token for a host's name alone: nothing proves that it would go "
+            "over https",
             host=self.host,
-            hint=f"ask for https:// URLs, or see `bare` in the README ({rule})",
+            hint=f'the README says when to set host."{self.site.pattern}".bare',
         )
 
     def answer_user(self) -> str:
@@ -107,7 +106,7 @@ def _find(name: str, username: str, environ: "Mapping[str, str]") -> Service | N
         request = Request("http", request.host)
         site = _site(config, request)
     if site is None:
-        if name[:7].lower() == "http://":
+        if request.protocol == "http" and not bare:
             _note_plain(config, request, environ)
         return None
     if unproven and site.bare:
