@@ -95,10 +95,7 @@ def answer(
     if found.unproven and not _is_proven(found, environ):
         refusal = found.refusal()
         event("failed", error=refusal)
-        # An entry of the user's own still counts.
-        passed = _pass_on(argv, call, environ)
-        passed.lines = (_told(refusal.line(), environ), *passed.lines)
-        return passed
+        return Answer(lines=(_told(refusal.line(), environ),), code=1)
     return _get(call, found, environ, began)
 
 

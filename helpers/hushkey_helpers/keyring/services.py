@@ -55,12 +55,11 @@ class Service:
 
     def refusal(self) -> Permanent:
         """Return why a bare name gets no token."""
-        rule = f'host."{self.rule.pattern}".bare'
         return Permanent(
-            "gave no token for a host's name alone: whether it would travel over https "
-            "cannot be proven here",
+            "gave no token for a host's name alone: nothing proves that it would go "
+            "over https",
             host=self.host,
-            hint=f"ask for https:// URLs, or see `bare` in the README ({rule})",
+            hint=f'the README says when to set host."{self.rule.pattern}".bare',
         )
 
     def answer_user(self) -> str:
@@ -121,7 +120,7 @@ def _find(name: str, username: str, environ: Mapping[str, str]) -> Service | Non
         request = Request("http", request.host)
         rule = _rule(config, request)
     if rule is None:
-        if name[:7].lower() == "http://":
+        if request.protocol == "http" and not bare:
             _note_plain(config, request, environ)
         return None
     if unproven and rule.bare:
