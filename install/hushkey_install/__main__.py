@@ -2,4 +2,5 @@
 
 from hushkey_install.cli import main
 
-main(prog_name="hushkey")
+if __name__ == "__main__":
+    main(prog_name="hushkey")
