@@ -41,7 +41,7 @@ OWNERS = {
     "requests": {"hushkey.http"},
     "secretstorage": {"hushkey.secretservice", "hushkey_install.takeover.libsecret"},
     "tomlkit": {"hushkey_install.config.document", "hushkey_install.uvconfig"},
-    "truststore": {"hushkey.http"},
+    "truststore": {"hushkey.trust"},
     "urllib3": {"hushkey.http"},
 }
 DEMO = "hushkey_install.demo"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hushkey import http, schema
+from hushkey import http, schema, trust
 from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.http import Network, Refused, Session
 from servers.authority import Authority
@@ -356,7 +356,7 @@ def test_python_whose_openssl_knows_no_place_finds_the_system_s(
     )
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     if not file:
-        monkeypatch.setattr(http, "_BUNDLES", ("/nowhere", str(ca.ca_file)))
+        monkeypatch.setattr(trust, "_BUNDLES", ("/nowhere", str(ca.ca_file)))
 
     session = network().session("c")
 
