@@ -52,7 +52,7 @@ OWNERS = {
         "hushkey_install.importers.libsecret",
     },
     "tomlkit": {"hushkey_install.config.document", "hushkey_install.register.uv"},
-    "truststore": {"hushkey.net.http"},
+    "truststore": {"hushkey.net.trust"},
     "urllib3": {"hushkey.net.http"},
 }
 DEMO = "hushkey_install.demo"

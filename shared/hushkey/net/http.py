@@ -8,9 +8,7 @@ only when a network call is due.
 
 from __future__ import annotations
 
-import os
 import ssl
-import sys
 import time
 from functools import partial
 from urllib.parse import parse_qsl, urlsplit
@@ -22,8 +20,8 @@ from requests.utils import get_environ_proxies
 from urllib3.util import Retry
 
 from hushkey import origins
-from hushkey.errors import HushkeyError, Permanent, Transient
-from hushkey.net import answers, outcomes
+from hushkey.errors import HushkeyError, Transient
+from hushkey.net import answers, outcomes, trust
 from hushkey.system.deadline import Expired, within
 from hushkey.trace import event
 
@@ -41,14 +39,6 @@ MAX_BYTES = 256 * 1024
 _STEP = 10.0
 _SECRETS = frozenset(
     ("refresh_token", "code", "code_verifier", "device_code", "client_secret", "token")
-)
-_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-#: where distributions keep their bundle, for a Python whose own OpenSSL knows nothing
-_BUNDLES = (
-    "/etc/ssl/cert.pem",  # Alpine, Arch, BSD
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian
-    "/etc/ssl/ca-bundle.pem",  # SUSE
 )
 
 
@@ -99,50 +89,8 @@ class Network:
         return dict(get_environ_proxies(url))
 
     def trust(self) -> ssl.SSLContext:
-        """Return whom to trust: ca_file, else the environment's, else the OS.
-
-        A relative path in the environment is passed over. OpenSSL would read it from
-        the working directory, and a repository would bring its own trust: that is
-        why OpenSSL never looks at the environment itself here.
-        """
-        named = (self._environ.get(name, "") for name in _CA_VARIABLES)
-        chosen = self._ca_file or next(filter(os.path.isabs, named), "")
-        folders = self._environ.get("SSL_CERT_DIR", "").split(os.pathsep)
-        folders = [path for path in folders if os.path.isabs(path)]
-        try:
-            if chosen:
-                folder = os.path.isdir(chosen)
-                return ssl.create_default_context(
-                    cafile=None if folder else chosen, capath=chosen if folder else None
-                )
-            return _trust_of_the_system(list(filter(os.path.isdir, folders)))
-        except (OSError, ssl.SSLError) as error:
-            raise Permanent(
-                f"cannot read certificates from {chosen or 'the system'}",
-                hint="set `ca_file`",
-            ) from error
-
-
-def _trust_of_the_system(folders: list[str]) -> ssl.SSLContext:
-    """Return the OS's trust; *folders* take the place of OpenSSL's own folder.
-
-    As SSL_CERT_DIR has it (SSL_CTX_set_default_verify_paths(3)); macOS and Windows
-    have a store of their own instead.
-    """
-    if sys.platform in ("darwin", "win32") and not folders:
-        import truststore  # noqa: PLC0415 - not on Linux
-
-        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    built_in = ssl.get_default_verify_paths()
-    file, folder = built_in.openssl_cafile, built_in.openssl_capath
-    if not folders and os.path.isdir(folder) and os.listdir(folder):
-        folders = [folder]
-    if not os.path.isfile(file):
-        file = next((p for p in _BUNDLES if not folders and os.path.isfile(p)), "")
-    if file or folders:
-        context.load_verify_locations(file or None, os.pathsep.join(folders) or None)
-    return context
+        """Return whom to trust, as `trust.context` finds it."""
+        return trust.context(self._ca_file, self._environ)
 
 
 class _Adapter(HTTPAdapter):

@@ -10,7 +10,7 @@ import pytest
 
 from hushkey.config import schema
 from hushkey.errors import HushkeyError, Permanent, Transient
-from hushkey.net import http
+from hushkey.net import http, trust
 from hushkey.net.http import Network, Refused, Session
 from servers.authority import Authority
 from shared.oauth_fakes import Answer, Reply, Scripted, network
@@ -357,7 +357,7 @@ def test_python_whose_openssl_knows_no_place_finds_the_system_s(
     )
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     if not file:
-        monkeypatch.setattr(http, "_BUNDLES", ("/nowhere", str(ca.ca_file)))
+        monkeypatch.setattr(trust, "_BUNDLES", ("/nowhere", str(ca.ca_file)))
 
     session = network().session("c")
 
