@@ -1,22 +1,27 @@
 """Fixtures: real servers, and a home that is nobody's."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from servers import children
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser, chromium
 from servers.gits import Git, newer_git, system_git
 from servers.issuer import Issuer
-from servers.process import Missing, Server, leaks
+from servers.process import STARTED, Missing, Server, leaks
 from servers.secretservice import STATES, SecretService, State
 
 # Asked before the tests hide it: whatever is missing is a failure in CI.
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+
+# Files that tests write are not to be writable by others: such a config is refused.
+os.umask(0o022)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,6 +37,23 @@ def pytest_collection_modifyitems(
     if late:
         items[:] = [item for item in items if item not in late]
         config.hook.pytest_deselected(items=late)
+
+
+children.start_as_from_a_shell()
+children.adopt_orphans()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
+    """Fail the last test of a module that leaves a process behind."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        # A server may outlast a module, and ends with the last one.
+        lasting = {program.pid for program in STARTED} if nextitem else set()
+        if found := children.left(lasting):
+            pytest.fail(f"{item.path.name} left behind: {found}", pytrace=False)
 
 
 def do_without(reason: object) -> None:
@@ -173,19 +195,23 @@ def make_apache(authority: Authority) -> Iterator[Callable[..., Apache]]:
 
 
 @pytest.fixture
-def visitor(tmp_path: Path, authority: Authority) -> Browser:
+def visitor(tmp_path: Path, authority: Authority) -> Iterator[Browser]:
     """A form-filling visitor; set .user and .mode, then merge .environ."""
-    return Browser(tmp_path, ca_file=authority.ca_file)
+    browser = Browser(tmp_path, ca_file=authority.ca_file)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
-def chromium_browser(tmp_path: Path) -> Browser:
+def chromium_browser(tmp_path: Path) -> Iterator[Browser]:
     """A headless Chromium that signs in; screenshots land in tmp_path."""
     try:
-        return chromium(tmp_path)
+        browser = chromium(tmp_path)
     except Missing as reason:
         do_without(reason)
         raise
+    yield browser
+    browser.close()
 
 
 # ---------------------------------------------------------------- git, keyring

@@ -4,6 +4,7 @@ import ast
 import graphlib
 import importlib.metadata
 import io
+import os
 import subprocess
 import sys
 import tokenize
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.oauth_fakes import BIN, Machine, grant
+from shared.oauth_fakes import BIN, Machine, grant, imported, timed_imports
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
@@ -27,27 +28,38 @@ MAY_IMPORT = {
 }
 #: every third party, and the files that may name it (demo/ is an extra of its own)
 OWNERS = {
-    "authlib": {"hushkey.http", "hushkey.idtoken", "hushkey.oauth"},
-    "cryptography": {"hushkey.seal"},
-    "filelock": {"hushkey.locks"},
-    "idna": {"hushkey.hosts"},
-    "jeepney": {"hushkey.agent.keyringwatch"},
-    "joserfc": {"hushkey.idtoken"},
-    "keyring": {"hushkey.vault", "hushkey_helpers.backend"},
-    "msal": {"hushkey.entra"},
-    "platformdirs": {"hushkey.paths"},
-    "psutil": {"hushkey.caller", "hushkey.installer"},
-    "requests": {"hushkey.http"},
-    "secretstorage": {"hushkey.secretservice", "hushkey_install.takeover.libsecret"},
-    "tomlkit": {"hushkey_install.config.document", "hushkey_install.uvconfig"},
-    "truststore": {"hushkey.http"},
-    "urllib3": {"hushkey.http"},
+    "authlib": {
+        "hushkey.net.http",
+        "hushkey.providers.idtoken",
+        "hushkey.providers.oidc",
+    },
+    "cryptography": {"hushkey.store.cipher"},
+    "filelock": {"hushkey.system.locks"},
+    "idna": {"hushkey.origins"},
+    "jeepney": {"hushkey_helpers.agent.keyring_signals"},
+    "joserfc": {"hushkey.providers.idtoken"},
+    "keyring": {"hushkey.store.datakey", "hushkey_helpers.backend"},
+    "msal": {"hushkey.providers.entra"},
+    "platformdirs": {"hushkey.system.paths"},
+    "psutil": {
+        "hushkey_helpers.agent.start",
+        "hushkey.system.callers",
+        "hushkey.system.python_callers",
+    },
+    "requests": {"hushkey.net.http"},
+    "secretstorage": {
+        "hushkey.store.secretservice",
+        "hushkey_install.importers.libsecret",
+    },
+    "tomlkit": {"hushkey_install.config.document", "hushkey_install.register.uv"},
+    "truststore": {"hushkey.net.trust"},
+    "urllib3": {"hushkey.net.http"},
 }
 DEMO = "hushkey_install.demo"
 FOR_PEOPLE = {"click", "rich"}
 MAX_LINES = 310
 #: longer for now, and no longer than that
-LONG = {"hushkey.oauth": 320, "hushkey.tokencache": 320}
+LONG = {"hushkey.providers.oidc": 320, "hushkey.store.tokencache": 320}
 
 
 def _modules() -> dict[str, Path]:
@@ -127,6 +139,23 @@ def test_third_parties_stay_with_their_owners(name: str) -> None:
 
 
 @every_module
+def test_only_the_screen_writes_to_a_person(name: str) -> None:
+    """There, names lose what would act on a terminal."""
+    if name == "hushkey_install.common.output" or not name.startswith(
+        "hushkey_install."
+    ):
+        return
+    writing = {"click.echo", "click.secho", "click.prompt", "click.confirm"}
+    writing |= {"print", "input", "sys.stdout.write", "sys.stderr.write"}
+    tree = ast.parse(MODULES[name].read_text())
+    called = {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    if name.startswith(DEMO):  # whose server talks to its starter over a pipe
+        writing.remove("sys.stdout.write")
+
+    assert called & writing == set()
+
+
+@every_module
 def test_nothing_of_the_tests_is_in_production(name: str) -> None:
     text = MODULES[name].read_text()
     names = {
@@ -167,10 +196,8 @@ def test_entry_points_load() -> None:
     found = importlib.metadata.distribution("hushkey").entry_points
 
     assert {(point.group, point.name) for point in found} == {
-        ("console_scripts", "hushkey"),
         ("keyring.backends", "hushkey"),
     }
-    assert callable(found.select(group="console_scripts")["hushkey"].load())
     backend = found.select(group="keyring.backends")["hushkey"].load()
     assert backend.Keyring.priority == 9.9
 
@@ -184,9 +211,13 @@ def test_entry_points_load() -> None:
         "hushkey-keyring",
     ],
 )
-def test_program_is_installed_and_starts(program: str) -> None:
+def test_program_is_installed_and_starts(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [BIN / program, "--help"], capture_output=True, timeout=30, check=False
+        [BIN / program, "--help"],
+        capture_output=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "PATH": str(tmp_path)},  # where no other `keyring` is
     )
 
     assert done.returncode == 0
@@ -194,9 +225,10 @@ def test_program_is_installed_and_starts(program: str) -> None:
 
 
 def test_core_is_typed_and_brings_its_presets() -> None:
-    names = {path.name for path in (FOLDERS["hushkey"] / "hushkey").iterdir()}
+    core = FOLDERS["hushkey"] / "hushkey"
 
-    assert {"py.typed", "presets.toml"} <= names
+    assert (core / "py.typed").is_file()
+    assert (core / "config" / "presets.toml").is_file()
 
 
 # -- what a quick answer loads ---------------------------------------------------
@@ -235,13 +267,13 @@ HEAVY = {
     "typing",
     "urllib.request",
     "urllib3",
-    "hushkey.asking",
-    "hushkey.config",
-    "hushkey.http",
-    "hushkey.interactive",
-    "hushkey.journal",
-    "hushkey.oauth",
-    "hushkey.secretservice",
+    "hushkey.acquire.unlock",
+    "hushkey.config.compile",
+    "hushkey.net.http",
+    "hushkey.acquire.interactive",
+    "hushkey.system.tracefile",
+    "hushkey.providers.oidc",
+    "hushkey.store.secretservice",
 }
 #: what the cached path needs and a host that is not ours does not
 CACHED_ONLY = {
@@ -252,33 +284,35 @@ CACHED_ONLY = {
     "urllib",
     "hashlib",
     "contextlib",
-    "hushkey.acquire",
-    "hushkey.answering",
-    "hushkey.seal",
-    "hushkey.sealedfile",
-    "hushkey.stash",
-    "hushkey.store",
-    "hushkey.vault",
+    "hushkey.acquire.acquirer",
+    "hushkey.acquire.session",
+    "hushkey.store.cipher",
+    "hushkey.store.sealedfile",
+    "hushkey.store.typed",
+    "hushkey.store.tokenfile",
+    "hushkey.store.datakey",
 }
 
 
 def loaded(machine: Machine, request: bytes) -> set[str]:
     """Return the modules that the real program loads beyond a bare interpreter."""
-    program = [str(BIN / "git-credential-hushkey"), "get"]
-    return _loaded(machine, program, request) - _loaded(machine, ["-c", ""], b"")
-
-
-def _loaded(machine: Machine, words: list[str], request: bytes) -> set[str]:
+    program = timed_imports("git-credential-hushkey", "get")
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *words],
+        program,
         input=request,
         capture_output=True,
         env=machine.environ,
         timeout=30,
         check=True,
     )
-    lines = done.stderr.decode().splitlines()
-    return {line.rpartition("|")[2].strip() for line in lines if "|" in line}
+    return set(imported(done.stderr)) - bare()
+
+
+def bare() -> set[str]:
+    """Return what Python itself loads, `rule` included."""
+    words = [sys.executable, "-I", "-X", "importtime", "-c", ""]
+    done = subprocess.run(words, capture_output=True, timeout=30, check=True)
+    return set(imported(done.stderr))
 
 
 def among(modules: set[str], names: set[str]) -> set[str]:
@@ -302,31 +336,44 @@ def test_not_ours_loads_next_to_nothing(machine: Machine) -> None:
     found = loaded(machine, OTHER)
 
     assert among(found, HEAVY | CACHED_ONLY) == set()
-    assert "hushkey_helpers.git" in found
+    assert "hushkey_helpers.git.helper" in found
+
+
+@pytest.mark.parametrize("request_", [OTHER, OURS], ids=["not ours", "cached"])
+def test_site_is_loaded_only_for_what_is_neither_python_s_nor_ours(
+    machine: Machine, request_: bytes
+) -> None:
+    done = subprocess.run(
+        timed_imports("git-credential-hushkey", "get"),
+        input=request_,
+        capture_output=True,
+        env=machine.environ,
+        timeout=30,
+        check=True,
+    )
+
+    found = imported(done.stderr)
+    assert ("site" in found) == ("cryptography" in found) == (request_ == OURS)
 
 
 def loaded_by_docker(machine: Machine, server: str) -> set[str]:
     """Return what docker's helper loads for a get, whatever it answers."""
-    program = [sys.executable, "-X", "importtime"]
-    program += [str(BIN / "docker-credential-hushkey"), "get"]
     done = subprocess.run(
-        program,
+        timed_imports("docker-credential-hushkey", "get"),
         input=server.encode(),
         capture_output=True,
         env=machine.environ,
         timeout=30,
         check=False,
     )
-    lines = done.stderr.decode().splitlines()
-    found = {line.rpartition("|")[2].strip() for line in lines if "|" in line}
-    return found - _loaded(machine, ["-c", ""], b"")
+    return set(imported(done.stderr)) - bare()
 
 
 def test_registry_that_is_not_ours_loads_next_to_nothing(machine: Machine) -> None:
     found = loaded_by_docker(machine, "other.test")
 
     assert among(found, HEAVY | CACHED_ONLY) == set()
-    assert "hushkey_helpers.docker" in found
+    assert "hushkey_helpers.docker.helper" in found
 
 
 def test_cached_registry_token_loads_no_network_and_no_psutil(
@@ -335,8 +382,8 @@ def test_cached_registry_token_loads_no_network_and_no_psutil(
     found = loaded_by_docker(machine, "git.test")
 
     assert among(found, HEAVY - {"typing"}) == set()
-    assert "hushkey.derived" in found
-    assert "hushkey.exchange" not in found
+    assert "hushkey.acquire.exchanged" in found
+    assert "hushkey.providers.exchange" not in found
 
 
 def test_not_ours_without_a_config_loads_next_to_nothing(home: Path) -> None:
@@ -350,18 +397,18 @@ def test_cached_answer_loads_no_network_and_no_toml(machine: Machine) -> None:
     found = loaded(machine, OURS)
 
     assert among(found, HEAVY - {"typing"}) == set()
-    assert "hushkey.acquire" in found
+    assert "hushkey.acquire.acquirer" in found
 
 
 @pytest.mark.parametrize("request_", [OTHER, OURS], ids=["not ours", "cached"])
 def test_journal_is_loaded_only_if_asked_for(machine: Machine, request_: bytes) -> None:
-    assert "hushkey.journal" not in loaded(machine, request_)
+    assert "hushkey.system.tracefile" not in loaded(machine, request_)
 
     machine.environ["HUSHKEY_LOG"] = str(machine.home / "log")
 
     found = loaded(machine, request_)
-    assert "hushkey.journal" in found
-    assert among(found, HEAVY - {"typing", "hushkey.journal"}) == set()
+    assert "hushkey.system.tracefile" in found
+    assert among(found, HEAVY - {"typing", "hushkey.system.tracefile"}) == set()
 
 
 @pytest.mark.parametrize(
@@ -374,20 +421,18 @@ def test_journal_is_loaded_only_if_asked_for(machine: Machine, request_: bytes) 
 def test_keyring_program_loads_as_little(
     machine: Machine, service: str, names: set[str]
 ) -> None:
-    program = str(BIN / "hushkey-keyring")
     machine.environ |= {"PATH": "/nowhere", "HUSHKEY_INTERACTIVE": "never"}
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", program, "get", service, "me"],
+        timed_imports("hushkey-keyring", "get", service, "me"),
         capture_output=True,
         env=machine.environ,
         timeout=30,
         check=False,
     )
-    rows = done.stderr.decode().splitlines()
-    found = {line.rpartition("|")[2].strip() for line in rows if "|" in line}
+    found = set(imported(done.stderr)) - bare()
 
-    assert among(found - _loaded(machine, ["-c", ""], b""), names) == set()
-    assert "hushkey_helpers.keyring" in found
+    assert among(found, names) == set()
+    assert "hushkey_helpers.keyring.command" in found
     assert done.stdout == (b"at-kept\n" if "git.test" in service else b"")
 
 

@@ -204,16 +204,16 @@ def test_file_that_cannot_be_written_changes_no_answer(machine: Machine) -> None
 def test_readme_names_every_step() -> None:
     readme = (ROOT / "README.md").read_text()
     (row,) = [line for line in readme.splitlines() if line.startswith("| `step` |")]
-    names = {name for path in MODULES.values() for name in _steps(path)}
+    names = {name for path in MODULES.values() for name in step_names(path)}
 
     assert {"asked", "not-ours", "http", "cached"} <= names
     assert {name for name in names if f"`{name}`" not in row} == set()
 
 
-def _steps(path: Path) -> Iterator[str]:
-    """Yield the names in `step("name", ...)` and `partial(step, "name", ...)`."""
+def step_names(path: Path) -> Iterator[str]:
+    """Yield the names in `event("name", ...)` and `partial(event, "name", ...)`."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and "step" in map(
+        if isinstance(node, ast.Call) and "event" in map(
             ast.unparse, (node.func, *node.args[:1])
         ):
             for part in (p for a in node.args[:2] for p in ast.walk(a)):

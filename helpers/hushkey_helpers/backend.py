@@ -7,6 +7,8 @@ the question (keyring's chainer): for what is not ours it returns None, and
 raises NotImplementedError where something is to be kept.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 import time
@@ -16,7 +18,7 @@ from keyring import backend, credentials, errors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hushkey.errors import HushkeyError
-    from hushkey_helpers._services import Service
+    from hushkey_helpers.keyring.services import Service
 
     #: user name and password, or why there is none; and until when (epoch seconds)
     Outcome = tuple[str, str, str, float]
@@ -42,16 +44,16 @@ class Keyring(backend.KeyringBackend):
         if os.environ.get("HUSHKEY_LOG"):
             _begin_journal()
 
-    def get_password(self, service: str, username: str) -> "str | None":
+    def get_password(self, service: str, username: str) -> str | None:
         """Return a token for *service*, None if it is not ours; KeyringError."""
-        found = self._find(service, username)
+        found = self._proven(service, username)
         return None if found is None else self._outcome(found)[1]
 
     def get_credential(
-        self, service: str, username: "str | None"
-    ) -> "credentials.Credential | None":
+        self, service: str, username: str | None
+    ) -> credentials.Credential | None:
         """Return *username*, or one that will do, with a token; as get_password."""
-        found = self._find(service, username or "")
+        found = self._proven(service, username or "")
         if found is None:
             return None
         return credentials.SimpleCredential(*self._outcome(found)[:2])
@@ -70,35 +72,47 @@ class Keyring(backend.KeyringBackend):
         self,
         service: str,
         username: str,
-        kind: "type[errors.KeyringError]",
+        kind: type[errors.KeyringError],
         what: str,
     ) -> Exception:
         found = self._find(service, username)
         if found is None:
             return NotImplementedError("hushkey keeps no passwords")
-        name = found.site.identity.name
+        name = found.rule.identity.name
         return kind(
             f"hushkey: signs in to {found.host} (identity {name}) and keeps no "
             f"password for it; {what.format(name)}"
         )
 
-    def _find(self, service: object, username: object) -> "Service | None":
+    def _find(self, service: object, username: object) -> Service | None:
         """Return the service if it is ours; a wrong config serves nobody."""
         from hushkey.errors import ConfigError
-        from hushkey_helpers import _services
+        from hushkey_helpers.keyring import services
 
         if not isinstance(service, str):
             return None
         user = username if isinstance(username, str) else ""
         try:
-            return _services.find(service, user, os.environ)
+            return services.find(service, user, os.environ)
         except ConfigError as error:
             if not self._warned:
                 self._warned = True
                 _warn(error.line())
             return None
 
-    def _outcome(self, found: "Service") -> "Outcome":
+    def _proven(self, service: object, username: object) -> Service | None:
+        """Return the service if it is ours, and its token goes over https."""
+        found = self._find(service, username)
+        if found is None or not found.unproven:
+            return found
+        from hushkey_helpers.keyring import proofs
+
+        if proofs.by_url(found.request):
+            return found
+        _warn(found.refusal().line())
+        return None
+
+    def _outcome(self, found: Service) -> Outcome:
         """Return what was found for *found* just now, or find it; KeyringError."""
         key = (found.host, found.username)
         with self._turn:
@@ -110,36 +124,36 @@ class Keyring(backend.KeyringBackend):
         return known
 
 
-def _ask(found: "Service") -> "Outcome":
+def _ask(found: Service) -> Outcome:
     """Get a token and how long it will do, or the line that says why not."""
     from hushkey.errors import HushkeyError
-    from hushkey_helpers import _services
+    from hushkey_helpers.keyring import services
 
     began = time.time()
     try:
         with _Aside():
             token = found.token(os.environ, began)
     except HushkeyError as error:
-        return _failed(error.about(host=found.host, identity=found.site.identity.name))
+        return _failed(error.about(host=found.host, identity=found.rule.identity.name))
     except Exception as error:
         # The text may quote anything, a secret included: the type must do.
         what = f"internal error ({type(error).__name__}); please report it"
         return _failed(HushkeyError(what))
     if token.expires_at is None:
-        until = began + _services.MIN_LIFETIME
+        until = began + services.MIN_LIFETIME
     else:
-        until = token.expires_at - _services.MIN_LIFETIME
+        until = token.expires_at - services.MIN_LIFETIME
         # A server's short tokens are good for half of their life.
         until = max(until, began + (token.expires_at - began) / 2)
     return found.answer_user(), token.value, "", until
 
 
-def _failed(error: "HushkeyError") -> "Outcome":
+def _failed(error: HushkeyError) -> Outcome:
     import sys
 
-    from hushkey import step
+    from hushkey.trace import event
 
-    step("failed", error=error)
+    event("failed", error=error)
     line = f"hushkey: {error.line()}"
     if any(name in sys.modules for name in _HIDES):
         _warn(error.line())
@@ -147,16 +161,16 @@ def _failed(error: "HushkeyError") -> "Outcome":
 
 
 def _begin_journal() -> None:
-    from hushkey import journal
+    from hushkey.system import tracefile
 
-    if line := journal.begin("backend", os.environ):
+    if line := tracefile.begin("backend", os.environ):
         _warn(line)
 
 
 def _warn(line: str) -> None:
-    from hushkey import answering
+    from hushkey.acquire import session
 
-    answering.warn(line)
+    session.warn(line)
 
 
 class _Aside:

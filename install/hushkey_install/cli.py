@@ -1,30 +1,32 @@
 """The `hushkey` command: its groups and verbs, each from its own file."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from importlib.metadata import version
 
 import click
 
-from hushkey import journal, step
-from hushkey_install import (
-    agentunit,
-    agentverbs,
-    dockerconfig,
-    ending,
-    gitconfig,
-    pipconfig,
-    plugin,
-    uvconfig,
+from hushkey.system import ownership, paths, tracefile
+from hushkey.trace import event
+from hushkey_install.commands import (
+    completing,
+    configuring,
+    exitcodes,
+    importing,
+    looking,
+    signing,
 )
-from hushkey_install import reset as resetting
-from hushkey_install.verbs import completing, configuring, importing, looking, signing
+from hushkey_install.commands import reset as resetting
+from hushkey_install.common import agentcontrol, output
+from hushkey_install.register import docker, git, pip, plugins, systemd, uv
 
 
 @click.group(
-    cls=ending.Group,
+    cls=exitcodes.Group,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=ending.CODES,
+    epilog=exitcodes.CODES,
 )
 @click.version_option(version("hushkey"), prog_name="hushkey")
 @click.pass_context
@@ -46,9 +48,9 @@ def main(ctx: click.Context) -> None:
       HUSHKEY_LOG=debug git fetch      # every step, of helpers too; never a secret
     """
     if os.environ.get("HUSHKEY_LOG"):
-        if line := journal.begin("hushkey", os.environ):
-            click.echo(f"hushkey: {line}", err=True)
-        step("asked", verb=ctx.invoked_subcommand or "")
+        if line := tracefile.begin("hushkey", os.environ):
+            output.say(f"hushkey: {line}", err=True)
+        event("asked", verb=ctx.invoked_subcommand or "")
 
 
 for verb in (
@@ -78,14 +80,14 @@ def reset(yes: bool) -> None:
 
 #: tool -> whose `install` and `uninstall` register hushkey with it
 _TOOLS = {
-    "git": gitconfig,
-    "docker": dockerconfig.DOCKER,
-    "podman": dockerconfig.PODMAN,
-    "pip": pipconfig,
-    "uv": uvconfig,
-    "twine": plugin.TWINE,
-    "poetry": plugin.POETRY,
-    "agent": agentunit,
+    "git": git,
+    "docker": docker.DOCKER,
+    "podman": docker.PODMAN,
+    "pip": pip,
+    "uv": uv,
+    "twine": plugins.TWINE,
+    "poetry": plugins.POETRY,
+    "agent": systemd,
 }
 
 
@@ -105,12 +107,14 @@ def _for_tool(tool: str, run: Callable[..., None], about: str) -> click.Command:
     @click.argument("hosts", nargs=-1, shell_complete=completing.urls)
     @click.option("--dry-run", is_flag=True, help="Only show what would change.")
     def command(hosts: tuple[str, ...], dry_run: bool, **more: object) -> None:
+        # Where nothing can be noted, nothing is changed, nor is a note believed.
+        ownership.check_private(paths.data_folder(os.environ))
         run(hosts, dry_run, **more)
 
     return command
 
 
-main.add_command(agentverbs.command)
+main.add_command(agentcontrol.command)
 main.add_command(_registering("install", "Register hushkey with"))
 main.add_command(_registering("uninstall", "Remove hushkey from"))
 

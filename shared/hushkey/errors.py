@@ -13,18 +13,53 @@ Only UiRequired may lead to a browser. Every error renders as one line without
 secrets: what happened, for whom, the server's code, and what to run next.
 """
 
-# Characters that could move a terminal's cursor, forge a second line or turn
-# the direction of what follows.
-_CONTROL = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
-_BIDI = [0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_CONTROL.update(dict.fromkeys(_BIDI, ""))
+from __future__ import annotations
+
+#: what Python calls printable and no screen shows: fillers, joiners, selectors of a
+#: variant (Unicode: Default_Ignorable_Code_Point), and the blanks among the symbols
+_UNSEEN = (
+    ("\u034f", "\u034f"),
+    ("\u115f", "\u1160"),
+    ("\u17b4", "\u17b5"),
+    ("\u180b", "\u180f"),
+    ("\u2800", "\u2800"),
+    ("\u3164", "\u3164"),
+    ("\ufe00", "\ufe0f"),
+    ("\uffa0", "\uffa0"),
+    ("\U00013441", "\U00013442"),
+    ("\U0001d159", "\U0001d159"),
+    ("\U000e0100", "\U000e01ef"),
+)
+
+
+def visible(text: str) -> str:
+    """Return *text* with nothing but what a screen shows as itself.
+
+    A control character could move a terminal's cursor, a separator forge a second
+    line: each becomes a space. What shows nothing or changes how other text shows
+    (bidirectional marks, zero-width and tag characters, soft hyphens, fillers,
+    variation selectors, private and unassigned code points) is left out, and half
+    of a surrogate pair, a byte of a file name that is no UTF-8, becomes `?`.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_seen, text.encode("utf-8", "replace").decode()))
+
+
+def _seen(char: str) -> str:
+    if char.isprintable():
+        return "" if any(a <= char <= z for a, z in _UNSEEN) else char
+    # Not printable below U+00A0: the control characters C0, DEL and C1.
+    return " " if char < "\xa0" or char.isspace() else ""
 
 
 def plain(text: object, limit: int = 300) -> str:
-    """Return *text* as one harmless line of at most *limit* characters."""
-    # "replace": a path may hold bytes that are not UTF-8, which no stream takes.
-    whole = str(text)[: 4 * limit].encode("utf-8", "replace").decode()
-    line = " ".join(whole.translate(_CONTROL).split())
+    """Return *text* as one harmless line of at most *limit* characters.
+
+    Whatever came from outside (a URL, the config, a server, a file, a program)
+    passes here, or `visible`, before a person sees it.
+    """
+    line = " ".join(visible(str(text)[: 4 * limit]).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
@@ -38,18 +73,18 @@ class HushkeyError(Exception):
     ``retry_after`` is in seconds.
     """
 
-    code: "str | None"
-    correlation: "str | None"
-    retry_after: "float | None"
+    code: str | None
+    correlation: str | None
+    retry_after: float | None
 
     def __init__(
         self,
         what: str,
         *,
         hint: str = "",
-        code: "str | None" = None,
-        correlation: "str | None" = None,
-        retry_after: "float | None" = None,
+        code: str | None = None,
+        correlation: str | None = None,
+        retry_after: float | None = None,
         suberror: str = "",
         claims: str = "",
         host: str = "",
@@ -70,7 +105,7 @@ class HushkeyError(Exception):
 
     def about(
         self, *, host: str = "", identity: str = "", account: str = ""
-    ) -> "HushkeyError":
+    ) -> HushkeyError:
         """Fill in whom this concerns, where nobody has said so yet."""
         self.host = self.host or host
         self.identity = self.identity or identity
@@ -120,22 +155,32 @@ class Permanent(HushkeyError):
 class ConfigError(Permanent):
     """The config file is refused as a whole; ``problems`` lists every fault."""
 
-    problems: "tuple[str, ...]" = ()
+    problems: tuple[str, ...] = ()
+
+
+#: why keyring or token files cannot serve
+REASONS = (
+    *("absent", "broken", "denied", "foreign", "hung", "locked"),
+    *("no-key", "open", "other-key", "unwritable"),
+)
 
 
 class StoreError(HushkeyError):
-    """Keyring or token files cannot serve.
+    """Keyring or token files cannot serve; ``reason`` is one of `REASONS`.
 
-    ``reason`` is one of absent, locked, denied, hung, broken, other-key,
-    no-key, unwritable, foreign.
+    ``path`` is the file or folder that is foreign (another user's) or open (others
+    may write it).
     """
 
-    def __init__(self, reason: str, what: str, *, hint: str = "") -> None:
+    def __init__(
+        self, reason: str, what: str, *, hint: str = "", path: str = ""
+    ) -> None:
         super().__init__(what, hint=hint)
         self.reason = reason
+        self.path = path
 
 
-class AskElsewhere(BaseException):
+class NeedsCaller(BaseException):
     """In the agent: only the process that was called can go on from here.
 
     A person would have to be asked, or something is needed that the agent does not

@@ -4,6 +4,8 @@ Written without dataclasses or typing, which would cost a third of the time
 that the whole answer "not ours" may take.
 """
 
+from __future__ import annotations
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Never
@@ -17,21 +19,21 @@ TENANT = "\\tenant="
 class Frozen:
     """A value: fields are set once, equality is by content."""
 
-    __slots__: "tuple[str, ...]" = ()
+    __slots__: tuple[str, ...] = ()
     #: fields whose content never appears in repr
-    _secret: "tuple[str, ...]" = ()
+    _secret: tuple[str, ...] = ()
 
     def _set(self, **fields: object) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
-    def __setattr__(self, name: str, value: object) -> "Never":
+    def __setattr__(self, name: str, value: object) -> Never:
         raise AttributeError(f"{type(self).__name__} is frozen")
 
-    def __delattr__(self, name: str) -> "Never":
+    def __delattr__(self, name: str) -> Never:
         raise AttributeError(f"{type(self).__name__} is frozen")
 
-    def _fields(self) -> "dict[str, Any]":
+    def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
     def __eq__(self, other: object) -> bool:
@@ -47,7 +49,7 @@ class Frozen:
         )
         return f"{type(self).__name__}({shown})"
 
-    def __reduce__(self) -> "Never":
+    def __reduce__(self) -> Never:
         raise TypeError(f"{type(self).__name__} is not pickled: it may hold secrets")
 
 
@@ -79,8 +81,8 @@ class Identity(Frozen):
     provider: str
     account: str
     client_id: str
-    scopes: "tuple[str, ...]"
-    options: "dict[str, Any]"
+    scopes: tuple[str, ...]
+    options: dict[str, Any]
 
     def __init__(
         self,
@@ -89,8 +91,8 @@ class Identity(Frozen):
         *,
         account: str = "",
         client_id: str = "",
-        scopes: "tuple[str, ...]" = (),
-        options: "dict[str, Any] | None" = None,
+        scopes: tuple[str, ...] = (),
+        options: dict[str, Any] | None = None,
     ) -> None:
         self._set(
             name=name,
@@ -112,15 +114,17 @@ class Identity(Frozen):
         return str(self.options.get(key, default))
 
 
-class Site(Frozen):
+class HostRule(Frozen):
     """One ``[host."PATTERN"]`` rule joined with its identity.
 
     ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
-    ``min_lifetime`` is in seconds, 0 when the rule does not set it.
+    ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
+    host's name alone, without a scheme, is enough for keyring clients.
     """
 
     __slots__ = (
         "account",
+        "bare",
         "exchange",
         "identity",
         "interactive",
@@ -133,7 +137,7 @@ class Site(Frozen):
     )
     pattern: str
     identity: Identity
-    scopes: "tuple[str, ...]"
+    scopes: tuple[str, ...]
     account: str
     username: str
     scheme: str
@@ -141,13 +145,14 @@ class Site(Frozen):
     interactive: str
     min_lifetime: int
     origin: str
+    bare: bool
 
     def __init__(
         self,
         pattern: str,
         identity: Identity,
         *,
-        scopes: "tuple[str, ...]" = (),
+        scopes: tuple[str, ...] = (),
         account: str = "",
         username: str = "",
         scheme: str = "",
@@ -155,6 +160,7 @@ class Site(Frozen):
         interactive: str = "",
         min_lifetime: int = 0,
         origin: str = "user",
+        bare: bool = False,
     ) -> None:
         self._set(
             pattern=pattern,
@@ -167,19 +173,20 @@ class Site(Frozen):
             interactive=interactive,
             min_lifetime=min_lifetime,
             origin=origin,
+            bare=bare,
         )
 
 
-def tenant_of(site: Site) -> str:
-    """Return the Entra tenant that *site* is placed in, or nothing."""
-    marks = (s for s in site.scopes if s.startswith(TENANT))
+def tenant_of(rule: HostRule) -> str:
+    """Return the Entra tenant that *rule* is placed in, or nothing."""
+    marks = (s for s in rule.scopes if s.startswith(TENANT))
     return next((mark[len(TENANT) :] for mark in marks), "")
 
 
-def placed(site: Site, tenant: str) -> Site:
-    """Return *site* with tokens of its own for the Entra *tenant*."""
-    fields = site._fields() | {"scopes": (*site.scopes, TENANT + tenant)}
-    return Site(**fields)
+def placed(rule: HostRule, tenant: str) -> HostRule:
+    """Return *rule* with tokens of its own for the Entra *tenant*."""
+    fields = rule._fields() | {"scopes": (*rule.scopes, TENANT + tenant)}
+    return HostRule(**fields)
 
 
 class Account(Frozen):
@@ -203,9 +210,9 @@ class Token(Frozen):
     __slots__ = ("account", "expires_at", "obtained_at", "scopes", "source", "value")
     _secret = ("value",)
     value: str
-    expires_at: "int | None"
+    expires_at: int | None
     obtained_at: int
-    scopes: "tuple[str, ...]"
+    scopes: tuple[str, ...]
     account: Account
     source: str
 
@@ -213,9 +220,9 @@ class Token(Frozen):
         self,
         value: str,
         *,
-        expires_at: "int | None",
+        expires_at: int | None,
         obtained_at: int,
-        scopes: "tuple[str, ...]",
+        scopes: tuple[str, ...],
         account: Account,
         source: str = "cache",
     ) -> None:
@@ -244,7 +251,7 @@ class Token(Frozen):
             self.obtained_at >= int(began) and left > 0
         )
 
-    def with_source(self, source: str) -> "Token":
+    def with_source(self, source: str) -> Token:
         """Return the same token, said to come from *source*."""
         return Token(
             self.value,

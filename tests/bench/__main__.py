@@ -24,9 +24,9 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from contracts.desk import BIN, Desk
-from hushkey import sites
-from hushkey.stash import Record, open_stash
-from hushkey.stashindex import Slot
+from hushkey.config import rules
+from hushkey.store.typed import StoredCredential, open_typed_credentials
+from hushkey.store.typed_index import CredentialKey
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser
@@ -225,12 +225,12 @@ def typed(made: Desk, number: int) -> list[Case]:
     """Rows for a store of our own in which *number* credentials were typed."""
     helper = str(BIN / "git-credential-hushkey")
     folder = made.folder / f"typed-{number}"
-    settings = sites.load(made.environ).settings
-    stash = open_stash(settings, str(folder), print)
+    settings = rules.load(made.environ).settings
+    typed_store = open_typed_credentials(settings, str(folder), print)
 
     def put(index: int) -> None:
-        slot = Slot("git", "https", f"h{index}.example.com", None, f"u{index}")
-        stash.store(Record(slot, {"password": f"p{index}"}))
+        slot = CredentialKey("git", "https", f"h{index}.example.com", None, f"u{index}")
+        typed_store.store(StoredCredential(slot, {"password": f"p{index}"}))
 
     with mock.patch.object(os, "fsync"):  # ten thousand times, and not measured
         for index in range(number):

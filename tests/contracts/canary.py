@@ -19,9 +19,6 @@ from urllib.parse import quote
 
 from servers.issuer import Issuer
 
-WATCH = Path(__file__).with_name("watch")
-"""The folder with the sitecustomize.py that writes down what is started."""
-
 #: (kind of secret, kind of place) that belong together
 ALLOWED = {
     ("access_token", "stdout"),
@@ -103,7 +100,9 @@ def leaks(secrets: Iterable[Secret], places: Iterable[Place]) -> list[Leak]:
 class Ear:
     """Listens to the programs of one user: put `environ` into theirs.
 
-    It keeps their journal, what they say, and what they start and how.
+    It keeps their journal, what they say, and what they start and how: that is
+    watch.py's, which a .pth file of .venv runs (tests/prepare), since our programs
+    obey no PYTHONPATH.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,7 +115,6 @@ class Ear:
     def environ(self) -> dict[str, str]:
         return {
             "HUSHKEY_LOG": str(self.journal),
-            "PYTHONPATH": str(WATCH),
             "CANARY_FOLDER": str(self._children),
         }
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from contracts import canary
 from contracts.canary import Ear, Leak, Secret
-from hushkey import paths, sites, store
-from hushkey.acquire import Acquirer
-from hushkey.want import Manners
+from hushkey.acquire.acquirer import Acquirer
+from hushkey.config import rules
+from hushkey.store import tokenfile
+from hushkey.system import paths
+from hushkey.tokenrequest import PromptOptions
 from servers.apache import Apache
 from servers.browser import Browser
 from servers.gits import Git
@@ -149,12 +151,12 @@ class Desk:
 
     def acquirer(self) -> Acquirer:
         environ = self.environ
-        config = sites.load(environ)
+        config = rules.load(environ)
         folder = paths.data_folder(environ)
-        return Acquirer(config.settings, folder, environ, Manners(), print)
+        return Acquirer(config.settings, folder, environ, PromptOptions(), print)
 
-    def token_file(self) -> store.TokenFile:
-        config = sites.load(self.environ)
+    def token_file(self) -> tokenfile.TokenFile:
+        config = rules.load(self.environ)
         return self.acquirer().file_of(config.identity("corp"))
 
     def age(self, seconds: int) -> None:

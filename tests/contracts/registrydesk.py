@@ -13,9 +13,10 @@ from typing import Any
 from contracts import canary
 from contracts.canary import Ear, Leak, Secret
 from contracts.desk import BIN, Done
-from hushkey import paths, sites
-from hushkey.acquire import Acquirer
-from hushkey.want import Manners
+from hushkey.acquire.acquirer import Acquirer
+from hushkey.config import rules
+from hushkey.system import paths
+from hushkey.tokenrequest import PromptOptions
 from servers.acr import ISSUER, Acr, Signer, access_claims
 from servers.authority import Authority
 from servers.entra import ALICE, Detour, DetouredBrowser, Entra
@@ -167,9 +168,9 @@ class RegistryDesk:
 
     def _each(self, seconds: int, which: Any) -> None:
         environ = self.environ
-        config = sites.load(environ)
+        config = rules.load(environ)
         folder = paths.data_folder(environ)
-        acquirer = Acquirer(config.settings, folder, environ, Manners(), print)
+        acquirer = Acquirer(config.settings, folder, environ, PromptOptions(), print)
         for identity in config.identities().values():
             file = acquirer.file_of(identity)
             if identity.provider != "entra" or not os.path.exists(file.path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from contracts.desk import BIN, Desk
-from hushkey import door
+from hushkey_helpers.agent import protocol
 from servers.agent import Agent
 from servers.gits import Git
 from servers.process import wait_until
@@ -112,7 +112,7 @@ def test_it_is_detached_and_carries_nothing_along(desk: Desk, warm: Agent) -> No
         pair.partition(b"=")[0].decode()
         for pair in (process / "environ").read_bytes().split(b"\0")
     }
-    assert names <= {*door.NAMES, ""}
+    assert names <= {*protocol.FORWARDED_VARS, ""}
     modes = [(warm.folder / name).stat().st_mode & 0o777 for name in ("agent", "git")]
     assert modes == [0o600, 0o600]
 

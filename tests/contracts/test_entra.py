@@ -18,9 +18,9 @@ import pytest
 from contracts import canary
 from contracts.canary import Ear, Leak, Secret
 from contracts.desk import BIN, Done
-from hushkey import sites
-from hushkey.acquire import Acquirer
-from hushkey.want import Manners
+from hushkey.acquire.acquirer import Acquirer
+from hushkey.config import rules
+from hushkey.tokenrequest import PromptOptions
 from servers.authority import Authority
 from servers.entra import (
     ALICE,
@@ -130,9 +130,9 @@ class AzureDesk:
     def age(self, seconds: int) -> None:
         """Let *seconds* pass for every token in every token file."""
         environ = self.environ
-        config = sites.load(environ)
+        config = rules.load(environ)
         acquirer = Acquirer(
-            config.settings, str(self.folder / "data"), environ, Manners(), print
+            config.settings, str(self.folder / "data"), environ, PromptOptions(), print
         )
         for identity in config.identities().values():
             file = acquirer.file_of(identity)

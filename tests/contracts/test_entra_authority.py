@@ -112,11 +112,11 @@ def test_cached_token_imports_no_msal_and_asks_nobody(msal_desk: Desk) -> None:
     before = len(msal_desk.issuer.log())
     script = (
         "import sys\nsys.argv = ['git-credential-hushkey', 'get']\n"
-        "import hushkey_helpers._serve as serve\n"
+        "import hushkey_helpers.process as serve\n"
         "def finish(result, out):\n"
         "    print('msal' in sys.modules, 'requests' in sys.modules, file=sys.stderr)\n"
         "serve._finish = finish\n"
-        "from hushkey_helpers.git import main\nmain()\n"
+        "from hushkey_helpers.git.helper import main\nmain()\n"
     )
     text = f"protocol=https\nhost={msal_desk.apache.host}\n\n"
     done = msal_desk.start(sys.executable, "-c", script, stdin=text.encode())

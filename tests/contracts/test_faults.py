@@ -188,7 +188,7 @@ def test_clock_that_is_an_hour_ahead_is_named(desk: Desk) -> None:
     script.write_text(
         "import time\nreal = time.time\ntime.time = lambda: real() + 3600\n"
         "import sys; sys.argv = ['git-credential-hushkey', 'get']\n"
-        "from hushkey_helpers.git import main\nmain()\n"
+        "from hushkey_helpers.git.helper import main\nmain()\n"
     )
     text = f"protocol=https\nhost={desk.apache.host}\n\n"
 

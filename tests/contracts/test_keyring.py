@@ -133,8 +133,8 @@ def put_other_key(desk: Desk) -> None:
     """Put a well-formed key of another store into the keyring."""
     script = (
         "import base64, os\n"
-        "from hushkey.secretservice import SecretServiceDrawer\n"
-        "drawer = SecretServiceDrawer('hushkey', 'data-key', '')\n"
+        "from hushkey.store.secretservice import SecretServiceStore\n"
+        "drawer = SecretServiceStore('hushkey', 'data-key', '')\n"
         "drawer.put(base64.b64encode(os.urandom(32)).decode())\n"
     )
     done = desk.start(sys.executable, "-c", script)

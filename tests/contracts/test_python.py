@@ -3,25 +3,29 @@
 What was asked is read in the issuer's and Apache's own logs.
 """
 
+import base64
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from conftest import do_without, running
 from contracts.desk import BIN, Desk, Done
 from contracts.test_sign_in import at_terminal, visit
+from servers.agent import Agent
 from servers.authority import Authority
 from servers.browser import Browser
 from servers.issuer import Issuer
 from servers.packages import SCOPE, PackageIndex, client, wheel
 from servers.process import Missing
 from servers.secretservice import SecretService
-from shared.oauth_fakes import Reply, Scripted
+from shared.oauth_fakes import Call, Reply, Scripted
 
 pytestmark = pytest.mark.contract
 
@@ -66,9 +70,9 @@ class PackageDesk(Desk):
             | self.extra
         )
 
-    def ready(self, host: str = "") -> None:
+    def ready(self, host: str = "", more: str = "") -> None:
         rule = f'[host."{host or self.apache.host}"]\nidentity = "corp"\n'
-        self.configure(hosts=f'{rule}scopes = ["{SCOPE}"]\n')
+        self.configure(hosts=f'{rule}scopes = ["{SCOPE}"]\n{more}\n')
         launcher = self.folder / "launchers" / "keyring"
         launcher.parent.mkdir(exist_ok=True)
         if not launcher.is_symlink():
@@ -264,21 +268,22 @@ url = "URL"
 """
 
 
-def basket(desk: PackageDesk) -> Path:
+def basket(desk: PackageDesk, url: str = "") -> Path:
     """Make a poetry project that needs `pear`; return its folder."""
     project = desk.folder / "basket"
     project.mkdir(exist_ok=True)
     (project / "basket.py").touch()
-    (project / "pyproject.toml").write_text(POETRY.replace("URL", desk.apache.simple))
+    text = POETRY.replace("URL", url or desk.apache.simple)
+    (project / "pyproject.toml").write_text(text)
     return project
 
 
-def poetry(desk: PackageDesk, *words: str, **extra: str) -> Done:
+def poetry(desk: PackageDesk, *words: str, url: str = "", **extra: str) -> Done:
     environ = {
         "POETRY_VIRTUALENVS_IN_PROJECT": "true",
         "POETRY_REPOSITORIES_UP_URL": f"{desk.apache.url}/",
     }
-    place = ("-n", "-C", str(basket(desk)))
+    place = ("-n", "-C", str(basket(desk, url)))
     return desk.run("poetry", "poetry", *words, *place, **environ, **extra)
 
 
@@ -307,10 +312,11 @@ url = "URL"
 """
 
 
-def pdm(desk: PackageDesk, **extra: str) -> Done:
+def pdm(desk: PackageDesk, url: str = "", **extra: str) -> Done:
     project = desk.folder / "basket"
     project.mkdir()
-    (project / "pyproject.toml").write_text(PDM.replace("URL", desk.apache.simple))
+    text = PDM.replace("URL", url or desk.apache.simple)
+    (project / "pyproject.toml").write_text(text)
     return desk.run("pdm", "pdm", "install", "-q", "-p", str(project), **extra)
 
 
@@ -484,40 +490,316 @@ def test_no_input_keeps_us_off_the_terminal(desk: PackageDesk) -> None:
 
 # -- plain http ------------------------------------------------------------------
 
+CHALLENGE = Reply(b"", 401, WWW_Authenticate='Basic realm="x"')
+WHEEL = "pear-1.0-py3-none-any.whl"
+DOORS = [("plain", "subprocess"), ("plugin", "import")]
 
-@pytest.mark.parametrize("kind", ["index", "file", "requirements"])
+
+def signed_in(desk: PackageDesk, host: str, more: str = "") -> list[str]:
+    """Configure *host*, which is https, and sign in; return the token."""
+    desk.ready(host, more)
+    done = desk.start(str(BIN / "hushkey-keyring"), "get", f"https://{host}/", "me")
+    assert done.returncode == 0, done.stderr
+    return desk.tokens()
+
+
+def sent(tokens: list[str], calls: Sequence[Call]) -> list[str]:
+    """Return those of *tokens* that *calls* brought, of which there were some."""
+    assert tokens
+    assert calls
+    words = [call.headers.get("Authorization", "").partition(" ")[2] for call in calls]
+    brought = b"".join(map(base64.b64decode, words)).decode()
+    return [token for token in tokens if token in brought]
+
+
+def written(desk: PackageDesk, name: str, text: str, encoding: str = "utf-8") -> str:
+    path = desk.folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text.encode(encoding))
+    return str(path)
+
+
+def local_wheel(desk: PackageDesk, need: str) -> str:
+    path = desk.folder / "fig-1.0-py3-none-any.whl"
+    path.write_bytes(wheel("fig", [need]))
+    return str(path)
+
+
+def local_project(desk: PackageDesk, need: str) -> str:
+    text = f'[build-system]\nrequires = ["{need}"]\nbuild-backend = "maker"\n'
+    return str(Path(written(desk, "project/pyproject.toml", text)).parent)
+
+
+Words = tuple[str, ...]
+#: ways in which a pip comes to a plain http URL: its words, without an index
+WAYS: dict[str, Callable[[PackageDesk, str], Words]] = {
+    "a file": lambda desk, url: (f"{url}/{WHEEL}",),
+    "a file, and a trusted host": lambda desk, url: (
+        *("--trusted-host", url.removeprefix("http://")),
+        f"{url}/{WHEEL}",
+    ),
+    "requirements": lambda desk, url: (
+        *("-r", written(desk, "r.txt", f"pear @ {url}/{WHEEL}\n")),
+    ),
+    "a line that goes on": lambda desk, url: (
+        *("-r", written(desk, "r.txt", f"pear @ ht\\\ntp{url[4:]}/{WHEEL}\n")),
+    ),
+    "another encoding": lambda desk, url: (
+        *("-r", written(desk, "r.txt", f"pear @ {url}/{WHEEL}\n", "utf-16")),
+    ),
+    "options together": lambda desk, url: (
+        *("-qr", written(desk, "r.txt", f"pear @ {url}/{WHEEL}\n")),
+    ),
+    "a constraint": lambda desk, url: (
+        *("pear", "-c", written(desk, "c.txt", f"pear @ {url}/{WHEEL}\n")),
+    ),
+    "a page in a requirements file": lambda desk, url: (
+        *("pear", "-r", written(desk, "r.txt", f"--find-links {url}/links/\n")),
+    ),
+    "a local wheel": lambda desk, url: (local_wheel(desk, f"pear @ {url}/{WHEEL}"),),
+    "what a project is built with": lambda desk, url: (
+        local_project(desk, f"pear @ {url}/{WHEEL}"),
+    ),
+}
+
+
 @pytest.mark.parametrize(
-    ("environment", "provider"), [("plain", "subprocess"), ("plugin", "import")]
+    "way", [*WAYS, "an index", "one more index", "the environment", "a redirect"]
 )
+@pytest.mark.parametrize(("environment", "provider"), DOORS)
 def test_token_of_an_https_host_is_not_sent_over_http(
-    desk: PackageDesk, kind: str, environment: str, provider: str
+    desk: PackageDesk,
+    authority: Authority,
+    way: str,
+    environment: str,
+    provider: str,
 ) -> None:
     """pip asks for the bare host then, which does not say how it is reached."""
-    challenge = Reply(b"", 401, WWW_Authenticate='Basic realm="x"')
-    with Scripted() as server:
-        host = server.url.removeprefix("http://")
-        desk.ready(host=host)
-        signed_in = desk.start(str(BIN / "hushkey-keyring"), "get", host, "me")
-        server.on("/simple/pear/", challenge)
-        server.on("/pear-1.0-py3-none-any.whl", challenge)
-        words, index = ["pear"], f"{server.url}/simple/"
-        if kind == "file":
-            words = ["--no-index", f"{server.url}/pear-1.0-py3-none-any.whl"]
-        elif kind == "requirements":
-            path = desk.folder / "requirements.txt"
-            path.write_text(f"pear @ {server.url}/pear-1.0-py3-none-any.whl\n")
-            words, index = ["--no-index", "-r", str(path)], "https://127.0.0.1:9/"
-        done = desk.install(
-            environment,
-            *("--no-input", *words),
-            url=index,
-            PIP_KEYRING_PROVIDER=provider,
-        )
+    with Scripted() as server, Scripted(authority.server_context()) as other:
+        tokens = signed_in(desk, server.url.removeprefix("http://"))
+        for path in (f"/{WHEEL}", "/links/", "/simple/pear/"):
+            server.on(path, CHALLENGE)
+            moved = f"{server.url}{path}"
+            other.on(path, Reply(b"", 302, Location=moved))
+        index = f"{other.url}/nothing/"
+        extra: dict[str, str] = {"PIP_KEYRING_PROVIDER": provider}
+        if way in WAYS:
+            words = WAYS[way](desk, server.url)
+        elif way == "an index":
+            words, index = ("pear",), f"{server.url}/simple/"
+        elif way == "one more index":
+            words = ("pear", "--extra-index-url", f"{server.url}/simple/")
+        elif way == "the environment":
+            words = ()
+            text = f"pear @ {server.url}/{WHEEL}\n"
+            extra["PIP_REQUIREMENT"] = written(desk, "r.txt", text)
+        else:
+            words = (f"{other.url}/{WHEEL}",)
+        done = desk.install(environment, "--no-input", *words, url=index, **extra)
         calls = server.calls
 
-    assert (signed_in.returncode, done.returncode) == (0, 1), done.stderr
-    assert calls
-    assert all("Authorization" not in call.headers for call in calls)
+    assert done.returncode == 1, done.stderr
+    assert not sent(tokens, calls)
+
+
+@pytest.mark.parametrize(("environment", "provider"), DOORS)
+def test_token_is_not_sent_through_a_proxy_for_http(
+    desk: PackageDesk, environment: str, provider: str
+) -> None:
+    with Scripted() as proxy:
+        tokens = signed_in(desk, "packages.example.com")
+        url = f"http://packages.example.com/{WHEEL}"
+        proxy.routes[url] = [CHALLENGE]
+        done = desk.install(
+            environment,
+            *("--no-input", "--no-index", url),
+            PIP_KEYRING_PROVIDER=provider,
+            HTTP_PROXY=proxy.url,
+            http_proxy=proxy.url,
+        )
+        calls = proxy.calls_to(url)
+
+    assert done.returncode == 1, done.stderr
+    assert not sent(tokens, calls)
+
+
+def test_old_pip_with_a_user_name_gets_nothing_for_http(desk: PackageDesk) -> None:
+    with Scripted() as server:
+        server.on("/simple/pear/", CHALLENGE)
+        tokens = signed_in(desk, server.url.removeprefix("http://"))
+        url = server.url.replace("//", "//me@", 1)
+        done = desk.install("old-pip", "--no-input", "pear", url=f"{url}/simple/")
+        calls = server.calls
+
+    assert done.returncode == 1
+    assert b"gave no token for a host's name alone" in done.stderr
+    assert not sent(tokens, calls)
+
+
+CLIENTS_OVER_HTTP: dict[str, Callable[[PackageDesk, str], Done]] = {
+    "uv": lambda desk, url: _uv(
+        desk,
+        url=url.replace("//", "//me@", 1),
+        UV_KEYRING_PROVIDER="subprocess",
+    ),
+    "pdm": lambda desk, url: pdm(desk, url),
+    "poetry": lambda desk, url: poetry(desk, "lock", url=url),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        *((name, "") for name in CLIENTS_OVER_HTTP),
+        # pdm asks as pip does, by the bare host alone
+        *((name, "bare = true") for name in ("uv", "poetry")),
+    ],
+)
+def test_client_that_asks_by_url_first_gets_nothing_for_http(
+    desk: PackageDesk, name: str, more: str
+) -> None:
+    with Scripted() as server:
+        server.on("/simple/pear/", CHALLENGE)
+        tokens = signed_in(desk, server.url.removeprefix("http://"), more)
+        done = CLIENTS_OVER_HTTP[name](desk, f"{server.url}/simple/")
+        calls = server.calls
+
+    assert done.returncode != 0
+    assert not sent(tokens, calls)
+
+
+def test_poetry_s_name_for_a_source_of_the_project_gets_nothing(
+    desk: PackageDesk,
+) -> None:
+    """The project says where `priv` is; the config is told to leave that to it."""
+    with Scripted() as server:
+        server.on("/simple/pear/", CHALLENGE)
+        tokens = signed_in(desk, "packages.example.com")
+        config = desk.folder / "config.toml"
+        config.write_text(f'{config.read_text()}aliases = ["poetry-repository-priv"]\n')
+        done = poetry(desk, "lock", url=f"{server.url}/simple/")
+        calls = server.calls
+
+    assert done.returncode != 0
+    assert not sent(tokens, calls)
+    shown = b" ".join((done.stdout + done.stderr).split())
+    assert b"'poetry-repository-priv' is a name that any project can give" in shown
+
+
+# -- a file on another host --------------------------------------------------------
+
+
+def elsewhere(desk: PackageDesk, index: Scripted) -> None:
+    """Let a public *index* lead to a file on the host that wants a token."""
+    file = f"{desk.apache.url}/packages/plum-1.0-py3-none-any.whl"
+    index.on("/simple/plum/", Reply(f'<a href="{file}">plum</a>'.encode()))
+
+
+@pytest.mark.parametrize(
+    ("environment", "provider", "more"),
+    [
+        ("plugin", "import", ""),
+        ("plugin", "import", "bare = true"),
+        ("plain", "subprocess", "bare = true"),
+    ],
+)
+def test_file_on_another_https_host_is_had_silently(
+    desk: PackageDesk,
+    authority: Authority,
+    environment: str,
+    provider: str,
+    more: str,
+) -> None:
+    desk.ready(more=more)
+    with Scripted(authority.server_context()) as index:
+        elsewhere(desk, index)
+        done = desk.install(
+            environment,
+            *("--no-input", "plum"),
+            url=f"{index.url}/simple/",
+            PIP_KEYRING_PROVIDER=provider,
+        )
+
+    assert_one_sign_in(desk, done)
+
+
+def test_port_that_the_program_cannot_tell_from_http_wants_the_config_s_word(
+    desk: PackageDesk, authority: Authority
+) -> None:
+    desk.ready()
+    with Scripted(authority.server_context()) as index:
+        elsewhere(desk, index)
+        words = ("--no-input", "plum")
+        done = desk.install("plain", *words, url=f"{index.url}/simple/")
+
+    assert done.returncode == 1
+    assert b"gave no token for a host's name alone" in done.stderr
+    assert desk.visitor.visits() == []
+
+
+class Localhost(NamedTuple):
+    """The servers of localhost on the ports that URLs do not name."""
+
+    https: Scripted
+    http: Scripted
+
+
+@pytest.fixture
+def localhost(authority: Authority) -> Iterator[Localhost]:
+    with ExitStack() as stack:
+        try:
+            https = Scripted(authority.server_context(), 443)
+            http = Scripted(port=80)
+        except OSError as reason:
+            pytest.skip(f"ports 443 and 80 cannot be had ({reason})")
+        yield Localhost(stack.enter_context(https), stack.enter_context(http))
+
+
+def wants_a_token(handler: Any) -> None:
+    known = "Authorization" in handler.headers
+    (Reply(wheel("pear")) if known else CHALLENGE)(handler)
+
+
+def assert_answered_over_https_alone(
+    desk: PackageDesk, localhost: Localhost, environment: str, provider: str
+) -> None:
+    """The same host by the same name: its file, and the same by way of http."""
+    moved = Reply(b"", 302, Location=f"http://localhost/{WHEEL}")
+    localhost.https.on(f"/{WHEEL}", wants_a_token)
+    localhost.https.on(f"/moved/{WHEEL}", moved)
+    localhost.http.on(f"/{WHEEL}", wants_a_token)
+    tokens = desk.tokens()
+
+    def install(url: str) -> int:
+        words = ("--no-input", "--no-index", url)
+        done = desk.install(environment, *words, PIP_KEYRING_PROVIDER=provider)
+        return done.returncode
+
+    assert install(f"https://localhost/{WHEEL}") == 0
+    assert sent(tokens, localhost.https.calls) == tokens
+    assert install(f"https://localhost/moved/{WHEEL}") == 1
+    assert install(f"http://localhost/{WHEEL}") == 1
+    assert not sent(tokens, localhost.http.calls)
+
+
+@pytest.mark.parametrize(("environment", "provider"), DOORS)
+def test_bare_host_is_answered_over_https_alone(
+    desk: PackageDesk, localhost: Localhost, environment: str, provider: str
+) -> None:
+    signed_in(desk, "localhost")
+
+    assert_answered_over_https_alone(desk, localhost, environment, provider)
+
+
+def test_agent_answers_a_bare_host_over_https_alone(
+    desk: PackageDesk, localhost: Localhost
+) -> None:
+    with Agent() as agent:
+        desk.extra = agent.environ
+        signed_in(desk, "localhost")
+        agent.wait()
+        assert_answered_over_https_alone(desk, localhost, "plain", "subprocess")
+        assert agent.answered() == 1
 
 
 # -- the user's own entries ------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import keyring.core
 import pytest
@@ -16,7 +17,8 @@ from keyring.credentials import SimpleCredential
 from keyring.testing.backend import BackendBasicTests
 
 from hushkey.errors import Transient
-from hushkey_helpers import _services, backend
+from hushkey_helpers import backend
+from hushkey_helpers.keyring import services
 from shared.oauth_fakes import BIN, CANARY, Machine, grant
 
 URL = "https://git.test/simple/"
@@ -40,7 +42,7 @@ def ring(machine: Machine) -> backend.Keyring:
     return backend.Keyring()
 
 
-class Drawer(KeyringBackend):
+class KeyStore(KeyringBackend):
     """Another keyring of the user, with entries of their own."""
 
     priority = 1.0
@@ -99,7 +101,7 @@ def test_internal_error_is_a_keyring_error_without_its_text(
     def fail(*_: object) -> None:
         raise ValueError(TOKEN)
 
-    monkeypatch.setattr(_services.Service, "token", fail)
+    monkeypatch.setattr(services.Service, "token", fail)
 
     with pytest.raises(errors.KeyringError) as caught:
         ring.get_password(URL, "me")
@@ -134,6 +136,80 @@ def test_wrong_config_serves_nobody_and_is_said_once(
     assert "unknown key" in err
 
 
+# -- a name without a scheme -----------------------------------------------------
+
+
+class Client:
+    """Asks as pip's MultiDomainBasicAuth does, which unearth has, too."""
+
+    def __init__(self, ring: backend.Keyring) -> None:
+        self._ring = ring
+
+    def handle_401(self, url: str) -> str | None:
+        return self._get_new_credentials(url)
+
+    def _get_new_credentials(self, original_url: str) -> str | None:
+        netloc = urlsplit(original_url).netloc.rpartition("@")[2]
+        found = self._ring.get_credential(netloc, None)
+        return found.password if found else None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.test/x.whl",
+        "https://me:pw@git.test/x.whl#sha256=0",
+        "HTTPS://GIT.test:443/a%20b?c",
+    ],
+)
+def test_bare_host_is_answered_for_a_request_over_https(
+    ring: backend.Keyring, url: str
+) -> None:
+    assert Client(ring).handle_401(url) == TOKEN
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://git.test/x.whl",
+        "http://git.test:443/x.whl",
+        "Http://me@git.test/x.whl?https://git.test/x.whl",
+        "ftp://git.test/https://git.test/",
+        "//git.test/x.whl",
+    ],
+)
+def test_bare_host_is_not_answered_for_any_other_request(
+    ring: backend.Keyring, url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def outer(original_url: str) -> str | None:
+        """What went over https before a redirect, or in an outer question."""
+        return Client(ring).handle_401(url)
+
+    outer.__code__ = outer.__code__.replace(co_name="_get_new_credentials")
+
+    assert outer("https://git.test/x.whl") is None
+    assert "gave no token for a host's name alone" in capfd.readouterr().err
+
+
+def test_bare_host_is_not_answered_to_whoever_names_no_request(
+    ring: backend.Keyring,
+) -> None:
+    def _get_new_credentials(url: str) -> str | None:
+        return ring.get_password("git.test", "me")
+
+    assert ring.get_password("git.test", "me") is None
+    assert ring.get_credential("git.test", None) is None
+    assert _get_new_credentials("https://git.test/x.whl") is None
+
+
+def test_request_to_another_host_proves_nothing(ring: backend.Keyring) -> None:
+    def _get_new_credentials(original_url: str) -> str | None:
+        return ring.get_password("git.test", "me")
+
+    for url in ("https://other.test/", "https://git.test:8443/", "git.test", 5):
+        assert _get_new_credentials(url) is None  # type: ignore[arg-type]
+
+
 # -- asked several times ---------------------------------------------------------
 
 
@@ -141,13 +217,13 @@ def test_wrong_config_serves_nobody_and_is_said_once(
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Count the real acquisitions."""
     calls: list[float] = []
-    token = _services.Service.token
+    token = services.Service.token
 
-    def counted(self: _services.Service, environ: Any, began: float) -> Any:
+    def counted(self: services.Service, environ: Any, began: float) -> Any:
         calls.append(began)
         return token(self, environ, began)
 
-    monkeypatch.setattr(_services.Service, "token", counted)
+    monkeypatch.setattr(services.Service, "token", counted)
     yield calls
 
 
@@ -182,7 +258,7 @@ def test_failure_is_remembered_for_a_minute(
         calls.append(1)
         raise Transient("offline")
 
-    monkeypatch.setattr(_services.Service, "token", fail)
+    monkeypatch.setattr(services.Service, "token", fail)
     now = time.time()
     for passed, times in ((0, 1), (59, 1), (61, 2)):
         monkeypatch.setattr(time, "time", lambda passed=passed: now + passed)
@@ -216,11 +292,11 @@ def chain(
     ring: backend.Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ChainerBackend]:
     """keyring's own chain of ours and the user's."""
-    drawer = Drawer()
-    rings = [drawer, ring]
+    key_store = KeyStore()
+    rings = [key_store, ring]
     monkeypatch.setattr("keyring.backend.get_all_keyring", lambda: rings)
     yield ChainerBackend()
-    KeyringBackend._classes.discard(Drawer)
+    KeyringBackend._classes.discard(KeyStore)
 
 
 def test_entries_of_the_user_s_own_work_in_a_chain(chain: ChainerBackend) -> None:
@@ -309,17 +385,19 @@ def test_import_and_foreign_host_load_next_to_nothing(machine: Machine) -> None:
     imported, asked = (line.split() for line in done.stdout.splitlines())
 
     assert imported == ["hushkey_helpers", "hushkey_helpers.backend"]
-    ours = {"hosts", "occasion", "paths", "sites", "errors", "model"}
-    assert {name for name in asked if not name.startswith("hushkey")} <= {"marshal"}
+    ours = {"config", "config.rules", "errors", "model", "origins", "runtime", "system"}
+    ours |= {"system.ownership", "system.paths", "trace"}
+    foreign = {name for name in asked if not name.startswith("hushkey")}
+    assert foreign <= {"__future__", "marshal"}
     assert {n.partition(".")[2] for n in asked if n.startswith("hushkey.")} == ours
 
 
 def test_noise_does_not_reach_the_stdout_of_keyring_get(machine: Machine) -> None:
     code = (
-        "import os, sys; from hushkey_helpers import _services\n"
-        "token = _services.Service.token\n"
+        "import os, sys; from hushkey_helpers.keyring import services\n"
+        "token = services.Service.token\n"
         "def noisy(*a):\n    os.write(1, b'noise'); return token(*a)\n"
-        "_services.Service.token = noisy\n"
+        "services.Service.token = noisy\n"
         "from keyring.cli import main\n"
         f"main(['get', '{URL}', 'me'])\n"
     )

@@ -18,7 +18,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey_install.cli import main
-from hushkey_install.ending import Group
+from hushkey_install.commands.exitcodes import Group
 from shared.oauth_fakes import BIN, CANARY, Machine, grant
 
 NEVER = {"HUSHKEY_INTERACTIVE": "never"}

@@ -5,8 +5,8 @@ import os
 import shutil
 import signal
 
-from hushkey.agent import starting
-from hushkey_install import agentverbs
+from hushkey_helpers.agent import start as starting
+from hushkey_install.common import agentcontrol
 from servers.process import Server, short_folder, wait_until
 
 
@@ -36,7 +36,7 @@ class Agent(Server):
 
     def facts(self) -> dict[str, str]:
         """What it says about itself, nothing if it says nothing."""
-        return agentverbs.ask(str(self.folder), "status")
+        return agentcontrol.ask(str(self.folder), "status")
 
     def answered(self) -> int:
         return int(self.facts().get("answered", -1))

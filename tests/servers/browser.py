@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from servers import children
 from servers.process import find_program
 
 HERE = Path(__file__).parent
@@ -57,6 +58,12 @@ class Browser:
         if not self.log_file.exists():
             return []
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+
+    def close(self) -> None:
+        """End every window that is still open: nobody else waits for it."""
+        opened = {visit["pid"] for visit in self.visits()}
+        real = self.program == "chromium.py"
+        children.end(lambda pid, line: pid in opened or (real and "chrom" in line))
 
     def troubles(self) -> str:
         """What the script could not do; empty when all went well."""

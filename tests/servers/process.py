@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
 """What tests/prepare fetched: node modules, a newer git."""
@@ -26,17 +27,25 @@ LEAKS = {
     "CI",
     "CIRCLECI",
     "CODEBUILD_BUILD_ID",
+    "COLUMNS",
     "CURL_CA_BUNDLE",
     "DBUS_SESSION_BUS_ADDRESS",
     "DISPLAY",
     "DOCKER_CONFIG",
+    "EDITOR",
+    "FORCE_COLOR",
     "GNOME_KEYRING_CONTROL",
     "JENKINS_URL",
+    "LINES",
     "NODE_EXTRA_CA_CERTS",
+    "NO_COLOR",
+    "PYTHONIOENCODING",
+    "REGISTRY_AUTH_FILE",
     "REQUESTS_CA_BUNDLE",
     "TEAMCITY_VERSION",
     "TF_BUILD",
     "TRAVIS",
+    "VISUAL",
     "WAYLAND_DISPLAY",
 }
 LEAKING_PREFIXES = (
@@ -128,6 +137,10 @@ def short_folder(kind: str, *, mode: int = 0o700) -> Path:
     return path
 
 
+#: programs that were started and not stopped yet, each a session of its own
+STARTED: "WeakSet[Program]" = WeakSet()
+
+
 class Program:
     """A child process: started with a log file, ended by its own id, waited for."""
 
@@ -150,6 +163,7 @@ class Program:
                 env=dict(clean_environ() if environ is None else environ),
                 start_new_session=True,
             )
+        STARTED.add(self)
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write(stdin or b"")
@@ -190,6 +204,7 @@ class Program:
 
     def stop(self, *, seconds: float = 5) -> None:
         """Ask it to end, insist after the deadline, and wait either way."""
+        STARTED.discard(self)
         if self.running:
             self._process.terminate()
             # A stopped process sees no signal but SIGKILL until it goes on.

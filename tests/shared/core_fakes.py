@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 from keyring.compat import properties
 
-from hushkey.config import compile_config
-from hushkey.model import Account, Site
-from hushkey.provider import Grant
-from hushkey.sealedfile import sealed_files
-from hushkey.sites import Config
-from hushkey.store import TokenFile
-from hushkey.vault import Vault
+from hushkey.config.compile import compile_config
+from hushkey.config.rules import Config
+from hushkey.model import Account, HostRule
+from hushkey.providers.base import Grant
+from hushkey.store.datakey import DataKey
+from hushkey.store.sealedfile import sealed_files
+from hushkey.store.tokenfile import TokenFile
 
 # A busy machine is no fault of the code.
 settings.register_profile(
@@ -64,8 +64,8 @@ def config_of(*rules: str) -> Config:
     return Config(compile_config(IDENTITIES + "".join(rules), "config.toml"), "")
 
 
-def pattern_of(site: Site | None) -> str:
-    return site.pattern if site else ""
+def pattern_of(rule: HostRule | None) -> str:
+    return rule.pattern if rule else ""
 
 
 class MemoryDrawer:
@@ -123,21 +123,23 @@ class Useless(KeyringBackend):
         raise RuntimeError("another system is required")
 
 
-def vault_of(folder: Path, drawer: Any = None, timeout: float = 5) -> Vault:
-    """Return a vault over *drawer* (or a new one) for the data *folder*."""
+def vault_of(folder: Path, key_store: Any = None, timeout: float = 5) -> DataKey:
+    """Return a vault over *key_store* (or a new one) for the data *folder*."""
     root = str(folder)
-    return Vault(drawer or MemoryDrawer(), root, timeout, lambda: sealed_files(root))
+    return DataKey(
+        key_store or MemoryDrawer(), root, timeout, lambda: sealed_files(root)
+    )
 
 
 def token_file(
     folder: Path,
-    vault: Vault,
+    data_key: DataKey,
     *,
     issuer: str = "https://id.example.com",
     client_id: str = "hushkey",
     warn: Callable[[str], None] = lambda text: None,
 ) -> TokenFile:
-    return TokenFile(str(folder), issuer, client_id, vault, warn)
+    return TokenFile(str(folder), issuer, client_id, data_key, warn)
 
 
 def grant(access: str = "access", **fields: Any) -> Grant:
@@ -204,7 +206,7 @@ def preload() -> None:
     for name in (
         "cryptography.hazmat.primitives.ciphers.aead",
         "filelock",
-        "hushkey.config",
+        "hushkey.config.compile",
     ):
         importlib.import_module(name)
 

@@ -23,18 +23,22 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from joserfc.jws import JWSRegistry
 
-from hushkey import schema
-from hushkey.acquire import Acquirer
+from hushkey.acquire.acquirer import Acquirer
+from hushkey.config import schema
 from hushkey.errors import HushkeyError
-from hushkey.http import Network
-from hushkey.model import Account, Identity, Site, Token
-from hushkey.provider import CodeFlow, DeviceCode, Grant
-from hushkey.sealedfile import sealed_files
-from hushkey.stash import Record, Stash, open_stash
-from hushkey.stashindex import Slot
-from hushkey.store import TokenFile
-from hushkey.vault import open_vault
-from hushkey.want import Manners
+from hushkey.model import Account, HostRule, Identity, Token
+from hushkey.net.http import Network
+from hushkey.providers.base import CodeFlow, DeviceCode, Grant
+from hushkey.store.datakey import open_data_key
+from hushkey.store.sealedfile import sealed_files
+from hushkey.store.tokenfile import TokenFile
+from hushkey.store.typed import (
+    StoredCredential,
+    TypedCredentials,
+    open_typed_credentials,
+)
+from hushkey.store.typed_index import CredentialKey
+from hushkey.tokenrequest import PromptOptions
 from shared.signin.signin_fakes import Clock
 
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -113,12 +117,12 @@ class _Server(ThreadingHTTPServer):
 class Scripted:
     """A server on loopback: each path has a list of answers, the last one stays."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.calls: list[Call] = []
         self.routes: dict[str, list[Answer]] = {}
         #: set when the server stops: what drips or hangs ends then
         self.over = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.scripted = self
         if context is not None:
             self._server.socket = context.wrap_socket(
@@ -326,7 +330,7 @@ def _given(outcome: object) -> Grant:
 
 # -- processes of one user ---------------------------------------------------------
 
-SITE = Site("git.test", CORP, scopes=("git",))
+SITE = HostRule("git.test", CORP, scopes=("git",))
 DEVICE = {"HUSHKEY_INTERACTIVE": "device"}
 #: nothing to see anything on, even where the tests run on a terminal
 HEADLESS = {"GIT_TERMINAL_PROMPT": "0"}
@@ -347,13 +351,13 @@ class Desk:
         *,
         began: float = 0.0,
         environ: dict[str, str] | None = None,
-        manners: Manners | None = None,
+        options: PromptOptions | None = None,
     ) -> Acquirer:
         return Acquirer(
             SETTINGS,
             str(self.folder),
             DEVICE if environ is None else environ,
-            manners or Manners(),
+            options or PromptOptions(),
             self.warnings.append,
             began=began,
             clock=self.clock,
@@ -362,15 +366,17 @@ class Desk:
             ).with_claims(claims),
         )
 
-    def get(self, provider: FakeProvider, site: Site = SITE, **process: Any) -> Token:
+    def get(
+        self, provider: FakeProvider, rule: HostRule = SITE, **process: Any
+    ) -> Token:
         acquirer = self.process(provider, **process)
-        return acquirer.acquire(acquirer.want(site, site.pattern))
+        return acquirer.acquire(acquirer.wanted(rule, rule.pattern))
 
     def fails(
-        self, provider: FakeProvider, site: Site = SITE, **process: Any
+        self, provider: FakeProvider, rule: HostRule = SITE, **process: Any
     ) -> HushkeyError:
         with pytest.raises(HushkeyError) as caught:
-            self.get(provider, site, **process)
+            self.get(provider, rule, **process)
         return caught.value
 
     def has(self, granted: Grant, asked: tuple[str, ...] = ("git",)) -> None:
@@ -393,6 +399,20 @@ class Desk:
 # -- a machine with the programs ---------------------------------------------------
 
 BIN = Path(sys.executable).parent
+
+
+def timed_imports(program: str, *words: str) -> list[str]:
+    """The command line of one of our programs that also tells what it imports."""
+    flags = ["-I", "-S", "-X", "importtime"]
+    return [sys.executable, *flags, str(BIN / "hushkey-python"), program, "", *words]
+
+
+def imported(told: bytes) -> list[str]:
+    """The modules that `-X importtime` has told of, in order."""
+    lines = told.decode().splitlines()
+    return [line.rpartition("|")[2].strip() for line in lines if "|" in line]
+
+
 CANARY = "c4nary"
 CONFIG = """
 [settings]
@@ -436,23 +456,27 @@ class Machine:
         os.utime(self.config_file, (then, then))
 
     def token_file(self) -> TokenFile:
-        vault = open_vault(SETTINGS, str(self.data), self._sealed)
-        return TokenFile(str(self.data), self.issuer, "c", vault, print)
+        data_key = open_data_key(SETTINGS, str(self.data), self._sealed)
+        return TokenFile(str(self.data), self.issuer, "c", data_key, print)
 
     def _sealed(self) -> list[str]:
         return sealed_files(str(self.data))
 
-    def stash(self) -> Stash:
-        return open_stash(SETTINGS, str(self.data), print)
+    def typed_store(self) -> TypedCredentials:
+        return open_typed_credentials(SETTINGS, str(self.data), print)
 
     def types(self, host: str, user: str, password: str) -> None:
         """Let a person have typed *password* for a host that is not ours."""
-        slot = Slot("git", "https", host, None, user)
-        self.stash().store(Record(slot, {"password": password}))
+        slot = CredentialKey("git", "https", host, None, user)
+        self.typed_store().store(StoredCredential(slot, {"password": password}))
 
     def typed(self) -> list[str]:
         """The passwords that are kept."""
-        kept = (r for s in self.stash().slots() for r in self.stash().matching(s))
+        kept = (
+            r
+            for s in self.typed_store().slots()
+            for r in self.typed_store().matching(s)
+        )
         return [record.values["password"] for record in kept]
 
     def has(

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from hushkey.acquire import Acquirer
+from hushkey.acquire.acquirer import Acquirer
 from hushkey.errors import (
     InteractionUnavailable,
     Permanent,
     Transient,
     UiRequired,
 )
-from hushkey.model import Account, Identity, Site, Token, placed
-from hushkey.provider import Grant
-from hushkey.want import Manners, Want
+from hushkey.model import Account, HostRule, Identity, Token, placed
+from hushkey.providers.base import Grant
+from hushkey.tokenrequest import PromptOptions, TokenRequest
 from shared.oauth_fakes import (
     DEVICE,
     HEADLESS,
@@ -28,7 +28,7 @@ HOME, AWAY = "11111111-aaaa-4aaa-8aaa-000000000001", "other.example.com"
 ANN = Account(f"uid-1.{HOME}", "ann@contoso.com")
 BEN = Account("uid-2.22222222-aaaa-4aaa-8aaa-000000000002", "ben@fabrikam.com")
 AZURE = Identity("azure", "entra", client_id="app")
-FEED = Site("dev.azure.com", AZURE, scopes=("feed/.default",))
+FEED = HostRule("dev.azure.com", AZURE, scopes=("feed/.default",))
 HOST = "dev.azure.com/contoso"
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
 CHALLENGE = (
@@ -70,22 +70,22 @@ class Azure(Desk):
                 change.cache.current = account.id
             change.save()
 
-    def want(self, acquirer: Acquirer, site: Site, **fields: Any) -> Want:
-        want = acquirer.want(site, HOST)
-        changed = {name: getattr(want, name) for name in want.__slots__} | fields
-        return Want(**changed)
+    def wanted(self, acquirer: Acquirer, rule: HostRule, **fields: Any) -> TokenRequest:
+        wanted = acquirer.wanted(rule, HOST)
+        changed = {name: getattr(wanted, name) for name in wanted.__slots__} | fields
+        return TokenRequest(**changed)
 
     def token(
         self,
         provider: FakeProvider,
-        site: Site = FEED,
+        rule: HostRule = FEED,
         *,
         environ: dict[str, str] = HEADLESS,
-        manners: Manners | None = None,
+        options: PromptOptions | None = None,
         **fields: Any,
     ) -> Token:
-        acquirer = self.process(provider, environ=environ, manners=manners)
-        return acquirer.acquire(self.want(acquirer, site, **fields))
+        acquirer = self.process(provider, environ=environ, options=options)
+        return acquirer.acquire(self.wanted(acquirer, rule, **fields))
 
 
 @pytest.fixture
@@ -150,10 +150,10 @@ def test_other_failures_lead_to_nobody_else(desk: Azure, error: Exception) -> No
 
 def test_named_account_is_the_only_one(desk: Azure) -> None:
     provider = Directory(ann=NOT_HERE, ben=granted(BEN))
-    site = Site("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label)
+    rule = HostRule("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label)
 
     with pytest.raises(InteractionUnavailable):
-        desk.token(provider, site)
+        desk.token(provider, rule)
     assert provider.asked == ["ann"]
 
 
@@ -170,8 +170,8 @@ def test_account_that_the_host_refused_makes_room_for_the_next(desk: Azure) -> N
 
 def test_refusal_of_one_host_leaves_the_choice_for_the_others(desk: Azure) -> None:
     sign_in = Directory(granted(BEN, "at-ben"))
-    acquirer = desk.process(sign_in, environ=DEVICE, manners=Manners(login=True))
-    value = acquirer.sign_in(desk.want(acquirer, FEED)).value
+    acquirer = desk.process(sign_in, environ=DEVICE, options=PromptOptions(login=True))
+    value = acquirer.sign_in(desk.wanted(acquirer, FEED)).value
     with desk.process().file_of(AZURE).change(5) as change:
         change.cache.current = ANN.id
         change.save()
@@ -194,7 +194,7 @@ def test_accounts_of_other_servers_are_not_mixed(tmp_path: Path) -> None:
     provider = Directory(ben=NOT_HERE, ann=granted(ANN))
 
     with pytest.raises(UiRequired):
-        desk.token(provider, Site("git.test", corp, scopes=("git",)))
+        desk.token(provider, HostRule("git.test", corp, scopes=("git",)))
     assert provider.asked == ["ben"]
 
 
@@ -223,9 +223,11 @@ def test_refusal_with_claims_makes_the_next_refresh_ask_for_them(desk: Azure) ->
 
 def test_claims_of_another_provider_are_ignored(desk: Azure) -> None:
     desk.has(grant("at-old"))
-    corp = Site("git.test", Identity("corp", "oidc", client_id="c"), scopes=("git",))
+    corp = HostRule(
+        "git.test", Identity("corp", "oidc", client_id="c"), scopes=("git",)
+    )
 
-    assert desk.process().want(corp, "git.test", challenges=CHALLENGE).claims == ""
+    assert desk.process().wanted(corp, "git.test", challenges=CHALLENGE).claims == ""
 
 
 def test_sign_in_that_claims_require_carries_them(desk: Azure) -> None:
@@ -260,7 +262,7 @@ def test_explicit_login_is_not_kept_from_asking_again(desk: Azure) -> None:
     desk.clock.now += 90
     desk.process().refuse(FEED, HOST, "at-new", CHALLENGE)
 
-    token = desk.token(provider, environ=DEVICE, manners=Manners(login=True))
+    token = desk.token(provider, environ=DEVICE, options=PromptOptions(login=True))
 
     assert token.source == "sign-in"
 
@@ -272,7 +274,7 @@ def test_additional_step_asks_nobody_unasked(desk: Azure) -> None:
     with pytest.raises(InteractionUnavailable, match="more than a sign-in"):
         desk.token(provider, environ=DEVICE)
     assert (
-        desk.token(provider, environ=DEVICE, manners=Manners(login=True)).source
+        desk.token(provider, environ=DEVICE, options=PromptOptions(login=True)).source
         == "sign-in"
     )
 
@@ -343,9 +345,9 @@ def test_forced_sign_in_carries_the_claims_that_were_demanded(desk: Azure) -> No
     provider = Directory(granted(ANN), ann=granted(ANN))
     value = desk.token(provider).value
     desk.process().refuse(FEED, HOST, value, CHALLENGE)
-    acquirer = desk.process(provider, environ=DEVICE, manners=Manners(login=True))
+    acquirer = desk.process(provider, environ=DEVICE, options=PromptOptions(login=True))
 
-    acquirer.sign_in(desk.want(acquirer, FEED))
+    acquirer.sign_in(desk.wanted(acquirer, FEED))
 
     assert provider.claims[-1] == CLAIMS
 
@@ -358,11 +360,11 @@ def test_failure_of_one_account_is_not_the_other_s(desk: Azure) -> None:
     with pytest.raises(InteractionUnavailable):
         desk.token(
             Directory(ann=NOT_HERE),
-            Site("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label),
+            HostRule("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label),
         )
-    site = Site("dev.azure.com", AZURE, scopes=FEED.scopes, account=BEN.label)
+    rule = HostRule("dev.azure.com", AZURE, scopes=FEED.scopes, account=BEN.label)
 
-    token = desk.token(Directory(ben=granted(BEN)), site, began=began)
+    token = desk.token(Directory(ben=granted(BEN)), rule, began=began)
 
     assert token.account == BEN
 
@@ -370,13 +372,13 @@ def test_failure_of_one_account_is_not_the_other_s(desk: Azure) -> None:
 def test_refusal_of_one_host_is_not_the_other_s(desk: Azure) -> None:
     began = desk.clock.now
     provider = Directory(ann=granted(ANN))
-    site = Site("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label)
-    value = desk.token(provider, site).value
+    rule = HostRule("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label)
+    value = desk.token(provider, rule).value
     desk.process().refuse(FEED, HOST, value)
     with pytest.raises(Permanent, match="refuses"):
-        desk.token(provider, site)
+        desk.token(provider, rule)
 
-    token = desk.token(provider, site, host="dev.azure.com/fabrikam", began=began)
+    token = desk.token(provider, rule, host="dev.azure.com/fabrikam", began=began)
 
     assert token.account == ANN
 
@@ -412,7 +414,7 @@ def test_tenant_of_a_guest_gives_no_account_another_s_name(tmp_path: Path) -> No
     lie = grant(account=Account(ANN.id, BEN.label), scopes=FEED.scopes, claims=says)
     acquirer = desk.process(Directory(lie), environ=DEVICE)
 
-    token = acquirer.sign_in(desk.want(acquirer, FEED))
+    token = acquirer.sign_in(desk.wanted(acquirer, FEED))
 
     cache = acquirer.file_of(AZURE).read()
     assert token.account == ANN
@@ -423,10 +425,10 @@ def test_tenant_of_a_guest_gives_no_account_another_s_name(tmp_path: Path) -> No
 def test_tenant_in_capitals_is_the_same_home(desk: Azure) -> None:
     desk.sign_in(ANN, BEN)
     options = {"tenant": HOME.upper()}
-    site = Site(
+    rule = HostRule(
         "dev.azure.com",
         Identity("azure", "entra", client_id="app", options=options),
         scopes=FEED.scopes,
     )
 
-    assert desk.token(Directory(ann=granted(ANN)), site).account == ANN
+    assert desk.token(Directory(ann=granted(ANN)), rule).account == ANN

@@ -1,5 +1,5 @@
+import sys
 import traceback
-import unicodedata
 
 import pytest
 from hypothesis import given
@@ -16,17 +16,15 @@ from hushkey.errors import (
     Transient,
     UiRequired,
     plain,
+    visible,
 )
 from shared.core_fakes import ANY
-
-BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+from shared.unseen import is_unseen, unseen
 
 
 def is_harmless(line: str) -> bool:
     line.encode()  # a lone surrogate would break the writer
-    return not any(
-        unicodedata.category(c) in ("Cc", "Zl", "Zp") or c in BIDI for c in line
-    )
+    return not unseen(line, layout="")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +38,10 @@ def is_harmless(line: str) -> bool:
         ("exe\u202egpj.txt", "exegpj.txt"),
         ("left\u200eright\u200f\u061c", "leftright"),
         ("  many   spaces ", "many spaces"),
+        ("no\u00adne \u200bof\ufeff \U000e0041these", "none of these"),
+        ("fil\u3164ler\u115f\u2800 \u2764\ufe0f", "filler \u2764"),
+        ("a\u00a0b\u3000c", "a b c"),
+        ("app\ue000\U000f0000le", "apple"),
         ("na\u00efve \u65e5\u672c", "na\u00efve \u65e5\u672c"),
         ("bad \udcff byte", "bad ? byte"),
         (None, "None"),
@@ -49,6 +51,20 @@ def is_harmless(line: str) -> bool:
 )
 def test_plain_is_one_harmless_line(text: object, line: str) -> None:
     assert plain(text) == line
+
+
+def test_visible_leaves_no_character_that_shows_nothing() -> None:
+    shown = {n: visible(chr(n)) for n in range(sys.maxunicode + 1)}
+
+    assert {n for n, text in shown.items() if unseen(text, layout="")} == set()
+    # and takes nothing that shows
+    lost = {n for n, text in shown.items() if text != chr(n)}
+    kept = {n for n in lost if not is_unseen(chr(n)) and not chr(n).isspace()}
+    assert kept - {0x13441, 0x13442} == set()  # blanks, unassigned before Unicode 15
+
+
+def test_visible_keeps_columns() -> None:
+    assert visible("a  b\tc\nd") == "a  b c d"
 
 
 def test_plain_cuts_long_text() -> None:

@@ -7,12 +7,12 @@ import pytest
 from hushkey.model import (
     Account,
     Frozen,
+    HostRule,
     Identity,
     Request,
-    Site,
     Token,
 )
-from hushkey.provider import CodeFlow, DeviceCode, Grant
+from hushkey.providers.base import CodeFlow, DeviceCode, Grant
 from shared.core_fakes import ME
 
 SECRET = "s3cr3t-value"
@@ -33,14 +33,14 @@ def token(
 VALUES = [
     Request("https", "a.example"),
     Identity("corp", "oidc"),
-    Site("a.example", Identity("corp", "oidc")),
+    HostRule("a.example", Identity("corp", "oidc")),
     ME,
     token(),
 ]
 SECRETIVE = [
     token(value=SECRET),
     Identity("corp", "oidc", options={"client_secret": SECRET}),
-    Site("a.example", Identity("corp", "oidc", options={"client_secret": SECRET})),
+    HostRule("a.example", Identity("corp", "oidc", options={"client_secret": SECRET})),
     Grant(SECRET, refresh_token=SECRET),
     CodeFlow(f"https://a.example?state={SECRET}", SECRET, "", {"verifier": SECRET}),
     DeviceCode("https://a.example", "ABCD", 1, 1, {"device_code": SECRET}),
@@ -95,8 +95,8 @@ def test_equality_is_by_content_and_type() -> None:
 def test_site_takes_the_account_of_its_identity() -> None:
     identity = Identity("corp", "oidc", account="me")
 
-    assert Site("a.example", identity).account == "me"
-    assert Site("a.example", identity, account="you").account == "you"
+    assert HostRule("a.example", identity).account == "me"
+    assert HostRule("a.example", identity, account="you").account == "you"
 
 
 def test_identity_option_has_a_default() -> None:

@@ -4,17 +4,21 @@ Each key alone would be no valid config (an oidc identity needs issuer and clien
 id, a host needs an identity), so all of it is written at once or not at all.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from typing import Any, NamedTuple
 
 import click
 
-from hushkey import hosts, schema, sites
+from hushkey import origins
+from hushkey.config import rules, schema
 from hushkey.errors import ConfigError, HushkeyError, Permanent, plain
-from hushkey_install import gitchain, probe
+from hushkey_install.common import output, probe
+from hushkey_install.common.context import shown
 from hushkey_install.config import document, keystore
-from hushkey_install.context import shown
+from hushkey_install.tools import githelpers
 
 #: providers whose built-in endpoints are those of one well-known server
 _ONE_SERVER = ("github", "gitlab", "bitbucket", "gitea")
@@ -46,7 +50,7 @@ class Plan(NamedTuple):
 
 def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
     """Add the host; ask for what is missing where a person can answer."""
-    config = sites.load(os.environ)
+    config = rules.load(os.environ)
     pattern = _pattern(wish.host)
     plan = _plan(config, wish, pattern)
     if ask_server:
@@ -54,13 +58,13 @@ def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
     change = document.edited(
         config.source, f"add {plain(pattern)}", lambda doc: _write(doc, plan, pattern)
     )
-    click.echo(document.shown(change).diff(), nl=False)
+    output.block(document.shown(change).diff())
     if dry_run:
         return
-    change.apply()
-    click.echo(f"{pattern} now uses identity {plan.identity}", err=True)
+    document.save(change)
+    output.say(f"{pattern} now uses identity {plan.identity}", err=True)
     keystore.offer(os.environ)
-    click.echo(
+    output.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "
         "(or just use git)",
         err=True,
@@ -75,13 +79,13 @@ def _pattern(text: str) -> str:
         pattern, _, path = rest.partition("/")
         pattern = pattern.rpartition("@")[2]
         if path:
-            click.echo(
+            output.say(
                 f"note: this is for all of {plain(pattern)}; leave out https:// to "
                 "give a path an identity of its own",
                 err=True,
             )
     try:
-        hosts.parse_pattern(pattern)
+        origins.parse_pattern(pattern)
     except ValueError as error:
         raise Permanent(f"{shown(text)!r}: {error}", hint=_EXAMPLE) from error
     return pattern
@@ -103,7 +107,7 @@ def _write(doc: Any, plan: Plan, pattern: str) -> None:
 # -- what to write ----------------------------------------------------------------
 
 
-def _plan(config: sites.Config, wish: Wish, pattern: str) -> Plan:
+def _plan(config: rules.Config, wish: Wish, pattern: str) -> Plan:
     preset = _preset(config, pattern)
     whole = preset and preset["pattern"] == pattern
     if preset and whole and preset["missing"] and not wish.identity:
@@ -127,22 +131,22 @@ def _plan(config: sites.Config, wish: Wish, pattern: str) -> Plan:
         scopes = tuple(_needed("scope", "scopes (RESOURCE/.default)").split())
     elif not scopes and is_person():
         words = "scopes that the host wants, if any (for example: git)"
-        answer = click.prompt(words, default="", show_default=False, err=True)
-        scopes = tuple(str(answer).split())
+        answer = output.prompt(words, default="")
+        scopes = tuple(answer.split())
     host: dict[str, object] = {"identity": name}
     host |= {"scopes": list(scopes)} if scopes else {}
-    return Plan(name, table, host | _manners(wish))
+    return Plan(name, table, host | _options(wish))
 
 
-def _manners(wish: Wish) -> dict[str, object]:
+def _options(wish: Wish) -> dict[str, object]:
     named = {"username": wish.username, "scheme": wish.scheme}
     return {key: value for key, value in named.items() if value}
 
 
-def _preset(config: sites.Config, pattern: str) -> dict[str, Any] | None:
+def _preset(config: rules.Config, pattern: str) -> dict[str, Any] | None:
     """Return the built-in rule that covers the host so far, if there is one."""
     try:
-        rule = config.rule_for(gitchain.request_of(pattern))
+        rule = config.row_for(githelpers.request_of(pattern))
     except HushkeyError:
         return None  # its rules go by path already
     if rule is None or rule["origin"] != "preset":
@@ -150,7 +154,7 @@ def _preset(config: sites.Config, pattern: str) -> dict[str, Any] | None:
     return {"scopes": (), **rule}
 
 
-def _completed(config: sites.Config, wish: Wish, preset: dict[str, Any]) -> Plan:
+def _completed(config: rules.Config, wish: Wish, preset: dict[str, Any]) -> Plan:
     """Return the plan that gives a built-in host what only the user has."""
     name = preset["identity"]
     provider = config.identity(name).provider
@@ -162,7 +166,7 @@ def _completed(config: sites.Config, wish: Wish, preset: dict[str, Any]) -> Plan
     table: dict[str, object] = {"provider": provider, **wish.keys}
     for key in schema.REQUIRED.get(provider, ()):
         table[key] = table.get(key) or _needed(key)
-    host = _manners(wish) | ({"scopes": list(wish.scopes)} if wish.scopes else {})
+    host = _options(wish) | ({"scopes": list(wish.scopes)} if wish.scopes else {})
     whole = {"identity": name, "scopes": list(preset["scopes"]), **host}
     return Plan(name, table, whole if host else {})
 
@@ -190,7 +194,7 @@ def _identity(wish: Wish, pattern: str) -> dict[str, object]:
     return table | keys
 
 
-def _own_identities(config: sites.Config) -> list[str]:
+def _own_identities(config: rules.Config) -> list[str]:
     """Return the names of the identities that the user's file has."""
     doc = document.tables(config.source)
     return list(doc.get("identity", {}))
@@ -202,7 +206,7 @@ def _chosen(own: list[str]) -> str:
         return ""
     if is_person():
         words = f"identity ({', '.join(own)}, or a new name)"
-        return str(click.prompt(words, default=own[0], err=True))
+        return output.prompt(words, default=own[0])
     if len(own) == 1:
         return own[0]
     raise Permanent(f"which identity? ({', '.join(own)})", hint="name it by --identity")
@@ -210,7 +214,7 @@ def _chosen(own: list[str]) -> str:
 
 def _free_name(address: str, taken: list[str]) -> str:
     """Return a name for a new identity: `example` for id.example.com."""
-    host = hosts.parse_url(address).host.partition(":")[0]
+    host = origins.parse_url(address).host.partition(":")[0]
     labels = [label for label in host.split(".") if label and not label.isdigit()]
     base = labels[-2] if len(labels) > 1 else "".join(labels) or "corp"
     names = (base if n == 1 else f"{base}{n}" for n in range(1, len(taken) + 2))
@@ -225,7 +229,7 @@ def is_person() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _questions(provider: str, key: str) -> "tuple[str, schema.Check | None]":
+def _questions(provider: str, key: str) -> tuple[str, schema.Check | None]:
     """Return how to ask for *key*, and what the answer has to be."""
     words = {
         "issuer": "issuer (the https address of your identity server)",
@@ -237,7 +241,7 @@ def _questions(provider: str, key: str) -> "tuple[str, schema.Check | None]":
 def _needed(
     key: str,
     words: str = "",
-    check: "schema.Check | None" = None,
+    check: schema.Check | None = None,
     default: str | None = None,
 ) -> str:
     """Return what the person types for *key*; Permanent where nobody can."""
@@ -251,10 +255,10 @@ def _needed(
         return text
 
     question = words or key
-    return str(click.prompt(question, default=default, value_proc=checked, err=True))
+    return output.prompt(question, default=default, check=checked)
 
 
-def _probe(config: sites.Config, plan: Plan) -> None:
+def _probe(config: rules.Config, plan: Plan) -> None:
     """Ask the issuer whether it is one, before anything is written."""
     table = plan.identity_table
     issuer = table.get("issuer") or (
@@ -265,7 +269,7 @@ def _probe(config: sites.Config, plan: Plan) -> None:
     if expected := schema.secure_url(issuer):
         raise ConfigError(f"issuer: expected {expected}")
     found = probe.issuer(str(issuer), config.settings, os.environ)
-    click.echo(f"{issuer} {found.line()}", err=True)
+    output.say(f"{issuer} {found.line()}", err=True)
     asked = plan.host_table.get("scopes")
     unknown = [
         scope
@@ -273,4 +277,4 @@ def _probe(config: sites.Config, plan: Plan) -> None:
         if found.scopes and scope not in found.scopes
     ]
     if unknown:
-        click.echo(f"note: it does not list the scope {' '.join(unknown)}", err=True)
+        output.say(f"note: it does not list the scope {' '.join(unknown)}", err=True)

@@ -3,8 +3,9 @@
 The only file that names tomlkit.
 """
 
+from __future__ import annotations
+
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Callable
@@ -14,22 +15,24 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
-from hushkey import config
+from hushkey.config import compile
 from hushkey.errors import ConfigError, Permanent, plain
-from hushkey_install.change import Change
+from hushkey.system import ownership
+from hushkey_install.common.filechange import Change
+from hushkey_install.config import masking
 
 #: what some editors put in front of UTF-8
 _MARK = "\ufeff"
-#: a user name, and so perhaps a password, in a URL
-_LOGIN = re.compile(r"://[^/\s]*@")
 
 
 def text_of(source: str) -> str:
     """Return what the config file holds; nothing if there is none.
 
-    Raises ConfigError where it cannot be read.
+    Raises ConfigError where it cannot be read, StoreError ``foreign`` or ``open``
+    where others could have written it.
     """
     try:
+        ownership.check_trusted(source)
         if stat.S_ISFIFO(os.stat(source).st_mode):
             raise OSError(0, "Is a pipe")  # nobody may ever write to it
         with open(source, encoding="utf-8", newline="") as file:
@@ -80,7 +83,7 @@ def _put_back(before: str, after: str, comments: str) -> str:
 
 def check(text: str, source: str) -> None:
     """Raise ConfigError, with every problem, if *text* is no valid config."""
-    config.compile_config(text.removeprefix(_MARK), source)
+    compile.compile_config(text.removeprefix(_MARK), source)
 
 
 def tables(source: str) -> dict[str, Any]:
@@ -176,41 +179,34 @@ def value_of(text: str) -> Any:
 
 
 def without_secrets(text: str) -> str:
-    """Return the document with every client secret and proxy password masked.
+    """Return the document with every value and comment masked that may be secret.
 
     Raises ConfigError for what is no TOML: nobody knows what is secret in it.
     """
     try:
         document = tomlkit.parse(text.removeprefix(_MARK))
-        _mask(document)
+        masking.mask(document)
         shown = tomlkit.dumps(document)
     except (TOMLKitError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"not valid TOML: {plain(error)}", hint="run `hushkey config edit`"
         ) from error
-    return "".join(map(_without_comment, shown.splitlines(keepends=True)))
+    return masking.text(shown)
+
+
+def save(change: Change) -> None:
+    """Write *change*; the file before stays beside it unless a secret is in it.
+
+    Raises StoreError as `Change.apply`.
+    """
+    try:
+        public = without_secrets(change.before) == change.before
+    except ConfigError:
+        public = False
+    change.apply(backup=public)
 
 
 def shown(change: Change) -> Change:
     """Return *change* as it may be shown: without secrets."""
     before, after = without_secrets(change.before), without_secrets(change.after)
     return Change(change.path, before, after)
-
-
-def _mask(table: Any) -> None:
-    for key, value in list(table.items()):
-        if isinstance(value, dict):
-            _mask(value)
-        elif key == "client_secret" or (key == "proxy" and "@" in str(value)):
-            table[key] = "***"
-
-
-def _without_comment(line: str) -> str:
-    """Return *line* without a comment that may hold a secret that was turned off."""
-    head, mark, comment = line.partition("#")
-    words = ("secret", "password")
-    if mark and (
-        any(word in comment.lower() for word in words) or _LOGIN.search(comment)
-    ):
-        return f"{head}# *** (a comment that may hold a secret)\n"
-    return line

@@ -1,16 +1,16 @@
 """`hushkey config edit`: the user's editor on a copy, which must be valid to count."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import subprocess
 import sys
-from contextlib import suppress
 
-import click
-
-from hushkey import paths, programs
 from hushkey.errors import ConfigError, Permanent, plain
-from hushkey_install.change import Change, read_text, write_text
+from hushkey.system import ownership, paths, programs
+from hushkey_install.common import output
+from hushkey_install.common.filechange import Change, read_text, remove, write_text
 from hushkey_install.config import document
 
 _VARIABLES = ("VISUAL", "EDITOR")
@@ -38,10 +38,11 @@ def edit() -> None:
     source = paths.config_file(os.environ)
     words = _editor(os.environ)
     folder = os.path.dirname(source)
-    paths.check_owner(source if os.path.exists(source) else folder)
-    os.makedirs(folder, 0o700, exist_ok=True)
+    paths.check_owner(source)
     before = document.text_of(source)
+    ownership.make_folder(folder)
     copy = source.removesuffix(".toml") + ".edit.toml"
+    ownership.check_name(copy)
     if not (os.path.exists(copy) and _goes_on(copy)):
         write_text(copy, before or _NEW, 0o600)
     while True:
@@ -50,8 +51,8 @@ def edit() -> None:
         if not problems:
             break
         for problem in problems:
-            click.echo(problem.replace(source, copy), err=True)
-        if not (_is_person() and click.confirm("edit again?", default=True, err=True)):
+            output.say(problem.replace(source, copy), err=True)
+        if not (_is_person() and output.confirm("edit again?", default=True)):
             raise ConfigError(
                 f"{source} was not changed; your edit is kept in {copy}",
                 hint="run `hushkey config edit` to go on with it",
@@ -68,12 +69,11 @@ def _install(source: str, copy: str, before: str) -> None:
         )
     change = Change(source, before, after)
     if change and after != _NEW:
-        change.apply()
-        click.echo(f"saved {source}", err=True)
+        document.save(change)
+        output.say(f"saved {source}", err=True)
     else:
-        click.echo("nothing was changed", err=True)
-    with suppress(OSError):
-        os.unlink(copy)
+        output.say("nothing was changed", err=True)
+    remove(copy)
 
 
 def _goes_on(copy: str) -> bool:
@@ -81,7 +81,7 @@ def _goes_on(copy: str) -> bool:
     if not _is_person():
         return True
     question = f"{copy} holds an earlier edit; go on with it?"
-    return click.confirm(question, default=True, err=True)
+    return output.confirm(question, default=True)
 
 
 def _is_person() -> bool:

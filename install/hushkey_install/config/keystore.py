@@ -1,14 +1,15 @@
 """Where the key lives, asked before the first sign-in fails for it."""
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Mapping
 
-import click
-
-from hushkey import answering
+from hushkey.acquire import session
 from hushkey.errors import StoreError
-from hushkey.want import Manners
+from hushkey.tokenrequest import PromptOptions
+from hushkey_install.common import output
 from hushkey_install.config import settings
 
 COMMAND = "hushkey config set key_store file"
@@ -16,9 +17,9 @@ COMMAND = "hushkey config set key_store file"
 
 def trouble(environ: Mapping[str, str]) -> StoreError | None:
     """Return why the key cannot be read, or None if it can; never prompts."""
-    acquirer = answering.acquirer(environ, time.time(), manners=Manners())
+    acquirer = session.acquirer(environ, time.time(), options=PromptOptions())
     try:
-        acquirer.vault.key()
+        acquirer.data_key.key()
     except StoreError as error:
         return error
     return None
@@ -30,8 +31,8 @@ def offer(environ: Mapping[str, str]) -> None:
     if error is None or error.reason != "absent":
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        click.echo(f"note: there is no OS keyring here; run `{COMMAND}`", err=True)
+        output.say(f"note: there is no OS keyring here; run `{COMMAND}`", err=True)
         return
     question = "there is no OS keyring here; keep the key in a file only you can read?"
-    if click.confirm(question, err=True):
+    if output.confirm(question):
         settings.set_value("key_store", "file")

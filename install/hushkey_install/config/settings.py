@@ -1,76 +1,80 @@
 """Finding, showing, checking and changing config.toml, one key at a time."""
 
-import json
+from __future__ import annotations
+
 import os
 from typing import Any
 
-import click
-
-from hushkey import paths, sites
+from hushkey.config import rules
 from hushkey.errors import ConfigError, Permanent, plain
-from hushkey_install.config import document
-
-#: options of an identity that are never shown, only that they are there
-_HIDDEN = ("client_secret",)
+from hushkey.system import paths
+from hushkey_install.common import output
+from hushkey_install.config import document, masking
 
 
 def print_path() -> None:
     """Print the path of the config file."""
-    click.echo(paths.config_file(os.environ))
+    output.say(paths.config_file(os.environ))
 
 
 def check() -> int:
     """Print every problem, or that there is none; return the exit code."""
     source = paths.config_file(os.environ)
     try:
-        sites.load(os.environ)
+        rules.load(os.environ)
     except ConfigError as error:
         for problem in error.problems or (error.line(),):
-            click.echo(problem, err=True)
+            output.say(problem, err=True)
         return 5
     if os.path.exists(source):
-        click.echo(f"{source}: no problems")
+        output.say(f"{source}: no problems")
     else:
-        click.echo(f"{source} does not exist: only the built-in hosts count")
+        output.say(f"{source} does not exist: only the built-in hosts count")
     return 0
 
 
 def show(as_json: bool) -> None:
     """Print the config file without its secrets, or what it comes to as JSON."""
     if as_json:
-        click.echo(json.dumps(_effective(sites.load(os.environ)), indent=2))
+        output.say_json(_effective(rules.load(os.environ)))
         return
     source = paths.config_file(os.environ)
     text = document.text_of(source)
     if not text:
-        click.echo(f"{source} does not exist: only the built-in hosts count", err=True)
+        output.say(f"{source} does not exist: only the built-in hosts count", err=True)
         return
     try:
         shown = document.without_secrets(text)
     except ConfigError as error:
         error.what = f"{source}: {error.what}"
         raise
-    click.echo(shown.rstrip("\n"))
+    output.block(shown.rstrip("\n"))
 
 
-def _effective(config: sites.Config) -> dict[str, Any]:
+def _effective(config: rules.Config) -> dict[str, Any]:
     """Return settings with their defaults, identities and hosts, built-in ones too."""
-    settings = dict(config.settings)
-    settings["proxy"] = "***" if "@" in settings["proxy"] else settings["proxy"]
+    settings = {
+        key: masking.safe(("settings", key), value)
+        for key, value in config.settings.items()
+    }
     identities = {
         name: {
             "provider": identity.provider,
             "account": identity.account,
             "client_id": identity.client_id,
             "scopes": identity.scopes,
-            **{k: v for k, v in identity.options.items() if k not in _HIDDEN},
+            **{
+                key: masking.safe(("identity", name, key), value)
+                for key, value in identity.options.items()
+                if key not in masking.SECRET_KEYS
+            },
             "has_client_secret": "client_secret" in identity.options,
         }
         for name, identity in config.identities().items()
     }
     hosts = {
-        site.pattern: {"identity": site.identity.name, "origin": site.origin}
-        for site in config.sites()
+        rule.pattern: {"identity": rule.identity.name, "origin": rule.origin}
+        for rule in config.rules()
     }
     return {
         "config": config.source,
@@ -88,8 +92,8 @@ def set_value(key: str, value: str) -> None:
     change = document.edited(
         source, what, lambda doc: document.put(doc, path, document.value_of(value))
     )
-    change.apply()
-    click.echo(f"set {'.'.join(path)} in {source}", err=True)
+    document.save(change)
+    output.say(f"set {'.'.join(path)} in {source}", err=True)
 
 
 def unset(key: str) -> None:
@@ -107,5 +111,5 @@ def unset(key: str) -> None:
                 hint="see `hushkey config show`",
             ) from error
 
-    document.edited(source, f"unset {plain(key)}", drop).apply()
-    click.echo(f"unset {shown} in {source}", err=True)
+    document.save(document.edited(source, f"unset {plain(key)}", drop))
+    output.say(f"unset {shown} in {source}", err=True)

@@ -4,6 +4,8 @@ git trusts it because the story says so (`GIT_SSL_CAINFO`) and nobody else does;
 the authority's key is never written anywhere.
 """
 
+from __future__ import annotations
+
 import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

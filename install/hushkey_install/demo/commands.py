@@ -4,6 +4,8 @@ Every one has a deadline, and whatever is still running at the end is ended by
 the group that was made for it, never by name.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
@@ -48,7 +50,7 @@ class Commands:
         self,
         commands: Sequence[Command],
         seconds: float,
-        patient: Callable[[], bool] = lambda: True,
+        installation: Callable[[], bool] = lambda: True,
     ) -> list[Done]:
         """Run *commands* at once; end those that outlast *seconds* or patience."""
         began = time.monotonic()
@@ -59,7 +61,7 @@ class Commands:
             for process, _ in started:
                 if process.pid not in ended and process.poll() is not None:
                     ended[process.pid] = spent
-            if spent > seconds or not patient():
+            if spent > seconds or not installation():
                 break
             time.sleep(TICK)
         self.end()

@@ -1,5 +1,7 @@
 """The desktop: whether there is one, on which a browser could show itself."""
 
+from __future__ import annotations
+
 import os
 import sys
 import webbrowser

@@ -1,5 +1,7 @@
 """The git server's process: a WSGI application round `git http-backend`."""
 
+from __future__ import annotations
+
 import base64
 import json
 import os
@@ -103,7 +105,7 @@ class Application:
         self._user_of = user_of
 
     def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+        self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterator[bytes]:
         scheme, token = presented(environ.get("HTTP_AUTHORIZATION", ""))
         user = self._user_of(token) if token else None
@@ -118,7 +120,7 @@ class Application:
         return backend.body()
 
     def _record(
-        self, environ: "WSGIEnvironment", scheme: str, status: int, user: str = ""
+        self, environ: WSGIEnvironment, scheme: str, status: int, user: str = ""
     ) -> None:
         self._journal.write(
             {
@@ -130,7 +132,7 @@ class Application:
             }
         )
 
-    def _environment(self, environ: "WSGIEnvironment", user: str) -> dict[str, str]:
+    def _environment(self, environ: WSGIEnvironment, user: str) -> dict[str, str]:
         kept = (
             "CONTENT_TYPE",
             "HTTP_CONTENT_ENCODING",
@@ -158,7 +160,7 @@ class Backend:
         self,
         program: str,
         environment: Mapping[str, str],
-        environ: "WSGIEnvironment",
+        environ: WSGIEnvironment,
     ) -> None:
         with tempfile.TemporaryFile() as body:
             # A file, not a pipe: nobody waits for anybody, and the length of a

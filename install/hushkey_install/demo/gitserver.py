@@ -4,6 +4,8 @@ This is the handle on it; the server itself runs in the process that
 `gitprocess` describes.
 """
 
+from __future__ import annotations
+
 import subprocess
 from dataclasses import asdict
 from pathlib import Path

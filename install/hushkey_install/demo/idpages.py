@@ -3,6 +3,8 @@
 Django imports this module by name once it is configured, never before.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Callable

@@ -3,6 +3,8 @@
 Everything is thrown away afterwards: the database, the signing key, the secrets.
 """
 
+from __future__ import annotations
+
 import secrets
 from importlib.metadata import version
 from pathlib import Path

@@ -4,6 +4,8 @@ This is the handle on it; the server itself, django-oauth-toolkit, runs in the
 process that `idprocess` describes, so that nobody else pays for Django.
 """
 
+from __future__ import annotations
+
 import secrets
 import sqlite3
 from collections import Counter
@@ -38,7 +40,7 @@ class Tally:
         """All requests to the token endpoint."""
         return self.sign_ins + self.refreshes + self.refused
 
-    def __sub__(self, before: "Tally") -> "Tally":
+    def __sub__(self, before: Tally) -> Tally:
         return Tally(
             self.windows - before.windows,
             self.sign_ins - before.sign_ins,

@@ -1,5 +1,7 @@
 """Being stopped in the middle: every way of it becomes an exception, once."""
 
+from __future__ import annotations
+
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +37,7 @@ def _interrupt(signum: int, _: FrameType | None) -> None:
 
 
 @contextmanager
-def _handlers(handler: "signal._HANDLER") -> Iterator[None]:
+def _handlers(handler: signal._HANDLER) -> Iterator[None]:
     before = {signum: signal.signal(signum, handler) for signum in SIGNALS}
     try:
         yield

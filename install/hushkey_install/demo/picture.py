@@ -1,5 +1,7 @@
 """The demonstration as a picture of a terminal."""
 
+from __future__ import annotations
+
 import re
 
 from rich._export_format import CONSOLE_SVG_FORMAT

@@ -1,5 +1,7 @@
 """The repository that the demonstration serves, made on the fly by plain git."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 from pathlib import Path

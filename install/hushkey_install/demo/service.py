@@ -7,6 +7,8 @@ parent leaves no server behind. Settings travel by pipe because the argument
 list of a process is everybody's to read.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import select
@@ -18,6 +20,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar, Protocol, Self
+
+from hushkey.system import isolated
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
@@ -51,12 +55,10 @@ class Service:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                # -P: a module named like ours in the working directory stays out.
-                [sys.executable, "-P", "-m", self.module],
+                isolated.words(self.module),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=self.folder,
                 # Ctrl-C in the terminal is the parent's to handle, in order.
                 start_new_session=True,
             )

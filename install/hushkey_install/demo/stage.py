@@ -4,10 +4,11 @@ What the story's programs read and write is in the folder: hushkey's config and
 tokens, git's config, the repositories. Nothing of the user's is touched.
 """
 
+from __future__ import annotations
+
 import os
 import shlex
 import shutil
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Self
 
 import psutil
 
+from hushkey.system import isolated
 from hushkey_install.demo import repository, visitor
 from hushkey_install.demo.commands import Commands
 from hushkey_install.demo.gitserver import GitServer
@@ -195,6 +197,6 @@ class Stage:
         return {
             # The user's own browser would need the user's own HOME: its profile.
             "HOME": str(self.folder / "home"),
-            "BROWSER": shlex.join([sys.executable, "-P", "-m", visitor.__name__]),
+            "BROWSER": shlex.join(isolated.words(visitor.__name__)),
             visitor.VISITS: str(self.folder / "visits.jsonl"),
         }

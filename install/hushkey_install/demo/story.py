@@ -6,6 +6,8 @@ was promised and what was seen are compared; a broken promise is said aloud and
 makes the exit code 1.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import shlex
@@ -231,10 +233,12 @@ class Story:
     def _attempt(
         self,
         commands: Sequence[Command],
-        patient: Callable[[], bool] = lambda: True,
+        installation: Callable[[], bool] = lambda: True,
     ) -> list[Done]:
         person = 0 if self._scripted else self._stage.sign_in_seconds
-        return self._stage.commands.run(commands, COMMAND_SECONDS + person, patient)
+        return self._stage.commands.run(
+            commands, COMMAND_SECONDS + person, installation
+        )
 
     def _check(self, all_done: list[Done]) -> list[Done]:
         for done in all_done:

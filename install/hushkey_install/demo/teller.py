@@ -3,6 +3,8 @@
 Plain ASCII, so that it reads the same in a pipe, a log and an old terminal.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from dataclasses import dataclass
@@ -11,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hushkey.paths import config_file
+from hushkey.errors import visible
+from hushkey.system.paths import config_file
 from hushkey_install.demo.idserver import Tally
 
 MARGIN = 7  # for the times: "123.4 s"
@@ -69,13 +72,13 @@ class Teller:
     def say(self, text: str, style: str = "") -> None:
         """Say *text* under the current heading."""
         for line in text.splitlines():
-            self._line("", Text(line, style))
+            self._line("", Text(visible(line), style))
 
     def close(self, chapter: Chapter) -> None:
         """Say what the chapter cost, by the server's own count."""
         self._chapters.append(chapter)
         self.say(
-            f"{verdict(chapter)}: {windows(chapter.seen)}, {requests(chapter.seen)}, "
+            f"{decision(chapter)}: {windows(chapter.seen)}, {requests(chapter.seen)}, "
             f"{chapter.seconds:.1f} s",
             "green" if chapter.kept else "bold red",
         )
@@ -87,7 +90,7 @@ class Teller:
         """Say that the story ends here, and why."""
         self._failed = True
         self._console.print()
-        self._line("", Text(f"hushkey demo: {why}", "bold red"))
+        self._line("", Text(f"hushkey demo: {visible(why)}", "bold red"))
 
     def wait(self, seconds: float, why: str) -> None:
         """Let *seconds* pass; count down where that can be seen."""
@@ -149,7 +152,7 @@ class Teller:
         self._console.print(grid)
 
 
-def verdict(chapter: Chapter) -> str:
+def decision(chapter: Chapter) -> str:
     """Return the promise in words, or that it was broken."""
     if not chapter.kept:
         return "NOT as promised"

@@ -4,6 +4,8 @@ hushkey starts it as the user's browser (`BROWSER=python -m ...visitor`), with
 the address as its last word. It knows nothing of hushkey: it sees pages.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys

@@ -1,18 +1,20 @@
 """What doctor found, and whom it looks at.
 
-A topic is a function from a `Patient` to findings; it asks no server, changes
-nothing, and never prompts. `hushkey_install.doctor.rounds` lists the topics.
+A topic is a function from a `Installation` to findings; it asks no server, changes
+nothing, and never prompts. `hushkey_install.doctor.run` lists the topics.
 """
+
+from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-from hushkey import sites
+from hushkey.config import rules
 from hushkey.errors import ConfigError, HushkeyError
-from hushkey_install.context import Context
-from hushkey_install.gitfile import Git
+from hushkey_install.common.context import Context
+from hushkey_install.tools.gitfile import Git
 
 PROBLEM, NOTE = "problem", "note"
 
@@ -33,12 +35,8 @@ class Finding(NamedTuple):
     mend: Callable[[], object] | None = None
 
 
-class Patient:
-    """One user's installation: what several topics need, looked up once.
-
-    Not before it is asked for: to read the config tightens the data folder, and
-    that is a finding.
-    """
+class Installation:
+    """One user's installation: what several topics need, looked up once."""
 
     def __init__(self, environ: Mapping[str, str], folder: str) -> None:
         """Look at *environ*, and at the repository in *folder*, if it is one."""
@@ -46,7 +44,7 @@ class Patient:
         self.folder = folder
 
     @cached_property
-    def _opened(self) -> "Context | ConfigError":
+    def _opened(self) -> Context | ConfigError:
         try:
             return Context(self.environ)
         except ConfigError as error:
@@ -63,12 +61,12 @@ class Patient:
         return self._opened if isinstance(self._opened, ConfigError) else None
 
     @property
-    def config(self) -> sites.Config | None:
+    def config(self) -> rules.Config | None:
         """The config, or None if it is wrong."""
         return self.context.config if self.context else None
 
     @cached_property
-    def _found_git(self) -> "Git | HushkeyError":
+    def _found_git(self) -> Git | HushkeyError:
         try:
             return Git(self.environ)
         except HushkeyError as error:
@@ -85,10 +83,10 @@ class Patient:
         return None if isinstance(self._found_git, Git) else self._found_git
 
 
-def patient() -> Patient:
+def installation() -> Installation:
     """Return this user's installation, seen from the working directory."""
     try:
         folder = os.getcwd()
     except OSError:  # it was deleted
         folder = "/"
-    return Patient(os.environ, folder)
+    return Installation(os.environ, folder)

@@ -1,41 +1,62 @@
 """Doctor on our folders: whose they are, who else may look, what was left behind."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
-from hushkey import paths
-from hushkey.errors import ConfigError
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
+from hushkey.errors import ConfigError, HushkeyError, StoreError
+from hushkey.system import ownership, paths
+from hushkey_install.common.filechange import backup_of, holds_secret, read_text, remove
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.register import pip, uv
+from hushkey_install.tools import ociconfig
 
 _DAMAGED = ".damaged-"
+#: what chmod is told, by the permissions that others may not have
+_CHMOD = {0o077: "700", 0o022: "go-w", 0o002: "o-w"}
+_VARIABLES = ("DATA_DIR", "RUNTIME_DIR", "CONFIG")
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(installation: Installation) -> Iterator[Finding]:
     """Yield folders of ours that are another user's, or open to others."""
     if not hasattr(os, "geteuid"):
         return
+    environ = installation.environ
     try:
-        folders = {
-            "data": paths.data_folder(patient.environ),
-            "runtime": paths.runtime_folder(patient.environ),
-            "config": os.path.dirname(paths.config_file(patient.environ)),
-        }
+        data, runtime = paths.data_folder(environ), paths.runtime_folder(environ)
+        config = os.path.dirname(paths.config_file(environ))
     except ConfigError as error:
         yield Finding("folder-wrong", PROBLEM, error.line())
         return
-    for name, folder in folders.items():
-        # The config folder holds no secret that others may not read.
-        yield from _folder(name, folder, 0o022 if name == "config" else 0o077)
+    # A folder that somebody chose may serve others as well: not ours to close.
+    chosen = {v: bool(environ.get(f"HUSHKEY_{v}")) for v in _VARIABLES}
+    yield from _folder("data", data, 0o077, chosen=chosen["DATA_DIR"])
+    yield from _folder("runtime", runtime, 0o077, chosen=chosen["RUNTIME_DIR"])
+    # The config folder holds no secret that others may not read.
+    yield from _folder("config", config, 0o022, chosen=chosen["CONFIG"])
+    home = paths.home(environ)
+    for around in dict.fromkeys((*_above(data, home), *_above(config, home))):
+        yield from _folder("outer", around, stat.S_IWOTH, chosen=False)
 
 
-def _folder(name: str, folder: str, forbidden: int) -> Iterator[Finding]:
+def _folder(
+    name: str, folder: str, forbidden: int, *, chosen: bool
+) -> Iterator[Finding]:
     try:
+        place = paths.check_owner(folder)
         status = os.stat(folder)
     except FileNotFoundError:
         return  # made when it is needed
+    except StoreError as error:
+        if name != "outer" and not (name == "config" and _is_roots(folder)):
+            text = f"the {name} folder: {error.what} (`sudo` with your HOME?)"
+            yield Finding("folder-foreign", PROBLEM, text)
+        return
     except OSError as error:
         yield Finding(
             "folder-unreadable",
@@ -43,39 +64,56 @@ def _folder(name: str, folder: str, forbidden: int) -> Iterator[Finding]:
             f"the {name} folder {folder} cannot be read: {error.strerror}",
         )
         return
+    quoted = shlex.quote(folder)
     if not stat.S_ISDIR(status.st_mode):
         yield Finding("folder-wrong", PROBLEM, f"{folder} is not a folder")
-    elif status.st_uid != os.geteuid():
-        yield Finding(
-            "folder-foreign",
-            PROBLEM,
-            f"the {name} folder {folder} belongs to another user (`sudo` with your "
-            "HOME?): nothing is written there",
-        )
     elif status.st_mode & forbidden:
+        common = status.st_mode & stat.S_ISVTX  # /tmp and its kin
+        command = f"chmod {_CHMOD[forbidden]} {quoted}"
+        mode = stat.S_IMODE(status.st_mode) & ~forbidden
         yield Finding(
             "folder-open",
             PROBLEM,
-            f"the {name} folder {folder} is open to others",
-            f"chmod {'go-w' if forbidden == 0o022 else '700'} {shlex.quote(folder)}",
-            partial(os.chmod, folder, stat.S_IMODE(status.st_mode) & ~forbidden),
+            f"the {name} folder {folder} is open to others"
+            + ("; choose one of its own" if common else ""),
+            "" if common else command,
+            None if common or chosen else partial(_chmod, place, mode),
         )
-    elif not os.access(folder, os.W_OK):
+    elif name != "outer" and not os.access(folder, os.W_OK):
         yield Finding(
             "folder-unwritable",
             PROBLEM,
             f"the {name} folder {folder} cannot be written",
-            f"chmod u+rwx {shlex.quote(folder)}",
-            partial(os.chmod, folder, stat.S_IMODE(status.st_mode) | 0o700),
+            f"chmod u+rwx {quoted}",
+            partial(_chmod, place, stat.S_IMODE(status.st_mode) | 0o700),
         )
 
 
-def leftovers(patient: Patient) -> Iterator[Finding]:
+def _above(folder: str, home: str) -> Iterator[str]:
+    """Yield the folders between *home* and *folder*."""
+    while (folder := os.path.dirname(folder)).startswith(home + os.sep):
+        yield folder
+
+
+def _is_roots(folder: str) -> bool:
+    """Tell whether *folder* is root's, which may hold a config for everybody."""
+    try:
+        ownership.check_name(os.path.join(folder, "config.toml"))
+        return os.stat(folder).st_uid == 0
+    except (OSError, StoreError):
+        return False
+
+
+def _chmod(path: str, mode: int) -> None:
+    os.chmod(paths.check_owner(path), mode)
+
+
+def leftovers(installation: Installation) -> Iterator[Finding]:
     """Yield damaged files that were moved aside; nobody needs them any more."""
     try:
-        data = paths.data_folder(patient.environ)
-    except ConfigError:
-        return
+        data = paths.check_owner(paths.data_folder(installation.environ))
+    except HushkeyError:
+        return  # has a finding of its own
     found = [
         os.path.join(folder, name)
         for folder, _, names in os.walk(data)
@@ -93,6 +131,43 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
         )
 
 
+def backups(installation: Installation) -> Iterator[Finding]:
+    """Yield copies of tools' files that an earlier install or config edit left.
+
+    What holds a secret is a problem: its tool's own sign-out does not reach it.
+    """
+    for path in dict.fromkeys(map(backup_of, _files(installation))):
+        try:
+            secret = holds_secret(read_text(path))
+            ownership.check_name(path)
+        except (OSError, HushkeyError):
+            continue  # there is none, or none of this user's
+        if secret:
+            yield Finding(
+                "backup-secret",
+                PROBLEM,
+                f"{path} is an old copy made by hushkey, and may hold a password",
+                f"rm {shlex.quote(path)}",
+                partial(remove, path),
+            )
+
+
+def _files(installation: Installation) -> Iterator[str]:
+    """Yield the files of which hushkey has made backups."""
+    environ = installation.environ
+    if installation.git is not None:
+        yield installation.git.path
+    for find in (
+        ociconfig.docker_file,
+        ociconfig.podman_file,
+        pip.config_path,
+        uv.config_path,
+        paths.config_file,
+    ):
+        with suppress(HushkeyError):
+            yield find(environ)
+
+
 def _delete(found: list[str]) -> None:
     for path in found:
-        os.unlink(path)
+        remove(path)

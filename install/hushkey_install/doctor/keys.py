@@ -1,16 +1,18 @@
 """Doctor on the key: the keyring, and whether its key opens the token files."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from functools import partial
 
-from hushkey import paths
 from hushkey.errors import StoreError
 from hushkey.model import Identity
-from hushkey.sealedfile import sealed_files
-from hushkey.stash import open_stash
+from hushkey.store.sealedfile import sealed_files
+from hushkey.store.typed import open_typed_credentials
+from hushkey.system import paths
 from hushkey_install.config import keystore, settings
-from hushkey_install.doctor.finding import PROBLEM, Finding, Patient
+from hushkey_install.doctor.finding import PROBLEM, Finding, Installation
 
 #: what each reason of a StoreError is called here, and the command that mends it
 _MENDS = {
@@ -24,30 +26,32 @@ _MENDS = {
 }
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(installation: Installation) -> Iterator[Finding]:
     """Yield why the key cannot be read, or opens nothing."""
-    if patient.context is None:
+    if installation.context is None:
         return
-    vault = patient.context.acquirer.vault
+    data_key = installation.context.acquirer.data_key
     try:
-        vault.key()
+        data_key.key()
     except StoreError as error:
         finding = _finding(error)
-        folder = paths.data_folder(patient.environ)
+        folder = paths.data_folder(installation.environ)
         kept_here = os.path.exists(os.path.join(folder, "key"))
         lost = sealed_files(folder) and not kept_here
         elsewhere = finding.command == keystore.COMMAND and lost
         yield _needed(error, finding.code) if elsewhere else finding
         return
-    for identity in _one_for_each_file(patient):
+    for identity in _one_for_each_file(installation):
         try:
-            patient.context.acquirer.file_of(identity).read()
+            installation.context.acquirer.file_of(identity).read()
         except StoreError as error:
             yield _finding(error)
             return  # one key for all
     try:
-        open_stash(
-            patient.context.config.settings, paths.data_folder(patient.environ), _quiet
+        open_typed_credentials(
+            installation.context.config.settings,
+            paths.data_folder(installation.environ),
+            _quiet,
         ).check_key()
     except StoreError as error:
         yield _finding(error)
@@ -57,10 +61,10 @@ def _quiet(line: str) -> None:
     """Say nothing: what is wrong becomes a finding."""
 
 
-def _one_for_each_file(patient: Patient) -> Iterator[Identity]:
-    assert patient.context is not None  # noqa: S101 - the caller looked
-    for identity in patient.context.config.identities().values():
-        if patient.context.acquirer.file_of(identity).stamp():
+def _one_for_each_file(installation: Installation) -> Iterator[Identity]:
+    assert installation.context is not None  # noqa: S101 - the caller looked
+    for identity in installation.context.config.identities().values():
+        if installation.context.acquirer.file_of(identity).stamp():
             yield identity
 
 

@@ -1,23 +1,25 @@
 """Doctor on sign-ins: who is missing, what will not renew, and the clock."""
 
+from __future__ import annotations
+
 import shlex
 import time
 from collections.abc import Iterator
 
 from hushkey.errors import HushkeyError
-from hushkey_install import status
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Patient
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.inspect import status
 
 #: seconds by which clocks of one machine may differ from themselves
 _SKEW = 5
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(installation: Installation) -> Iterator[Finding]:
     """Yield identities without a sign-in, and sign-ins without renewal."""
-    if patient.context is None:
+    if installation.context is None:
         return
     seen = set()
-    for row in status.rows(patient.context):
+    for row in status.rows(installation.context):
         if row["error"] or row["identity"] in seen:
             continue
         command = f"hushkey login {shlex.quote(row['identity'])}"
@@ -39,16 +41,16 @@ def check(patient: Patient) -> Iterator[Finding]:
             )
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
+def clock(installation: Installation) -> Iterator[Finding]:
     """Yield tokens from the future: the clock went back since they came."""
-    if patient.context is None:
+    if installation.context is None:
         return
     now = time.time()
     try:
         found = [
             token.obtained_at - now
-            for identity in patient.context.config.identities().values()
-            for token in patient.context.acquirer.file_of(identity).read().tokens()
+            for identity in installation.context.config.identities().values()
+            for token in installation.context.acquirer.file_of(identity).read().tokens()
         ]
     except HushkeyError:
         return  # has a finding of its own

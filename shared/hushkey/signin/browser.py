@@ -7,6 +7,8 @@ there is no display: so the programs are named here. That a browser was started
 is never proof that a page was opened.
 """
 
+from __future__ import annotations
+
 import os
 import shlex
 import subprocess
@@ -15,8 +17,8 @@ import threading
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from hushkey import programs
 from hushkey.errors import Permanent
+from hushkey.system import programs
 
 _WSL = (
     ["wslview", "%s"],
@@ -40,8 +42,8 @@ class Launch:
 
     def __init__(
         self,
-        process: "subprocess.Popen[bytes] | None",
-        rest: "list[list[str]]",
+        process: subprocess.Popen[bytes] | None,
+        rest: list[list[str]],
         environ: Mapping[str, str],
     ) -> None:
         self._process = process
@@ -61,7 +63,7 @@ class Launch:
         # explorer.exe ends with 1 when all is well
         return os.path.basename(str(self._process.args[0])) != "explorer.exe"  # type: ignore[index]
 
-    def instead(self) -> "Launch | None":
+    def instead(self) -> Launch | None:
         """Start the next command that was named or is known, if there is one."""
         return _first(self._rest, self._environ)
 
@@ -142,7 +144,7 @@ def _first(commands: list[list[str]], environ: Mapping[str, str]) -> Launch | No
     return None
 
 
-def _start(command: list[str], environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _start(command: list[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -4,13 +4,15 @@ Whoever enters a code signs somebody's terminal in. So the code is shown only wh
 the person who asked can see it, and never opened for them.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 
-from hushkey import terminal as words
 from hushkey.errors import Cancelled, Transient
-from hushkey.provider import DeviceCode, Grant, Pending, Provider
-from hushkey.terminal import Voice
+from hushkey.providers.base import DeviceCode, Grant, Pending, Provider
+from hushkey.signin import terminal as words
+from hushkey.signin.terminal import TerminalWriter
 
 # Seconds: RFC 8628 3.2 where the server says nothing, 3.5 for slow_down.
 _INTERVAL = 5.0
@@ -19,7 +21,7 @@ _SLOWER = 5.0
 _SLOWEST = 60.0
 
 
-def present(code: DeviceCode, voice: Voice, seconds: float) -> None:
+def present(code: DeviceCode, voice: TerminalWriter, seconds: float) -> None:
     """Show *code*; *seconds* is how long we shall wait."""
     voice.say(words.code_follows(code.verification_uri))
     voice.show(code.user_code)
@@ -32,7 +34,7 @@ def present(code: DeviceCode, voice: Voice, seconds: float) -> None:
 def sign_in(
     provider: Provider,
     code: DeviceCode,
-    voice: Voice,
+    voice: TerminalWriter,
     *,
     deadline: float,
     clock: Callable[[], float] = time.monotonic,

@@ -5,6 +5,8 @@ need, port scanners, other users. So a connection has 5 s for each read, there a
 at most 64, and when one more comes the oldest that is not being answered goes.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import selectors

@@ -5,6 +5,8 @@ their hashes, so that text from a server can never run. The script takes code an
 state out of the address bar; without it the page is the same.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 from html import escape

@@ -4,6 +4,8 @@ Only an address with exactly our redirect and our state is taken: a paste is as
 hostile as any request. Nothing is echoed, for the address carries the code.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import select

@@ -15,14 +15,18 @@ Nothing can be told on macOS and Windows, where /proc is hidden, and under WSL: 
 the browser is on Windows' side, and one person owns the whole system.
 """
 
+from __future__ import annotations
+
 import os
 import socket
 import sys
+import time
 
 _TABLES = "/proc/net"
 # An orphan may pass for root's while it is being read, and a row may be missed
-# while others come and go: two looks must agree, and there are a few tries.
-_LOOKS, _TRIES = 2, 6
+# while others come and go: two looks must agree, and a look that found nothing is
+# repeated after a pause (seconds), half a second long in all.
+_LOOKS, _TRIES, _PAUSE = 2, 50, 0.01
 
 
 def can_tell(tables: str = _TABLES) -> bool:
@@ -47,6 +51,8 @@ def is_ours(connection: socket.socket, tables: str = _TABLES) -> bool:
             seen += bool(owners)
             if seen == _LOOKS:
                 return True
+            if not owners:
+                time.sleep(_PAUSE)
     except OSError:
         return False
     return False

@@ -6,6 +6,8 @@ allowed at all; it does not override a caller that wants no interaction, as git'
 hourly background maintenance does. `HUSHKEY_INTERACTIVE` does.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping
 
@@ -13,8 +15,8 @@ from hushkey.errors import Permanent
 from hushkey.model import Frozen
 
 #: the ladder, from the top
-RUNGS = ("browser", "paste", "device")
-MODES = ("auto", *RUNGS, "never")
+METHODS = ("browser", "paste", "device")
+MODES = ("auto", *METHODS, "never")
 
 _OFF = ("", "0", "false", "no", "off")
 _NEVER = ("0", "false", "never", "no", "off")
@@ -30,7 +32,7 @@ _CI = (
 )
 
 
-class Situation(Frozen):
+class PromptEnvironment(Frozen):
     """All that the decision depends on.
 
     ``switch`` is HUSHKEY_INTERACTIVE, ``host_mode`` and ``settings_mode`` are the
@@ -106,40 +108,44 @@ class Situation(Frozen):
         )
 
 
-class Verdict(Frozen):
+class PromptDecision(Frozen):
     """The rungs to climb, from the top; when there is none, one phrase says why."""
 
-    __slots__ = ("reason", "rungs")
-    rungs: tuple[str, ...]
+    __slots__ = ("methods", "reason")
+    methods: tuple[str, ...]
     reason: str
 
-    def __init__(self, rungs: tuple[str, ...], reason: str = "") -> None:
-        self._set(rungs=rungs, reason=reason)
+    def __init__(self, methods: tuple[str, ...], reason: str = "") -> None:
+        self._set(methods=methods, reason=reason)
 
 
-def decide(situation: Situation) -> Verdict:
+def decide(prompt_environment: PromptEnvironment) -> PromptDecision:
     """Return how a person may be asked; raises Permanent for an unknown switch."""
-    if situation.switch not in MODES:
+    if prompt_environment.switch not in MODES:
         raise Permanent(
-            f"HUSHKEY_INTERACTIVE has the unknown value {situation.switch!r}",
+            f"HUSHKEY_INTERACTIVE has the unknown value {prompt_environment.switch!r}",
             hint=f"set it to one of {', '.join(MODES)}",
         )
-    reason = _refusal(situation)
+    reason = _refusal(prompt_environment)
     if reason:
-        return Verdict((), reason)
-    possible = _possible(situation)
+        return PromptDecision((), reason)
+    possible = _possible(prompt_environment)
     if not possible:
-        return Verdict((), _missing(situation))
-    rungs = tuple(r for r in possible if not situation.flows or r in situation.flows)
-    if not rungs:
-        allowed = ", ".join(situation.flows)
-        return Verdict(
+        return PromptDecision((), _missing(prompt_environment))
+    methods = tuple(
+        r
+        for r in possible
+        if not prompt_environment.flows or r in prompt_environment.flows
+    )
+    if not methods:
+        allowed = ", ".join(prompt_environment.flows)
+        return PromptDecision(
             (), f"the identity allows only {allowed}, which cannot work here"
         )
-    return Verdict(rungs)
+    return PromptDecision(methods)
 
 
-def _refusal(s: Situation) -> str:
+def _refusal(s: PromptEnvironment) -> str:
     """Return why nobody may be asked at all, in the design's order, or nothing."""
     if s.switch == "never":
         return "HUSHKEY_INTERACTIVE is never"
@@ -156,7 +162,7 @@ def _refusal(s: Situation) -> str:
     return ""
 
 
-def _possible(s: Situation) -> tuple[str, ...]:
+def _possible(s: PromptEnvironment) -> tuple[str, ...]:
     """Return the rungs that can work here, chosen ones without further questions.
 
     A device code is only shown, so one that was asked for by name needs no
@@ -166,7 +172,7 @@ def _possible(s: Situation) -> tuple[str, ...]:
         return () if s.switch == "paste" and not s.terminal else (s.switch,)
     terminal = s.terminal and not s.no_terminal
     mode = s.host_mode or s.settings_mode
-    if mode in RUNGS:
+    if mode in METHODS:
         return (mode,) if mode == "browser" or terminal else ()
     local = s.browser or (s.display and not s.ssh)
     return (
@@ -175,7 +181,7 @@ def _possible(s: Situation) -> tuple[str, ...]:
     )
 
 
-def _missing(s: Situation) -> str:
+def _missing(s: PromptEnvironment) -> str:
     """Return what is not there, when nothing forbids a sign-in and nothing works."""
     if s.no_terminal and s.terminal:
         terminal = f"{s.no_terminal} forbids the terminal"
@@ -187,11 +193,11 @@ def _missing(s: Situation) -> str:
     return f"{browser} and {terminal}"
 
 
-def _config_wants_terminal(s: Situation) -> bool:
+def _config_wants_terminal(s: PromptEnvironment) -> bool:
     return (s.host_mode or s.settings_mode) in ("paste", "device")
 
 
-def situation(
+def prompt_environment(
     environ: Mapping[str, str],
     *,
     terminal: bool,
@@ -204,13 +210,14 @@ def situation(
     declined: bool = False,
     login: bool = False,
     flows: tuple[str, ...] = (),
-) -> Situation:
+) -> PromptEnvironment:
     """Return the situation that *environ* describes, joined with what callers know.
 
     *no_terminal* is an option that forbids the terminal (`--no-input`), if the
-    caller's command line has one. *terminal*: see `hushkey.terminal.has_terminal`.
+    caller's command line has one. *terminal*: see
+    `hushkey.signin.terminal.has_terminal`.
     """
-    return Situation(
+    return PromptEnvironment(
         switch=environ.get("HUSHKEY_INTERACTIVE", "").strip().lower() or "auto",
         tool_may_ask=tool_may_ask,
         host_mode=host_mode,

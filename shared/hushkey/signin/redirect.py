@@ -1,5 +1,7 @@
 """The redirect URI of a loopback client, and what comes back on it (RFC 8252 7.3)."""
 
+from __future__ import annotations
+
 import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit

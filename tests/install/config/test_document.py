@@ -1,3 +1,4 @@
+import re
 import tomllib
 from pathlib import Path
 
@@ -5,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hushkey.config import schema
 from hushkey.errors import ConfigError
-from hushkey_install.config import document
+from hushkey_install.config import document, masking
 from shared.oauth_fakes import CANARY
 
 SECRET = f"cs-{CANARY}"
@@ -26,6 +28,46 @@ SECRET = f"cs-{CANARY}"
         pytest.param(f'# proxy = "http://u:{SECRET}@p:1"\n', id="proxy turned off"),
         pytest.param(f"a = 1 # was http://u:{SECRET}@p:1\n", id="URL beside a value"),
         pytest.param(f'\ufeff[identity.a]\nclient_secret = "{SECRET}"\n', id="BOM"),
+        pytest.param(f'# token = "{SECRET}"\n', id="token turned off"),
+        pytest.param(f"#pat: {SECRET}\n", id="noted"),
+        pytest.param(f"# the token is {SECRET}\n", id="told"),
+        pytest.param(f"# {SECRET}-0123456789\n", id="alone, opaque"),
+        pytest.param(f'# api_key = "{SECRET}"\r\n', id="CRLF"),
+        pytest.param(f'# foo = "{SECRET}"\n', id="unknown key turned off"),
+        pytest.param(f'# account = "me" # pin {SECRET}\n', id="comment in a comment"),
+        pytest.param(
+            f"# client_secret = [\n#   {SECRET}\n# ]\nx = 1\n", id="over lines"
+        ),
+        pytest.param(f'# password:\n#\n#   "{SECRET}"\n', id="below its name"),
+        pytest.param(f'[identity.a]\nclient_secert = "{SECRET}"\n', id="misspelt key"),
+        pytest.param(f'client_secret = "{SECRET}"\n', id="at the top"),
+        pytest.param(f'[other]\nclient_id = "{SECRET}"\n', id="unknown table"),
+        pytest.param(f'[[identity]]\nclient_id = "{SECRET}"\n', id="array of tables"),
+        pytest.param(f'[settings]\nx = [{{a = "{SECRET}"}}]\n', id="table in a list"),
+        pytest.param(
+            f'[settings]\nx = [1, [{{a = "{SECRET}"}}, "{SECRET}"]]\n', id="deeper"
+        ),
+        pytest.param(
+            f'[settings]\nagent = {{client_secret = "{SECRET}"}}\n',
+            id="table for a known key",
+        ),
+        pytest.param(
+            f'[settings]\nagent = [{{client_secret = "{SECRET}"}}]\n',
+            id="list for a known key",
+        ),
+        pytest.param(
+            f'[identity.a]\naccount = "x"\n[host.b]\n[identity.c]\npin = "{SECRET}"\n',
+            id="table in two places",
+        ),
+        pytest.param(f'[settings]\nproxy = "http://u:{SECRET}/@p"\n', id="slash in it"),
+        pytest.param(
+            f'[settings]\nproxy = "http://u:\'{SECRET}@p"\n', id="quote in it"
+        ),
+        pytest.param(f'[host."https://u:{SECRET}@h"]\n', id="in a header"),
+        pytest.param(f'[host."u:{SECRET}@h"]\n', id="in a header, no scheme"),
+        pytest.param(
+            f'[identity.a]\naccount = """\n#"""\npin = "{SECRET}"\n', id="hash in lines"
+        ),
     ],
 )
 def test_secrets_are_not_shown(text: str) -> None:
@@ -39,6 +81,36 @@ def test_all_else_is_shown_as_it_stands() -> None:
     text = '# mine\n\n[settings]   # taste\nproxy = "http://p:1"\nagent = true\n'
 
     assert document.without_secrets(text) == text
+
+
+def test_comments_and_strings_without_a_secret_stay() -> None:
+    text = (
+        "# who signs you in\n#\n"
+        '# [identity.old]\n# client_id = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"\n'
+        "# client_secret_env = 'SECRET'\n\n"
+        '[identity.a]\nclient_id = "0a#b" # see https://wiki.example/hushkey#id\n'
+        'client_secret_env = \'MY_SECRET\'\naccount = """\nme # you\n"""\n'
+        'token_endpoint = "https://id.test/token"\n'
+        'scopes = [ # two\n "a", # one\n "b"]\n'
+        '[host."git.test"]\nidentity = "a"\n'
+    )
+
+    assert document.without_secrets(text) == text
+
+
+def test_comment_below_a_masked_block_stays() -> None:
+    shown = document.without_secrets(f"# pin: {SECRET}\n# x\n\n# mine\n")
+
+    assert shown.endswith("\n\n# mine\n")
+    assert shown.count("***") == 2
+
+
+def test_every_key_that_can_hold_a_secret_is_named_as_one() -> None:
+    telling = re.compile(r"(^|_)(secret|password|token|key|assertion|pin)$")
+    keys = [*schema.SETTINGS, *schema.HOST]
+    keys += [key for p in schema.PROVIDERS for key in schema.identity_keys(p)]
+
+    assert {key for key in keys if telling.search(key)} == masking.SECRET_KEYS
 
 
 def test_what_is_no_toml_is_not_shown_at_all() -> None:

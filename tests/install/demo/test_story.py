@@ -21,7 +21,11 @@ TELL = (
 needs_helper = pytest.mark.skipif(
     any(
         importlib.util.find_spec(name) is None
-        for name in ("hushkey_helpers.git", "hushkey_install.cli", "oauth2_provider")
+        for name in (
+            "hushkey_helpers.git.helper",
+            "hushkey_install.cli",
+            "oauth2_provider",
+        )
     ),
     reason="needs the helper, the command and the extra [demo]",
 )

@@ -51,6 +51,32 @@ def test_nothing_is_wrong(machine: Machine) -> None:
     assert "nothing to mend" in doctor(machine).stdout
 
 
+def test_looking_changes_no_folder(machine: Machine) -> None:
+    """Not even once the config is old enough for its compiled form to be kept."""
+    machine.settle()
+    machine.data.chmod(0o755)
+    for _ in range(2):
+        finding = found(machine)["folder-open"]
+
+        assert finding["command"] == f"chmod 700 {machine.data}"
+        assert machine.data.stat().st_mode & 0o777 == 0o755
+
+
+def test_command_that_cannot_be_shown_is_not_offered(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = machine.home / "da\u200bta"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    (machine.home / "data").mkdir()
+
+    shown = doctor(machine, HUSHKEY_DATA_DIR=str(folder)).stdout
+
+    assert "is open to others" in shown
+    assert "chmod 700" not in shown
+    assert "--json has the command" in shown
+
+
 # -- config ------------------------------------------------------------------------
 
 
@@ -61,6 +87,20 @@ def test_config_missing_is_a_note(machine: Machine) -> None:
 
     assert finding["level"] == "note"
     assert "add-host" in finding["command"]
+
+
+def test_alias_that_a_project_can_take_is_a_problem_with_its_way_out(
+    machine: Machine,
+) -> None:
+    machine.configure('aliases = ["poetry-repository-corp"]\n')
+
+    finding = found(machine)["config-wrong"]
+
+    assert "'poetry-repository-corp' is a name that any project" in finding["text"]
+    assert "remove it" in finding["text"]
+    unset = ("config", "unset", 'host."git.test".aliases')
+    assert CliRunner().invoke(main, unset, env=machine.environ).exit_code == 0
+    assert found(machine) == {}
 
 
 def test_every_problem_of_a_wrong_config_is_named(machine: Machine) -> None:
@@ -121,14 +161,81 @@ def test_built_in_host_in_use_that_lacks_a_client_id(
 
 
 def test_folder_that_is_open_to_others(machine: Machine) -> None:
-    machine.settle()  # an old config is compiled into the folder, which tightens it
+    machine.settle()  # an old config is compiled into the folder
     machine.data.chmod(0o755)
 
     assert str(machine.data) in found(machine)["folder-open"]["text"]
-    machine.data.chmod(0o755)
+    assert machine.data.stat().st_mode & 0o777 == 0o755  # looking changes nothing
     doctor(machine, "--fix", "--yes")
 
     assert machine.data.stat().st_mode & 0o777 == 0o700
+    assert found(machine) == {}
+
+
+def test_chosen_folder_is_named_and_left_as_it_is(
+    machine: Machine, tmp_path: Path
+) -> None:
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    chosen.chmod(0o755)
+
+    finding = found(machine, HUSHKEY_DATA_DIR=str(chosen))["folder-open"]
+    doctor(machine, "--fix", "--yes", HUSHKEY_DATA_DIR=str(chosen))
+
+    assert finding["command"] == f"chmod 700 {chosen}"
+    assert chosen.stat().st_mode & 0o777 == 0o755
+
+
+def test_folder_around_ours_that_everybody_can_write(machine: Machine) -> None:
+    """As a umask of 000 once left ~/.config."""
+    around = machine.config_file.parent.parent
+    around.chmod(0o777)
+
+    assert found(machine)["folder-open"]["command"] == f"chmod o-w {around}"
+    doctor(machine, "--fix", "--yes")
+
+    assert around.stat().st_mode & 0o777 == 0o775
+    assert found(machine) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".gitconfig",
+        ".docker/config.json",
+        ".config/containers/auth.json",
+        ".config/pip/pip.conf",
+        ".config/uv/uv.toml",
+        ".config/hushkey/config.toml",
+    ],
+)
+def test_old_copy_that_holds_a_secret_can_go(machine: Machine, name: str) -> None:
+    path = machine.home / f"{name}.hushkey-backup"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("https://me:pw@h.test/\n")
+
+    finding = found(machine)["backup-secret"]
+    assert (finding["level"], finding["command"]) == ("problem", f"rm {path}")
+    doctor(machine, "--fix", "--yes")
+
+    assert not path.exists()
+    assert found(machine) == {}
+
+
+def test_old_copy_beside_a_linked_file_is_found(
+    machine: Machine, tmp_path: Path
+) -> None:
+    real = tmp_path / "gitconfig"
+    (machine.home / ".gitconfig").rename(real)
+    (machine.home / ".gitconfig").symlink_to(real)
+    (tmp_path / "gitconfig.hushkey-backup").write_text("https://me:pw@h.test/\n")
+
+    assert "backup-secret" in found(machine)
+
+
+def test_old_copy_without_a_secret_is_no_finding(machine: Machine) -> None:
+    (machine.home / ".gitconfig.hushkey-backup").write_text(OURS)
+
     assert found(machine) == {}
 
 
@@ -407,9 +514,9 @@ def test_nothing_is_mended_unasked(machine: Machine) -> None:
 
 
 def test_each_is_asked_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hushkey_install.doctor import rounds
+    from hushkey_install.doctor import run
 
-    monkeypatch.setattr(rounds, "_is_person", lambda: True)
+    monkeypatch.setattr(run, "_is_person", lambda: True)
     machine.data.chmod(0o755)
     machine.config_file.chmod(0o666)
 

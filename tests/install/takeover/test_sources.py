@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hushkey.errors import StoreError
-from hushkey_install.takeover import dockerauths, gitstore, libsecret
-from hushkey_install.takeover.entry import Entry
+from hushkey_install.importers import dockerauths, gitstore, libsecret
+from hushkey_install.importers.entry import Entry
 from shared.oauth_fakes import CANARY
 
 #: git refuses line breaks itself (credential.protectProtocol)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hushkey.model import Account
-from hushkey.provider import CodeFlow, DeviceCode, Grant
-from hushkey.terminal import Terminal
+from hushkey.providers.base import CodeFlow, DeviceCode, Grant
+from hushkey.signin.terminal import Terminal
 
 GRANT = Grant("access", account=Account("id", "me@example.com"))
 AUTHORIZE = "https://id.example.com/authorize"

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from hushkey.errors import Cancelled, HushkeyError, Permanent, Transient
-from hushkey.provider import DeviceCode, Grant, Pending
+from hushkey.providers.base import DeviceCode, Grant, Pending
 from hushkey.signin import device
 from shared.signin.signin_fakes import (
     GRANT,

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from hushkey.errors import Permanent
-from hushkey.signin.policy import Situation, decide, situation
+from hushkey.signin.policy import PromptEnvironment, decide, prompt_environment
 
 ALL = ("browser", "paste", "device")
 ON_TERMINAL = ("paste", "device")
@@ -79,20 +79,20 @@ TABLE: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("facts", "rungs", "reason"), TABLE)
-def test_decide(facts: dict[str, Any], rungs: tuple[str, ...], reason: str) -> None:
-    verdict = decide(Situation(**facts))
+@pytest.mark.parametrize(("facts", "methods", "reason"), TABLE)
+def test_decide(facts: dict[str, Any], methods: tuple[str, ...], reason: str) -> None:
+    decision = decide(PromptEnvironment(**facts))
 
-    assert verdict.rungs == rungs
-    assert reason in verdict.reason
-    assert bool(verdict.reason) is not bool(rungs)
+    assert decision.methods == methods
+    assert reason in decision.reason
+    assert bool(decision.reason) is not bool(methods)
 
 
 def test_decide_names_the_valid_values_for_an_unknown_switch() -> None:
     with pytest.raises(
         Permanent, match="auto, browser, paste, device, never"
     ) as caught:
-        decide(Situation(switch="sometimes"))
+        decide(PromptEnvironment(switch="sometimes"))
 
     assert "'sometimes'" in caught.value.what
 
@@ -133,6 +133,6 @@ FACTS: list[tuple[dict[str, str], str, dict[str, Any]]] = [
 def test_situation_reads_the_environment(
     environ: dict[str, str], platform: str, differs: dict[str, Any]
 ) -> None:
-    found = situation(environ, terminal=False, platform=platform)
+    found = prompt_environment(environ, terminal=False, platform=platform)
 
-    assert found == Situation(**differs)
+    assert found == PromptEnvironment(**differs)

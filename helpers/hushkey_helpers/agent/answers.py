@@ -1,0 +1,175 @@
+"""One question to the agent, and what the helpers' own functions say to it.
+
+A question is tried quickly first: whatever would have to wait for a lock, a keyring
+or a server breaks it off, and it is asked again where waiting is allowed.
+"""
+
+from __future__ import annotations
+
+import time
+
+from hushkey import runtime
+from hushkey.config import rules
+from hushkey.errors import HushkeyError, NeedsCaller, plain
+from hushkey_helpers.agent import protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+    from hushkey_helpers.agent.memory import Memory
+
+    Reply = tuple[bytes, ...]
+    Answerer = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], Any]
+
+
+class Surroundings(dict[str, str]):
+    """The caller's environment, as far as it came along.
+
+    Whoever needs more of it has to be in the caller's process. A proxy may have a
+    password in it, so nothing of it is shown.
+    """
+
+    __repr__ = object.__repr__
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the variable *name*, if it is one that came along."""
+        return super().get(_known(name), default)
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(_known(name))
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(_known(name))
+
+
+def _known(name: Any) -> Any:
+    if name not in protocol.FORWARDED_VARS:
+        raise NeedsCaller
+    return name
+
+
+class Question:
+    """What one client asked: the process ``asker``, at ``began`` (epoch seconds)."""
+
+    __slots__ = ("argv", "asker", "began", "data", "environ", "installation", "tool")
+
+    def __init__(self, fields: list[bytes], began: float, asker: int = 0) -> None:
+        """Take a frame apart; raises door.Garbage."""
+        texts = (f.decode("utf-8", "surrogateescape") for f in fields[2:])
+        try:
+            self.installation, self.data = fields[:2]
+            self.tool, number = next(texts), int(next(texts))
+            self.argv = [next(texts) for _ in range(number)]
+        except (ValueError, StopIteration, RuntimeError):
+            raise protocol.Garbage("not a question") from None
+        self.environ = Surroundings(_pairs(texts))
+        self.began = began
+        self.asker = asker
+
+    def key(self) -> object:
+        """Return what is the same for questions that have the same answer."""
+        environ = tuple(sorted(self.environ.items()))
+        return self.tool, tuple(self.argv), self.data, environ
+
+
+def _pairs(texts: Iterator[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name in protocol.FORWARDED_VARS:
+            yield name, value
+
+
+class Answers:
+    """Answers questions by *tools*: the `answer` functions of the helpers."""
+
+    def __init__(
+        self,
+        tools: Mapping[str, Answerer],
+        memory: Memory,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._tools = tools
+        self._memory = memory
+        self._installation = protocol.installation()
+        self._own = Surroundings(
+            (n, environ[n]) for n in protocol.FORWARDED_VARS if n in environ
+        )
+        self._facts = {name: environ.get(name) for name in protocol.IDENTITY_VARS}
+        self._network = {name: environ.get(name) for name in protocol.NETWORK_VARS}
+        #: why this agent has had its time; nothing: it goes on
+        self.over = ""
+
+    def quick(self, question: Question) -> Reply | None:
+        """Return what can be said without waiting; None: more than that is needed."""
+        if not self._is_for_us(question):
+            return (protocol.NOT_OURS,)
+        try:
+            return self._said(question, quick=True)
+        except runtime.WouldBlock:
+            same = all(question.environ.get(n) == v for n, v in self._network.items())
+            return None if same else (protocol.NOT_OURS,)
+
+    def own(self, tool: str, verb: str, data: bytes, began: float) -> Question:
+        """Return a question that comes without an environment: it has the agent's."""
+        made = Question([self._installation, data, tool.encode(), b"0"], began)
+        made.argv, made.environ = [verb], self._own
+        return made
+
+    def slow(self, question: Question) -> Reply:
+        """Return the answer, however long it takes."""
+        return self._said(question, quick=False)
+
+    def _is_for_us(self, question: Question) -> bool:
+        """Tell whether this agent is of the caller's hushkey, files and keyring."""
+        if question.installation != self._installation:
+            # The same place and another content: hushkey was replaced under us.
+            if protocol.installation() != self._installation:
+                self.over = "another hushkey was installed"
+            return False
+        return all(question.environ.get(n) == v for n, v in self._facts.items())
+
+    def _said(self, question: Question, *, quick: bool) -> Reply:
+        answer = self._tools.get(question.tool)
+        if answer is None:
+            return (protocol.ERROR,)
+        here = runtime.AgentContext(
+            self._memory, question.began, quick=quick, asker=question.asker
+        )
+        try:
+            with here:
+                if not self._is_wanted(question.environ):
+                    return (protocol.NOT_OURS,)
+                result = answer(question.argv, lambda: question.data, question.environ)
+        except NeedsCaller as need:
+            return (protocol.UI if need.person else protocol.NOT_OURS,)
+        except HushkeyError as error:
+            return _answered(1, b"", [*here.lines, error.line()])
+        except Exception:
+            return (protocol.ERROR,)  # the caller's own process says what it was
+        if getattr(result, "instead", ()):
+            return (protocol.NOT_OURS,)
+        return _answered(result.code, result.out, [*here.lines, *result.lines])
+
+    def _is_wanted(self, environ: Mapping[str, str]) -> bool:
+        """Tell whether the config lets an agent answer; the switch counts more."""
+        if environ.get("HUSHKEY_AGENT", "") == "on":
+            return True
+        try:
+            wanted = rules.load(environ).settings["agent"]
+        except HushkeyError:
+            return True  # the answer says what is wrong
+        if not wanted:
+            self.over = "the config wants no agent"
+        return bool(wanted)
+
+
+def _answered(code: int, out: bytes, lines: list[str]) -> Reply:
+    text = "".join(f"hushkey: {plain(line, 1000)}\n" for line in lines)
+    return protocol.ANSWERED, str(code).encode(), out, text.encode("utf-8", "replace")
+
+
+def from_door(fields: list[bytes], asker: int) -> Question:
+    """Return what the process *asker* asks just now; raises door.Garbage."""
+    return Question(fields, time.time(), asker)

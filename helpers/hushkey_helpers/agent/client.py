@@ -1,0 +1,159 @@
+"""The first thing that a helper tries: the agent, if there is one.
+
+Loads nothing but `os`, `sys` and `_socket`, so that a warm answer costs little more
+than starting Python. Whatever is wrong with the agent, the answer is made in this
+process instead, with the request that was read already: an agent that is absent,
+frozen, another version's or another user's costs 250 ms at most.
+"""
+
+import os
+import sys
+
+from hushkey_helpers.agent import protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+#: seconds to connect and see the first frame
+_PATIENCE = 0.25
+#: seconds between two frames of an agent at work, and how many there may be
+_PULSE, _PULSES = 3 * protocol.HEARTBEAT, 60
+#: bytes; one more is read, so that whoever parses it sees that it is too long
+REQUEST_BYTES = 1024 * 1024
+#: our programs: the tool, the verbs that the agent knows, and whether an empty line
+#: ends a request; None: nothing comes on stdin
+_PROGRAMS = {
+    "git-credential-hushkey": ("git", ("get", "store", "erase"), True),
+    "docker-credential-hushkey": ("docker", ("get",), False),
+    # pip and uv say `get` first, or an option of its
+    "hushkey-keyring": ("keyring", ("get", "--mode", "--mode=creds"), None),
+}
+
+
+def start(program: str, packages: str, folders: "Sequence[str]") -> None:
+    """Be *program*, in a Python that was started with ``-I -S``.
+
+    *packages* and *folders* are `isolated.defer_site`'s.
+    """
+    tool, verbs, ends_blank = _PROGRAMS[program]
+    request = ask(tool, verbs, ends_blank=ends_blank)
+    import gc
+
+    from hushkey.system import isolated
+
+    gc.disable()  # what lives for one answer only would look through its imports
+    isolated.defer_site(packages, folders)
+    if tool == "git":
+        from hushkey_helpers.git.helper import main
+    elif tool == "docker":
+        from hushkey_helpers.docker.helper import main
+    else:
+        from hushkey_helpers.keyring.command import main
+    main(request)
+
+
+def ask(
+    tool: str, verbs: "Sequence[str]", *, ends_blank: "bool | None"
+) -> "bytes | None":
+    """Answer this call through the agent and end the process; else return stdin.
+
+    *verbs* are the first words of a command line that the agent is asked about;
+    *ends_blank* tells that an empty line ends a request, None that there is none on
+    stdin. Returns None if nothing was read.
+    """
+    argv, environ = sys.argv[1:], os.environ
+    wish = environ.get("HUSHKEY_AGENT", "").strip().lower()
+    if not argv or argv[0] not in verbs or wish in ("off", "0", "false", "no"):
+        return None
+    folder = protocol.folder(environ)
+    if not folder or environ.get("HUSHKEY_LOG"):  # who wants to see it, sees it all
+        return None
+    path = os.path.join(folder, "agent")
+    if not protocol.is_safe(folder, path):
+        return None
+    data = None
+    try:
+        if ends_blank is not None:
+            data = read(0, ends_blank=ends_blank)
+        answer = _answer(path, tool, argv, data or b"")
+        if answer is not None:
+            _say(*answer)
+    except KeyboardInterrupt:
+        os._exit(130)
+    except (OSError, ValueError):
+        return data
+    return data
+
+
+def read(descriptor: int, *, ends_blank: bool) -> bytes:
+    """Read one request: to an empty line or the end, or one byte too many."""
+    data = bytearray()
+    seen = 0  # where no empty line can begin before
+    while len(data) <= REQUEST_BYTES:
+        if ends_blank and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
+            break
+        seen = max(0, len(data) - 1)
+        piece = os.read(descriptor, 65536)
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
+
+
+def _answer(
+    path: str, tool: str, argv: "list[str]", data: bytes
+) -> "tuple[bytes, bytes, bytes] | None":
+    """Return exit code, stdout and stderr, or None if the agent does not know."""
+    import _socket  # 3 ms less than socket
+
+    environ = os.environ
+    known = [
+        f"{name}={environ[name]}" for name in protocol.FORWARDED_VARS if name in environ
+    ]
+    words = [tool, str(len(argv)), *argv, *known]
+    said = [word.encode("utf-8", "surrogateescape") for word in words]
+    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        if link.fileno() <= 2:
+            return None  # a stream that our caller closed: not to be written to
+        link.settimeout(_PATIENCE)
+        link.connect(path)
+        link.sendall(protocol.frame(protocol.installation(), data, *said))
+        for _ in range(_PULSES):
+            status, *fields = _frame(link)
+            if status == protocol.ANSWERED and len(fields) == 3:
+                return fields[0], fields[1], fields[2]
+            if status != protocol.WORKING:
+                return None
+            link.settimeout(_PULSE)
+    finally:
+        link.close()
+    return None
+
+
+def _frame(link: "Any") -> "list[bytes]":
+    data = bytearray()
+    whole = protocol.HEADER
+    while len(data) < whole:
+        piece = link.recv(min(whole - len(data), 65536))
+        if not piece:
+            raise protocol.Garbage("the agent hung up")
+        data += piece
+        whole = protocol.size(bytes(data[: protocol.HEADER]))
+    return protocol.fields(bytes(data)) or [b""]
+
+
+def _say(code: bytes, out: bytes, lines: bytes) -> None:
+    """Write what the agent said, and end."""
+    failed = 0
+    number = int(code)
+    for descriptor, text in ((2, lines), (1, out)):
+        try:
+            left = memoryview(text)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        except OSError:
+            failed = 1  # nobody listens any more
+    os._exit(number or failed)

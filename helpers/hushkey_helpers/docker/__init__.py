@@ -1,0 +1,1 @@
+"""The credential helper protocol of Docker and other OCI clients."""

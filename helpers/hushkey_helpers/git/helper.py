@@ -1,0 +1,242 @@
+"""git-credential-hushkey: git's credential helper, gitcredentials(7).
+
+Hosts with a rule get tokens, here; for all others `gitstore` keeps what the user
+types. Never printed: protocol, host, path, url (git would file the credential
+under what a helper printed).
+"""
+
+from __future__ import annotations
+
+import time
+
+from hushkey import origins
+from hushkey.config import rules
+from hushkey.errors import Cancelled, ConfigError, HushkeyError
+from hushkey.model import Request
+from hushkey.trace import event
+from hushkey_helpers.git import typed
+from hushkey_helpers.git.wire import Malformed, Message, parse, read, render
+from hushkey_helpers.process import Answer, serve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hushkey.acquire.acquirer import Acquirer
+    from hushkey.model import HostRule, Token
+
+STATE = "hushkey:"
+DEFAULT_USER = "oauth2"
+_ACTIONS = ("get", "store", "erase")
+_CAPABILITIES = b"version 0\ncapability authtype\ncapability state\n"
+_USAGE = (
+    "git-credential-hushkey speaks git's credential protocol: get, store, erase, "
+    "capability",
+    "to use it: hushkey install git",
+)
+
+
+def main(request: bytes | None = None) -> None:
+    """Answer git; *request* is what was read of it already."""
+    serve(answer, read, request)
+
+
+def answer(
+    argv: list[str], request: Callable[[], bytes], environ: Mapping[str, str]
+) -> Answer:
+    """Answer one call; unknown actions are ignored, as git demands."""
+    action = argv[0] if argv else ""
+    if action == "capability":
+        return Answer(_CAPABILITIES)
+    if action in ("", "-h", "--help"):
+        return Answer(lines=_USAGE, code=0 if action else 1)
+    if action not in _ACTIONS:
+        return Answer()
+    began = time.time()
+    try:
+        message = parse(request())
+        asked = _request(message)
+        rule = _rule(asked, environ)
+        host = message.get("host")
+        event("asked" if rule else "not-ours", rule=rule, host=host, verb=action)
+    except (Malformed, ConfigError) as error:
+        event("failed", error=error)
+        return Answer(lines=(error.line(),))
+    except HushkeyError as error:
+        event("failed", error=error)
+        return _stop(error) if action == "get" else Answer()
+    if not rule or rule.identity.provider == "static":
+        return typed.answer(action, message, environ, began)
+    call = _Call(message, asked, rule, environ, began)
+    return {"get": call.get, "store": call.store, "erase": call.erase}[action]()
+
+
+def _request(message: Message) -> Request:
+    """Return what git asks for; without protocol or host no rule covers it."""
+    words = (message.get(key) for key in ("protocol", "host", "path", "username"))
+    return Request(*words)
+
+
+def _rule(request: Request, environ: Mapping[str, str]) -> HostRule | None:
+    return rules.load(environ).rule_for(request)
+
+
+def _stop(error: HushkeyError) -> Answer:
+    """End git's questions: its own prompt could not help (quit=1, since 2.3)."""
+    return Answer(b"quit=1\n", (error.line(),), 1)
+
+
+class _Call:
+    """One action for a host that is ours."""
+
+    def __init__(
+        self,
+        message: Message,
+        request: Request,
+        rule: HostRule,
+        environ: Mapping[str, str],
+        began: float,
+    ) -> None:
+        self._message = message
+        self._request = request
+        self._rule = rule
+        self._environ = environ
+        self._began = began
+        origin = origins.parse_origin(request.protocol, request.host)
+        self._host = origins.origin_text(request.protocol, *origin) if origin else ""
+        if rule.identity.provider == "entra":
+            # Organisations of one host are different hosts to their users.
+            from hushkey.providers import azure_devops
+
+            self._host = azure_devops.organisation(request) or self._host
+
+    def get(self) -> Answer:
+        acquirer = self._acquirer()
+        try:
+            retry = self._refuse_stale(acquirer)
+            wanted = acquirer.wanted(
+                self._rule,
+                self._host,
+                self._request.username,
+                request=self._request,
+                challenges=self._challenges(),
+            )
+            token = acquirer.acquire(wanted)
+            state = self._state(acquirer, token) if not retry else ""
+            return Answer(self._render(token, state))
+        except HushkeyError as error:
+            error.about(host=self._host, identity=self._rule.identity.name)
+            if self._is_the_user_s(acquirer, error):
+                return _stop(error)
+            return Answer(lines=(error.line(),))
+        except Exception as error:
+            # Ours, and yet no answer: git's own prompt would be no help.
+            event("failed", error=error)
+            return _stop(HushkeyError(f"internal error ({type(error).__name__})"))
+
+    def _is_the_user_s(self, acquirer: Acquirer, error: HushkeyError) -> bool:
+        """Tell whether git's own prompt would be no help: the user is with us."""
+        if self._rule.origin == "user" or isinstance(error, Cancelled):
+            return True
+        try:
+            return bool(acquirer.file_of(self._rule.identity).read_cached().accounts)
+        except HushkeyError:
+            return False
+
+    def store(self) -> Answer:
+        """Ignore our own token; say where another secret would belong."""
+        if any(s.startswith(STATE) for s in self._message.lists.get("state", ())):
+            return Answer()
+        secret = self._message.secret()
+        if not secret or self._rule.origin != "user":
+            return Answer()
+        try:
+            tokens = (
+                self._acquirer().file_of(self._rule.identity).read_cached().tokens()
+            )
+        except HushkeyError:
+            return Answer()  # `get` says what is wrong; git asked for no answer
+        if any(token.value == secret for token in tokens):
+            return Answer()
+        line = (
+            f"did not store another secret for {self._host}, which identity "
+            f"{self._rule.identity.name} signs in to; give the host an identity "
+            'with provider = "static" to have what you type kept'
+        )
+        return Answer(lines=(line,))
+
+    def erase(self) -> Answer:
+        try:
+            acquirer = self._acquirer()
+            secret = self._message.secret()
+            acquirer.refuse(self._rule, self._host, secret, self._challenges())
+            if self._rule.identity.provider == "entra":
+                acquirer.forget_tenant(self._request)
+        except HushkeyError as error:
+            error.about(host=self._host, identity=self._rule.identity.name)
+            return Answer(lines=(error.line(),))
+        return Answer()
+
+    # -- parts of get -------------------------------------------------------
+
+    def _acquirer(self) -> Acquirer:
+        from hushkey.acquire import session
+
+        return session.acquirer(self._environ, self._began, asks_for="git")
+
+    def _challenges(self) -> tuple[str, ...]:
+        return tuple(self._message.lists.get("wwwauth", ()))
+
+    def _refuse_stale(self, acquirer: Acquirer) -> bool:
+        """Drop the token that git was given a moment ago and a 401 refused.
+
+        git >= 2.46 sends our state back when our last answer carried
+        ``continue``; the state names the token by a keyed hash.
+        """
+        ours = [s for s in self._message.lists.get("state", ()) if s.startswith(STATE)]
+        if not ours:
+            return False
+        name = ours[0].removeprefix(STATE)
+        acquirer.refuse_hashed(self._rule, self._host, name, self._challenges())
+        if self._rule.identity.provider == "entra":
+            acquirer.forget_tenant(self._request)
+        return True
+
+    def _state(self, acquirer: Acquirer, token: Token) -> str:
+        """Return the state for a cached token, so that a stale one heals at once."""
+        if token.source != "cache" or not self._message.has("capability", "state"):
+            return ""
+        return acquirer.hashed(token)
+
+    def _render(self, token: Token, state: str) -> bytes:
+        lines = []
+        if bearer := self._wants_bearer():
+            lines += ["capability[]=authtype"]
+        if state:
+            lines += ["capability[]=state"]
+        if bearer:
+            lines += ["authtype=Bearer", f"credential={token.value}", "ephemeral=1"]
+        else:
+            lines += [f"username={self._username()}", f"password={token.value}"]
+        if token.expires_at is not None:
+            lines.append(f"password_expiry_utc={token.expires_at}")
+        if state:
+            lines += ["continue=1", f"state[]={STATE}{state}"]
+        return render(lines)
+
+    def _username(self) -> str:
+        return self._request.username or self._rule.username or DEFAULT_USER
+
+    def _wants_bearer(self) -> bool:
+        """Tell whether git can carry a Bearer token and the host takes one."""
+        if not self._message.has("capability", "authtype"):
+            return False
+        if self._rule.scheme:
+            return self._rule.scheme == "bearer"
+        preferred = self._message.get("authtype").lower()
+        if preferred in ("basic", "bearer"):
+            return preferred == "bearer"
+        offered = [
+            c.split(" ")[0].lower() for c in self._message.lists.get("wwwauth", ())
+        ]
+        return not offered or "bearer" in offered

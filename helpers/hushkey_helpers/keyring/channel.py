@@ -1,0 +1,62 @@
+"""Where a person reads an error of ours, although the client hides our stderr.
+
+pip from 26.2 on and pdm capture a keyring program's stderr and drop it. What they
+cannot take away is the terminal; without one (CI), their own stderr, on Linux.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from hushkey import runtime
+from hushkey.errors import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def tell(line: str, environ: Mapping[str, str]) -> None:
+    """Show *line* to the person, unless our own stderr will do that."""
+    runtime.ensure_in_caller()
+    if os.isatty(2) or _shows_stderr():
+        return
+    from hushkey.signin import terminal
+
+    if screen := terminal.open_terminal(environ):
+        with screen:
+            screen.say(line)
+        return
+    _write_beside(f"hushkey: {plain(line, 1000)}\n")
+
+
+def _shows_stderr() -> bool:
+    """Tell whether the client prints what it captures: uv does, when we have ended."""
+    try:
+        with open(f"/proc/{os.getppid()}/comm", "rb") as file:
+            return file.read(16).strip() == b"uv"
+    except OSError:
+        return False
+
+
+def _write_beside(text: str) -> None:
+    """Write to the client's own stderr, if it is a pipe that is not ours too.
+
+    Not to a file: without O_APPEND there, the client would write over it.
+    """
+    path = f"/proc/{os.getppid()}/fd/2"
+    try:
+        status = os.stat(path)
+        if not stat.S_ISFIFO(status.st_mode) or os.path.samestat(status, os.fstat(2)):
+            return
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+        descriptor = os.open(path, flags)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, text.encode("utf-8", "replace"))
+    except OSError:
+        return  # full or closed: it was one more try
+    finally:
+        os.close(descriptor)

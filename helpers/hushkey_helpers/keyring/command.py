@@ -1,0 +1,190 @@
+"""hushkey-keyring: the command line of the `keyring` program.
+
+What pip, uv, pdm, pipx and build start instead of importing keyring. Ours are
+get, set and del of services that the config serves; everything else is for the
+next real `keyring` on PATH, with the same words, as if we were not there.
+
+Called in the wild (recorded): ``get URL USER`` (pip to 26.1, uv),
+``--mode=creds --output=json get URL [USER]`` (pip from 26.2), ``get URL --mode
+creds`` (uv), ``--mode=creds get URL ''`` (pdm). pip takes exit code 2 for an
+outdated keyring, so no answer of ours has it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from hushkey.errors import ConfigError, HushkeyError
+from hushkey.system import programs
+from hushkey.trace import event
+from hushkey_helpers.keyring import services
+from hushkey_helpers.process import Answer, serve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hushkey_helpers.keyring.services import Service
+
+#: set for the `keyring` that we hand a question to: it must not come back here
+PASSED_ON = "HUSHKEY_KEYRING_PASSED_ON"
+#: what a script of ours holds, wherever it lies and whatever it is called
+_MARK = b"from hushkey_helpers.keyring import"  # a comment, since it is no Python
+_CHOICES = {"--mode": ("password", "creds"), "--output": ("plain", "json")}
+_USAGE = (
+    "hushkey-keyring speaks the command line of `keyring`: get, set, del",
+    "to use it: hushkey install pip",
+)
+
+
+class Call:
+    """One parsed command line; ``foreign`` if it has words that only keyring knows."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.foreign = False
+        self.options = {"--mode": "password", "--output": "plain"}
+        words = self._words(argv)
+        self.operation, self.service, self.username = (*words, "", "", "")[:3]
+        self.foreign |= len(words) > 3
+
+    def _words(self, argv: list[str]) -> list[str]:
+        """Return the positional words, and keep the options around them."""
+        words: list[str] = []
+        rest = iter(argv)
+        for word in rest:
+            name, equals, value = word.partition("=")
+            if word == "--":
+                words += rest
+            elif name in _CHOICES:
+                value = value if equals else next(rest, "")
+                self.foreign |= value not in _CHOICES[name]
+                self.options[name] = value
+            elif word.startswith("-") and word != "-":
+                self.foreign = True
+            else:
+                words.append(word)
+        return words
+
+
+def main(request: bytes | None = None) -> None:
+    """Answer whoever started us as `keyring`; nothing comes on stdin."""
+    serve(answer, lambda _: b"", request)
+
+
+def answer(
+    argv: list[str], request: Callable[[], bytes], environ: Mapping[str, str]
+) -> Answer:
+    """Answer one call, or name the program that does."""
+    call = Call(argv)
+    if call.foreign or call.operation not in ("get", "set", "del"):
+        return _pass_on(argv, call, environ)
+    began = time.time()
+    try:
+        found = services.find(call.service, call.username, environ)
+    except ConfigError as error:
+        event("failed", error=error)
+        # Nothing of a wrong config counts; entries of the user's own still do.
+        passed = _pass_on(argv, call, environ)
+        passed.lines = (error.line(), *passed.lines)
+        return passed
+    if found is None:
+        return _pass_on(argv, call, environ)
+    if call.operation != "get":
+        return Answer(lines=(_refusal(call, found),), code=1)
+    if found.unproven and not _is_proven(found, environ):
+        refusal = found.refusal()
+        event("failed", error=refusal)
+        return Answer(lines=(_told(refusal.line(), environ),), code=1)
+    return _get(call, found, environ, began)
+
+
+def _is_proven(found: Service, environ: Mapping[str, str]) -> bool:
+    from hushkey_helpers.keyring import proofs
+
+    return proofs.by_connection(found.request, environ)
+
+
+def _get(
+    call: Call, found: Service, environ: Mapping[str, str], began: float
+) -> Answer:
+    try:
+        token = found.token(environ, began)
+        return Answer(_render(call, found.answer_user(), token.value))
+    except HushkeyError as error:
+        event("failed", error=error)
+        line = error.about(host=found.host, identity=found.rule.identity.name).line()
+    except Exception as error:
+        event("failed", error=error)
+        line = f"internal error ({type(error).__name__}); please report it"
+    return Answer(lines=(_told(line, environ),), code=1)
+
+
+def _told(line: str, environ: Mapping[str, str]) -> str:
+    """Return *line*, once it has been shown where our stderr is hidden."""
+    from hushkey_helpers.keyring import channel
+
+    channel.tell(line, environ)
+    return line
+
+
+def _render(call: Call, username: str, password: str) -> bytes:
+    """Return what `keyring get` prints."""
+    if any(c in text for text in (username, password) for c in "\n\r\0"):
+        raise HushkeyError("the user name or token cannot be written on a line")
+    creds = call.options["--mode"] == "creds"
+    if call.options["--output"] == "json":
+        import json
+
+        fields = {"username": username} if creds else {}
+        text = json.dumps({**fields, "password": password})
+    else:
+        text = f"{username}\n{password}" if creds else password
+    return f"{text}\n".encode("utf-8", "surrogateescape")
+
+
+def _refusal(call: Call, found: Service) -> str:
+    about = f"(host {found.host}, identity {found.rule.identity.name})"
+    if call.operation == "set":
+        return (
+            f"did not store a password: hushkey signs in here {about}; give the host "
+            'an identity with provider = "static" to let another keyring keep it'
+        )
+    return f"nothing to delete: hushkey signs in here {about}; to sign out, run: " + (
+        f"hushkey logout {found.rule.identity.name}"
+    )
+
+
+# -- the next keyring ----------------------------------------------------------
+
+
+def _pass_on(argv: list[str], call: Call, environ: Mapping[str, str]) -> Answer:
+    """Return the answer of the next `keyring` on PATH, or that there is none."""
+    following = next(_others(environ), "") if PASSED_ON not in environ else ""
+    if following:
+        return Answer(instead=(following, *argv), environ={**environ, PASSED_ON: "1"})
+    if call.operation == "get" and not call.foreign:
+        return Answer(code=1)  # as keyring says "nothing found"
+    if not argv or "-h" in argv or "--help" in argv:
+        return Answer(lines=_USAGE, code=0 if argv else 1)
+    return Answer(lines=("there is no other keyring program on PATH",), code=1)
+
+
+def _others(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the programs called `keyring` on PATH that are not ours."""
+    for folder in environ.get("PATH", "").split(os.pathsep):
+        path = programs.find("keyring", {**environ, "PATH": folder})
+        if path and not is_ours(path):
+            yield path
+
+
+def is_ours(path: str) -> bool:
+    """Tell whether the program at *path* is this one under whatever name."""
+    real = os.path.realpath(path)
+    if os.path.basename(real).startswith("hushkey-keyring"):
+        return True
+    try:
+        with open(real, "rb") as file:
+            return _MARK in file.read(8192)
+    except OSError:
+        return True  # what cannot be read is not started either

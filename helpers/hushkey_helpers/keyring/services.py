@@ -1,0 +1,228 @@
+"""What keyring clients ask for: a service name, and whose it is.
+
+A service is an index's URL, a bare ``host[:port]`` (pip, for a file that lies on
+another host; uv and poetry, when the URL found nothing), or a name that is neither,
+which is ours only as an alias in the config. It is told from the name and the config
+alone: no network, no keyring, no prompt.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from binascii import crc32
+
+from hushkey import origins
+from hushkey.config import rules
+from hushkey.errors import HushkeyError, Permanent
+from hushkey.model import Request
+from hushkey.system import paths
+from hushkey.trace import event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hushkey.model import HostRule, Token
+
+#: seconds that a token must have left: an installer runs on with it (design 5)
+MIN_LIFETIME = 600
+#: Azure Artifacts takes any user name; URLs and settings in the wild have this one
+AZURE_USER, DEFAULT_USER = "VssSessionToken", "oauth2"
+#: where the organisation, which is in the path, decides the tenant
+_BY_ORGANISATION = ("dev.azure.com", "pkgs.dev.azure.com")
+#: seconds in which a host asked for over plain http is not answered by bare name
+_PLAIN = 600
+
+
+class Service:
+    """A service that is ours: the site that serves it, and how to name it.
+
+    ``unproven``: a bare name of an https host, which is not to be answered unless
+    `_proofs` has it that the token goes over https.
+    """
+
+    __slots__ = ("host", "request", "rule", "unproven", "username")
+
+    def __init__(
+        self, request: Request, rule: HostRule, username: str, *, unproven: bool = False
+    ) -> None:
+        self.request = request
+        self.rule = rule
+        self.username = username
+        self.unproven = unproven
+        self.host = _shown(request, rule)
+
+    def refusal(self) -> Permanent:
+        """Return why a bare name gets no token."""
+        return Permanent(
+            "gave no token for a host's name alone: nothing proves that it would go "
+            "over https",
+            host=self.host,
+            hint=f'the README says when to set host."{self.rule.pattern}".bare',
+        )
+
+    def answer_user(self) -> str:
+        """Return the user name to answer with: the client's own, if it gave one."""
+        fixed = AZURE_USER if self.rule.identity.provider == "entra" else DEFAULT_USER
+        return self.username or self.rule.username or fixed
+
+    def token(self, environ: Mapping[str, str], began: float) -> Token:
+        """Return a token that outlives an install; raises `hushkey.errors`."""
+        from hushkey.acquire import session
+        from hushkey.tokenrequest import TokenRequest
+
+        acquirer = session.acquirer(environ, began, asks_for="python")
+        wanted = acquirer.wanted(
+            self.rule, self.host, self.username, request=self.request
+        )
+        lifetime = self.rule.min_lifetime or max(wanted.min_lifetime, MIN_LIFETIME)
+        # A built-in organisation is one host to git and pip, with one account; the
+        # user's own rule may be for this host alone, and so is what to run then.
+        host = self.host if self.rule.origin == "user" else wanted.host
+        return acquirer.acquire(
+            TokenRequest(
+                wanted.rule,
+                host,
+                wanted.username,
+                wanted.began,
+                lifetime,
+                wanted.claims,
+            )
+        )
+
+
+def find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:
+    """Return the service called *name* if it is ours, else None.
+
+    *username* is the client's, empty for none. Raises ConfigError.
+    """
+    found = _find(name, username, environ)
+    if found is None:
+        event("not-ours")  # whose name may be anybody's secret
+    else:
+        event("asked", rule=found.rule, host=found.host)
+    return found
+
+
+def _find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:
+    config = rules.load(environ)
+    aliased = config.aliased(name)
+    request = aliased or _request(name)
+    if request is None:
+        return None
+    asked, request = request.username, _without_user(request)
+    bare = aliased is None and "://" not in name
+    rule = _rule(config, request)
+    unproven = bare and rule is not None
+    if rule is None and bare:
+        # A bare name does not say how it is reached; http:// is the config's word.
+        request = Request("http", request.host)
+        rule = _rule(config, request)
+    if rule is None:
+        if request.protocol == "http" and not bare:
+            _note_plain(config, request, environ)
+        return None
+    if unproven and rule.bare:
+        unproven = _may_be_plain(request.host, environ)
+    return Service(request, rule, username or asked, unproven=unproven)
+
+
+def _request(name: str) -> Request | None:
+    if "://" not in name and ("/" in name or "@" in name):
+        return None  # neither a URL nor a host: somebody's own entry
+    try:
+        return origins.parse_url(name)
+    except ValueError:
+        return None
+
+
+def _without_user(request: Request) -> Request:
+    """Return the request without its user name, which names no organisation here."""
+    return Request(request.protocol, request.host, request.path)
+
+
+def _rule(config: rules.Config, request: Request) -> HostRule | None:
+    """Return the site for *request*; None also where that would be a guess.
+
+    Whoever asks without a path has asked with one before, or has none: only a
+    rule for the whole host answers, never the one that some path has.
+    """
+    try:
+        rule = config.rule_for(request)
+    except Permanent:
+        return None
+    if rule is None or rule.identity.provider == "static":
+        return None
+    if not request.path.strip("/") and origins.parse_pattern(rule.pattern).path:
+        return None
+    return rule if _has_tenant(rule, request) else None
+
+
+def _has_tenant(rule: HostRule, request: Request) -> bool:
+    """Tell whether config or organisation say whose token this would be."""
+    identity = rule.identity
+    origin = origins.parse_origin(request.protocol, request.host)
+    if identity.provider != "entra" or not origin or origin[0] not in _BY_ORGANISATION:
+        return True
+    if identity.option("tenant") or identity.option("authority"):
+        return True
+    from hushkey.providers import azure_devops
+
+    return bool(azure_devops.organisation(request))
+
+
+def _shown(request: Request, rule: HostRule) -> str:
+    """Return the host as people write it, with the organisation where it counts."""
+    origin = origins.parse_origin(request.protocol, request.host)
+    if origin is None:
+        return request.host
+    text = origins.origin_text(request.protocol, *origin)
+    segments = origins.split_path(request.path) or ()
+    pattern = origins.parse_pattern(rule.pattern)
+    depth = len(pattern.path) or (1 if origin[0] in _BY_ORGANISATION else 0)
+    return "/".join((text, *segments[:depth]))
+
+
+# -- plain http ---------------------------------------------------------------
+#
+# A client that found nothing under http://HOST/... (uv, poetry) asks for the bare HOST
+# next, perhaps from another process, and would send a token over plain http.
+
+
+def _plain_file(netloc: str, environ: Mapping[str, str]) -> str:
+    name = f"plain-{crc32(netloc.lower().encode('utf-8', 'replace')):08x}"
+    return os.path.join(paths.data_folder(environ), "state", name)
+
+
+def _note_plain(
+    config: rules.Config, request: Request, environ: Mapping[str, str]
+) -> None:
+    """Remember that *request* went over http, if that is of use to `_may_be_plain`."""
+    secure = _rule(config, Request("https", request.host))
+    if secure is None or not secure.bare:
+        return
+    try:
+        _note(_plain_file(request.host, environ), time.time())
+    except (OSError, HushkeyError):
+        return  # `_may_be_plain` finds that out, too
+
+
+def _may_be_plain(netloc: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether *netloc* was asked for over http, or no note of that can be kept."""
+    path = _plain_file(netloc, environ)
+    try:
+        noted = os.stat(path).st_mtime if os.path.exists(path) else 0
+        if time.time() - noted < _PLAIN:
+            return True
+        _note(path, noted)
+    except (OSError, HushkeyError):
+        return True
+    return False
+
+
+def _note(path: str, when: float) -> None:
+    """Let *path* have the time *when*, in epoch seconds; raises if that fails."""
+    paths.make_private(os.path.dirname(path))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    os.utime(path, (when, when))

@@ -1,0 +1,154 @@
+"""One process of a helper: argv and stdin in, one write to stdout, an exit code.
+
+The only file here that touches the process. stdout belongs to the tool: while
+anything else runs, file descriptor 1 leads to stderr, so that no library and
+no browser can write into the protocol; the answer goes out in one write when
+it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from hushkey.errors import HushkeyError, plain
+from hushkey.trace import event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Answerer = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], "Answer"]
+
+
+class Answer:
+    """What a helper says: bytes for the tool, lines for the person, a code.
+
+    ``instead`` is another program's command line, by its absolute path, that
+    takes this one's place and streams and gives the answer; ``environ`` is its.
+    """
+
+    __slots__ = ("code", "environ", "instead", "lines", "out")
+
+    def __init__(
+        self,
+        out: bytes = b"",
+        lines: tuple[str, ...] = (),
+        code: int = 0,
+        instead: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+    ):
+        self.out = out
+        self.lines = lines
+        self.code = code
+        self.instead = instead
+        self.environ = environ
+
+
+def serve(
+    answer: Answerer,
+    read: Callable[[int], bytes],
+    request: bytes | None = None,
+) -> None:
+    """Answer one call of this process, and end it.
+
+    *read* reads the request from a file descriptor; it is only called if the
+    action needs a request, and the client has not read the *request* before.
+    """
+    out = _guarded_stdout()
+    if os.environ.get("HUSHKEY_LOG"):
+        _begin_journal(answer.__module__.split(".")[1])  # the room is the tool
+
+    def asked() -> bytes:
+        return read(0) if request is None else request
+
+    try:
+        result = answer(sys.argv[1:], asked, os.environ)
+    except HushkeyError as error:
+        event("failed", error=error)
+        result = Answer(lines=(error.line(),), code=1)
+    except KeyboardInterrupt:
+        result = Answer(code=130)
+    except Exception as error:
+        # The text may quote anything, a secret included: the type must do.
+        event("failed", error=error)
+        line = f"internal error ({type(error).__name__}); please report it"
+        result = Answer(lines=(line,), code=1)
+    event("answered" if result.out else "answered-nothing", status=result.code)
+    _finish(result, out)
+
+
+def _begin_journal(tool: str) -> None:
+    from hushkey.system import tracefile
+
+    if line := tracefile.begin(tool, os.environ):
+        os.write(2, f"hushkey: {line}\n".encode())
+
+
+def _guarded_stdout() -> int:
+    """Put stdout aside and let descriptor 1 lead to stderr; -1 if there is none.
+
+    A stream that the caller closed is replaced first: the next file to be opened
+    would get its number, and with it what is meant for a person or a tool.
+    """
+    closed = [number for number in (0, 1, 2) if not _is_open(number)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    out = -1 if 1 in closed else os.dup(1)
+    os.dup2(2, 1)
+    return out
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _finish(result: Answer, out: int) -> None:
+    """Write what there is to say, and leave without waiting for stuck threads."""
+    text = "".join(f"hushkey: {plain(line, 1000)}\n" for line in result.lines)
+    code = result.code
+    for descriptor, data in ((2, text.encode("utf-8", "replace")), (out, result.out)):
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]  # EBADF where there is none
+        except OSError:
+            code = code or 1  # nobody listens any more
+    if result.instead:
+        code = _become(result, out)
+    elif "hushkey.acquire.acquirer" in sys.modules and not code:
+        _start_agent()
+    os._exit(code)
+
+
+def _become(result: Answer, out: int) -> int:
+    """Turn into the other program, with the stdout that we put aside."""
+    environ = os.environ if result.environ is None else result.environ
+    if out >= 0:
+        os.dup2(out, 1)
+    else:
+        os.close(1)
+    try:
+        if sys.platform != "win32":
+            os.execve(result.instead[0], result.instead, environ)  # noqa: S606
+        # exec returns to the caller at once there, and the answer would be lost
+        return os.spawnve(os.P_WAIT, result.instead[0], result.instead, environ)  # noqa: S606
+    except OSError as error:
+        line = f"hushkey: cannot start {plain(result.instead[0])}: {error.strerror}\n"
+        os.write(2, line.encode("utf-8", "replace"))
+        return 1
+
+
+def _start_agent() -> None:
+    """Let the next call be quick: what this one did took time."""
+    try:
+        from hushkey_helpers.agent import start as starting
+
+        if not starting.refusal(os.environ):
+            starting.start(os.environ, "hushkey_helpers.agent")
+    except Exception:
+        return  # the answer was given

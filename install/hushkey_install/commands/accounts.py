@@ -1,0 +1,111 @@
+"""Signing in, signing out, and handing a token to a person."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+
+from hushkey.errors import HushkeyError
+from hushkey.model import HostRule, Token, tenant_of
+from hushkey.providers import registry
+from hushkey.scopes import scope_key
+from hushkey.tokenrequest import TokenRequest
+from hushkey_install.common import agentcontrol, output
+from hushkey_install.common.context import Context
+
+
+def login(target: str | None, *, force: bool, method: str) -> None:
+    """Sign in for every set of scopes that *target* needs."""
+    environ = dict(os.environ)
+    if method != "auto":
+        environ["HUSHKEY_INTERACTIVE"] = method
+    context = Context(environ, login=True)
+    done: set[tuple[str, str]] = set()
+    # Only a URL can name an organisation; a pattern names many.
+    url = "" if target in context.config.identities() else target or ""
+    for rule, host in context.rules_of(target):
+        key = (rule.account, scope_key(rule.scopes))
+        if key not in done:
+            done.add(key)
+            wanted = context.wanted(rule, host, url)
+            _login(context, wanted, force=force and len(done) == 1)
+
+
+def _login(context: Context, wanted: TokenRequest, *, force: bool) -> None:
+    get = context.acquirer.sign_in if force else context.acquirer.acquire
+    token = get(wanted)
+    how = "signed in" if token.source == "sign-in" else "already signed in"
+    output.say(
+        f"{how} to {wanted.host} as {token.account.label or 'the only account'} "
+        f"({_client(wanted.rule)}); the token is good {until(token)}",
+        err=True,
+    )
+
+
+def _client(rule: HostRule) -> str:
+    identity = rule.identity
+    tenant = f", tenant {found}" if (found := tenant_of(rule)) else ""
+    return (
+        f"identity {identity.name}, client {identity.client_id} "
+        f"at {identity.issuer}{tenant}"
+    )
+
+
+def until(token: Token) -> str:
+    """Return how long *token* is good, for a person."""
+    if token.expires_at is None:
+        return "until it is revoked"
+    moment = datetime.fromtimestamp(token.expires_at, UTC).astimezone()
+    return f"until {moment:%H:%M:%S}"
+
+
+def logout(target: str | None, *, everyone: bool, local: bool) -> None:
+    """Forget sign-ins here, and tell the server unless *local*."""
+    context = Context(login=True)
+    if everyone:
+        identities = list(context.config.identities().values())
+    else:
+        identities = [context.identity(target)]
+    for identity in identities:
+        if not everyone or registry.can_serve(identity):
+            output.say(_logout(context, identity.name, local=local), err=True)
+    agentcontrol.dismiss(context.environ)
+
+
+def _logout(context: Context, name: str, *, local: bool) -> str:
+    identity = context.config.identity(name)
+    refresh_tokens = context.acquirer.sign_out(identity)
+    if not refresh_tokens:
+        return f"signed out of {name}; there was no sign-in to revoke"
+    if local:
+        return f"signed out of {name} here; the server was not told (--local)"
+    try:
+        revoked = context.acquirer.revoke(identity, refresh_tokens)
+    except HushkeyError as error:
+        return f"signed out of {name} here; the server was not told: {error.line()}"
+    told = "and revoked" if revoked else "here; the server offers no revocation"
+    return f"signed out of {name} {told}"
+
+
+def print_token(url: str, form: str) -> None:
+    """Print a token for *url* to standard output, and nothing else there."""
+    context = Context()
+    rule, host = context.rule(url)
+    token = context.acquirer.acquire(context.wanted(rule, host, url))
+    output.say(_rendered(token, host, form))
+
+
+def _rendered(token: Token, host: str, form: str) -> str:
+    if form == "json":
+        return json.dumps(
+            {
+                "host": host,
+                "token": token.value,
+                "expires_at": token.expires_at,
+                "account": token.account.label,
+                "source": token.source,
+            }
+        )
+    prefix = {"raw": "", "bearer": "Bearer ", "header": "Authorization: Bearer "}
+    return prefix[form] + token.value

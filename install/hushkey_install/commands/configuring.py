@@ -1,0 +1,157 @@
+"""`hushkey config ...`."""
+
+from __future__ import annotations
+
+import click
+
+from hushkey.config import schema
+from hushkey.errors import Permanent, plain
+from hushkey_install.commands import completing
+from hushkey_install.config import addhost, editor, settings
+
+
+@click.group("config")
+def config() -> None:
+    """Find, show, check and change the config file.
+
+    \b
+    Examples:
+      hushkey config add-host git.example.com \\
+          --issuer https://id.example.com --client-id hushkey
+      hushkey config set key_store file
+      hushkey config edit
+    """
+
+
+@config.command()
+def path() -> None:
+    """Print where the config file is, or would be."""
+    settings.print_path()
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="With defaults and presets.")
+def show(as_json: bool) -> None:
+    """Print the config file, its secrets masked.
+
+    With --json: what it comes to, with defaults and built-in hosts.
+    """
+    settings.show(as_json)
+
+
+@config.command()
+def check() -> None:
+    """Print every problem of the config file at once. Exits with 5 if there is one."""
+    raise click.exceptions.Exit(settings.check())
+
+
+@config.command()
+def edit() -> None:
+    """Open the config file in $VISUAL or $EDITOR, and check it before it counts.
+
+    A file with mistakes is not put in place: they are named, and you can go on
+    editing. What you wrote is kept.
+    """
+    editor.edit()
+
+
+@config.command("set")
+@click.argument("key", shell_complete=completing.keys)
+@click.argument("value")
+def set_key(key: str, value: str) -> None:
+    """Set KEY to VALUE; comments and the rest stay as they are.
+
+    A bare KEY belongs to [settings]; others are written with dots.
+
+    \b
+    Examples:
+      hushkey config set key_store file
+      hushkey config set identity.work.account me@contoso.com
+      hushkey config set 'host."git.example.com".scopes' '["openid", "git"]'
+    """
+    settings.set_value(key, value)
+
+
+@config.command()
+@click.argument("key", shell_complete=completing.keys)
+def unset(key: str) -> None:
+    """Take KEY (or a whole table) out of the config file.
+
+    \b
+    Examples:
+      hushkey config unset interactive
+      hushkey config unset 'host."git.example.com"'
+    """
+    settings.unset(key)
+
+
+@config.command("add-host")
+@click.argument("host")
+@click.option(
+    "--identity",
+    default="",
+    shell_complete=completing.identities,
+    help="An identity of the config, or the name of a new one.",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(schema.PROVIDERS),
+    help="Who signs you in; oidc with --issuer, entra with --tenant.",
+)
+@click.option("--issuer", help="Address of an OpenID Connect server.")
+@click.option("--tenant", help="Tenant of Microsoft Entra ID.")
+@click.option("--client-id", help="As which client hushkey is registered there.")
+@click.option("--account", help="PromptSubject signs in, if there are several.")
+@click.option(
+    "--set",
+    "more",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any other key of the identity.",
+)
+@click.option("--scope", "scopes", multiple=True, help="May be given again.")
+@click.option("--username", default="", help="Answered where the tool names none.")
+@click.option(
+    "--scheme",
+    type=click.Choice(["basic", "bearer"]),
+    default=None,
+    help="How the host wants the token.",
+)
+@click.option("--probe", is_flag=True, help="Ask the issuer what it offers first.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+def add_host(
+    host: str,
+    identity: str,
+    more: tuple[str, ...],
+    scopes: tuple[str, ...],
+    username: str,
+    scheme: str | None,
+    probe: bool,
+    dry_run: bool,
+    **named: str | None,
+) -> None:
+    """Give HOST an identity, and make the identity if there is none.
+
+    On a terminal, what is missing is asked for. A built-in host that waits for a
+    client id (github.com, gitlab.com ...) only needs --client-id.
+
+    \b
+    Examples:
+      hushkey config add-host git.example.com \\
+          --issuer https://id.example.com/realms/dev --client-id hushkey --probe
+      hushkey config add-host other.example.com --identity corp --scope git
+      hushkey config add-host github.com --client-id Iv1.0123
+      hushkey config add-host dev.azure.com/contoso --tenant contoso.onmicrosoft.com
+    """
+    keys = {key: value for key, value in named.items() if value}
+    wish = addhost.Wish(
+        host, identity, keys | dict(map(_pair, more)), scopes, username, scheme or ""
+    )
+    addhost.run(wish, ask_server=probe, dry_run=dry_run)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise Permanent(f"--set {plain(key)}: expected KEY=VALUE")
+    return key, value

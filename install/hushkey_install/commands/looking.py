@@ -1,0 +1,89 @@
+"""status, explain, doctor, report: what is, why, what is wrong, and telling others."""
+
+from __future__ import annotations
+
+import click
+
+from hushkey_install.commands import completing
+from hushkey_install.commands import report as reporting
+from hushkey_install.doctor import run
+from hushkey_install.inspect import explain as explaining
+from hushkey_install.inspect import status as state
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool) -> None:
+    """Show who is signed in where, and for how long.
+
+    Also as which client, and where each token came from. Asks no server and shows
+    no secret. Built-in hosts are listed once you are signed in to them.
+
+    \b
+    Examples:
+      hushkey status
+      hushkey status --json | jq '.hosts[] | select(.account == null) | .host'
+    """
+    state.show(as_json)
+
+
+@click.command()
+@click.argument("url", shell_complete=completing.urls)
+@click.option(
+    "--probe", is_flag=True, help="Also ask the servers, without credentials."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def explain(url: str, probe: bool, as_json: bool) -> None:
+    """Say why URL gets the answer that it gets.
+
+    Which rule covers it, which helpers git asks, and what would happen next. In a
+    repository whose own settings change git's helpers, those are shown, too. No
+    network, unless --probe asks the identity server for its metadata and the host
+    for its challenge.
+
+    \b
+    Examples:
+      hushkey explain https://git.example.com/contoso/app.git
+      hushkey explain --probe git.example.com
+    """
+    explaining.show(url, ask=probe, as_json=as_json)
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Mend what can be mended, asking for each.")
+@click.option("--yes", is_flag=True, help="With --fix: do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(fix: bool, yes: bool, as_json: bool) -> None:
+    """Find what is wrong, and name what mends it.
+
+    Changes nothing without --fix, asks no server. Exits with 0 if there is
+    nothing to mend, with 1 if there is. Notes do not count.
+
+    \b
+    Examples:
+      hushkey doctor
+      hushkey doctor --fix
+      hushkey doctor --json | jq -r '.findings[].command'
+    """
+    raise click.exceptions.Exit(run.make(fix=fix, yes=yes, as_json=as_json))
+
+
+@click.command()
+@click.option("--output", type=click.Path(dir_okay=False), help="Write it into FILE.")
+@click.option("--with-hosts", is_flag=True, help="Name hosts and identities.")
+@click.option("--yes", is_flag=True, help="With --output: do not ask.")
+def report(output: str | None, with_hosts: bool, yes: bool) -> None:
+    """Make a bundle for support, without secrets.
+
+    Versions, the shape of the config, what doctor found, the end of the log. Only
+    fields of a fixed list are taken: never a token, a secret, an account or a
+    path. Hosts and identities are called host-1, identity-1 ... unless you add
+    --with-hosts. It is shown on standard output; --output FILE also writes it,
+    after you have seen it and said yes.
+
+    \b
+    Examples:
+      hushkey report
+      hushkey report --output hushkey-report.json
+    """
+    reporting.show(output, with_hosts=with_hosts, yes=yes)

@@ -1,0 +1,69 @@
+"""login, logout, token: signing in and out, and handing over a token."""
+
+from __future__ import annotations
+
+import click
+
+from hushkey_install.commands import accounts, completing
+
+
+@click.command()
+@click.argument("target", required=False, shell_complete=completing.targets)
+@click.option("--force", is_flag=True, help="Sign in even if silence would do.")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "browser", "paste", "device"]),
+    default="auto",
+    help="How to ask; auto takes what works here.",
+)
+def login(target: str | None, force: bool, method: str) -> None:
+    """Sign in for TARGET, a host or an identity.
+
+    A URL will do, too. Without TARGET, the only identity of the config is meant.
+
+    \b
+    Examples:
+      hushkey login git.example.com
+      hushkey login corp                     # every host of that identity
+      hushkey login dev.azure.com/contoso
+      hushkey login --method device corp     # no browser on this machine
+    """
+    accounts.login(target, force=force, method=method)
+
+
+@click.command()
+@click.argument("target", required=False, shell_complete=completing.targets)
+@click.option("--all", "everyone", is_flag=True, help="Sign out of every identity.")
+@click.option("--local", is_flag=True, help="Do not tell the server.")
+def logout(target: str | None, everyone: bool, local: bool) -> None:
+    """Forget the sign-in of TARGET and revoke it.
+
+    \b
+    Examples:
+      hushkey logout corp
+      hushkey logout --all
+      hushkey logout --local corp            # offline, or the server is gone
+    """
+    accounts.logout(target, everyone=everyone, local=local)
+
+
+@click.command()
+@click.argument("host", shell_complete=completing.urls)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["raw", "bearer", "json", "header"]),
+    default="raw",
+    show_default=True,
+    help="raw token; `Bearer TOKEN`; JSON; a whole Authorization header.",
+)
+def token(host: str, form: str) -> None:
+    """Print an access token for HOST (a host or a URL).
+
+    Only the token goes to standard output. It is a secret.
+
+    \b
+    Example:
+      hushkey token --format header git.example.com | curl -H @- https://git.example.com/
+    """
+    accounts.print_token(host, form)

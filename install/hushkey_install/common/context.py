@@ -1,0 +1,100 @@
+"""What every verb needs: the config, an acquirer, and which site is meant."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+
+from hushkey import origins
+from hushkey.acquire import session
+from hushkey.acquire.acquirer import Acquirer
+from hushkey.config import rules
+from hushkey.config.rules import Config
+from hushkey.errors import Permanent, plain
+from hushkey.model import HostRule, Identity, Request
+from hushkey.tokenrequest import PromptOptions, TokenRequest
+
+
+def shown(url: str) -> str:
+    """Return *url* for an error line: short, without user info, query or fragment."""
+    scheme, marker, rest = url.partition("://")
+    rest = (rest if marker else scheme).partition("#")[0].partition("?")[0]
+    origin, slash, path = rest.partition("/")
+    where = f"{origin.rpartition('@')[2]}{slash}{path}"
+    return plain(f"{scheme}{marker}{where}" if marker else where, 80)
+
+
+class Context:
+    """One run of the command, in one environment."""
+
+    def __init__(
+        self, environ: Mapping[str, str] | None = None, *, login: bool = False
+    ) -> None:
+        self.environ = dict(os.environ if environ is None else environ)
+        self.config: Config = rules.load(self.environ)
+        options = PromptOptions(login=login, command=str)
+        self.acquirer: Acquirer = session.acquirer(
+            self.environ, time.time(), options=options
+        )
+
+    def request(self, url: str) -> Request:
+        """Return the request for *url*; raises Permanent for what is no URL."""
+        try:
+            return origins.parse_url(url)
+        except ValueError as error:
+            raise Permanent(f"{shown(url)!r}: {error}") from error
+
+    def wanted(self, rule: HostRule, host: str, url: str = "") -> TokenRequest:
+        """Return the need for a token of *rule*; *url* may name an organisation."""
+        return self.acquirer.wanted(rule, host, request=self.request(url or host))
+
+    def rule(self, url: str) -> tuple[HostRule, str]:
+        """Return the site for *url* and its origin; raises Permanent if not ours."""
+        request = self.request(url)
+        rule = self.config.rule_for(request)
+        origin = origins.parse_origin(request.protocol, request.host)
+        if rule is None or origin is None:
+            missing = self.config.missing_for(request)
+            what = f"it lacks {missing}" if missing else "no rule covers it"
+            raise Permanent(
+                f"{shown(url)} is not served by hushkey: {what}",
+                hint=f"run `hushkey config add-host {plain(request.host, 80)}`",
+            )
+        return rule, origins.origin_text(request.protocol, *origin)
+
+    def rules_of(self, target: str | None) -> list[tuple[HostRule, str]]:
+        """Return the sites that *target* means: a host, a URL, or an identity.
+
+        No target means the only identity, if the config has just one.
+        """
+        own = list(self.own_rules())
+        names = list(dict.fromkeys(rule.identity.name for rule, _ in own))
+        if target is None and len(names) != 1:
+            if not names:
+                raise Permanent(
+                    "no host has an identity yet",
+                    hint="run `hushkey config add-host HOST`, or name a built-in host",
+                )
+            raise Permanent(f"which identity or host? ({', '.join(names)})")
+        wanted = names[0] if target is None else target
+        if wanted in names:
+            return [(rule, host) for rule, host in own if rule.identity.name == wanted]
+        if wanted in self.config.identities():
+            raise Permanent(
+                f"identity {wanted} serves no host yet",
+                hint=f'add a [host."..."] table to {self.config.source}',
+            )
+        return [self.rule(wanted)]
+
+    def own_rules(self) -> Iterator[tuple[HostRule, str]]:
+        """Yield the sites that the user configured, with their patterns."""
+        for rule in self.config.rules():
+            if rule.origin == "user":
+                yield rule, rule.pattern
+
+    def identity(self, target: str | None) -> Identity:
+        """Return the identity that *target* means."""
+        if target is not None and target in self.config.identities():
+            return self.config.identity(target)
+        return self.rules_of(target)[0][0].identity

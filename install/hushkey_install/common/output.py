@@ -1,0 +1,125 @@
+"""The only way to a person's screen: lines, blocks, questions, rows in columns.
+
+Names come from a config, a server, a repository, a file. Here, and nowhere else,
+they lose what would move a cursor, forge a line or change how other text reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+import click
+
+from hushkey.errors import visible
+
+#: nobody reads a line much longer than this
+_WIDEST = 120
+_GAP = 2
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Write *line*, which stays one line whatever is in it."""
+    click.echo(visible(line), err=err)
+
+
+def say_level(level: str, colour: str, line: str) -> None:
+    """Write *line* behind its *level*, a word of ours, in *colour*."""
+    click.echo(f"{styled(level, colour)}: {visible(line)}")
+
+
+def block(text: str) -> None:
+    """Write *text*, whose line ends and tabs are meant."""
+    click.echo(laid_out(text.removesuffix("\n")))
+
+
+def laid_out(text: str) -> str:
+    """Return *text* harmless, with its line ends and tabs."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in lines)
+
+
+def say_json(value: object) -> None:
+    """Write *value* for programs: escaped to ASCII, so that nothing is lost."""
+    click.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
+
+
+def confirm(question: str, *, default: bool = False, abort: bool = False) -> bool:
+    """Ask a question for yes or no on standard error; *abort* ends us at a no."""
+    return click.confirm(visible(question), default=default, abort=abort, err=True)
+
+
+def prompt(
+    question: str,
+    *,
+    default: str | None = None,
+    check: Callable[[str], str] | None = None,
+) -> str:
+    """Ask on standard error for a text; *check* refuses one by BadParameter."""
+    shown = f"{question} [{default}]" if default else question
+    return str(
+        click.prompt(
+            visible(shown),
+            default=default,
+            show_default=False,
+            value_proc=check,
+            err=True,
+        )
+    )
+
+
+def width() -> int:
+    """Return how many characters a line may have; a pipe is as wide as can be."""
+    if not os.environ.get("COLUMNS") and not sys.stdout.isatty():
+        return 1000
+    return max(20, min(shutil.get_terminal_size().columns, _WIDEST))
+
+
+def styled(text: str, colour: str) -> str:
+    """Return *text* in *colour* on a terminal that wants colours (no-color.org)."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not sys.stdout.isatty():
+        return text
+    return click.style(text, fg=colour, bold=True)
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return ``name:  value`` lines; the same name is written once."""
+    lines, last = [], ""
+    for name, value in pairs:
+        shown = "" if name == last else f"{name}:"
+        lines.append(f"{shown:<10} {visible(value)}".rstrip())
+        last = name
+    return "\n".join(lines)
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return *rows* in columns, or as blocks where columns would not fit.
+
+    A wrapped column cannot be read, nor copied from.
+    """
+    rows = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    if sum(widths) + _GAP * (len(widths) - 1) > width():
+        return "\n".join(_block(titles, row) for row in rows)
+    lines = [_line(titles, widths), *(_line(row, widths) for row in rows)]
+    return "\n".join((styled(lines[0], "cyan"), *lines[1:]))
+
+
+def say_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write *rows* as `table` lays them out."""
+    click.echo(table(titles, rows))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(size + _GAP) for cell, size in zip(cells, widths, strict=True))
+    return "".join(padded).rstrip()
+
+
+def _block(titles: Sequence[str], row: Sequence[str]) -> str:
+    first, *others = zip(titles, row, strict=True)
+    lines = [first[1], *(f"  {title}: {cell}" for title, cell in others)]
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""Doctor on the config: missing, wrong, somebody else's, or incomplete."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from functools import partial
+
+from hushkey import origins
+from hushkey.errors import ConfigError, HushkeyError, StoreError
+from hushkey.model import Request
+from hushkey.system import ownership, paths
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+
+
+def check(installation: Installation) -> Iterator[Finding]:
+    """Yield what is wrong with the config file itself."""
+    try:
+        source = paths.config_file(installation.environ)
+        status = ownership.check_trusted(source)
+    except StoreError as error:
+        yield from _untrusted(error)
+        return
+    except (OSError, ConfigError):
+        status = None  # told by the config's own error
+    if installation.config_error is not None:
+        problems = installation.config_error.problems or (
+            installation.config_error.what,
+        )
+        for problem in problems:
+            yield Finding("config-wrong", PROBLEM, problem, "hushkey config edit")
+    elif status is None:
+        yield Finding(
+            "config-missing",
+            NOTE,
+            f"{source} does not exist: only the built-in hosts count",
+            "hushkey config add-host HOST",
+        )
+
+
+def _untrusted(error: StoreError) -> Iterator[Finding]:
+    """Yield why a config that others could have written does not count."""
+    if error.reason != "open":
+        yield Finding("config-foreign", PROBLEM, error.what)
+        return
+    path = error.path
+    yield Finding(
+        "config-writable",
+        PROBLEM,
+        f"{path} can be changed by others, who could redirect your tokens: the config "
+        "does not count",
+        f"chmod go-w {shlex.quote(path)}",
+        partial(_close, path),
+    )
+
+
+def _close(path: str) -> None:
+    place = paths.check_owner(path)
+    os.chmod(place, stat.S_IMODE(os.stat(place).st_mode) & ~0o022)
+
+
+def incomplete(installation: Installation) -> Iterator[Finding]:
+    """Yield hosts that the user uses, and that wait for a setting."""
+    if installation.config is None:
+        return
+    for host in dict.fromkeys(_used(installation)):
+        try:
+            missing = installation.config.missing_for(Request("https", host))
+        except HushkeyError:
+            continue  # hosts that go by path have their rules
+        if not missing:
+            continue
+        command = f"hushkey config add-host {host} --client-id CLIENT_ID"
+        yield Finding(
+            "host-incomplete",
+            NOTE,
+            f"{host} is built in, but lacks {missing}: other helpers answer for it",
+            command if missing.endswith(" client_id") else "hushkey config edit",
+        )
+
+
+def _used(installation: Installation) -> Iterator[str]:
+    """Yield the hosts of this repository's remotes, and those that git asks us for."""
+    if installation.git is None:
+        return
+    words = ("-z", "--get-regexp")
+    remotes = installation.git.listing(
+        *words, r"^remote\..*\.url$", folder=installation.folder
+    )
+    for entry in remotes.split("\0")[:-1]:
+        yield from _host(entry.partition("\n")[2])
+    sections = installation.git.listing(*words, r"^credential\.https://.*\.helper$")
+    for entry in sections.split("\0")[:-1]:
+        key, _, value = entry.partition("\n")
+        if value == "hushkey":
+            yield from _host(key.removeprefix("credential.").removesuffix(".helper"))
+
+
+def _host(url: str) -> Iterator[str]:
+    """Yield the host of an https *url*; of nothing else."""
+    if not url.startswith("https://"):
+        return
+    try:
+        request = origins.parse_url(url)
+    except ValueError:
+        return
+    if origin := origins.parse_origin(request.protocol, request.host):
+        yield origins.origin_text(request.protocol, *origin)

@@ -1,0 +1,169 @@
+"""Doctor on git: its version, whether it asks us, and who else hears the answer."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from functools import partial
+
+from hushkey import origins
+from hushkey.errors import HushkeyError
+from hushkey.model import HostRule, Request
+from hushkey.system import programs
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.register import git as git_registration
+from hushkey_install.tools import githelpers
+from hushkey_install.tools.gitfile import Git
+
+#: the oldest git whose protocol we know (`*.` in sections needs 2.26)
+_OLDEST = (2, 26)
+#: the first that marks tokens as not to be kept, and carries Bearer
+_EPHEMERAL = (2, 46)
+_HELPER = "git-credential-hushkey"
+_INSTALL = "hushkey install git"
+
+
+def check(installation: Installation) -> Iterator[Finding]:
+    """Yield what keeps git from asking us, and who else is handed tokens."""
+    if installation.git is None:
+        if installation.git_error is not None:
+            yield Finding("git-missing", NOTE, installation.git_error.line())
+        return
+    try:
+        yield from _version(installation.git)
+        yield from _reachable(installation, installation.git)
+        yield from _rules(installation, installation.git)
+        yield from _door(installation.git)
+    except HushkeyError as error:
+        yield Finding("git-fails", PROBLEM, error.line())
+
+
+def _version(git: Git) -> Iterator[Finding]:
+    version = git.version()
+    shown = ".".join(map(str, version))
+    if version < _OLDEST:
+        yield Finding(
+            "git-old", PROBLEM, f"git {shown} is too old: 2.26 or newer is needed"
+        )
+    elif version < _EPHEMERAL:
+        yield Finding(
+            "git-basic",
+            NOTE,
+            f"git {shown} cannot mark tokens as not to be kept, and replaces a "
+            "refused one only at the next command; 2.46 can",
+        )
+
+
+def _reachable(installation: Installation, git: Git) -> Iterator[Finding]:
+    """Yield that git would not find the helper by its name."""
+    values = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
+    if not any(entry.partition("\n")[2] == "hushkey" for entry in values):
+        return
+    environ = {**installation.environ}
+    environ["PATH"] = os.pathsep.join((git.exec_path(), environ.get("PATH", "")))
+    if not programs.find(_HELPER, environ):
+        yield Finding(
+            "helper-not-on-path",
+            PROBLEM,
+            f"git is told to ask hushkey, but {_HELPER} is not on PATH",
+            "pipx ensurepath",
+        )
+
+
+def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
+    if installation.context is None:
+        return
+    rules = [
+        rule
+        for rule, _ in installation.context.own_rules()
+        if rule.identity.provider != "static"
+    ]
+    unregistered = []
+    for rule in rules:
+        request = githelpers.request_of(rule.pattern)
+        chain = githelpers.chain(git, request)
+        if not chain.has_ours:
+            unregistered.append(rule.pattern)
+            continue
+        yield from _listeners(rule, chain)
+        yield from _paths(rule, chain)
+        yield from _repository(installation, git, rule, request)
+    if unregistered:
+        yield Finding(
+            "git-not-registered",
+            PROBLEM,
+            f"git does not ask hushkey for {', '.join(unregistered)}",
+            _INSTALL,
+            partial(git_registration.install, (), False),
+        )
+
+
+def _listeners(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
+    """Yield helpers beside ours: what git stores, it stores with all of them."""
+    for helper in chain.others():
+        if helper.is_wrong_door:
+            continue  # has a finding of its own
+        place = chain.helpers.index(helper)
+        ours = next(n for n, h in enumerate(chain.helpers) if h.is_ours)
+        where = "before" if place < ours else "after"
+        keeps = helper.name in githelpers.KEEPERS
+        yield Finding(
+            "helper-keeps-tokens" if keeps else "helper-sees-tokens",
+            PROBLEM if keeps else NOTE,
+            f"for {rule.pattern} git also asks {helper.line()} {where} hushkey, and "
+            f"hands it our tokens{' to keep' if keeps else ''}",
+            _INSTALL,
+            partial(git_registration.install, (), False),
+        )
+
+
+def _paths(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
+    if chain.sends_path or not origins.parse_pattern(rule.pattern).path:
+        return
+    yield Finding(
+        "git-sends-no-path",
+        PROBLEM,
+        f"the rule {rule.pattern} goes by path, but git sends none (useHttpPath)",
+        _INSTALL,
+        partial(git_registration.install, (), False),
+    )
+
+
+def _repository(
+    installation: Installation, git: Git, rule: HostRule, request: Request
+) -> Iterator[Finding]:
+    """Yield helpers that the repository in the working directory brings along."""
+    here = githelpers.chain(git, request, installation.folder)
+    own = [helper for helper in here.others() if helper.of_repository]
+    if not own:
+        return
+    old = git.version() < _EPHEMERAL
+    name = own[0].section
+    key = f"credential.{name}.helper" if name else "credential.helper"
+    yield Finding(
+        "repository-helper",
+        PROBLEM if old and here.has_ours else NOTE,
+        f"for {rule.pattern} this repository's own settings add {own[0].name}, "
+        + ("which is handed our tokens" if here.has_ours else "in place of hushkey"),
+        f"git config --local --unset-all {shlex.quote(key)}",
+    )
+
+
+def _door(git: Git) -> Iterator[Finding]:
+    """Yield a `cache --socket` on our socket: git's own daemon would keep tokens.
+
+    `store` with nobody listening starts that daemon on our socket, and a frozen
+    listener hangs git (design 8; tried with git 2.39).
+    """
+    found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
+    for entry in found:
+        key, _, value = entry.partition("\n")
+        if githelpers.is_wrong_door(value):
+            yield Finding(
+                "cache-on-our-socket",
+                PROBLEM,
+                f"{key} lets git-credential-cache store and hang on hushkey's socket",
+                f"git config --global --unset-all {shlex.quote(key)} cache "
+                f"&& {_INSTALL}",
+            )

@@ -1,0 +1,198 @@
+"""Which door each Python tool uses to ask hushkey, and why it would not work.
+
+Two doors: the program called `keyring` on PATH, and the backend in the tool's own
+environment. Who never set one of them up hears nothing; after that, a shut door
+is a problem where `hushkey install` has registered the tool, else a note.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+
+from hushkey.errors import HushkeyError
+from hushkey.system import paths, programs
+from hushkey_helpers.keyring.command import is_ours
+from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.register import pip, uv
+from hushkey_install.tools import pythontools
+from hushkey_install.tools.pythontools import Client
+
+#: tools that `hushkey install` knows
+_REGISTERED = ("pip", "uv", "twine", "poetry")
+#: tools that import keyring in their own process
+_IMPORTING = ("twine", "poetry", "pdm", "hatch")
+#: backends that ask others, ours among them
+_OPEN = ("hushkey_helpers.", "keyring.backends.chainer.")
+
+
+def check(installation: Installation) -> Iterator[Finding]:
+    """Yield which door each tool of *patient* has, and why it is shut."""
+    registered = {
+        t for t in _REGISTERED if InstallRecord(installation.environ, t).read()
+    }
+    first = programs.find("keyring", installation.environ)
+    if not registered and not (first and is_ours(first)):
+        return
+    for finding in found(installation.environ):
+        ours = finding.code.partition("-")[0] in registered
+        yield finding if ours else finding._replace(level=NOTE)
+
+
+def found(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what is true of each tool that is here, and what keeps it from us."""
+    pinned = pinned_backend(environ)
+    each = [pythontools.find(name, environ) for name in ("pip", "uv", *_IMPORTING)]
+    here = [client for client in each if client is not None]
+    program = program_door(environ, pinned)
+    for client in here:
+        if client.name == "pip":
+            yield from _pip(client, environ, pinned, program)
+        elif client.name == "uv":
+            yield from _uv(environ, program)
+        else:
+            yield from _importing(client, pinned, program)
+
+
+def pinned_backend(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the backend that keyring is told to use and who says so, or nothing.
+
+    With one set, keyring loads no plug-in, so also not ours (keyring `core.py`).
+    """
+    name = environ.get("PYTHON_KEYRING_BACKEND", "")
+    if name:
+        return _closed(name, "PYTHON_KEYRING_BACKEND")
+    try:
+        path = _keyringrc(environ)
+        parser = configparser.RawConfigParser()
+        parser.read(path, encoding="utf-8")
+        name = parser.get("backend", "default-keyring", fallback="").strip()
+    except (HushkeyError, configparser.Error, UnicodeError):
+        return "", ""
+    return _closed(name, path) if name else ("", "")
+
+
+def _closed(name: str, where: str) -> tuple[str, str]:
+    return ("", "") if name.startswith(_OPEN) else (name, where)
+
+
+def _keyringrc(environ: Mapping[str, str]) -> str:
+    """Return keyring's config file (keyring `util/platform_.py`)."""
+    home = paths.home(environ)
+    if os.name == "nt":
+        base = environ.get("LOCALAPPDATA", home)
+        return os.path.join(base, "Python Keyring", "keyringrc.cfg")
+    base = environ.get("XDG_CONFIG_HOME", "") or os.path.join(home, ".config")
+    return os.path.join(base, "python_keyring", "keyringrc.cfg")
+
+
+def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Finding | None:
+    """Return why the program `keyring` on PATH does not lead to us, or None."""
+    first = programs.find("keyring", environ)
+    if first is None:
+        text = "there is no program called keyring on PATH"
+        return Finding("keyring-program-missing", PROBLEM, text, "hushkey install pip")
+    if is_ours(first):
+        return None
+    client = Client("keyring", first, pythontools.prefix_of(first))
+    if not client.has("hushkey"):
+        text = f"{first} is the first keyring on PATH, and has no hushkey beside it"
+        command = "hushkey install pip --launcher DIR"
+        return Finding("keyring-program-foreign", PROBLEM, text, command)
+    return _shut("keyring", pinned)
+
+
+def _shut(tool: str, pinned: tuple[str, str]) -> Finding | None:
+    """Return that keyring is pinned or switched off for *tool*, or None."""
+    name, where = pinned
+    if not name:
+        return None
+    off = name.endswith("null.Keyring")
+    text = f"keyring is {'switched off' if off else f'pinned to {name}'} by {where}"
+    command = (
+        f"unset {where}"
+        if where == "PYTHON_KEYRING_BACKEND"
+        else f"rm {shlex.quote(where)}"
+    )
+    return Finding(f"{tool}-keyring-pinned", PROBLEM, f"{tool}: {text}", command)
+
+
+def _pip(
+    client: Client,
+    environ: Mapping[str, str],
+    pinned: tuple[str, str],
+    program: Finding | None,
+) -> Iterator[Finding]:
+    mend = "hushkey install pip"
+    provider = environ.get("PIP_KEYRING_PROVIDER", "")
+    where = "PIP_KEYRING_PROVIDER"
+    if not provider:
+        try:
+            file = pip.settings_file(environ)
+            provider, where = pip.value_in(file.text()), file.path
+        except HushkeyError as error:
+            yield Finding("pip-config", PROBLEM, f"pip: {error.line()}")
+            return
+    if provider == "disabled":
+        text = f"pip: {where} says keyring-provider = disabled"
+        yield Finding("pip-disabled", PROBLEM, text, mend)
+    elif provider == "import":
+        yield from _importing(client, pinned, None)
+    elif provider == "subprocess":
+        yield from _through_program("pip", program)
+        version = client.version("pip")
+        if version and _number(version) < (26, 2):
+            text = f"pip {version} asks only for URLs with a user name: https://me@HOST"
+            yield Finding("pip-user-name", NOTE, text)
+    else:
+        text = "pip: keyring-provider is auto, which asks nobody under --no-input"
+        yield Finding("pip-auto", PROBLEM, text, mend)
+
+
+def _uv(environ: Mapping[str, str], program: Finding | None) -> Iterator[Finding]:
+    provider = environ.get("UV_KEYRING_PROVIDER", "")
+    try:
+        file = uv.settings_file(environ)
+        provider = provider or uv.value_in(file.text())
+    except (HushkeyError, ValueError) as error:
+        yield Finding("uv-config", PROBLEM, f"uv: its config cannot be read: {error}")
+        return
+    if provider != uv.WANTED:
+        text = "uv: keyring-provider is not subprocess, so uv asks no keyring"
+        yield Finding("uv-disabled", PROBLEM, text, "hushkey install uv")
+    else:
+        yield from _through_program("uv", program)
+
+
+def _importing(
+    client: Client, pinned: tuple[str, str], program: Finding | None
+) -> Iterator[Finding]:
+    """Yield the state of a tool that asks the keyring of its own environment."""
+    name = client.name
+    if not client.has("keyring") and name == "pdm":
+        yield from _through_program(name, program)
+    elif not client.has("hushkey"):
+        text = f"{name}: {client.prefix or client.program} has no hushkey in it"
+        command = f"hushkey install {name}" if name in ("twine", "poetry") else ""
+        yield Finding(f"{name}-no-backend", PROBLEM, text, command)
+    elif shut := _shut(name, pinned):
+        yield shut
+    else:
+        text = f"{name}: asks the backend in {client.prefix}"
+        yield Finding(f"{name}-door", NOTE, text)
+
+
+def _through_program(name: str, program: Finding | None) -> Iterator[Finding]:
+    if program is None:
+        yield Finding(f"{name}-door", NOTE, f"{name}: asks the program keyring on PATH")
+    else:
+        yield program._replace(
+            code=f"{name}-{program.code}", text=f"{name}: {program.text}"
+        )
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

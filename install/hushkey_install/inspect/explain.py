@@ -1,0 +1,238 @@
+"""Why a URL gets the answer it gets: one fact a line, no network unless asked."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from hushkey import origins
+from hushkey.acquire import cached
+from hushkey.errors import HushkeyError, UiRequired
+from hushkey.model import TENANT, HostRule, Request, tenant_of
+from hushkey.providers import registry
+from hushkey.signin import policy, terminal
+from hushkey.store import typed_index
+from hushkey.system import paths
+from hushkey_helpers.docker import helper as docker_helper
+from hushkey_helpers.git import typed
+from hushkey_install.common import output, probe
+from hushkey_install.common.context import Context
+from hushkey_install.inspect import azure
+from hushkey_install.tools import githelpers
+from hushkey_install.tools.gitfile import Git
+
+Facts = Iterator[tuple[str, str]]
+
+_PASSED_ON = "git gets an empty answer and asks its next helper"
+#: facts of which there may be several, and their names for programs
+_LISTED = {"git": "git", "in repo": "in_repository", "asked": "asked"}
+#: from this git on an answer can be marked as not to be kept
+_EPHEMERAL = (2, 46)
+
+
+def show(url: str, *, ask: bool = False, as_json: bool = False) -> None:
+    """Print one fact a line; *ask* the servers, too."""
+    context = Context()
+    found = list(_facts(context, url, ask))
+    if not as_json:
+        output.block(output.facts(found))
+        return
+    once = {name: value for name, value in found if name not in _LISTED}
+    lists = {key: [v for n, v in found if n == name] for name, key in _LISTED.items()}
+    output.say_json({**once, **lists})
+
+
+def _facts(context: Context, url: str, ask: bool) -> Facts:
+    request = context.request(url)
+    origin = origins.parse_origin(request.protocol, request.host)
+    if origin is None:
+        yield "host", "not a host name that hushkey serves"
+        yield "next", _PASSED_ON
+        return
+    yield "host", origins.origin_text(request.protocol, *origin)
+    yield "config", context.config.source
+    try:
+        rule = context.config.rule_for(request)
+    except HushkeyError as error:
+        yield from _git(context, request)
+        yield "next", f"an error: {error.line()}"
+        return
+    if rule is None:
+        if missing := context.config.missing_for(request):
+            yield "rule", f"a built-in one that lacks {missing}"
+        else:
+            yield "rule", "none covers this URL"
+    elif rule.identity.provider == "static":
+        yield "rule", f'[host."{rule.pattern}"], with a static secret'
+        rule = None  # kept as it was typed, like that of any other host
+    else:
+        yield from _rule(context, rule, request)
+    yield from _git(context, request)
+    if ask:
+        yield from _asked(context, rule, request)
+    yield (
+        "next",
+        _next(context, rule, request) if rule else _typed(context, request),
+    )
+
+
+def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
+    where = "config.toml" if rule.origin == "user" else "built in"
+    identity = rule.identity
+    yield "rule", f'[host."{rule.pattern}"] ({where}), the most specific that fits'
+    yield "identity", f"{identity.name} ({identity.provider})"
+    yield "issuer", identity.issuer
+    yield "client", identity.client_id or "-"
+    yield from _tenant(context, rule, request)
+    scopes = [scope for scope in rule.scopes if not scope.startswith(TENANT)]
+    yield "scopes", " ".join(scopes) or "the server's default"
+    if rule.account:
+        yield "account", rule.account
+    if rule.exchange:
+        yield "exchange", f"{rule.exchange}: the token is exchanged at the host itself"
+    yield "answer", _answer(rule, request)
+    file = context.acquirer.file_of(identity)
+    yield "store", f"{file.path}, opened with {context.acquirer.data_key.name}"
+
+
+def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
+    """Yield the Entra tenant, where there is such a thing."""
+    if rule.identity.provider != "entra" or rule.identity.option("authority"):
+        return
+    there, organisation = azure.known(context, rule, request)
+    tenant = tenant_of(there)
+    if tenant and not tenant_of(rule):
+        yield "tenant", f"{tenant}, found for {organisation}"
+    elif tenant:
+        yield "tenant", tenant
+    elif rule.exchange:
+        yield "tenant", "the account's own"
+    else:
+        yield "tenant", "not known yet; the organisation itself is asked at first use"
+
+
+def _answer(rule: HostRule, request: Request) -> str:
+    """Return in which form a tool gets the token."""
+    if rule.exchange:
+        user = docker_helper.user_of(rule)
+        return f"user name {user}, and what the host gives for the token"
+    user = request.username or rule.username or "oauth2"
+    if rule.scheme == "basic":
+        return f"user name {user}, the token as password"
+    if rule.scheme == "bearer":
+        return "Bearer where the tool can carry it"
+    return f"Bearer if the host offers it and the tool can; else user name {user}"
+
+
+# -- git --------------------------------------------------------------------------
+
+
+def _git(context: Context, request: Request) -> Facts:
+    """Yield the helpers that git asks, anywhere and in this folder."""
+    try:
+        git = Git(context.environ)
+        usual = githelpers.chain(git, request)
+        here = githelpers.chain(git, request, os.getcwd())
+        version = git.version()
+    except (HushkeyError, OSError) as error:
+        yield "git", str(error)
+        return
+    for helper in usual.helpers:
+        yield "git", helper.line()
+    if not usual.helpers:
+        yield "git", "asks no helper, only you"
+    if here.helpers == usual.helpers:
+        return
+    for helper in here.helpers or ():
+        yield "in repo", helper.line()
+    if not here.helpers:
+        yield "in repo", "asks no helper, only you"
+    own = [helper.name for helper in here.others() if helper.of_repository]
+    if own and here.has_ours and version < _EPHEMERAL:
+        shown = ".".join(map(str, version))
+        yield (
+            "in repo",
+            (
+                f"warning: {', '.join(own)} of this repository is handed our tokens, "
+                f"and git {shown} cannot mark them as not to be kept"
+            ),
+        )
+
+
+# -- the servers ------------------------------------------------------------------
+
+
+def _asked(context: Context, rule: HostRule | None, request: Request) -> Facts:
+    """Yield what the servers say, or why they say nothing."""
+    settings, environ = context.config.settings, context.environ
+    if rule is not None and rule.identity.provider == "oidc":
+        address = rule.identity.issuer
+        yield (
+            "asked",
+            f"{address}: "
+            + _said(lambda: probe.issuer(address, settings, environ).line()),
+        )
+    url = f"{request.protocol}://{request.host}/{request.path}"
+    yield "asked", f"{url}: " + _said(lambda: probe.host(url, settings, environ).line())
+
+
+def _said(ask: Callable[[], str]) -> str:
+    try:
+        return ask()
+    except HushkeyError as error:
+        return error.line()
+
+
+# -- what would happen ------------------------------------------------------------
+
+
+def _typed(context: Context, request: Request) -> str:
+    """Say what git gets for a host without tokens, from the index alone."""
+    slot = typed.slot_of(request.protocol, request.host, user=request.username or None)
+    if typed_index.holds(paths.data_folder(context.environ), slot):
+        return "git gets what was typed for this host and stored"
+    return "git gets an empty answer, asks its next helper, and has the answer stored"
+
+
+def _next(context: Context, rule: HostRule, request: Request) -> str:
+    rule, organisation = azure.known(context, rule, request)
+    if not registry.can_serve(rule.identity):
+        return f"an error: this version has no provider {rule.identity.provider}"
+    try:
+        try:
+            return _step(context, rule, organisation or rule.pattern)
+        except UiRequired as need:
+            return _sign_in(context, rule, need.what)
+    except HushkeyError as error:
+        return f"an error: {error.line()}"
+
+
+def _step(context: Context, rule: HostRule, host: str) -> str:
+    """Return the silent step; raises UiRequired where there is none."""
+    wanted = context.acquirer.wanted(rule, host)
+    cache = context.acquirer.file_of(rule.identity).read()
+    account = cached.account_for(cache, wanted)
+    name = account.label or account.id
+    if cached.fresh_token(cache, wanted, time.time()):
+        return f"the cached token, as {name}: no network"
+    cached.check_not_refused(cache, account, wanted, time.time())
+    if cache.grants(account, rule.scopes):
+        return f"a silent refresh, as {name}: one request"
+    raise UiRequired("no refresh token covers these scopes")
+
+
+def _sign_in(context: Context, rule: HostRule, why: str) -> str:
+    """Return that a person is needed, and whether one could be asked here."""
+    decision = policy.decide(
+        policy.prompt_environment(
+            context.environ,
+            terminal=terminal.has_terminal(context.environ),
+            host_mode=rule.interactive,
+            settings_mode=str(context.config.settings["interactive"]),
+            flows=tuple(rule.identity.options.get("flows", ())),
+        )
+    )
+    if decision.methods:
+        return f"a sign-in: {why}; here by {', else '.join(decision.methods)}"
+    return f"a sign-in: {why}; not from here, since {decision.reason}"

@@ -1,0 +1,180 @@
+"""Who is signed in where, for how long, and where the token came from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from hushkey.acquire import cached
+from hushkey.errors import HushkeyError, UiRequired
+from hushkey.model import HostRule, Identity, Token, tenant_of
+from hushkey.providers import registry
+from hushkey.store import typed_index
+from hushkey.store.tokencache import TokenCache
+from hushkey.system import paths
+from hushkey_install.common import output
+from hushkey_install.common.context import Context
+from hushkey_install.inspect import azure
+
+_TITLES = ("host", "identity", "account", "token", "from")
+
+
+def show(as_json: bool) -> None:
+    """Print the status, as a table or as JSON."""
+    context = Context()
+    found = rows(context)
+    if as_json:
+        report = {
+            "config": context.config.source,
+            "key": context.acquirer.data_key.name,
+            "hosts": found,
+            "typed": stored(context),
+        }
+        output.say_json(report)
+        return
+    if not found:
+        output.say(
+            "nobody is signed in yet, and no host of yours has an identity; add one: "
+            f"`hushkey config add-host HOST` (it goes to {context.config.source}); "
+            "built-in ones, such as dev.azure.com, need only `hushkey login HOST`"
+        )
+        return
+    output.say_table(_TITLES, [_cells(row) for row in found])
+    output.say("")
+    for line in _clients(found):
+        output.say(line)
+    if typed := stored(context):
+        output.say(f"beside these: {typed} typed credential(s) for other hosts")
+    for error in dict.fromkeys(row["error"] for row in found if row["error"]):
+        output.say(f"hushkey: {error}", err=True)
+
+
+def rows(context: Context) -> list[dict[str, Any]]:
+    """Return one row for each host that has an identity; never a secret."""
+    found = [row for rule in _rules(context) for row in rows_of(context, rule)]
+    return [r for r in found if r["origin"] == "user" or r["account"] or r["error"]]
+
+
+def stored(context: Context) -> int:
+    """Return how many typed credentials are kept for hosts that are not ours."""
+    return sum(1 for _ in typed_index.files(paths.data_folder(context.environ)))
+
+
+def _rules(context: Context) -> Iterator[HostRule]:
+    """Yield the user's sites, and the built-in ones where somebody is signed in."""
+    for rule in context.config.rules():
+        if rule.origin == "user" or _is_in_use(context, rule.identity):
+            yield rule
+
+
+def _is_in_use(context: Context, identity: Identity) -> bool:
+    """Tell whether a built-in *identity* has a token file; costs one stat."""
+    return registry.can_serve(identity) and bool(
+        context.acquirer.file_of(identity).stamp()
+    )
+
+
+def rows_of(context: Context, rule: HostRule) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one site; a site of several tenants may have several."""
+    for there, host in azure.everywhere(context, rule):
+        yield _row(context, there, host)
+
+
+def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
+    identity = rule.identity
+    row: dict[str, Any] = {
+        "host": host,
+        "origin": rule.origin,
+        "identity": identity.name,
+        "provider": identity.provider,
+        "issuer": identity.issuer,
+        "client": identity.client_id,
+        "tenant": tenant_of(rule) or None,
+        "account": None,
+        "renewable": False,
+        "seconds_left": None,
+        "obtained_at": None,
+        "obtained_by": None,
+        "error": None,
+    }
+    try:
+        cache = context.acquirer.file_of(identity).read()
+        row.update(_signed_in(context, cache, rule, host))
+    except UiRequired:
+        pass  # nobody is signed in: the row says so
+    except HushkeyError as error:
+        row["error"] = error.line()
+    return row
+
+
+def _signed_in(
+    context: Context, cache: TokenCache, rule: HostRule, host: str
+) -> dict[str, Any]:
+    """Return what the token file says about *rule*, as part of a row."""
+    account = cached.account_for(cache, context.acquirer.wanted(rule, host))
+    token = cache.token(account, rule.scopes)
+    return {
+        "account": account.label or account.id,
+        "renewable": bool(cache.grants(account, rule.scopes)),
+        "seconds_left": _left(token),
+        "obtained_at": token.obtained_at if token else None,
+        "obtained_by": cache.origin_of(token) or None if token else None,
+    }
+
+
+def _left(token: Token | None) -> int | None:
+    if token is None or token.expires_at is None:
+        return None
+    return max(int(token.expires_at - time.time()), 0)
+
+
+# -- for a person ---------------------------------------------------------------
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    host = row["host"] + (" (built in)" if row["origin"] == "preset" else "")
+    return host, row["identity"], row["account"] or "-", _token(row), _came(row)
+
+
+def _clients(found: list[dict[str, Any]]) -> list[str]:
+    """Return one line for each identity: which client at which server."""
+    lines = (
+        f"{row['identity']}: client {row['client'] or '-'} at {row['issuer']}"
+        for row in found
+    )
+    return list(dict.fromkeys(lines))
+
+
+def _came(row: dict[str, Any]) -> str:
+    """Return how and when the token was obtained."""
+    at = row["obtained_at"]
+    if at is None:
+        return "-"
+    moment = datetime.fromtimestamp(at, UTC).astimezone()
+    day = "" if time.time() - at < 12 * 3600 else f"{moment:%Y-%m-%d} "
+    return f"{row['obtained_by'] or 'server'} at {day}{moment:%H:%M}"
+
+
+def _token(row: dict[str, Any]) -> str:
+    if row["error"]:
+        return "unreadable"
+    if row["account"] is None:
+        return "signed out"
+    renewed = "renewed silently" if row["renewable"] else "sign-in needed after"
+    left = row["seconds_left"]
+    if left:
+        return f"good for {span(left)}, then {renewed}"
+    if left is None and row["obtained_at"] is not None:
+        return "good until it is revoked"
+    return renewed if row["renewable"] else "sign-in needed"
+
+
+def span(seconds: int) -> str:
+    """Return a length of time as people say it."""
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 172800 else f"{seconds // 86400} days"

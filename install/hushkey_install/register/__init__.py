@@ -1,0 +1,1 @@
+"""What registers the helpers with each tool, and takes it back."""

@@ -1,0 +1,289 @@
+"""Registering with docker and podman: one key of `credHelpers` for each registry.
+
+Neither knows wildcards, so every registry has a key of its own. `credsStore` would
+hand hushkey every registry there is, Docker Hub's password too: only on request. What
+is written is noted, so that `uninstall` restores exactly that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from hashlib import blake2s
+from typing import Any
+
+import click
+
+from hushkey import origins
+from hushkey.errors import HushkeyError, Permanent
+from hushkey.system import locks, paths, programs
+from hushkey_helpers.docker import registries
+from hushkey_install.common import output
+from hushkey_install.common.context import Context
+from hushkey_install.common.filechange import Change, drop_backup, remove
+from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.tools import jsontext, ociconfig
+
+#: seconds for another install to end
+_PATIENCE = 30
+
+
+class Client:
+    """One client's config file, and what hushkey does to it."""
+
+    def __init__(self, name: str, *, has_store: bool) -> None:
+        self.name = name
+        self.has_store = has_store
+        wide = click.option(
+            "--all-hosts",
+            is_flag=True,
+            help="Every registry, as `credsStore`: hushkey keeps all passwords.",
+        )
+        self.install_options = (wide,) if has_store else ()
+
+    def file(self, environ: Mapping[str, str]) -> str:
+        """Return the path of the config file."""
+        find = ociconfig.docker_file if self.name == "docker" else ociconfig.podman_file
+        return find(environ)
+
+    def key(self, registry: registries.Registry) -> str:
+        """Return *registry* as this client calls it."""
+        return registry.key if self.name == "docker" else registry.place
+
+    # -- install ----------------------------------------------------------------
+
+    def install(
+        self, wanted: tuple[str, ...], dry_run: bool, all_hosts: bool = False
+    ) -> None:
+        """Register hushkey for the *wanted* registries, else for those it knows."""
+        context = Context()
+        with _alone(context, self.name, dry_run):
+            self._install(context, wanted, dry_run, all_hosts)
+
+    def _install(
+        self, context: Context, wanted: tuple[str, ...], dry_run: bool, all_hosts: bool
+    ) -> None:
+        _check_found(context.environ, self.name)
+        path = self.file(context.environ)
+        before = ociconfig.text_of(path)
+        keys = self._keys(context, before, wanted)
+        if not keys and not all_hosts:
+            raise Permanent(
+                "no registry is known by name",
+                hint=f"name it: `hushkey install {self.name} contoso.azurecr.io`",
+            )
+        steps: list[tuple[str, ...]] = [(ociconfig.HELPERS, key) for key in keys]
+        steps += [(ociconfig.STORE,)] if all_hosts else []
+        record = _record(context, self.name, path)
+        after = before
+        for step in steps:
+            after = _noted(path, after, step, record)
+        change = Change(path, before, after)
+        if not _shown(path, before, after) or dry_run:
+            return
+        _remember(context, self.name, record)
+        change.apply()
+        _say_what_now(context, self.name, keys, all_hosts=all_hosts)
+
+    def _keys(
+        self, context: Context, text: str, wanted: tuple[str, ...]
+    ) -> dict[str, bool]:
+        """Return the registries to register, and whether each has an identity."""
+        found: dict[str, bool] = {}
+        for word in wanted:
+            registry = registries.parse(word)
+            if registry is None or "*" in word:
+                hint = f"{self.name} knows no wildcards: name each registry"
+                raise Permanent(f"{word!r} is not a registry's address", hint=hint)
+            found[self.key(registry)] = serves(context, registry)
+        return found if wanted else dict.fromkeys(self.known(context, text), True)
+
+    def known(self, context: Context, text: str) -> list[str]:
+        """Return the registries with an identity that config or client name."""
+        names = [*_configured(context), *ociconfig.used(text)]
+        parsed = (registries.parse(name) for name in names)
+        keys = (self.key(r) for r in parsed if r and serves(context, r))
+        return list(dict.fromkeys(keys))
+
+    # -- uninstall ----------------------------------------------------------------
+
+    def uninstall(self, wanted: tuple[str, ...], dry_run: bool) -> None:
+        """Take out what install put in, for the *wanted* registries or for all."""
+        context = Context()
+        with _alone(context, self.name, dry_run):
+            self._uninstall(context, wanted, dry_run)
+
+    def _uninstall(
+        self, context: Context, wanted: tuple[str, ...], dry_run: bool
+    ) -> None:
+        path = self.file(context.environ)
+        before = ociconfig.text_of(path)
+        record = _record(context, self.name, path)
+        only = {self.key(r) for word in wanted if (r := registries.parse(word))}
+        after = before
+        for step in list(ociconfig.ours(before)):
+            if only and step[-1] not in only:
+                continue
+            old = record["previous"].pop("\n".join(step), None)
+            after = (
+                jsontext.take(after, step)
+                if old is None
+                else jsontext.put(after, step, old)
+            )
+        after = _emptied(after, record) if after != before else after
+        found = _shown(path, before, after)
+        if not dry_run:
+            drop_backup(path)
+        if not found or dry_run:
+            return
+        ours_still = any(ociconfig.ours(after))
+        if record["existed"] or ours_still or jsontext.value(after):
+            Change(path, before, after).apply(backup=False)
+        else:
+            remove(path)  # it was made by install
+        if ours_still:
+            _remember(context, self.name, record)
+        else:
+            _install_record(context, self.name, path).write({})
+        output.say(f"{self.name} no longer asks hushkey", err=True)
+
+
+DOCKER = Client("docker", has_store=True)
+PODMAN = Client("podman", has_store=False)
+
+
+def serves(context: Context, registry: registries.Registry) -> bool:
+    """Tell whether *registry* has an identity in the user's config."""
+    try:
+        rules = [context.config.rule_for(request) for request in registry.requests()]
+    except HushkeyError:
+        return True  # several do, and that error says it better when it is used
+    return any(rule and rule.identity.provider != "static" for rule in rules)
+
+
+def _configured(context: Context) -> Iterator[str]:
+    """Yield the registries that the config names one by one."""
+    for rule, written in context.own_rules():
+        pattern = origins.parse_pattern(written)
+        if rule.exchange and not pattern.wild:
+            yield origins.origin_text(pattern.scheme, pattern.host, pattern.port)
+
+
+# -- what install does -------------------------------------------------------------
+
+
+def _check_found(environ: Mapping[str, str], client: str) -> None:
+    """Raise Permanent where a client could not find us: every pull would fail."""
+    if programs.find(ociconfig.HELPER, environ) is None:
+        raise Permanent(
+            f"{ociconfig.HELPER} is not on PATH, and {client} fails without it",
+            hint="add hushkey's bin folder to PATH (`pipx ensurepath`), then again",
+        )
+
+
+def _noted(path: str, text: str, step: tuple[str, ...], record: dict[str, Any]) -> str:
+    """Put our name at *step*, and note what was there."""
+    old = jsontext.value(text, *step)
+    if old == ociconfig.SUFFIX:
+        return text
+    record["previous"]["\n".join(step)] = old  # another tool may have come since
+    for depth in range(len(step)):
+        written = jsontext.source(text, step[:depth])
+        if depth and not written:
+            record["made"] = True
+        elif not jsontext.value(text, *step[:depth]):
+            record["empty"]["\n".join(step[:depth])] = written
+    if old is not None and not isinstance(old, str):
+        raise Permanent(f"{path}: {'.'.join(step)} is not a name")
+    return jsontext.put(text, step, ociconfig.SUFFIX)
+
+
+def _emptied(text: str, record: dict[str, Any]) -> str:
+    """Return *text* with what is empty again as it was before install filled it."""
+    path, empty = (ociconfig.HELPERS,), record["empty"]
+    if jsontext.value(text, *path) == {}:
+        if record["made"]:
+            text = jsontext.take(text, path)
+        elif path[0] in empty:
+            text = jsontext.rewrite(text, path, empty[path[0]])
+    return text if jsontext.value(text) else empty.get("", text)
+
+
+def _shown(path: str, before: str, after: str) -> bool:
+    """Show the change, by key: other lines may hold passwords. False: there is none."""
+    if before == after:
+        output.say("nothing to change", err=True)
+        return False
+    output.say(path)
+    old, new = _named(before), _named(after)
+    for key in dict.fromkeys([*old, *new]):
+        for sign, values in (("-", old), ("+", new)):
+            if key in values and old.get(key) != new.get(key):
+                output.say(f"{sign} {key}: {values[key]}")
+    return True
+
+
+def _named(text: str) -> dict[str, str]:
+    found = {
+        f"{ociconfig.HELPERS} {key}": name
+        for key, name in ociconfig.registered(text).items()
+    }
+    return found | (
+        {ociconfig.STORE: ociconfig.store(text)} if ociconfig.store(text) else {}
+    )
+
+
+def _say_what_now(
+    context: Context, client: str, keys: dict[str, bool], *, all_hosts: bool
+) -> None:
+    names = [*keys, *(["every other registry"] if all_hosts else [])]
+    output.say(f"{client} asks hushkey for: {', '.join(names)}", err=True)
+    for key in (key for key, has_identity in keys.items() if not has_identity):
+        output.say(
+            f"note: {key} has no identity in {context.config.source}: hushkey keeps "
+            f"what `{client} login` is told, encrypted",
+            err=True,
+        )
+
+
+# -- what was done -----------------------------------------------------------------
+
+
+def _alone(
+    context: Context, client: str, dry_run: bool
+) -> AbstractContextManager[None]:
+    """Keep another `hushkey install` out, which would write what it read before."""
+    if dry_run:
+        return nullcontext()
+    folder = paths.data_folder(context.environ)
+    return locks.held(
+        os.path.join(folder, "locks", f"install-{client}.lock"), _PATIENCE
+    )
+
+
+def _install_record(context: Context, client: str, path: str) -> InstallRecord:
+    """Return the notes about the file *path*; a client may have several."""
+    name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
+    return InstallRecord(context.environ, f"{client}-{name}")
+
+
+def _record(context: Context, client: str, path: str) -> dict[str, Any]:
+    """Return what earlier installs noted about *path*, else an empty note."""
+    made = {
+        "path": path,
+        "existed": os.path.lexists(path),
+        "made": False,
+        "previous": {},
+        "empty": {},
+    }
+    found = _install_record(context, client, path).read()
+    whole = found.keys() >= made.keys()
+    whole = whole and all(isinstance(found[k], dict) for k in ("previous", "empty"))
+    whole = whole and found["path"] == path
+    return found if whole else made
+
+
+def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
+    """Note it before it is done: what could not be undone is not done."""
+    _install_record(context, client, record["path"]).write(record)

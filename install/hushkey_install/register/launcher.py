@@ -1,0 +1,150 @@
+"""The program called `keyring` that leads to hushkey-keyring.
+
+pip, uv, pdm, pipx and build start `keyring` from PATH. jaraco's own program of
+that name is never overwritten: ours is a symbolic link in a folder before it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+
+from hushkey.errors import Permanent, StoreError
+from hushkey.system import ownership, programs
+from hushkey_helpers.keyring.command import is_ours
+from hushkey_install.common import output
+from hushkey_install.common.filechange import remove
+from hushkey_install.common.installrecord import InstallRecord
+
+_PROGRAM = "hushkey-keyring"
+_NAME = "keyring"
+_CHOOSE = "name a folder that is on PATH before it: --launcher DIR"
+
+
+class Launcher:
+    """Where the link is or will be, for one *tool* that needs it."""
+
+    def __init__(self, environ: Mapping[str, str], tool: str) -> None:
+        self._environ = environ
+        self._tool = tool
+        self._install_record = InstallRecord(environ, "keyring-launcher")
+
+    def plan(self, wanted: str = "") -> str:
+        """Return the path of the link to make, nothing if one serves already.
+
+        Raises Permanent where no folder will do: *wanted*, else the first one
+        of the user's on PATH that comes before every other `keyring`.
+        """
+        if sys.platform == "win32":
+            raise Permanent("the launcher is a symbolic link: not on Windows yet")
+        if wanted:
+            return self._plan_in(os.path.abspath(os.path.expanduser(wanted)))
+        for folder in self._folders():
+            path = os.path.join(folder, _NAME)
+            if os.path.lexists(path) and not _is_stale(path):
+                if _serves(path):
+                    return ""
+                first = os.path.exists(path)
+                what = "the first keyring on PATH" if first else "there already"
+                raise Permanent(f"{path} is {what} and not ours", hint=_CHOOSE)
+            if self._is_the_user_s(folder):
+                return path
+        raise Permanent(
+            "no folder of yours is on PATH",
+            hint="add one, such as ~/.local/bin, or name one: --launcher DIR",
+        )
+
+    def _plan_in(self, folder: str) -> str:
+        path = os.path.join(folder, _NAME)
+        if os.path.lexists(path) and not _is_stale(path):
+            if _serves(path):
+                return ""
+            raise Permanent(f"{path} is there already and not ours", hint=_CHOOSE)
+        first = programs.find(_NAME, self._environ)
+        before = list(self._folders())
+        if folder not in before:
+            raise Permanent(f"{folder} is not on PATH", hint="add it to PATH first")
+        if first and before.index(_folder_of(first)) < before.index(folder):
+            raise Permanent(f"{first} comes first on PATH", hint=_CHOOSE)
+        return path
+
+    def place(self, path: str) -> None:
+        """Make the link at *path*, if it is not nothing, and note who needs it."""
+        notes = self._install_record.read()
+        if path:
+            ownership.check_name(path)
+            ownership.make_folder(os.path.dirname(path))
+            try:
+                if _is_stale(path):
+                    remove(path)
+                os.symlink(_target(self._environ), path)
+            except OSError as error:
+                raise StoreError(
+                    "unwritable",
+                    f"cannot make {path}: {error.strerror or error}",
+                    hint="choose another folder: --launcher DIR",
+                ) from error
+            notes = {"path": path, "tools": notes.get("tools", [])}
+        if notes:
+            tools = sorted({*notes.get("tools", ()), self._tool})
+            self._install_record.write({**notes, "tools": tools})
+
+    def unneeded(self) -> str:
+        """Return the path of our link if no other tool needs it, else nothing."""
+        notes = self._install_record.read()
+        path = str(notes.get("path", ""))
+        if notes.get("tools") != [self._tool] or os.path.basename(path) != _NAME:
+            return ""
+        made = os.path.isabs(path) and os.path.islink(path)
+        return path if made and is_ours(path) else ""
+
+    def remove(self, path: str) -> None:
+        """Take the link at *path* away, and the note that this tool needs it."""
+        if path:
+            remove(path)
+        notes = self._install_record.read()
+        rest = [tool for tool in notes.get("tools", ()) if tool != self._tool]
+        self._install_record.write({**notes, "tools": rest} if rest else {})
+
+    def _folders(self) -> Iterator[str]:
+        for entry in self._environ.get("PATH", "").split(os.pathsep):
+            if os.path.isabs(entry):
+                yield os.path.abspath(entry)
+
+    def _is_the_user_s(self, folder: str) -> bool:
+        """Tell whether *folder* is one for the user's programs, not one project's."""
+        home = os.path.abspath(self._environ.get("HOME", os.path.expanduser("~")))
+        inside = os.path.commonpath([home, folder]) == home
+        project = os.path.exists(os.path.join(os.path.dirname(folder), "pyvenv.cfg"))
+        return inside and not project and os.access(folder, os.W_OK)
+
+
+def _folder_of(program: str) -> str:
+    return os.path.abspath(os.path.dirname(program))
+
+
+def _serves(path: str) -> bool:
+    """Tell whether the program at *path* leads to us; one that is gone does not."""
+    return os.path.isfile(path) and is_ours(path)
+
+
+def _is_stale(path: str) -> bool:
+    """Tell whether *path* is a link of ours to a hushkey that has gone."""
+    if not os.path.islink(path) or os.path.exists(path):
+        return False
+    return os.path.basename(os.readlink(path)) == _PROGRAM
+
+
+def _target(environ: Mapping[str, str]) -> str:
+    beside = os.path.join(sysconfig.get_path("scripts"), _PROGRAM)
+    found = beside if os.access(beside, os.X_OK) else programs.find(_PROGRAM, environ)
+    if not found:
+        raise Permanent(f"{_PROGRAM} is not installed", hint="install hushkey anew")
+    return found
+
+
+def show(sign: str, path: str) -> None:
+    """Print a link that comes (+) or goes (-)."""
+    output.say(f"{sign}{path} -> {_PROGRAM}")

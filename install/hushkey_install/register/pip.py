@@ -1,0 +1,206 @@
+"""Registering with pip: its own config file, and a `keyring` on PATH.
+
+In a file and not on the command line, because the pip that installs build
+requirements is another process, which gets no options (pip#12423). `subprocess`
+and not `auto`, which asks nobody under --no-input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import click
+
+from hushkey.errors import Permanent
+from hushkey.system import paths
+from hushkey_install.common import output
+from hushkey_install.common.context import Context
+from hushkey_install.register import settingsfile
+from hushkey_install.register.launcher import Launcher, show
+from hushkey_install.register.settingsfile import SettingsFile
+
+SECTION, KEY, WANTED = "global", "keyring-provider", "subprocess"
+#: instead of a key: a comment or an empty line, and one that goes on with a value
+_NOTHING, _MORE = "#", "+"
+install_options = (
+    click.option(
+        "--launcher",
+        metavar="DIR",
+        default="",
+        help="Where the program `keyring` goes; default: your first folder on PATH.",
+    ),
+)
+
+
+def install(wanted: tuple[str, ...], dry_run: bool, launcher: str = "") -> None:
+    """Let every pip of this user ask hushkey."""
+    no_hosts(wanted)
+    environ = Context().environ
+    file = settings_file(environ)
+    if register(file, WANTED, Launcher(environ, "pip"), launcher, dry_run):
+        output.say(
+            "pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
+            "any will do: https://me@HOST/simple/",
+            err=True,
+        )
+
+
+def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
+    """Take the setting and the launcher back."""
+    no_hosts(wanted)
+    environ = Context().environ
+    unregister(settings_file(environ), Launcher(environ, "pip"), dry_run)
+
+
+def no_hosts(wanted: tuple[str, ...]) -> None:
+    """Refuse hosts by name: these tools ask for every one, and we know ours."""
+    if wanted:
+        raise click.UsageError("it asks for every host: name none")
+
+
+def register(
+    file: SettingsFile, value: str, launcher: Launcher, folder: str, dry_run: bool
+) -> bool:
+    """Show what comes into *file* and *folder*; make it, unless *dry_run*.
+
+    True if something was made.
+    """
+    change, path = file.setting(value), launcher.plan(folder)
+    if path:
+        show("+", path)
+    if not settingsfile.show(change) and not path:
+        output.say("nothing to change", err=True)
+    if dry_run:
+        return False
+    launcher.place(path)
+    if change:
+        file.keep(change)
+    return bool(change or path)
+
+
+def unregister(file: SettingsFile, launcher: Launcher, dry_run: bool) -> None:
+    """Show what goes from *file* and PATH; take it back, unless *dry_run*."""
+    change, path = file.undoing(), launcher.unneeded()
+    if path:
+        show("-", path)
+    if not settingsfile.show(change) and not path:
+        output.say("nothing to change", err=True)
+    if not dry_run:
+        launcher.remove(path)
+        file.undo(change)
+
+
+def settings_file(environ: Mapping[str, str]) -> SettingsFile:
+    """Return pip's config file of this user."""
+    return SettingsFile(environ, "pip", config_path(environ), edited, value_in)
+
+
+def config_path(environ: Mapping[str, str]) -> str:
+    """Return where pip keeps this user's settings (pip's "Configuration files")."""
+    named = environ.get("PIP_CONFIG_FILE", "")
+    if named == os.devnull:
+        raise Permanent(
+            f"PIP_CONFIG_FILE={os.devnull} keeps pip from reading any config",
+            hint="unset it, or set PIP_KEYRING_PROVIDER=subprocess instead",
+        )
+    if os.path.isabs(named):
+        return named
+    home = paths.home(environ)
+    if sys.platform == "win32":
+        return os.path.join(environ.get("APPDATA", home), "pip", "pip.ini")
+    mac = os.path.join(home, "Library", "Application Support", "pip")
+    if sys.platform == "darwin" and os.path.isdir(mac):
+        return os.path.join(mac, "pip.conf")
+    base = environ.get("XDG_CONFIG_HOME", "")
+    base = base if os.path.isabs(base) else os.path.join(home, ".config")
+    return os.path.join(base, "pip", "pip.conf")
+
+
+def value_in(text: str) -> str:
+    """Return the provider that *text* sets for every pip command, or nothing."""
+    rows = _lines(text)
+    at = _settings(rows)
+    if not at:
+        return ""
+    more = (rows[n][2].strip() for n in _continuing(rows, at[-1]))
+    return "\n".join((_value(rows[at[-1]][2]), *more)).rstrip()
+
+
+def edited(text: str, value: str) -> str:
+    """Return *text* with the provider set to *value*; the rest stays as it is."""
+    rows = _lines(text)
+    lines = [line for *_, line in rows]
+    end = "\r\n" if "\r\n" in text else "\n"
+    if at := _settings(rows):
+        gone = _continuing(rows, at[-1])
+        lines[at[-1]] = _setting(value, _indent(lines[at[-1]]), end)
+        return "".join(line for n, line in enumerate(lines) if n not in gone)
+    heads = [n for n, row in enumerate(rows) if row[:2] == (SECTION, "")]
+    if heads and value:
+        head = lines[heads[0]]
+        whole = head if head.endswith("\n") else head + end
+        # The lines that follow would go on with ours if they were indented more.
+        after = (line for _, key, line in rows[heads[0] + 1 :] if key != _NOTHING)
+        indent = _indent(next(after, ""))
+        lines[heads[0]] = whole + _setting(value, indent, end)
+        return "".join(lines)
+    if not value:
+        return text
+    gap = end if lines else ""
+    gap = end + gap if lines and not lines[-1].endswith("\n") else gap
+    return f"{text}{gap}[{SECTION}]{end}{_setting(value, '', end)}"
+
+
+def _setting(value: str, indent: str, end: str) -> str:
+    """Return the line, or the lines, that set *value*; nothing for no value."""
+    shown = value.replace("\n", f"{end}{indent}    ")
+    return f"{indent}{KEY} = {shown}{end}" if value else ""
+
+
+def _lines(text: str) -> list[tuple[str, str, str]]:
+    """Return (section, key, line) of every line; the key of a header is empty.
+
+    As Python's configparser reads pip's file: what is indented more than the
+    setting before it goes on with its value.
+    """
+    found, section, depth = [], "", -1
+    for line in text.splitlines(keepends=True):
+        bare, key = line.strip(), _NOTHING
+        if bare and bare[0] not in "#;":
+            deep = len(_indent(line))
+            if 0 <= depth < deep:
+                key = _MORE
+            elif bare.startswith("[") and "]" in bare:
+                section, key, depth = bare[1 : bare.rindex("]")], "", -1
+            else:
+                name = bare.replace(":", "=").partition("=")[0]
+                key = name.strip().lower().replace("_", "-").removeprefix("--")
+                depth = deep
+        found.append((section, key, line))
+    return found
+
+
+def _settings(rows: list[tuple[str, str, str]]) -> list[int]:
+    """Return the numbers of the lines that set the provider; the last one counts."""
+    return [n for n, row in enumerate(rows) if row[:2] == (SECTION, KEY)]
+
+
+def _continuing(rows: list[tuple[str, str, str]], at: int) -> list[int]:
+    """Return the numbers of the lines that go on with the setting in line *at*."""
+    found = []
+    for number, (_, key, _) in enumerate(rows[at + 1 :], start=at + 1):
+        if key == _MORE:
+            found.append(number)
+        elif key != _NOTHING:
+            break
+    return found
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())] if line.strip() else ""
+
+
+def _value(line: str) -> str:
+    return line.replace(":", "=").partition("=")[2].strip()

@@ -1,0 +1,210 @@
+"""Registering with twine and poetry: the backend, in the environment they run in.
+
+They import keyring, so a program on PATH does not help them. What changes an
+environment is that environment's own tool, shown and run on consent.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib.metadata import distribution
+from json import loads
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from hushkey.errors import Permanent
+from hushkey.system import programs
+from hushkey_install.common import output
+from hushkey_install.common.context import Context
+from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.register.pip import no_hosts
+from hushkey_install.tools import pythontools
+from hushkey_install.tools.pythontools import Client
+
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+#: seconds that a package manager may take
+_PATIENCE = 600
+
+
+class Plugin:
+    """One tool that imports keyring; `install` and `uninstall` as every tool's."""
+
+    install_options = uninstall_options = (_YES,)
+
+    def __init__(self, tool: str) -> None:
+        self._tool = tool
+
+    def install(
+        self, wanted: tuple[str, ...], dry_run: bool, yes: bool = False
+    ) -> None:
+        """Add hushkey where the tool runs."""
+        no_hosts(wanted)
+        environ = Context().environ
+        client = self._client(environ)
+        if client.has("hushkey"):
+            output.say("nothing to change", err=True)
+            return
+        self._run(adding(client, package(), environ), environ, dry_run, yes)
+        if not dry_run:
+            InstallRecord(environ, self._tool).write({"prefix": client.prefix})
+
+    def uninstall(
+        self, wanted: tuple[str, ...], dry_run: bool, yes: bool = False
+    ) -> None:
+        """Take hushkey out of there, if install put it in."""
+        no_hosts(wanted)
+        environ = Context().environ
+        client = self._client(environ)
+        install_record = InstallRecord(environ, self._tool)
+        ours = install_record.read().get("prefix") == client.prefix
+        if not ours or not client.has("hushkey"):
+            output.say("nothing to change", err=True)
+            return
+        self._run(removing(client, environ), environ, dry_run, yes)
+        if not dry_run:
+            install_record.write({})
+
+    def _client(self, environ: Mapping[str, str]) -> Client:
+        client = pythontools.find(self._tool, environ)
+        if client is None:
+            raise Permanent(
+                f"{self._tool} is not on PATH", hint=f"run: pipx install {self._tool}"
+            )
+        return client
+
+    def _run(
+        self, words: list[str], environ: Mapping[str, str], dry_run: bool, yes: bool
+    ) -> None:
+        output.say(shlex.join(words))
+        if dry_run:
+            return
+        if not yes:
+            output.confirm("run it?", abort=True)
+        try:
+            done = subprocess.run(
+                words, timeout=_PATIENCE, check=False, env=dict(environ), cwd=os.sep
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Permanent(f"{words[0]} failed ({type(error).__name__})") from error
+        if done.returncode:
+            raise Permanent(f"{words[0]} failed", hint="see what it says above")
+
+
+def package() -> str:
+    """Return what to tell a package manager to install: this hushkey.
+
+    From where this one came (PEP 610): a name alone may be anybody's in an index.
+    """
+    text = distribution("hushkey").read_text("direct_url.json")
+    if not text:
+        return "hushkey"
+    origin = loads(text)
+    url = str(origin["url"])
+    if url.startswith("file:") and "vcs_info" not in origin:
+        return unquote(urlsplit(url).path)
+    if vcs := origin.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    if folder := origin.get("subdirectory"):
+        url += f"#subdirectory={folder}"
+    return f"hushkey @ {url}"
+
+
+def adding(client: Client, spec: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the command that adds *spec* to the environment of *client*."""
+    name = client.name
+    return _command(
+        client,
+        environ,
+        {
+            "pipx": lambda: ["pipx", "inject", name, spec],
+            "uv": lambda: _uv_tool(client, spec),
+            "poetry": lambda: ["poetry", "self", "add", spec],
+            "venv": lambda: [_python(client), "-m", "pip", "install", spec],
+        },
+    )
+
+
+def removing(client: Client, environ: Mapping[str, str]) -> list[str]:
+    """Return the command that takes hushkey out of the environment of *client*."""
+    name = client.name
+    out = [_python(client), "-m", "pip", "uninstall", "--yes", "hushkey"]
+    return _command(
+        client,
+        environ,
+        {
+            "pipx": lambda: ["pipx", "uninject", name, "hushkey"],
+            "uv": lambda: _uv_tool(client),
+            "poetry": lambda: ["poetry", "self", "remove", "hushkey"],
+            "venv": lambda: out,
+        },
+    )
+
+
+def _command(
+    client: Client,
+    environ: Mapping[str, str],
+    by_manager: Mapping[str, Callable[[], list[str]]],
+) -> list[str]:
+    manager = client.manager()
+    if not manager:
+        raise Permanent(
+            f"{client.program} belongs to this system's Python, which is not ours "
+            "to change",
+            hint=f"run: pipx install {client.name}, then hushkey install {client.name}",
+        )
+    program, *words = by_manager[manager]()
+    found = programs.find(program, environ)
+    if found is None:
+        raise Permanent(f"{client.program} was made by {program}, not on PATH here")
+    return [found, *words]
+
+
+def _python(client: Client) -> str:
+    return os.path.join(client.prefix, "bin", "python")
+
+
+def _uv_tool(client: Client, *more: str) -> list[str]:
+    """Return the command that makes a uv tool anew, as it is but for *more*."""
+    path = os.path.join(client.prefix, "uv-receipt.toml")
+    try:
+        with open(path, "rb") as file:
+            tool = tomllib.load(file)["tool"]
+        needs = {str(need["name"]): need for need in tool["requirements"]}
+        needs.pop("hushkey", None)
+        asked = {name: _requirement(need) for name, need in needs.items()}
+        own = asked.pop(client.name)
+        if odd := sorted(_UV_ODD & tool.keys()):
+            raise ValueError(odd[0])
+        python = ["--python", str(tool["python"])] if "python" in tool else []
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise Permanent(
+            f"{path} holds what cannot be asked for anew",
+            hint="add hushkey to your own `uv tool install` command: --with hushkey",
+        ) from error
+    words = [word for text in (*asked.values(), *more) for word in ("--with", text)]
+    return ["uv", "tool", "install", "--force", *python, own, *words]
+
+
+#: what makes a tool another one, and has no word for it here (uv's tool receipts)
+_UV_ODD = {"constraints", "overrides", "excludes", "build-constraint-dependencies"}
+
+
+def _requirement(need: Mapping[str, Any]) -> str:
+    """Return one entry of a receipt as a requirement; ValueError if it is no plain one.
+
+    Without its version a pinned tool would be upgraded.
+    """
+    if odd := need.keys() - {"name", "extras", "specifier", "marker"}:
+        raise ValueError(f"from a {min(odd)}")
+    extras = f"[{','.join(need['extras'])}]" if need.get("extras") else ""
+    marker = f" ; {need['marker']}" if "marker" in need else ""
+    return f"{need['name']}{extras}{need.get('specifier', '')}{marker}"
+
+
+TWINE, POETRY = Plugin("twine"), Plugin("poetry")

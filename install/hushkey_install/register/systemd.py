@@ -1,0 +1,131 @@
+"""Registering the agent with systemd: its sockets wait, it starts when one is used.
+
+systemd.socket(5), systemd.service(5); only for who wants it: without it the first
+helper that had to do real work starts the agent.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from hushkey.errors import Permanent
+from hushkey.system import isolated, paths, programs
+from hushkey_install.common import agentcontrol, output
+from hushkey_install.common.filechange import Change, read_text, remove
+
+_NAMES = ("hushkey-agent.socket", "hushkey-agent.service")
+_SOCKET = """\
+# Written by `hushkey install agent`; `hushkey uninstall agent` takes it out.
+[Unit]
+Description=Sockets of the hushkey agent
+
+[Socket]
+ListenStream={folder}/agent
+ListenStream={folder}/git
+SocketMode=0600
+DirectoryMode=0700
+
+[Install]
+WantedBy=sockets.target
+"""
+_SERVICE = """\
+# Written by `hushkey install agent`; `hushkey uninstall agent` takes it out.
+[Unit]
+Description=The hushkey agent
+
+[Service]
+ExecStart={command}
+"""
+#: seconds for systemctl
+_PATIENCE = 20
+
+
+def install(wanted: tuple[str, ...], dry_run: bool) -> None:
+    """Write the units, and let systemd listen; *wanted* hosts make no difference."""
+    environ = dict(os.environ)
+    if not sys.platform.startswith("linux"):
+        raise Permanent("there is no systemd on this system")
+    texts = _texts(environ)
+    changes = [_change(environ, name, texts[name]) for name in _NAMES]
+    if not _show(changes, dry_run):
+        return
+    for change in changes:
+        change.apply(backup=False)
+    agentcontrol.end(environ)  # it holds the sockets that systemd is to hold
+    _systemctl(environ, "daemon-reload")
+    _systemctl(environ, "enable", "--now", _NAMES[0])
+
+
+def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
+    """Take the units out again."""
+    environ = dict(os.environ)
+    changes = [_change(environ, name, "") for name in _NAMES]
+    if not _show(changes, dry_run):
+        return
+    _systemctl(environ, "disable", "--now", *_NAMES)
+    for change in changes:
+        if change:
+            remove(change.path)
+    _systemctl(environ, "daemon-reload")
+
+
+def _texts(environ: dict[str, str]) -> dict[str, str]:
+    folder = paths.runtime_folder(environ)
+    session = environ.get("XDG_RUNTIME_DIR", "")
+    if session and folder == os.path.join(session, paths.APP):
+        folder = f"%t/{paths.APP}"
+    else:
+        folder = folder.replace("%", "%%")
+    command = " ".join(map(_quoted, isolated.words(agentcontrol.MODULE)))
+    return {
+        _NAMES[0]: _SOCKET.format(folder=folder),
+        _NAMES[1]: _SERVICE.format(command=command),
+    }
+
+
+def _quoted(word: str) -> str:
+    """Return one word of ExecStart= (systemd.service(5), "Command lines")."""
+    for special, escaped in ("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$"):
+        word = word.replace(special, escaped)
+    return f'"{word}"'
+
+
+def _change(environ: dict[str, str], name: str, text: str) -> Change:
+    base = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(paths.home(environ), ".config")
+    path = os.path.join(base, "systemd", "user", name)
+    before = read_text(path) if os.path.exists(path) else ""
+    return Change(path, before, text)
+
+
+def _show(changes: list[Change], dry_run: bool) -> bool:
+    """Show the changes; tell whether to make them."""
+    shown = [change.diff() for change in changes if change]
+    if not shown:
+        output.say("nothing to change", err=True)
+        return False
+    output.block("".join(shown))
+    return not dry_run
+
+
+def _systemctl(environ: dict[str, str], *words: str) -> None:
+    """Run systemctl; where it cannot, say what is left to do."""
+    program = programs.find("systemctl", environ)
+    line = " ".join(("systemctl", "--user", *words))
+    try:
+        if program is None:
+            raise OSError
+        subprocess.run(
+            [program, "--user", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        output.say(
+            f"systemd's user manager is not reachable here; run: {line}", err=True
+        )

@@ -1,0 +1,82 @@
+"""Registering with uv: its own config file, and a `keyring` on PATH."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from hushkey.system import paths
+from hushkey_install.common import output
+from hushkey_install.common.context import Context
+from hushkey_install.register import pip
+from hushkey_install.register.launcher import Launcher
+from hushkey_install.register.settingsfile import SettingsFile
+
+KEY, WANTED = "keyring-provider", "subprocess"
+install_options = pip.install_options
+
+
+def install(wanted: tuple[str, ...], dry_run: bool, launcher: str = "") -> None:
+    """Let uv ask hushkey."""
+    pip.no_hosts(wanted)
+    environ = Context().environ
+    file = settings_file(environ)
+    if pip.register(file, WANTED, Launcher(environ, "uv"), launcher, dry_run):
+        output.say(
+            "uv asks hushkey for URLs with a user name, any will do: https://me@HOST/; "
+            'or for an [[index]] with authenticate = "always"',
+            err=True,
+        )
+
+
+def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
+    """Take the setting and the launcher back."""
+    pip.no_hosts(wanted)
+    environ = Context().environ
+    pip.unregister(settings_file(environ), Launcher(environ, "uv"), dry_run)
+
+
+def settings_file(environ: Mapping[str, str]) -> SettingsFile:
+    """Return uv's config file of this user."""
+    return SettingsFile(environ, "uv", config_path(environ), edited, value_in)
+
+
+def config_path(environ: Mapping[str, str]) -> str:
+    """Return where uv keeps this user's settings (uv's "Configuration files")."""
+    named = environ.get("UV_CONFIG_FILE", "")
+    if os.path.isabs(named):
+        return named
+    home = paths.home(environ)
+    if os.name == "nt":
+        return os.path.join(environ.get("APPDATA", home), "uv", "uv.toml")
+    base = environ.get("XDG_CONFIG_HOME", "")
+    base = base if os.path.isabs(base) else os.path.join(home, ".config")
+    return os.path.join(base, "uv", "uv.toml")
+
+
+def value_in(text: str) -> str:
+    """Return the provider that *text* sets, or nothing."""
+    return str(_parsed(text).get(KEY, ""))
+
+
+def edited(text: str, value: str) -> str:
+    """Return *text* with the provider set to *value*; comments stay.
+
+    Raises ValueError for what is no TOML.
+    """
+    document = _parsed(text)
+    if value:
+        document[KEY] = value
+    else:
+        document.pop(KEY, None)
+    return tomlkit.dumps(document)
+
+
+def _parsed(text: str) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,130 @@
+"""git's own file, edited by git itself on a copy.
+
+The copy replaces the file when it is complete: several `git config` calls on
+the file itself would leave it half-changed if one of them failed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+
+from hushkey.errors import Permanent, StoreError, Transient
+from hushkey.system import paths, programs
+from hushkey_install.common.filechange import (
+    Change,
+    read_text,
+    temporary_folder,
+    write_text,
+)
+
+#: seconds for one `git config`
+_PATIENCE = 30
+#: what makes git believe that it is in a repository
+_REPOSITORY = frozenset(("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR"))
+
+
+class Git:
+    """git's own editor of its own file."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        found = programs.find("git", environ)
+        if found is None:
+            raise Permanent("git is not on PATH", hint="install git first")
+        self._git = found
+        self._environ = environ
+        self.path = self._global_file()
+
+    def version(self) -> tuple[int, ...]:
+        words = self._output("version").split()
+        numbers = words[2].split(".")[:2] if len(words) > 2 else []
+        return tuple(int(n) for n in numbers if n.isdigit())
+
+    def text(self) -> str:
+        """Return what the file holds."""
+        try:
+            return read_text(self.path)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise StoreError("denied", f"cannot read {self.path}: {error}") from error
+
+    def edited(self, edit: Callable[[str], None]) -> Change:
+        """Return the change that *edit* makes to a copy of the file."""
+        before = self.text()
+        with temporary_folder() as folder:
+            copy = os.path.join(folder, "config")
+            write_text(copy, before, 0o600)
+            edit(copy)
+            return Change(self.path, before, read_text(copy))
+
+    def keys(self, file: str) -> list[str]:
+        """Return every credential.*.helper key in *file*, once."""
+        pattern = r"^credential\..*helper$"
+        found = self._output(
+            "config", "--file", file, "--name-only", "--get-regexp", pattern
+        )
+        return list(dict.fromkeys(found.split("\n")[:-1]))
+
+    def values(self, file: str, key: str) -> list[str]:
+        """Return the values of *key* in order."""
+        found = self._output("config", "--file", file, "-z", "--get-all", key)
+        return found.split("\0")[:-1]
+
+    def run(self, file: str, *words: str, check: bool = True) -> None:
+        """Run one `git config` on *file*."""
+        done = self._start("config", "--file", file, *words)
+        if check and done.returncode:
+            raise Permanent(f"git config failed: {done.stderr.strip()}")
+
+    def listing(self, *words: str, folder: str | None = None) -> str:
+        """Return what `git config` says in *folder*, or outside any repository."""
+        environ = self._environ
+        if folder is None:
+            environ = {k: v for k, v in environ.items() if k not in _REPOSITORY}
+        return self._start(
+            "config", *words, folder=folder or "/", environ=environ
+        ).stdout
+
+    def exec_path(self) -> str:
+        """Return the folder where git looks for its own programs."""
+        return self._output("--exec-path").strip()
+
+    def _output(self, *words: str) -> str:
+        return self._start(*words).stdout
+
+    def _start(
+        self,
+        *words: str,
+        folder: str | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                [self._git, *words],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                timeout=_PATIENCE,
+                check=False,
+                cwd=folder,
+                env=self._environ if environ is None else environ,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Transient(f"git gave no answer within {_PATIENCE} s") from error
+        except OSError as error:
+            raise Permanent(f"cannot run {self._git}: {error.strerror}") from error
+
+    def _global_file(self) -> str:
+        """Return the file that `git config --global` writes (git-config(1))."""
+        named = self._environ.get("GIT_CONFIG_GLOBAL", "")
+        if os.path.isabs(named):
+            return named
+        home = paths.home(self._environ)
+        plain = os.path.join(home, ".gitconfig")
+        base = self._environ.get("XDG_CONFIG_HOME", "")
+        base = base if os.path.isabs(base) else os.path.join(home, ".config")
+        below = os.path.join(base, "git", "config")
+        return below if os.path.exists(below) and not os.path.exists(plain) else plain

@@ -1,0 +1,1 @@
+"""From a request for a token to a token: cached, silent, interactive."""

@@ -1,0 +1,316 @@
+"""Cached, then silent, then one sign-in: the file to read first.
+
+1. a stored access token that is still good: no network, no lock;
+2. else the refresh token, by one process under a lock: whoever waited looks
+   again before asking the network, and shares a failure instead of repeating it;
+3. only if that ends in UiRequired: one sign-in, however many processes ask,
+   and only where policy says that a person can see it;
+4. else one of the errors of `hushkey.errors`, as it is.
+"""
+
+from __future__ import annotations
+
+import time
+
+from hushkey import runtime
+from hushkey.acquire import cached
+from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.silent import Renewal
+from hushkey.errors import (
+    Cancelled,
+    HushkeyError,
+    Permanent,
+    StoreError,
+    Transient,
+    UiRequired,
+)
+from hushkey.model import Token, placed
+from hushkey.net.challenges import demanded_claims
+from hushkey.providers import registry
+from hushkey.store import sealedfile
+from hushkey.store.datakey import DataKey, open_data_key
+from hushkey.store.tokencache import TokenCache
+from hushkey.store.tokenfile import TokenFile
+from hushkey.tokenrequest import PromptOptions, TokenRequest
+from hushkey.trace import event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from hushkey.acquire.interactive import Interaction
+    from hushkey.model import HostRule, Identity, Request
+    from hushkey.providers.base import Provider
+
+
+#: seconds for the anonymous question about an organisation's tenant
+_ANONYMOUS = 5
+
+
+class Acquirer:
+    """Gets tokens for the identities of one config."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        folder: str,
+        environ: Mapping[str, str],
+        options: PromptOptions,
+        warn: Callable[[str], None],
+        *,
+        began: float = 0.0,
+        clock: Callable[[], float] = time.time,
+        open_provider: Callable[..., Provider] = registry.open_provider,
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._environ = environ
+        self._options = options
+        self._warn = warn
+        self._began = began or clock()
+        self._clock = clock
+        self._open_provider = open_provider
+        self.data_key: DataKey = open_data_key(
+            settings, folder, lambda: sealedfile.sealed_files(folder)
+        )
+
+    def wanted(
+        self,
+        rule: HostRule,
+        host: str,
+        username: str = "",
+        *,
+        request: Request | None = None,
+        challenges: tuple[str, ...] = (),
+    ) -> TokenRequest:
+        """Return the need for a token of *rule*, since this call began.
+
+        *request* and the server's *challenges* tell the tenant of an Azure
+        DevOps organisation, where the config leaves it open, and the claims
+        that an Entra token needs to be taken.
+        """
+        claims = ""
+        if request is not None and rule.identity.provider == "entra":
+            rule, host = self._placed(rule, host, request, challenges)
+            claims = demanded_claims(challenges)
+        lifetime = rule.min_lifetime or self._settings["min_lifetime"]
+        return TokenRequest(rule, host, username, self._began, lifetime, claims)
+
+    def _placed(
+        self,
+        rule: HostRule,
+        host: str,
+        request: Request,
+        challenges: tuple[str, ...],
+    ) -> tuple[HostRule, str]:
+        """Return *rule* in the tenant of what is asked for, and who that is.
+
+        Organisations of one host are different hosts to their users.
+        """
+        from hushkey.providers import azure_devops
+
+        organisation = azure_devops.organisation(request)
+        host = organisation or host
+        if rule.identity.option("tenant") or rule.identity.option("authority"):
+            return rule, host
+        cloud = rule.identity.option("cloud") or "public"
+        if organisation:
+            directory = azure_devops.Directory(self._folder, self._clock)
+            tenant = directory.tenant(organisation, challenges, cloud, self._anonymous)
+        else:
+            tenant = azure_devops.from_challenges(challenges, cloud)
+        return (placed(rule, tenant) if tenant else rule), host
+
+    def _anonymous(self, url: str) -> list[tuple[str, str]]:
+        """Ask *url* for its headers, without any credential and not for long."""
+        from hushkey.net import http
+
+        patience = {**self._settings, "silent_timeout": _ANONYMOUS}
+        with http.Network(patience, self._environ).session() as session:
+            answer = session.head(url, withhold_token=True)
+        if answer.status_code == 429 or answer.status_code >= 500:
+            raise Transient(f"{url} fails")  # it knows, but not now
+        return list(answer.headers.items())
+
+    def file_of(self, identity: Identity) -> TokenFile:
+        """Return the token file that *identity* uses."""
+        return TokenFile(
+            self._folder, identity.issuer, identity.client_id, self.data_key, self._warn
+        )
+
+    # -- the line through everything ----------------------------------------
+
+    def acquire(self, wanted: TokenRequest) -> Token:
+        """Return a token for *wanted*, or raise the one outcome that it came to."""
+        try:
+            try:
+                return self._acquire(wanted)
+            except StoreError as error:
+                if error.reason != "locked":
+                    raise
+                self._interaction(wanted).unlock(wanted, error, self.data_key)
+                return self._acquire(wanted)
+        except HushkeyError as error:
+            event("failed", wanted, error=error)
+            rule = wanted.rule
+            if isinstance(error, Permanent | Cancelled):
+                # It may have been the wrong tenant: an organisation moves, one ends.
+                self._forget_tenant_of(wanted.host)
+            raise error.about(
+                host=wanted.host, identity=rule.identity.name, account=rule.account
+            ) from error.__cause__
+
+    def _acquire(self, wanted: TokenRequest) -> Token:
+        seen = self.file_of(wanted.rule.identity).stamp()
+        try:
+            return self.silent(wanted)
+        except UiRequired as need:
+            event("ui-required", wanted, error=need)
+            return self._interaction(wanted).acquire(wanted, need, self.silent, seen)
+
+    def sign_in(self, wanted: TokenRequest) -> Token:
+        """Sign in for *wanted* even if nothing requires it."""
+        return self._interaction(wanted).sign_in(wanted)
+
+    def silent(self, wanted: TokenRequest) -> Token:
+        """Return a token without anybody noticing, or raise why not."""
+        file = self.file_of(wanted.rule.identity)
+        cache = file.read_cached()
+        if token := cached.fresh_token(cache, wanted, self._clock()):
+            event("cached", wanted)
+            return runtime.used(wanted, self._environ, token)
+        if runtime.memory():
+            cache = file.read()  # what is remembered has nothing to renew with
+        accounts = cached.accounts_for(cache, wanted)
+        if not any(cache.grants(account, wanted.rule.scopes) for account in accounts):
+            cached.check_not_refused(cache, accounts[0], wanted, self._clock())
+            what = "a sign-in for these scopes is needed"
+            raise UiRequired(what, claims=cached.demanded(cache, wanted))
+        try:
+            token = self._renewal(file, wanted).token(wanted)
+            return runtime.used(wanted, self._environ, token)
+        except (Transient, Permanent) as error:
+            # The server, the network or a busy sibling fails: what still lives
+            # serves, and no person is the wiser.
+            if token := cached.last_resort(file.read(), wanted, self._clock()):
+                event("kept-old", wanted, error=error)
+                return token
+            raise
+
+    def _renewal(self, file: TokenFile, wanted: TokenRequest) -> Renewal:
+        return Renewal(
+            file,
+            lambda claims: self._provider(
+                wanted.rule.identity, whole=True, claims=claims
+            ),
+            self._settings,
+            self._folder,
+            self._clock,
+            login=self._options.login,
+        )
+
+    # -- what helpers and people say about a token ---------------------------
+
+    def refuse(
+        self, rule: HostRule, host: str, secret: str, challenges: tuple[str, ...] = ()
+    ) -> bool:
+        """Forget the access token that *host* refused; tell whether it was ours.
+
+        Only that token: the sign-in stays, and the next request refreshes, with
+        the claims that the *challenges* of the refusal demand. No *secret*
+        (Docker's erase has none) means the site's current token.
+        """
+        file = self.file_of(rule.identity)
+        cache = file.read()
+        secret = secret or self._current_secret(cache, rule)
+        if not any(token.value == secret for token in cache.tokens()):
+            return False
+        entra = rule.identity.provider == "entra"
+        claims = demanded_claims(challenges) if entra else ""
+        with file.change(self._settings["silent_timeout"]) as change:
+            change.cache.refuse(secret, host, int(self._clock()), claims)
+            change.save()
+        event("refused", rule=rule, host=host)
+        return True
+
+    def forget_tenant(self, request: Request) -> None:
+        """Drop the tenant found for *request*: its token was refused."""
+        from hushkey.providers import azure_devops
+
+        self._forget_tenant_of(azure_devops.organisation(request))
+
+    def _forget_tenant_of(self, organisation: str) -> None:
+        from hushkey.providers import azure_devops
+
+        azure_devops.Directory(self._folder, self._clock).forget(organisation)
+
+    def hashed(self, token: Token) -> str:
+        """Return a name for *token* that says nothing about it to others."""
+        return self.data_key.hashed(token.value)
+
+    def refuse_hashed(
+        self, rule: HostRule, host: str, name: str, challenges: tuple[str, ...] = ()
+    ) -> None:
+        """Forget the token that `hashed` named *name*, if it is still there."""
+        for token in self.file_of(rule.identity).read().tokens():
+            if self.hashed(token) == name:
+                self.refuse(rule, host, token.value, challenges)
+
+    def _current_secret(self, cache: TokenCache, rule: HostRule) -> str:
+        account = cache.account(rule.account)
+        token = cache.token(account, rule.scopes) if account else None
+        return token.value if token else ""
+
+    def sign_out(self, identity: Identity) -> list[str]:
+        """Forget every account of *identity*; return the refresh tokens it had.
+
+        The caller may revoke them; here they are gone either way.
+        """
+        file = self.file_of(identity)
+        with file.change(self._settings["silent_timeout"]) as change:
+            accounts = list(change.cache.accounts)
+            if identity.account:
+                found = change.cache.account(identity.account)
+                accounts = [found.id] if found else []
+            tokens = [t for a in accounts for t in change.cache.refresh_tokens(a)]
+            for account in accounts:
+                change.cache.sign_out(account)
+            if accounts:
+                change.save()
+            FailureCache(self._folder, file.name).clear("sign-in")
+        event("signed-out", host=identity.issuer)
+        return tokens
+
+    def revoke(self, identity: Identity, refresh_tokens: list[str]) -> bool:
+        """Revoke *refresh_tokens* at the server; True if it confirmed them all."""
+        provider = self._provider(identity)
+        return all([provider.revoke(token) for token in refresh_tokens])
+
+    def _interaction(self, wanted: TokenRequest) -> Interaction:
+        runtime.ensure_in_caller(person=True)
+        from hushkey.acquire.interactive import Interaction
+
+        identity = wanted.rule.identity
+        return Interaction(
+            self.file_of(identity),
+            lambda claims: self._provider(identity, claims=claims),
+            self._settings,
+            self._folder,
+            self._environ,
+            self._options,
+            self._clock,
+        )
+
+    def _provider(
+        self, identity: Identity, *, whole: bool = False, claims: str = ""
+    ) -> Provider:
+        """Return the provider; *whole*: one deadline for all of its requests."""
+        return self._open_provider(
+            identity,
+            self._settings,
+            self._folder,
+            self._environ,
+            whole=whole,
+            claims=claims,
+        )

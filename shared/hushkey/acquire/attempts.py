@@ -1,0 +1,155 @@
+"""What the last attempt came to, for those who waited while it was made.
+
+Twenty processes that wait for one refresh or one sign-in must not each repeat
+a failure: the answer of the one that tried is everybody's answer. A sign-in
+that failed keeps windows closed for a minute; a server that said Retry-After
+is left alone until then. Nothing here is secret; a lost note costs one try.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hushkey import errors
+from hushkey.system import cachefile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: seconds in which a failed sign-in is not tried again unasked
+QUIET = 60
+#: seconds in which a server's claims lead to one sign-in at most (design 9)
+CLAIMS_QUIET = 600
+#: seconds; a longer Retry-After than this is not believed
+_LONGEST_BACKOFF = 600
+#: seconds for which a note can matter, and how many are kept: the newest
+_OLDEST, _MOST = 600, 40
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        errors.UiRequired,
+        errors.Cancelled,
+        errors.Transient,
+        errors.Permanent,
+    )
+}
+_FIELDS = (
+    "what",
+    "hint",
+    "code",
+    "correlation",
+    "retry_after",
+    "suberror",
+    "claims",
+    "identity",
+    "account",
+)
+
+
+class FailureCache:
+    """The notes beside one token file; call the setters under its lock."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        self._path = os.path.join(folder, "state", name + ".json")
+
+    def note(
+        self, step: str, error: errors.HushkeyError, now: float, key: str = ""
+    ) -> None:
+        """Remember how *step* (``refresh`` or ``sign-in``) failed at *now*.
+
+        What is permanently wrong is so for the scopes *key*; a decline or a
+        faulty server concerns everybody who uses this token file.
+        """
+        kind = next((k for k in _KINDS if isinstance(error, _KINDS[k])), "Permanent")
+        slot = f"{step}:{key}" if kind in ("Permanent", "UiRequired") else step
+        notes = self._read()
+        notes[slot] = {
+            "at": now,
+            "kind": kind,
+            **{field: getattr(error, field) for field in _FIELDS},
+        }
+        recent = [slot for slot in notes if -5 <= now - notes[slot]["at"] < _OLDEST]
+        recent.sort(key=lambda slot: notes[slot]["at"])
+        self._write({slot: notes[slot] for slot in recent[-_MOST:]})
+
+    def clear(self, step: str) -> None:
+        """Forget how *step* failed, since it has worked."""
+        notes = self._read()
+        kept = {k: n for k, n in notes.items() if k.partition(":")[0] != step}
+        if kept != notes:
+            self._write(kept)
+
+    def refresh_failure(
+        self,
+        began: float,
+        now: float,
+        key: str = "",
+        *,
+        step: str = "refresh",
+        asked_for: bool = False,
+    ) -> errors.HushkeyError | None:
+        """Return the failure that a caller who *began* to wait then shares.
+
+        Also the one that the server asked to be left alone after, unless an
+        explicit ``hushkey login`` has *asked_for* another try. *step* is
+        ``refresh``, or an exchange by its own name.
+        """
+        for note in self._notes(step, key, now):
+            wait = min(note.get("retry_after") or 0, _LONGEST_BACKOFF)
+            waiting = now < note["at"] + wait and not asked_for
+            if note["at"] >= began or waiting:
+                return _error(note)
+        return None
+
+    def sign_in_failure(
+        self, began: float, now: float, key: str = "", *, asked_for: bool = False
+    ) -> errors.HushkeyError | None:
+        """Return the failed sign-in that speaks against another one now.
+
+        *asked_for* is an explicit ``hushkey login``, which only shares a
+        failure that happened while it waited. A faulty network keeps no
+        window closed: it is not the person's answer.
+        """
+        for note in self._notes("sign-in", key, now):
+            if note["at"] >= began:
+                return _error(note)
+            quiet = now < note["at"] + QUIET and note.get("kind") != "Transient"
+            if quiet and not asked_for:
+                error = _error(note)
+                error.what = f"{error.what}, {now - note['at']:.0f} s ago"
+                return error
+        return None
+
+    def asked_for_claims(self, now: float, key: str) -> bool:
+        """Tell whether a server's claims have led to a sign-in a moment ago."""
+        notes = self._notes("claims", key, now)
+        return any(now < note["at"] + CLAIMS_QUIET for note in notes)
+
+    def _notes(self, step: str, key: str, now: float) -> list[dict[str, Any]]:
+        """Return the notes on *step*, but none from a future the clock left."""
+        notes = self._read()
+        found = (notes.get(slot) for slot in (step, f"{step}:{key}"))
+        return [note for note in found if note and note["at"] <= now + 5]
+
+    def _read(self) -> dict[str, Any]:
+        notes = cachefile.read(self._path)
+        return notes if all(map(_is_note, notes.values())) else {}
+
+    def _write(self, notes: dict[str, Any]) -> None:
+        """Write the notes; failing to only costs somebody a second try."""
+        cachefile.write(self._path, notes)
+
+
+def _is_note(note: object) -> bool:
+    return (
+        isinstance(note, dict)
+        and isinstance(note.get("at"), int | float)
+        and isinstance(note.get("retry_after"), int | float | None)
+    )
+
+
+def _error(note: dict[str, Any]) -> errors.HushkeyError:
+    kind = _KINDS.get(str(note.get("kind")), errors.Permanent)
+    fields: dict[str, Any] = {name: str(note.get(name) or "") for name in _FIELDS}
+    return kind(**{**fields, "retry_after": note.get("retry_after")})

@@ -1,0 +1,120 @@
+"""What the token cache alone can say to a want: no network, no lock.
+
+Every function takes the opened cache and the time; the flow that uses them is
+in `hushkey.acquire.acquirer`.
+"""
+
+from __future__ import annotations
+
+from hushkey.errors import Permanent, UiRequired
+from hushkey.model import tenant_of
+from hushkey.providers import clouds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hushkey.model import Account, Token
+    from hushkey.store.tokencache import TokenCache
+    from hushkey.tokenrequest import TokenRequest
+
+#: seconds a token must still live to be handed out while the server fails
+_LAST_RESORT = 10
+
+
+def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
+    """Return the accounts that *wanted* may mean, the likeliest first; never none.
+
+    The config's account decides. Without one, a user name counts that is an
+    account's; an unknown one only if it cannot be one (``git``, ``oauth2``, an
+    organisation): nobody gets another person's token under a name of theirs.
+    Then whoever was chosen for this host or these scopes. Else everybody at
+    Entra, where a tenant knows its own; and whoever signed in last elsewhere.
+    Raises UiRequired if nobody that fits is signed in.
+    """
+    if wanted.account:
+        named = cache.account(wanted.account)
+        if named is None:
+            raise UiRequired(f"{wanted.account} is not signed in")
+        return [named]
+    chosen = _by_username(cache, wanted) or cache.bound(wanted.rule.scopes, wanted.host)
+    if chosen is not None:
+        return [chosen]
+    current = cache.account("")
+    if current is None:
+        raise UiRequired("nobody is signed in")
+    if wanted.rule.identity.provider != "entra":
+        return [current]
+    tenant = tenant_of(wanted.rule) or wanted.rule.identity.option("tenant")
+    everybody = [cache.known(key) for key in cache.accounts]
+    everybody.sort(key=lambda a: (not clouds.is_home(a.id, tenant), a != current))
+    return everybody
+
+
+def _by_username(cache: TokenCache, wanted: TokenRequest) -> Account | None:
+    return cache.account(wanted.username) if wanted.username else None
+
+
+def is_named(cache: TokenCache, wanted: TokenRequest) -> bool:
+    """Tell whether *wanted* itself says whose token it means."""
+    return bool(wanted.account) or _by_username(cache, wanted) is not None
+
+
+def demanded(cache: TokenCache, wanted: TokenRequest) -> str:
+    """Return the claims that the next token for *wanted* is asked for with."""
+    try:
+        account = account_for(cache, wanted)
+    except UiRequired:
+        return wanted.claims
+    return wanted.claims or cache.demanded(account, wanted.rule.scopes)
+
+
+def account_for(cache: TokenCache, wanted: TokenRequest) -> Account:
+    """Return the likeliest account; raises UiRequired as `accounts_for` does."""
+    return accounts_for(cache, wanted)[0]
+
+
+def fresh_token(cache: TokenCache, wanted: TokenRequest, now: float) -> Token | None:
+    """Return the token for *wanted* if it can be handed out at *now*."""
+    try:
+        account = account_for(cache, wanted)
+    except UiRequired:
+        return None
+    token = cache.token(account, wanted.rule.scopes, wanted.claims)
+    fresh = token and token.is_fresh(now, wanted.min_lifetime, wanted.began)
+    return token if fresh else None
+
+
+def last_resort(cache: TokenCache, wanted: TokenRequest, now: float) -> Token | None:
+    """Return a token that is old but alive, for when it cannot be renewed."""
+    try:
+        account = account_for(cache, wanted)
+    except UiRequired:
+        return None
+    token = cache.token(account, wanted.rule.scopes, wanted.claims)
+    if (
+        token is None
+        or not token.expires_at
+        or was_refused(cache, account, wanted, now)
+    ):
+        return None
+    left, issued = token.expires_at - now, token.expires_at - token.obtained_at
+    return token if _LAST_RESORT < left <= issued + 5 else None
+
+
+def was_refused(
+    cache: TokenCache, account: Account, wanted: TokenRequest, now: float
+) -> bool:
+    """Tell whether the host refused a young token of *account* a moment ago."""
+    return cache.was_refused(account, wanted.host, now, wanted.rule.scopes)
+
+
+def check_not_refused(
+    cache: TokenCache, account: Account, wanted: TokenRequest, now: float
+) -> None:
+    """Raise Permanent where another token would be refused like the last one."""
+    if was_refused(cache, account, wanted, now):
+        name = account.label or "this account"
+        raise Permanent(
+            f"signed in as {name}, but {wanted.host} refuses {name}",
+            hint="check that the account has access, and the host's scopes "
+            "in config.toml",
+        )

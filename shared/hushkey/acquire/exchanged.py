@@ -1,0 +1,224 @@
+"""What a host takes: the access token itself, or what it is exchanged for.
+
+The same rule as for tokens. A secret that is still good costs no network and no
+lock; else one process exchanges, under a lock of that host, and whoever waited looks
+again, or shares the failure. It lies beside the access tokens, under a mark of its
+own in their scopes, so that signing out forgets it too.
+"""
+
+from __future__ import annotations
+
+import time
+from hashlib import blake2s
+
+from hushkey.acquire import cached
+from hushkey.acquire.attempts import FailureCache
+from hushkey.errors import Permanent, StoreError, Transient, UiRequired
+from hushkey.model import tenant_of
+from hushkey.providers.base import Grant
+from hushkey.store.tokencache import ASSUMED_LIFETIME
+from hushkey.system import locks
+from hushkey.trace import event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from hushkey.acquire.acquirer import Acquirer
+    from hushkey.model import Token
+    from hushkey.providers.exchange import Exchanged
+    from hushkey.store.tokencache import TokenCache
+    from hushkey.store.tokenfile import TokenFile
+    from hushkey.tokenrequest import TokenRequest
+
+#: Marks what a token was exchanged for, and where. No scope can begin like this
+#: (RFC 6749 3.3), and none of it is ever sent.
+MARK = "\\exchange="
+#: seconds that something old must still live to serve where nothing may be asked
+_LAST_RESORT = 10
+#: seconds that a waiting process gives the exchanging one beyond its own limits
+_GRACE = 5
+
+
+class ExchangedCredential:
+    """The secrets of one want: finds, makes and forgets what its host takes."""
+
+    def __init__(
+        self,
+        acquirer: Acquirer,
+        wanted: TokenRequest,
+        settings: Mapping[str, Any],
+        folder: str,
+        environ: Mapping[str, str],
+        warn: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._acquirer = acquirer
+        self._wanted = wanted
+        self._settings = settings
+        self._timeout = float(settings["silent_timeout"])
+        self._folder = folder
+        self._environ = environ
+        self._clock = clock
+        self._warn = warn
+        self._file: TokenFile = acquirer.file_of(wanted.rule.identity)
+        kind = wanted.rule.exchange
+        mark = (f"{MARK}{kind}:{wanted.host}",) if kind else ()
+        self._asked = (*wanted.rule.scopes, *mark)
+
+    # -- without asking anybody -------------------------------------------------
+
+    def fresh(self) -> Token | None:
+        """Return what is stored and good: no network, no lock, no complaint."""
+        try:
+            token = self._fresh(self._file.read_cached())
+        except StoreError:
+            return None  # who needs more than this will hear of it
+        if token:
+            event("cached", self._wanted)
+        return token
+
+    def alive(self) -> Token | None:
+        """Return what is stored and alive at all, for who may not wait."""
+        try:
+            token = self._stored(self._file.read_cached())
+        except StoreError:
+            return None
+        if token is None or token.expires_at is None:
+            return token
+        left = token.expires_at - self._clock()
+        issued = token.expires_at - token.obtained_at
+        return token if _LAST_RESORT < left <= issued + 5 else None
+
+    def forget(self) -> bool:
+        """Forget what the host takes, keep the account; tell if there was any."""
+        token = self._stored(self._file.read())
+        if token is None:
+            return False
+        with self._file.change(self._timeout) as change:
+            change.cache.forget(token.value)
+            change.save()
+        event("forgotten", self._wanted)
+        return True
+
+    def _fresh(self, cache: TokenCache) -> Token | None:
+        token, wanted = self._stored(cache), self._wanted
+        now = self._clock()
+        good = token and token.is_fresh(now, wanted.min_lifetime, wanted.began)
+        return token if good else None
+
+    def _stored(self, cache: TokenCache) -> Token | None:
+        try:
+            account = cached.account_for(cache, self._wanted)
+        except UiRequired:
+            return None
+        return cache.token(account, self._asked)
+
+    # -- with the network, and perhaps a person ---------------------------------
+
+    def token(self) -> Token:
+        """Return what the host takes, or raise the one outcome that it came to."""
+        wanted = self._wanted
+        if not wanted.rule.exchange:
+            return self._acquirer.acquire(wanted)
+        if token := self.fresh():
+            return token
+        try:
+            return self._exchanged_or_signed_in()
+        except (Transient, Permanent) as error:
+            if token := self.alive():
+                event("kept-old", wanted, error=error)
+                return token
+            event("failed", wanted, error=error)
+            raise error.about(
+                host=wanted.host,
+                identity=wanted.rule.identity.name,
+                account=wanted.rule.account,
+            ) from error.__cause__
+
+    def _exchanged_or_signed_in(self) -> Token:
+        try:
+            return self._exchanged()
+        except UiRequired:
+            pass
+        except StoreError as error:
+            if error.reason != "locked":
+                raise
+        # Outside the lock: a person may take minutes.
+        self._acquirer.acquire(self._wanted)
+        return self._exchanged()
+
+    def _exchanged(self) -> Token:
+        """Exchange, unless a sibling has just done so or has just failed."""
+        wanted = self._wanted
+        name = blake2s(self._asked[-1].encode(), digest_size=8).hexdigest()
+        # Any registry's name may be asked for: one file of notes for all, and no
+        # more than 256 lock files, each for whoever it falls to.
+        lock = self._file.lock_path(f"exchange-{name[:2]}")
+        failures = FailureCache(self._folder, f"{self._file.name}.exchange")
+        # One exchange, and a refresh before and perhaps after it.
+        with locks.held(lock, 3 * self._timeout + _GRACE):
+            if token := self._fresh(self._file.read()):
+                event("refreshed-by-sibling", wanted)
+                return token
+            token = self._acquirer.silent(wanted)
+            now = self._clock()
+            if failure := failures.refresh_failure(wanted.began, now, step=name):
+                raise failure
+            try:
+                kept = self._keep(*self._perform(token))
+            except (Transient, Permanent) as error:
+                failures.note(name, error, self._clock())
+                raise
+            failures.clear(name)
+            event("exchanged", wanted)
+            return kept
+
+    def _perform(self, token: Token) -> tuple[Exchanged, Token]:
+        """Exchange *token*; once more with a new one if the host refuses it."""
+        from hushkey.providers import exchange
+
+        try:
+            return self._ask(token), token
+        except exchange.Refused as refused:
+            self._acquirer.refuse(self._wanted.rule, self._wanted.host, token.value)
+            try:
+                newer = self._acquirer.silent(self._wanted)
+            except Permanent:
+                raise refused from None  # it was new: another fares no better
+            return self._ask(newer), newer
+
+    def _ask(self, token: Token) -> Exchanged:
+        from hushkey.net import http
+        from hushkey.providers import exchange
+
+        rule = self._wanted.rule
+        asked = exchange.Asked(self._wanted.host, token.value, tenant_of(rule))
+        network = http.Network(self._settings, self._environ)
+        return exchange.perform(rule.exchange, asked, network, self._clock())
+
+    def _keep(self, given: Exchanged, token: Token) -> Token:
+        """Store what the host gave, for as long as it says that it lives.
+
+        Raises Transient if the account has signed out since: storing would bring
+        it back.
+        """
+        lifetime = given.lifetime
+        if lifetime is None:
+            lifetime = ASSUMED_LIFETIME
+            self._warn(
+                f"{self._wanted.host} gave a token without an end; it is used for "
+                f"{ASSUMED_LIFETIME // 60} min"
+            )
+        grant = Grant(given.value, expires_in=lifetime)
+        with self._file.change(self._timeout) as change, locks.uninterrupted():
+            if token.account.id not in change.cache.accounts:
+                raise Transient(
+                    f"{token.account.label or 'the account'} signed out meanwhile",
+                    hint="try again",
+                )
+            now = int(self._clock())
+            kept = change.cache.keep(grant, token.account, self._asked, now)
+            change.save()
+        return kept.with_source("refresh")

@@ -1,0 +1,262 @@
+"""The one sign-in, when silence cannot do it.
+
+However many processes come here, one asks: the others wait at the lock, look
+again, and take what it brought or share its failure (design 1, 5).
+"""
+
+from __future__ import annotations
+
+import time
+
+from hushkey.acquire import accounts, cached, unlock
+from hushkey.acquire.attempts import FailureCache
+from hushkey.errors import (
+    Cancelled,
+    HushkeyError,
+    InteractionUnavailable,
+    Permanent,
+    StoreError,
+    Transient,
+    UiRequired,
+)
+from hushkey.model import Account
+from hushkey.net import outcomes
+from hushkey.net.challenges import merged
+from hushkey.scopes import covers, scope_key
+from hushkey.signin import terminal
+from hushkey.signin.flow import PromptSubject, sign_in
+from hushkey.system import locks
+from hushkey.trace import event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+    from hushkey.model import Identity, Token
+    from hushkey.providers.base import Grant, Provider
+    from hushkey.signin.policy import PromptDecision
+    from hushkey.store.datakey import DataKey
+    from hushkey.store.tokenfile import TokenFile
+    from hushkey.tokenrequest import PromptOptions, TokenRequest
+
+
+class Interaction:
+    """Asks a person, for the identities of one token file."""
+
+    def __init__(
+        self,
+        file: TokenFile,
+        open_provider: Callable[[str], Provider],
+        settings: Mapping[str, Any],
+        folder: str,
+        environ: Mapping[str, str],
+        options: PromptOptions,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._file = file
+        self._open_provider = open_provider
+        self._settings = settings
+        self._environ = environ
+        self._options = options
+        self._clock = clock
+        self._folder = folder
+        self._failures = FailureCache(folder, file.name)
+
+    def acquire(
+        self,
+        wanted: TokenRequest,
+        need: UiRequired,
+        silent: Callable[[TokenRequest], Token],
+        seen: tuple[int, ...],
+    ) -> Token:
+        """Sign in once for *wanted*, unless a sibling does while this one waits.
+
+        *seen* is the token file's stamp from before silence was tried: only a
+        file that has changed since is worth another try. Raises
+        InteractionUnavailable where nobody may or can be asked.
+        """
+        decision = self._decision(wanted)
+        if not decision.methods:
+            raise self._unavailable(wanted, need, decision.reason)
+        if need.suberror == "additional_action" and not self._options.login:
+            # A step beyond signing in, such as a device to be enrolled: a window
+            # that nobody expects would be closed again.
+            raise self._unavailable(wanted, need, "it takes more than a sign-in")
+        self._check_failed(wanted)
+        self._reserve()
+        with self._turn():
+            if self._file.stamp() != seen:
+                try:
+                    return silent(wanted)
+                except UiRequired as error:
+                    error.claims = error.claims or need.claims
+                    need = error
+            self._check_failed(wanted)
+            self._check_claims(wanted, need)
+            self._reserve()
+            return self._sign_in(wanted, decision, merged(wanted.claims, need.claims))
+
+    def sign_in(self, wanted: TokenRequest) -> Token:
+        """Sign in even if nothing requires it: another account, or anew."""
+        decision = self._decision(wanted)
+        if not decision.methods:
+            need = UiRequired("a sign-in was asked for")
+            raise self._unavailable(wanted, need, decision.reason)
+        self._reserve()
+        with self._turn():
+            claims = cached.demanded(self._file.read(), wanted)
+            return self._sign_in(wanted, decision, claims)
+
+    def unlock(
+        self, wanted: TokenRequest, locked: StoreError, data_key: DataKey
+    ) -> None:
+        """Let the person unlock the keyring, if they may be asked here."""
+        unlock.unlock(
+            data_key,
+            locked,
+            self._decision(wanted),
+            self._settings["sign_in_timeout"],
+            self._folder,
+            began=wanted.began,
+            clock=self._clock,
+            login=self._options.login,
+        )
+
+    # -- one at a time ------------------------------------------------------
+
+    def _turn(self) -> AbstractContextManager[None]:
+        patience = self._settings["sign_in_timeout"] + unlock.GRACE
+        return locks.held(self._file.lock_path("sign-in"), patience)
+
+    def _reserve(self) -> None:
+        """Make sure that the store can keep what a person is about to give."""
+        with self._file.change(self._settings["silent_timeout"]) as change:
+            change.reserve()
+
+    def _check_failed(self, wanted: TokenRequest) -> None:
+        """Raise the failure of the sign-in that this caller should not repeat."""
+        if failure := self._failures.sign_in_failure(
+            wanted.began,
+            self._clock(),
+            _key(wanted),
+            asked_for=self._options.login,
+        ):
+            failure.hint = f"run: {terminal.login_command(wanted.host)}"
+            raise failure
+
+    def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
+        """Let the claims of a server ask a person once in ten minutes (design 9)."""
+        if not need.claims or self._options.login:
+            return
+        # Not by scopes: those hold the tenant, which the same server may name.
+        now, key = self._clock(), f"{wanted.account} {wanted.host}"
+        if self._failures.asked_for_claims(now, key):
+            raise InteractionUnavailable(
+                f"{need.what}, again, and a sign-in a moment ago did not end it",
+                hint=f"run: {terminal.login_command(wanted.host)}",
+                code=need.code,
+                correlation=need.correlation,
+            )
+        self._failures.note("claims", need, now, key)
+
+    def _decision(self, wanted: TokenRequest) -> PromptDecision:
+        return unlock.decision(
+            self._environ,
+            self._settings,
+            self._options,
+            host_mode=wanted.rule.interactive,
+            flows=tuple(wanted.rule.identity.options.get("flows", ())),
+        )
+
+    def _unavailable(
+        self, wanted: TokenRequest, need: UiRequired, reason: str
+    ) -> InteractionUnavailable:
+        hint = f"run: {terminal.login_command(wanted.host)}"
+        if self._options.login:
+            hint = "run it on a desktop or a terminal, or try --method device"
+        return InteractionUnavailable(
+            f"{need.what}, but {reason}",
+            hint=hint,
+            code=need.code,
+            correlation=need.correlation,
+        )
+
+    # -- the sign-in --------------------------------------------------------
+
+    def _sign_in(
+        self, wanted: TokenRequest, decision: PromptDecision, claims: str
+    ) -> Token:
+        rule, identity = wanted.rule, wanted.rule.identity
+        event("sign-in", wanted)
+        kept: list[Token] = []
+        try:
+            sign_in(
+                self._open_provider(claims),
+                rule.scopes,
+                who=PromptSubject(
+                    wanted.host,
+                    identity=identity.name,
+                    account=wanted.account,
+                    command=self._options.command(),
+                ),
+                decision=decision,
+                redirect_uri=identity.option("redirect_uri") or _redirect(identity),
+                login_hint=wanted.account,
+                environ=self._environ,
+                timeout=self._settings["sign_in_timeout"],
+                says_who=self._options.login,
+                finish=lambda granted: kept.append(self._keep(wanted, granted, claims)),
+            )
+        except HushkeyError as error:
+            if isinstance(error, Cancelled):
+                if identity.provider == "entra":
+                    error.hint = error.hint or outcomes.on_its_page(identity.client_id)
+                again = f"run: {terminal.login_command(wanted.host)}"
+                error.hint = f"{error.hint}; {again}" if error.hint else again
+            if isinstance(error, Cancelled | Permanent | Transient):
+                # Not what only this process lacks: a browser, a terminal.
+                self._failures.note("sign-in", error, self._clock(), _key(wanted))
+            raise
+        self._failures.clear("sign-in")
+        self._failures.clear("refresh")
+        event("signed-in", wanted)
+        return kept[0]
+
+    def _keep(self, wanted: TokenRequest, granted: Grant, claims: str) -> Token:
+        """Store what a sign-in brought, if it is what was asked for."""
+        rule = wanted.rule
+        # A server that names nobody: what was asked for tells accounts apart.
+        nobody = Account(f"signed-in:{wanted.account}", wanted.account)
+        account = granted.account or nobody
+        if not covers(granted.scopes, rule.scopes):
+            raise Permanent(
+                "the server granted less than the scopes asked for: "
+                + (" ".join(granted.scopes) or "none"),
+                hint="check the host's scopes in config.toml, and the client's rights",
+            )
+        with (
+            self._file.change(self._settings["sign_in_timeout"]) as change,
+            locks.uninterrupted(),
+        ):
+            now = int(self._clock())
+            account = accounts.known_as(change.cache, account, granted.claims)
+            token = change.cache.keep(granted, account, rule.scopes, now, "", claims)
+            accounts.name(change.cache, account, granted.claims)
+            accounts.check(change.cache, account, wanted.account)
+            if not wanted.account:
+                # Nobody was asked for by name: this is who the user is here.
+                change.cache.bind(rule.scopes, wanted.host, account, here=False)
+                if self._options.login:
+                    change.cache.current = account.id
+            change.save()
+        return token.with_source("sign-in")
+
+
+def _key(wanted: TokenRequest) -> str:
+    return f"{wanted.account} {scope_key(wanted.rule.scopes)}"
+
+
+def _redirect(identity: Identity) -> str:
+    return "http://localhost" if identity.provider == "entra" else "http://127.0.0.1/"

@@ -1,0 +1,162 @@
+"""From an environment to an acquirer, or to the stash, with a tool's manners.
+
+Imported by helpers only when a host is ours or something may be kept for it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from hushkey import runtime
+from hushkey.config import rules
+from hushkey.errors import StoreError, plain
+from hushkey.system import paths
+from hushkey.tokenrequest import PromptOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    from hushkey.acquire.acquirer import Acquirer
+    from hushkey.acquire.exchanged import ExchangedCredential
+    from hushkey.model import HostRule
+    from hushkey.store.typed import TypedCredentials
+
+    T = TypeVar("T")
+
+
+def acquirer(
+    environ: Mapping[str, str],
+    began: float,
+    *,
+    asks_for: str = "",
+    options: PromptOptions | None = None,
+) -> Acquirer:
+    """Return the acquirer for the config that *environ* points at.
+
+    *asks_for* names the tool whose settings and command line are looked at
+    before a person is asked; *began* is when its call began (epoch seconds).
+    """
+    from hushkey.acquire.acquirer import Acquirer
+
+    leave_no_core()
+    config = rules.load(environ)
+    if here := runtime.current():
+        began = min(began, here.began)  # a question may have waited for another one
+    return Acquirer(
+        config.settings,
+        paths.data_folder(environ),
+        environ,
+        options or _options(environ, asks_for),
+        warn,
+        began=began,
+    )
+
+
+def exchanged_credential(
+    environ: Mapping[str, str],
+    began: float,
+    rule: HostRule,
+    host: str,
+    *,
+    asks_for: str,
+) -> ExchangedCredential:
+    """Return what finds and makes the secret that *host* of *rule* takes.
+
+    The rest is as for `acquirer`.
+    """
+    from hushkey.acquire.exchanged import ExchangedCredential
+
+    made = acquirer(environ, began, asks_for=asks_for)
+    settings = rules.load(environ).settings
+    folder = paths.data_folder(environ)
+    return ExchangedCredential(
+        made, made.wanted(rule, host), settings, folder, environ, warn
+    )
+
+
+def leave_no_core() -> None:
+    """Let no crash write this process's memory, tokens and all, to a file.
+
+    A limit of one byte stops what is piped to a crash reporter too, which zero
+    does not (Linux, fs/coredump.c). Programs that we start inherit the limit.
+    """
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not on Windows
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if hard else 0, hard))
+
+
+def with_typed_credentials(
+    environ: Mapping[str, str],
+    act: Callable[[TypedCredentials], T],
+    *,
+    began: float = 0.0,
+    asks_for: str = "",
+    options: PromptOptions | None = None,
+) -> T:
+    """Return what *act* does with the stash; raises StoreError.
+
+    *act* runs a second time if the keyring was locked and the person, who may be
+    asked by the policy of sign-ins, has unlocked it.
+    """
+    from hushkey.store.typed import open_typed_credentials
+
+    leave_no_core()
+    settings, folder = rules.load(environ).settings, paths.data_folder(environ)
+    typed_store = open_typed_credentials(settings, folder, warn)
+    try:
+        return act(typed_store)
+    except StoreError as error:
+        if error.reason != "locked":
+            raise
+        from hushkey.acquire import unlock
+
+        error.hint = "unlock it and try again"
+        options = options or _options(environ, asks_for)
+        unlock.unlock(
+            typed_store.data_key,
+            error,
+            unlock.decision(environ, settings, options),
+            settings["sign_in_timeout"],
+            folder,
+            began=began or time.time(),
+        )
+        return act(typed_store)
+
+
+def warn(line: str) -> None:
+    """Write one line for the person to stderr."""
+    if here := runtime.current():
+        here.lines.append(line)
+        return
+    try:
+        sys.stderr.write(f"hushkey: {plain(line, 1000)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return  # nobody can read it
+
+
+def _options(environ: Mapping[str, str], tool: str) -> PromptOptions:
+    def wish() -> str:
+        from hushkey.system import callers
+
+        return callers.git_wish(environ) if tool == "git" else ""
+
+    def command() -> str:
+        from hushkey.system import callers, python_callers
+
+        return (
+            python_callers.command() if tool == "python" else callers.command_of(tool)
+        )
+
+    def no_terminal() -> str:
+        from hushkey.system import python_callers
+
+        return python_callers.forbidding_option() if tool == "python" else ""
+
+    return PromptOptions(wish=wish, command=command, no_terminal=no_terminal)

@@ -1,0 +1,219 @@
+"""Silent acquisition: one process redeems the refresh token, under the lock.
+
+Whoever waited for the lock looks again first, and shares a failure instead of
+repeating it. What the server gave is saved before anything is said about it: a
+rotated refresh token that is not saved is a sign-in lost (promise 3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from hushkey.acquire import cached
+from hushkey.acquire.attempts import FailureCache
+from hushkey.errors import Permanent, Transient, UiRequired
+from hushkey.net.challenges import merged
+from hushkey.scopes import covers, scope_key
+from hushkey.system import locks
+from hushkey.trace import event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from hushkey.errors import HushkeyError
+    from hushkey.model import Account, Token
+    from hushkey.providers.base import Grant, Provider
+    from hushkey.store.tokencache import GrantRow
+    from hushkey.store.tokenfile import Change, TokenFile
+    from hushkey.tokenrequest import TokenRequest
+
+#: suberrors of invalid_grant (Entra) with which the refresh token itself is dead;
+#: with others it lives, and a person has to do something for these scopes
+_DEAD = ("", "bad_token", "token_expired")
+#: seconds that a waiting process gives the renewing one beyond its own limit
+_GRACE = 5
+
+
+class Renewal:
+    """Renews the tokens of one token file."""
+
+    def __init__(
+        self,
+        file: TokenFile,
+        open_provider: Callable[[str], Provider],
+        settings: Mapping[str, Any],
+        folder: str,
+        clock: Callable[[], float],
+        *,
+        login: bool = False,
+    ) -> None:
+        self._file = file
+        self._open_provider = open_provider
+        self._timeout = float(settings["silent_timeout"])
+        self._failures = FailureCache(folder, file.name)
+        self._clock = clock
+        self._login = login
+
+    def token(self, wanted: TokenRequest) -> Token:
+        """Return a renewed token; raises UiRequired, Transient, Permanent."""
+        with (
+            self._file.change(self._timeout + _GRACE) as change,
+            locks.uninterrupted(),
+        ):
+            now = self._clock()
+            if token := cached.fresh_token(change.cache, wanted, now):
+                event("refreshed-by-sibling", wanted)
+                return token
+            accounts = cached.accounts_for(change.cache, wanted)
+            allowed = [
+                account
+                for account in accounts
+                if not cached.was_refused(change.cache, account, wanted, now)
+            ]
+            try:
+                return self._shared(change, allowed, wanted)
+            except UiRequired:
+                # That the host refuses the likeliest is the better reason.
+                cached.check_not_refused(change.cache, accounts[0], wanted, now)
+                raise
+
+    def _shared(
+        self, change: Change, accounts: list[Account], wanted: TokenRequest
+    ) -> Token:
+        """Return the token of one of *accounts*, or share the failure of a sibling.
+
+        A sibling that tried the same accounts with the same claims, that is.
+        """
+        claims = (
+            hashlib.sha256(wanted.claims.encode()).hexdigest() if wanted.claims else ""
+        )
+        who = [account.id for account in accounts]
+        key = " ".join([*who, scope_key(wanted.rule.scopes), claims])
+        if failure := self._failures.refresh_failure(
+            wanted.began, self._clock(), key, asked_for=self._login
+        ):
+            raise failure
+        try:
+            token = self._first(change, accounts, wanted)
+        except (UiRequired, Transient, Permanent) as error:
+            self._failures.note("refresh", error, self._clock(), key)
+            raise
+        self._failures.clear("refresh")
+        event("refreshed", wanted)
+        return token
+
+    def _first(
+        self, change: Change, accounts: list[Account], wanted: TokenRequest
+    ) -> Token:
+        """Return the token of the first of *accounts* that gets one silently.
+
+        Only what asks for a person leads to the next; if nobody gets a token,
+        the first account's reason is the reason.
+        """
+        reason: UiRequired | None = None
+        for account in accounts:
+            try:
+                return self._renewed(change, account, wanted)
+            except UiRequired as error:
+                reason = reason or error
+        raise reason or UiRequired("nobody is signed in")
+
+    def _renewed(self, change: Change, account: Account, wanted: TokenRequest) -> Token:
+        """Try the refresh tokens of *account*, best first; one is the rule."""
+        scopes = wanted.rule.scopes
+        claims = wanted.claims or change.cache.demanded(account, scopes)
+        provider = self._open_provider(claims)
+        need = UiRequired("a sign-in for these scopes is needed", claims=claims)
+        for grant in change.cache.grants(account, scopes):
+            change.reserve()
+            try:
+                granted = provider.refresh(
+                    grant.refresh_token, grant.scopes_to_send(scopes)
+                )
+            except (UiRequired, Permanent) as error:
+                if claims and isinstance(error, Permanent):
+                    # A host may demand what the server knows nothing of.
+                    change.cache.forget_demand(account, scopes)
+                    change.save()
+                need = _judge(change, grant, scopes, error, claims)
+                need.claims = merged(claims, need.claims)
+                continue
+            return self._keep(
+                change, granted, account, wanted, grant.refresh_token, claims
+            )
+        raise need
+
+    def _keep(
+        self,
+        change: Change,
+        granted: Grant,
+        account: Account,
+        wanted: TokenRequest,
+        replaces: str,
+        claims: str,
+    ) -> Token:
+        """Save what was granted; then say what is wrong with it, if anything."""
+        now, scopes = int(self._clock()), wanted.rule.scopes
+        fault = _fault(granted, account, scopes)
+        if fault is not None:
+            change.cache.keep_grant(granted, account, scopes, now, replaces)
+            if isinstance(fault, UiRequired):
+                change.cache.mark_narrow(account, scopes)
+            change.save()
+            raise fault
+        token = change.cache.keep(granted, account, scopes, now, replaces, claims)
+        if not cached.is_named(change.cache, wanted):
+            change.cache.bind(scopes, wanted.host, account, here=True)
+        change.save()
+        return token.with_source("refresh")
+
+
+def _fault(
+    granted: Grant, account: Account, scopes: tuple[str, ...]
+) -> HushkeyError | None:
+    named = granted.account
+    if granted.fault is not None:
+        return granted.fault
+    if named is not None and named.id != account.id:
+        return Permanent("the server answered for another account than asked")
+    if not covers(granted.scopes, scopes):
+        return UiRequired("the server granted less than these scopes")
+    return None
+
+
+def _judge(
+    change: Change,
+    grant: GrantRow,
+    scopes: tuple[str, ...],
+    error: HushkeyError,
+    claims: str,
+) -> UiRequired:
+    """Draw the consequence of a refused refresh token; re-raise what is final.
+
+    A refresh token that covers the scopes and is refused is dead: it is
+    dropped, or every later call would pay for it. One that was to be widened
+    may only serve its own audience, unless it was *claims* that were refused.
+    """
+    if grant.covers(scopes):
+        if not isinstance(error, UiRequired):
+            raise error
+        dead = error.code == "invalid_grant" and error.suberror in _DEAD
+        if dead and not error.claims:
+            change.cache.drop_grant(grant.refresh_token)
+            change.save()
+        return error
+    if isinstance(error, UiRequired) or error.code in (
+        "invalid_scope",
+        "invalid_target",
+        "invalid_resource",
+    ):
+        if not claims:
+            grant.mark_narrow(scopes)
+            change.save()
+        what = "the server wants a sign-in for these scopes"
+        return UiRequired(
+            what, code=error.code, suberror=error.suberror, claims=error.claims
+        )
+    raise error

@@ -1,1 +1,0 @@
-"""The agent: a process of the user's that answers what is already known."""

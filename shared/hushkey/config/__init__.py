@@ -1,0 +1,1 @@
+"""Which identity serves which host: config.toml, checked and compiled."""

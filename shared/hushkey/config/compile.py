@@ -1,0 +1,136 @@
+"""config.toml and the presets, as one checked, compiled whole.
+
+A wrong file is refused as a whole, with file, line, key and the nearest valid
+spelling; never is a token handed out for a half-read config (design 5).
+`hushkey.config.rules` reads the compiled form and is what helpers use; this module is
+imported only when the compiled form is out of date.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+
+from hushkey import origins
+from hushkey.config import identities, schema, validate
+from hushkey.errors import ConfigError, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def compile_config(text: str, source: str) -> dict[str, Any]:
+    """Return the plain, marshallable form of *text* joined with the presets.
+
+    Raises ConfigError whose ``problems`` list every fault, each one line:
+    ``FILE:LINE: [table] key: what was expected``.
+    """
+    user = _parse(text, source)
+    presets = tomllib.loads(
+        files("hushkey.config").joinpath("presets.toml").read_text("utf-8")
+    )
+    if problems := validate.problems(text, source, user, presets):
+        raise _refusal(problems)
+    return _compiled(user, presets)
+
+
+def _refusal(problems: list[str]) -> ConfigError:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    error = ConfigError(problems[0] + more, hint="run `hushkey config check`")
+    error.problems = tuple(plain(problem) for problem in problems)
+    return error
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # an endless number: ValueError
+        raise _refusal([f"{source}: not valid TOML: {plain(error)}"]) from error
+
+
+def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
+    known = {
+        name: identities.compiled(table, presets["endpoints"])
+        for name, table in user.get("identity", {}).items()
+    }
+    rules: list[dict[str, Any]] = []
+    for pattern, table in user.get("host", {}).items():
+        # A rule may lean on a preset's identity that the user has not completed.
+        missing = "" if table["identity"] in known else _wanted(table, presets)
+        rules.append(_rule(pattern, table, "user", missing))
+    for pattern, table in presets["host"].items():
+        missing = _missing(table["identity"], user, presets)
+        # Completed by the user's own identity, a preset is the user's wish.
+        origin = "user" if table["identity"] in known else "preset"
+        rules.append(_rule(pattern, table, origin, missing))
+    for name, table in presets["identity"].items():
+        known.setdefault(name, identities.compiled(table, presets["endpoints"]))
+    return {
+        "settings": {**schema.DEFAULTS, **user.get("settings", {})},
+        "identities": known,
+        "rules": rules,
+        "index": _index(rules),
+    }
+
+
+def _rule(
+    written: str, table: dict[str, Any], origin: str, missing: str
+) -> dict[str, Any]:
+    pattern = origins.parse_pattern(written)
+    plain = all(map(str.isascii, pattern.path))
+    return {
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
+        **({} if plain else {"letters": origins.letters(pattern.path)}),
+        "pattern": written,
+        "path": tuple(map(origins.folded, pattern.path)),
+        "key": (pattern.scheme, pattern.host, pattern.port, pattern.wild),
+        "origin": origin,
+        "missing": missing,
+    }
+
+
+def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
+    """Return the setting that keeps a preset from serving, or nothing.
+
+    The user's identity completes a preset only when it is of the same provider:
+    another server's identity that happens to share the name must not send its
+    tokens to the preset's host.
+    """
+    preset = presets["identity"][name]
+    own = user.get("identity", {}).get(name)
+    if own is not None and own["provider"] != preset["provider"]:
+        return f'[identity.{name}] provider = "{preset["provider"]}"'
+    cloud = preset.get("cloud", "public")
+    elsewhere = own and ("authority" in own or own.get("cloud", "public") != cloud)
+    if elsewhere:
+        own_cloud = "an authority or cloud" if cloud == "public" else "an authority"
+        wanted = "" if cloud == "public" else f'cloud = "{cloud}", '
+        return f"[identity.{name}] {wanted}without {own_cloud} of its own"
+    if own is not None and "token_endpoint" in own:
+        return f"[identity.{name}] without a token_endpoint of its own"
+    table = {**preset, **(own or {})}
+    for key in schema.REQUIRED.get(table["provider"], ()):
+        if key not in table:
+            return f"[identity.{name}] {key}"
+    return ""
+
+
+def _wanted(table: dict[str, Any], presets: dict[str, Any]) -> str:
+    return _missing(table["identity"], {}, presets)
+
+
+def _index(rules: list[dict[str, Any]]) -> dict[Any, tuple[int, ...]]:
+    """Map (scheme, host, port, wild) to the rules of that host, best first."""
+    grouped: dict[Any, list[int]] = {}
+    for number, rule in enumerate(rules):
+        grouped.setdefault(rule["key"], []).append(number)
+    return {
+        key: tuple(
+            sorted(
+                numbers,
+                key=lambda n: (-len(rules[n]["path"]), n),
+            )
+        )
+        for key, numbers in grouped.items()
+    }

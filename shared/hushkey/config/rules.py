@@ -1,0 +1,317 @@
+"""The compiled config as helpers use it: which site covers a request.
+
+config.toml is compiled into a side file in the data folder that is valid for
+its mtime (ns), size, inode and device, and those of the presets. Reading it back
+costs a look at the path and one `marshal.loads`; TOML is parsed only after a change.
+A config that others could write is refused. The side file is this user's, mode 0600;
+anything else about it and it is ignored, since marshal trusts what it reads.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import stat
+import sys
+import time
+from binascii import crc32
+
+from hushkey import origins, runtime
+from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
+from hushkey.model import HostRule, Identity, Request, placed
+from hushkey.system import ownership, paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+#: rises with every change of the compiled form
+FORMAT = 2
+MAX_BYTES = 4 * 1024 * 1024
+# A file changed this recently (seconds) may change again within one tick of
+# its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
+_SETTLED = 2.0
+
+
+class Config:
+    """The config as a whole; read it with `load`."""
+
+    def __init__(self, compiled: Mapping[str, Any], source: str) -> None:
+        self._compiled = compiled
+        self.source = source
+        self.settings: Mapping[str, Any] = compiled["settings"]
+
+    def identities(self) -> dict[str, Identity]:
+        """Return every identity by name."""
+        return {name: self.identity(name) for name in self._compiled["identities"]}
+
+    def identity(self, name: str) -> Identity:
+        """Return one identity; KeyError if there is none of that *name*."""
+        return Identity(name, **self._compiled["identities"][name])
+
+    def rules(self) -> Iterator[HostRule]:
+        """Yield the site of every rule that can serve, the user's first."""
+        for row in self._compiled["rules"]:
+            if not row["missing"]:
+                yield self._rule(row)
+
+    def rule_for(self, request: Request) -> HostRule | None:
+        """Return the site that covers *request*, or None: not ours.
+
+        Raises Permanent where several identities could serve the host and the
+        request does not say which; never a guess between identities.
+        """
+        row = self.row_for(request)
+        return self._rule(row) if row and not row["missing"] else None
+
+    def aliased(self, name: str) -> Request | None:
+        """Return the request that a name which is no URL stands for, or None."""
+        for row in self._compiled["rules"]:
+            if name in row.get("aliases", ()):
+                scheme, host, port, _ = row["key"]
+                return Request(scheme, f"{host}:{port}", "/".join(row["path"]))
+        return None
+
+    def missing_for(self, request: Request) -> str:
+        """Return the setting that keeps a known host from being ours, or nothing."""
+        row = self.row_for(request)
+        return str(row["missing"]) if row else ""
+
+    def row_for(self, request: Request) -> Mapping[str, Any] | None:
+        """Return the compiled rule for *request*; raises as `site_for`."""
+        origin = origins.parse_origin(request.protocol, request.host)
+        if origin is None or request.protocol not in origins.DEFAULT_PORTS:
+            return None
+        for wild in (False, True):
+            rows = self._rows_at(request.protocol, origin, wild)
+            if rows and (found := _choose(rows, request, origin)):
+                return found
+        return None
+
+    def _rows_at(
+        self, scheme: str, origin: tuple[str, int], wild: bool
+    ) -> list[Mapping[str, Any]]:
+        host, port = origin
+        if wild:
+            host = "" if host.startswith("[") else host.partition(".")[2]
+        numbers = self._compiled["index"].get((scheme, host, port, wild), ())
+        return [self._compiled["rules"][number] for number in numbers]
+
+    def _rule(self, row: Mapping[str, Any]) -> HostRule:
+        identity = self.identity(row["identity"])
+        scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
+        optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
+        rule = HostRule(
+            row["pattern"],
+            identity,
+            scopes=tuple(scopes),
+            min_lifetime=row.get("min_lifetime", 0),
+            origin=row["origin"],
+            **{key: row[key] for key in optional if key in row},
+        )
+        tenant = identity.option("tenant")
+        return placed(rule, tenant) if tenant else rule
+
+
+def _choose(
+    rows: list[Mapping[str, Any]], request: Request, origin: tuple[str, int]
+) -> Mapping[str, Any] | None:
+    """Return the best of *rules* (longest path first) for the request's path."""
+    by_path = [row for row in rows if row["path"]]
+    whole_host = next((row for row in rows if not row["path"]), None)
+    if not by_path:
+        return whole_host
+    path = origins.split_path(request.path)
+    shown = origins.origin_text(request.protocol, *origin)
+    if path is None:
+        # It may end at anybody's: only one rule for all would do.
+        raise Permanent(
+            "the path holds `..`, `;`, `?`, empty, doubly encoded or broken segments, "
+            f"and the rules for {shown} go by path"
+        )
+    if path:
+        path = tuple(map(origins.folded, path))
+        fits = (r for r in by_path if path[: len(r["path"])] == r["path"])
+        found = next(fits, whole_host)
+        depth = len(found["path"]) if found else 0
+        closer = [r for r in by_path if "letters" in r and len(r["path"]) > depth]
+        _check_letters(path, closer, shown)
+        return found
+    name = origins.folded(request.username)
+    named = [r for r in by_path if name and r["path"][0] == name]
+    # Where the user's rules go by path, a preset for the whole host is a guess.
+    guess = whole_host and whole_host["origin"] == "preset"
+    if whole_host and not named and not guess:
+        return whole_host
+    return _single(named or by_path, shown)
+
+
+def _check_letters(
+    path: tuple[str, ...], closer: list[Mapping[str, Any]], shown: str
+) -> None:
+    """Raise Permanent if to the server *path* may mean one of the *closer* rules.
+
+    Beyond ASCII each server folds case, and composes letters, in its own way.
+    """
+    if any(origins.letters(path[: len(r["path"])]) == r["letters"] for r in closer):
+        raise Permanent(
+            f"the path is that of a rule for {shown}, in letters that the server may "
+            "or may not take for the same",
+            hint="write it as config.toml does",
+        )
+
+
+def _single(rows: list[Mapping[str, Any]], shown: str) -> Mapping[str, Any]:
+    first = rows[0]
+    fields = ("identity", "scopes", "account", "exchange", "scheme", "missing")
+    if all(r.get(f) == first.get(f) for r in rows for f in fields):
+        return first
+    raise Permanent(
+        f"several identities serve {shown}, and the request names no path",
+        host=shown,
+        hint="run `git config --global credential."
+        f"{shown if '://' in shown else 'https://' + shown}.useHttpPath true`",
+    )
+
+
+# -- reading ----------------------------------------------------------------
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """Return the config that *environ* points at; no file means presets only.
+
+    Raises ConfigError if the file is wrong, unreadable or not a file.
+    """
+    here = runtime.current()
+    if here is None:
+        return _load(environ)
+    if here.config is None:
+        here.config = _load(environ)
+    return here.config
+
+
+def _load(environ: Mapping[str, str]) -> Config:
+    source = paths.config_file(environ)
+    stamp = (FORMAT, _trusted(source), _stamp(_presets()), sys.version_info[:3])
+    memory = runtime.memory()
+    if memory and (known := memory.config(source, stamp)) is not None:
+        return Config(known, source)
+    side = _side_file(source, environ)
+    compiled = _read_side(side, source, stamp)
+    if compiled is None:
+        runtime.ensure_may_block()
+        compiled = _compile(source)
+        _write_side(side, source, stamp, compiled)
+    if memory and _is_settled(source):
+        memory.keep_config(source, stamp, compiled)
+    return Config(compiled, source)
+
+
+def _presets() -> str:
+    return os.path.join(os.path.dirname(__file__), "presets.toml")
+
+
+def _side_file(source: str, environ: Mapping[str, str]) -> str:
+    name = f"config-{crc32(os.fsencode(source)):08x}.compiled"
+    return os.path.join(paths.data_folder(environ), name)
+
+
+def _trusted(source: str) -> tuple[int, ...]:
+    """Return the stamp of the config file; ConfigError if others could write it."""
+    try:
+        return _stamped(ownership.check_trusted(source))
+    except StoreError as error:
+        raise ConfigError(error.what, hint=error.hint) from error
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    return _stamped(os.stat(path))
+
+
+def _stamped(status: os.stat_result | None) -> tuple[int, ...]:
+    if status is None:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
+
+
+def _unreadable(path: str, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot read {path}: {error.strerror or error}",
+        hint="make it readable, or point HUSHKEY_CONFIG elsewhere",
+    )
+
+
+def _read_side(side: str, source: str, stamp: object) -> Mapping[str, Any] | None:
+    try:
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
+        with open(os.open(side, flags), "rb") as file:
+            data = file.read() if _is_private(file.fileno()) else b""
+    except OSError:
+        return None
+    try:
+        found = marshal.loads(data)  # noqa: S302 - ours alone, see above
+        if found[0] == source and found[1] == stamp:
+            return found[2]  # type: ignore[no-any-return]
+    except (ValueError, EOFError, TypeError, LookupError, MemoryError):
+        return None  # an older hushkey's, or cut short: compile again
+    return None
+
+
+def _is_private(descriptor: int) -> bool:
+    if not hasattr(os, "geteuid"):
+        return True
+    status = os.fstat(descriptor)
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o077
+
+
+def _compile(source: str) -> Mapping[str, Any]:
+    import hushkey.config.compile
+
+    return hushkey.config.compile.compile_config(_text(source), source)
+
+
+def _text(source: str) -> str:
+    try:
+        # A pipe would be waited for, and could be read only once.
+        if stat.S_ISFIFO(os.stat(source).st_mode):
+            raise OSError(0, "Is a pipe")
+        with open(source, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{source} is larger than {MAX_BYTES} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{source}:{line}: not UTF-8 text") from error
+
+
+def _write_side(side: str, source: str, stamp: Any, compiled: Any) -> None:
+    """Keep the compiled form for the next call; failing to is no error."""
+    if not _is_settled(source):
+        return
+    try:
+        paths.make_private(os.path.dirname(side))
+        temporary = f"{side}.{os.getpid()}"
+        with open(ownership.create(temporary, os.O_EXCL), "wb") as file:
+            file.write(marshal.dumps((source, stamp, compiled)))
+        os.replace(temporary, side)
+    except (OSError, HushkeyError):
+        try:  # noqa: SIM105 - contextlib costs more than the whole answer may
+            os.unlink(f"{side}.{os.getpid()}")
+        except OSError:
+            pass  # it was never made
+
+
+def _is_settled(source: str) -> bool:
+    try:
+        return time.time() - os.stat(source).st_mtime >= _SETTLED
+    except OSError:
+        return True  # presets only

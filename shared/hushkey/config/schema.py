@@ -1,0 +1,287 @@
+"""What config.toml may say: every key, its kind of value, and who needs it.
+
+`hushkey.config.compile` walks these tables; nothing here knows about files.
+A check returns None when the value will do, else what was expected.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from urllib.parse import urlsplit
+
+from hushkey import origins
+from hushkey.providers import clouds, exchange
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    Check = Callable[[Any], "str | None"]
+
+INTERACTIVE = ("auto", "browser", "device", "paste", "never")
+METHODS = ("browser", "paste", "device")
+#: how the services begin that clients name after what a project calls its sources:
+#: poetry (PasswordManager), pdm (RepositoryConfig), conda-auth (a channel's name)
+PROJECT_NAMES = ("poetry-repository-", "pdm-", "conda-auth")
+
+
+def near(value: object, valid: Iterable[str]) -> str:
+    """Return the words that name the nearest valid spelling, if one is near."""
+    if not isinstance(value, str):
+        return ""
+    found = get_close_matches(value, list(valid), 1, 0.5)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def text(value: Any) -> str | None:
+    """Accept a non-empty one-line string."""
+    good = isinstance(value, str) and value and value.isprintable()
+    return None if good else "a non-empty string without control characters"
+
+
+def flag(value: Any) -> str | None:
+    """Accept true or false."""
+    return None if isinstance(value, bool) else "true or false"
+
+
+def one_of(*words: str) -> Check:
+    """Accept one of *words*."""
+
+    def check(value: Any) -> str | None:
+        return (
+            None if value in words else f"one of {', '.join(words)}{near(value, words)}"
+        )
+
+    return check
+
+
+def seconds(low: int, high: int) -> Check:
+    """Accept a whole number of seconds from *low* to *high*."""
+
+    def check(value: Any) -> str | None:
+        good = type(value) is int and low <= value <= high
+        return None if good else f"a whole number of seconds from {low} to {high}"
+
+    return check
+
+
+def words(value: Any) -> str | None:
+    """Accept a list of strings without spaces inside (OAuth scopes, aliases)."""
+    good = isinstance(value, list) and all(
+        isinstance(word, str) and word.isprintable() and len(word.split()) == 1
+        for word in value
+    )
+    return None if good else 'a list of words, such as ["openid", "git"]'
+
+
+def alias(value: str) -> str | None:
+    """Return why the keyring service *value* cannot stand for a host, or None.
+
+    It may be no name that a project gives to a URL of its own: poetry and pdm ask
+    for a source by the name in pyproject.toml, pip, uv and poetry for the host of
+    any URL. A slash ends a URL's host, so no host's name holds one (RFC 3986 3.2).
+    """
+    if "://" in value:
+        return "is a URL: give it a table of its own"
+    if value.lower().startswith(PROJECT_NAMES):
+        return (
+            "is a name that any project can give to a URL of its own: remove it "
+            "(poetry and pdm ask for the URL, too, which needs no alias)"
+        )
+    if "/" not in value:
+        return (
+            "can be the host of a URL in any project: remove it, and ask for the "
+            "URL or for a name with a slash, as team/feed"
+        )
+    return None
+
+
+def methods(value: Any) -> str | None:
+    """Accept a list of ways to sign in."""
+    good = isinstance(value, list) and value and all(word in METHODS for word in value)
+    return None if good else "a list of " + ", ".join(METHODS)
+
+
+def absolute_path(value: Any) -> str | None:
+    """Accept an absolute path; ``~/`` is not expanded, so nothing is guessed."""
+    if isinstance(value, str) and (
+        value.startswith("/") or value[1:3] in (":\\", ":/")
+    ):
+        return None
+    return "an absolute path"
+
+
+def key_store(value: Any) -> str | None:
+    """Accept keyring, file, or an explicit keyring backend class."""
+    if value in ("keyring", "file"):
+        return None
+    if isinstance(value, str) and value.startswith("keyring:"):
+        module, dot, name = value[8:].rpartition(".")
+        if (
+            dot
+            and name.isidentifier()
+            and all(p.isidentifier() for p in module.split("."))
+        ):
+            return None
+    hint = near(value, ("keyring", "file"))
+    return f'keyring, file, or "keyring:module.Class"{hint}'
+
+
+def _parts(value: Any) -> tuple[str, str] | None:
+    """Return scheme and host of an absolute http(s) URL without user or fragment."""
+    if not isinstance(value, str) or any(c <= " " or c == "\x7f" for c in value):
+        return None
+    try:
+        parts = urlsplit(value)
+        found = origins.parse_origin(parts.scheme, parts.netloc)
+    except ValueError:
+        return None
+    if found is None or parts.fragment or "@" in parts.netloc:
+        return None
+    return parts.scheme, found[0]
+
+
+def secure_url(value: Any) -> str | None:
+    """Accept an https URL; http only on a loopback address (design 5)."""
+    parts = _parts(value)
+    good = parts and (
+        parts[0] == "https" or (parts[0] == "http" and origins.is_loopback(parts[1]))
+    )
+    return None if good else "an https:// URL (http:// only on a loopback address)"
+
+
+def loopback_url(value: Any) -> str | None:
+    """Accept the http redirect of a native app (RFC 8252 7.3)."""
+    parts = _parts(value)
+    good = (
+        parts
+        and parts[0] == "http"
+        and origins.is_loopback(parts[1])
+        and "?" not in value
+    )
+    return None if good else "an http:// URL on localhost, 127.0.0.1 or [::1]"
+
+
+def proxy_url(value: Any) -> str | None:
+    """Accept a proxy's URL."""
+    good = isinstance(value, str) and not any(c <= " " or c == "\x7f" for c in value)
+    scheme, _, rest = value.partition("://") if good else ("", "", "")
+    host = rest.rstrip("/").rpartition("@")[2]
+    # The proxy's name is looked at as any host's; its port has a default.
+    if scheme not in ("http", "https", "socks5h"):
+        host = ""
+    return (
+        None
+        if origins.parse_origin("http", host)
+        else "a proxy URL such as http://proxy:3128"
+    )
+
+
+def tenant(value: Any) -> str | None:
+    """Accept a tenant id or a domain of the tenant."""
+    good = isinstance(value, str) and clouds.is_tenant(value)
+    return None if good else "a tenant id or domain, such as contoso.onmicrosoft.com"
+
+
+def pattern(value: str) -> str | None:
+    """Accept a host pattern."""
+    try:
+        origins.parse_pattern(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+SETTINGS: Mapping[str, Check] = {
+    "interactive": one_of(*INTERACTIVE),
+    "agent": flag,
+    "key_store": key_store,
+    "ca_file": absolute_path,
+    "proxy": proxy_url,
+    "silent_timeout": seconds(1, 600),
+    "sign_in_timeout": seconds(5, 3600),
+    "keyring_timeout": seconds(1, 120),
+    "min_lifetime": seconds(0, 86400),
+}
+
+DEFAULTS: Mapping[str, Any] = {
+    "interactive": "auto",
+    "agent": True,
+    "key_store": "keyring",
+    "ca_file": "",
+    "proxy": "",
+    "silent_timeout": 30,
+    "sign_in_timeout": 300,
+    "keyring_timeout": 10,
+    "min_lifetime": 300,
+}
+
+_COMMON: Mapping[str, Check] = {
+    "provider": text,
+    "account": text,
+    "client_id": text,
+    "client_secret": text,
+    "client_secret_env": text,
+    "scopes": words,
+    "redirect_uri": loopback_url,
+    "flows": methods,
+}
+_ENDPOINTS: Mapping[str, Check] = {
+    "authorization_endpoint": secure_url,
+    "token_endpoint": secure_url,
+    "device_authorization_endpoint": secure_url,
+}
+_OWN: Mapping[str, Mapping[str, Check]] = {
+    "entra": {
+        "tenant": tenant,
+        "cloud": one_of(*clouds.HOSTS),
+        "authority": secure_url,
+    },
+    "oidc": {"issuer": secure_url},
+    "github": _ENDPOINTS,
+    "gitlab": _ENDPOINTS,
+    "gitea": _ENDPOINTS,
+    "bitbucket": _ENDPOINTS,
+    "oauth2": _ENDPOINTS,
+    "workload": {
+        "kind": text,
+        "tenant": text,
+        "cloud": text,
+        "audience": text,
+        "certificate_file": absolute_path,
+        "token_file": absolute_path,
+        "service_connection": text,
+    },
+    "static": {},
+}
+PROVIDERS = tuple(_OWN)
+#: keys without which an identity of that provider cannot sign anybody in
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "oidc": ("issuer", "client_id"),
+    "github": ("client_id",),
+    "gitlab": ("client_id",),
+    "gitea": ("client_id",),
+    "bitbucket": ("client_id",),
+    "oauth2": ("client_id", "token_endpoint"),
+    "workload": ("kind",),
+}
+
+HOST: Mapping[str, Check] = {
+    "identity": text,
+    "scopes": words,
+    "account": text,
+    "username": text,
+    "scheme": one_of("basic", "bearer"),
+    "exchange": one_of(*exchange.KINDS),
+    "interactive": one_of(*INTERACTIVE),
+    "min_lifetime": seconds(0, 86400),
+    "aliases": words,
+    "bare": flag,
+}
+
+
+def identity_keys(provider: object) -> Mapping[str, Check]:
+    """Return the keys that an identity of *provider* may have."""
+    own = _OWN.get(provider) if isinstance(provider, str) else None
+    return {**_COMMON, **(own or {})}

@@ -1,0 +1,281 @@
+"""What is wrong with a config file, and on which line.
+
+Walks the tables of `hushkey.config.schema` and the rules between them. Imported only
+when a changed file is compiled.
+"""
+
+from __future__ import annotations
+
+import tomllib
+
+from hushkey import origins
+from hushkey.config import identities, schema
+from hushkey.errors import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from hushkey.config.schema import Check
+
+#: (table, key, what is wrong)
+Fault = tuple[tuple[str, ...], str, str]
+_TOP = ("settings", "identity", "host")
+
+
+def problems(
+    text: str, source: str, user: dict[str, Any], presets: dict[str, Any]
+) -> list[str]:
+    """Return every problem of *user*, parsed from *text*, one line each."""
+    faults = list(_faults(user, presets))
+    lines = _Lines(text) if faults else None
+    return [
+        f"{source}:{lines.of(table, key) if lines else 1}: {_name(table, key)}: {what}"
+        for table, key, what in faults
+    ]
+
+
+def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
+    """Yield (table, key, what is wrong) for everything that is."""
+    for key in user:
+        if key not in _TOP:
+            yield (), key, _unknown(key, _TOP)
+    yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
+    identities, rules = user.get("identity", {}), user.get("host", {})
+    for name, table in _tables("identity", identities):
+        provider = table.get("provider") if isinstance(table, dict) else None
+        yield from _table_faults(
+            ("identity", name), table, schema.identity_keys(provider)
+        )
+        if isinstance(table, dict):
+            yield from _identity_faults(("identity", name), table)
+    known = (
+        {*identities, *presets["identity"]} if isinstance(identities, dict) else set()
+    )
+    for written, table in _tables("host", rules):
+        yield from _table_faults(("host", written), table, schema.HOST)
+        if isinstance(table, dict):
+            yield from _host_faults(("host", written), table, known)
+    yield from _misplaced(user)
+    yield from _strangers(user, presets)
+    yield from _shared_files(user, presets)
+    if isinstance(rules, dict):
+        yield from _twins(rules)
+        yield from _alias_faults(rules)
+
+
+def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
+    """Yield rules that would send a built-in server's token to another host."""
+    identities = dict(_tables("identity", user.get("identity")))
+    for written, rule in _tables("host", user.get("host")):
+        name = rule.get("identity") if isinstance(rule, dict) else None
+        if not isinstance(name, str):
+            continue
+        table = identities.get(name, presets["identity"].get(name))
+        if not isinstance(table, dict) or "token_endpoint" in table:
+            continue
+        provider = table.get("provider")
+        endpoints = isinstance(provider, str) and presets["endpoints"].get(provider)
+        if not endpoints or schema.pattern(written):
+            continue
+        server = origins.parse_url(endpoints["token_endpoint"]).host
+        host = origins.parse_pattern(written).host
+        if host != server and not host.endswith(f".{server}"):
+            what = f"is signed in at {server}, whose tokens are not for {host}"
+            hint = f"; give [identity.{plain(name)}] its own token_endpoint"
+            yield ("host", written), "identity", what + hint
+
+
+def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
+    """Yield identities that share a token file, and do not say whose tokens are theirs.
+
+    Only an account tells their tokens apart: without one, what is sent to the host
+    of one identity may be the token of the other. The built-in Entra identities
+    count for nobody here: they serve Microsoft's own hosts, by design with
+    whichever account fits.
+    """
+    own = dict(_tables("identity", user.get("identity")))
+    files: dict[object, list[str]] = {}
+    for name, table in (presets["identity"] | own).items():
+        texts = _texts(table)
+        provider = texts.get("provider", "")
+        missing = {*schema.REQUIRED.get(provider, ())} - texts.keys()
+        if provider not in schema.PROVIDERS:
+            continue
+        if name not in own and (provider == "entra" or missing):
+            continue
+        if file := identities.token_file(name, texts, presets["endpoints"]):
+            files.setdefault(file, []).append(name)
+    for names in files.values():
+        for name in names if len(names) > 1 else ():
+            if name in own and "account" not in own[name]:
+                others = ", ".join(f"[identity.{plain(n)}]" for n in names if n != name)
+                what = (
+                    f"is required beside {others}: the same server and client, and so"
+                )
+                yield ("identity", name), "account", f"{what} the same tokens"
+
+
+def _texts(table: object) -> dict[str, str]:
+    """Return the values of *table* that are text: what names a server or a client."""
+    pairs = table.items() if isinstance(table, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
+
+
+def _misplaced(user: dict[str, Any]) -> Iterator[Fault]:
+    for key in ("identity", "host"):
+        if key in user and not isinstance(user[key], dict):
+            yield (), key, f"expected tables such as [{key}.NAME]"
+
+
+def _tables(kind: str, table: Any) -> list[tuple[str, Any]]:
+    return list(table.items()) if isinstance(table, dict) else []
+
+
+def _table_faults(
+    path: tuple[str, ...], table: Any, checks: Mapping[str, Check]
+) -> Iterator[Fault]:
+    if not isinstance(table, dict):
+        yield path[:-1], path[-1], "expected a table"
+        return
+    for key, value in table.items():
+        if key not in checks:
+            yield path, key, _unknown(key, tuple(checks))
+        elif expected := checks[key](value):
+            yield path, key, f"expected {expected}"
+
+
+def _unknown(key: str, valid: tuple[str, ...]) -> str:
+    tail = schema.near(key, valid) or "; valid: " + ", ".join(sorted(valid))
+    return f"unknown key{tail}"
+
+
+def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[Fault]:
+    provider = table.get("provider")
+    if provider is not None and not isinstance(provider, str):
+        return  # which its own check has said
+    if provider not in schema.PROVIDERS:
+        hint = schema.near(provider, schema.PROVIDERS)
+        word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
+        yield path, "provider", f"{word}; one of {', '.join(schema.PROVIDERS)}{hint}"
+        return
+    for key in schema.REQUIRED.get(provider, ()):
+        if key not in table:
+            yield path, key, f"is required for provider {provider}"
+    if provider == "oauth2" and not table.keys() & {
+        "authorization_endpoint",
+        "device_authorization_endpoint",
+    }:
+        yield path, "authorization_endpoint", "is required for provider oauth2"
+    if "client_secret" in table and "client_secret_env" in table:
+        yield path, "client_secret_env", "give client_secret or this, not both"
+
+
+def _host_faults(
+    path: tuple[str, ...], table: dict[str, Any], known: set[str]
+) -> Iterator[Fault]:
+    if expected := schema.pattern(path[1]):
+        yield path, "", expected
+    elif table.get("bare") is True and origins.parse_pattern(path[1]).path:
+        yield path, "bare", "a host's name alone has no path: say it for the whole host"
+    if "exchange" in table and path[1].startswith("http://"):
+        yield path, "exchange", "a token is exchanged over https only"
+    identity = table.get("identity")
+    if identity is None:
+        yield path, "identity", "is required: which [identity.NAME] serves this host?"
+    elif isinstance(identity, str) and identity not in known:
+        hint = schema.near(identity, known)
+        yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
+
+
+def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
+    """Yield patterns that are written twice in different spellings.
+
+    Two paths that differ only in case are one: most servers ignore it, and on
+    the others nobody could say which of the two a request is for.
+    """
+    seen: dict[object, tuple[str, tuple[str, ...]]] = {}
+    for written in rules:
+        try:
+            parsed = origins.parse_pattern(written)
+        except ValueError:
+            continue
+        place = (parsed.scheme, parsed.host, parsed.port, parsed.wild)
+        key = (place, tuple(map(origins.folded, parsed.path)))
+        if key in seen:
+            other, path = seen[key]
+            case = "" if path == parsed.path else ", for case does not count in paths"
+            yield ("host", written), "", f'is the same pattern as "{other}"{case}'
+        seen[key] = written, parsed.path
+
+
+def _alias_faults(rules: dict[str, Any]) -> Iterator[Fault]:
+    """Yield aliases that say nothing, or two things."""
+    seen: dict[str, str] = {}
+    for written, table in _tables("host", rules):
+        aliases = table.get("aliases") if isinstance(table, dict) else None
+        if schema.words(aliases) or schema.pattern(written):
+            continue  # each has been told already
+        if aliases and origins.parse_pattern(written).wild:
+            yield ("host", written), "aliases", "need a rule for one host, without `*.`"
+        for alias in aliases or ():
+            if wrong := schema.alias(alias):
+                yield ("host", written), "aliases", f"{plain(alias)!r} {wrong}"
+            elif seen.setdefault(alias, written) != written:
+                what = f'{plain(alias)!r} is an alias of "{seen[alias]}" already'
+                yield ("host", written), "aliases", what
+
+
+# -- where a fault stands ---------------------------------------------------
+
+
+def _name(table: tuple[str, ...], key: str) -> str:
+    parts = [part if part.isidentifier() else f'"{part}"' for part in table]
+    return " ".join(filter(None, (f"[{'.'.join(parts)}]" if parts else "", key)))
+
+
+class _Lines:
+    """Where tables and keys of a file stand, found in one pass over it.
+
+    tomllib keeps no positions; headers and keys are found again by parsing
+    each line that could be one.
+    """
+
+    def __init__(self, text: str) -> None:
+        #: the last header of a table counts, and the first line of a key
+        self._headers: dict[tuple[str, ...], int] = {}
+        self._keys: dict[tuple[str, ...], int] = {}
+        current: tuple[str, ...] = ()
+        for number, line in enumerate(text.splitlines(), 1):
+            stripped = line.strip()
+            if stripped.startswith("["):
+                current = _path_to_leaf(stripped)
+                self._headers[current] = number
+                for length in range(1, len(current) + 1):
+                    self._keys.setdefault(current[:length], number)
+            elif key := _key(stripped):
+                self._keys.setdefault((*current, key), number)
+
+    def of(self, table: tuple[str, ...], key: str) -> int:
+        """Return the line of *key* in *table*, else of the table's header, else 1."""
+        found = self._keys.get((*table, key)) if key else None
+        return found or self._headers.get(table, 1)
+
+
+def _key(line: str) -> str:
+    if "=" not in line or line.startswith("#"):
+        return ""
+    return ".".join(_path_to_leaf(line.partition("=")[0] + "= 0")[:1])
+
+
+def _path_to_leaf(line: str) -> tuple[str, ...]:
+    try:
+        node: Any = tomllib.loads(line)
+    except (ValueError, RecursionError):
+        return ()
+    path = []
+    while isinstance(node, dict) and node:
+        name, node = next(iter(node.items()))
+        path.append(name)
+    return tuple(path)

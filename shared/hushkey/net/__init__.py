@@ -1,0 +1,1 @@
+"""HTTP to identity servers, and what their answers mean."""

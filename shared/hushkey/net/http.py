@@ -1,0 +1,274 @@
+"""The one HTTP session: deadlines, one cautious retry, proxies, trust.
+
+Authlib's client, made safe (bare, it follows redirects with the refresh token,
+sends ~/.netrc passwords to the issuer and hands out error answers as tokens).
+Nothing from the environment gets in but what is read here by name. Imported
+only when a network call is due.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from functools import partial
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from authlib.integrations.requests_client import OAuth2Session
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from urllib3.util import Retry
+
+from hushkey import origins
+from hushkey.errors import HushkeyError, Transient
+from hushkey.net import answers, outcomes, trust
+from hushkey.system.deadline import Expired, within
+from hushkey.trace import event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, TypeVar
+
+    from requests import PreparedRequest, Response
+
+    T = TypeVar("T")
+
+MAX_BYTES = 256 * 1024
+#: seconds for one connection or one read; the whole request has its own end
+_STEP = 10.0
+_SECRETS = frozenset(
+    ("refresh_token", "code", "code_verifier", "device_code", "client_secret", "token")
+)
+
+
+class Network:
+    """What the settings and the environment say about reaching servers."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        environ: Mapping[str, str],
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Read the settings; *whole*: all requests together share one deadline."""
+        self._timeout = float(settings["silent_timeout"])
+        self._until = time.monotonic() + self._timeout if whole else None
+        self._ca_file = str(settings["ca_file"])
+        self._proxy = str(settings["proxy"])
+        self._environ = environ
+
+    def session(self, client_id: str = "", **client: Any) -> Session:
+        """Return a session that acts as OAuth client *client_id*."""
+        return Session(client_id, self.trust(), self.proxies, self.left, **client)
+
+    def left(self) -> float:
+        """Return the seconds that the next request may take.
+
+        Raises Transient rather than begin what cannot end: a refresh token
+        whose answer nobody waits for any more is lost.
+        """
+        if self._until is None:
+            return self._timeout
+        left = self._until - time.monotonic()
+        if left < min(1.0, self._timeout / 4):
+            raise Transient(
+                f"no time is left of {self._timeout:g} s",
+                hint="check the network, or raise `silent_timeout`",
+            )
+        return left
+
+    def proxies(self, url: str) -> dict[str, str]:
+        """Return the proxies for *url*: the setting, else the environment's."""
+        host = urlsplit(url).hostname or ""
+        if origins.is_loopback(f"[{host}]" if ":" in host else host):
+            return {}  # what stays on this machine shows its tokens to no proxy
+        if self._proxy:
+            return {"http": self._proxy, "https": self._proxy}
+        return dict(get_environ_proxies(url))
+
+    def trust(self) -> ssl.SSLContext:
+        """Return whom to trust, as `trust.context` finds it."""
+        return trust.context(self._ca_file, self._environ)
+
+
+class _Adapter(HTTPAdapter):
+    """Connects with our trust, and again only if no connection was made.
+
+    A request that may have arrived is never repeated: a refresh token that is
+    sent twice revokes the whole grant at servers that rotate.
+    """
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        self._trust = trust
+        super().__init__(
+            max_retries=Retry(
+                total=None,
+                connect=1,
+                read=0,
+                redirect=0,
+                status=0,
+                other=0,
+                backoff_factor=0.2,
+            )
+        )
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._trust, **kwargs)
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        kwargs |= {"ssl_context": self._trust, "proxy_ssl_context": self._trust}
+        return super().proxy_manager_for(proxy, **kwargs)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave the context as it is; requests would add certifi's roots."""
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        """Name our context, and no certificate files, as requests would."""
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {"cert_reqs": "CERT_REQUIRED", "ssl_context": self._trust}
+
+
+class Refused(Exception):
+    """A token endpoint's answer that is no token; ``data`` is JSON or None."""
+
+    def __init__(self, response: Response, data: Any) -> None:
+        super().__init__(f"HTTP {response.status_code}")
+        self.response = response
+        self.data = data
+
+    @property
+    def code(self) -> str:
+        """The OAuth error code, or nothing."""
+        code = self.data.get("error") if isinstance(self.data, dict) else None
+        return code if isinstance(code, str) else ""
+
+    def outcome(self) -> HushkeyError:
+        """Return what this answer means."""
+        return outcomes.from_answer(
+            self.response.status_code,
+            without_secrets(self.data, self.response.request.body),
+            self.response.headers,
+            server_of(str(self.response.url)),
+        )
+
+
+def without_secrets(data: Any, sent: Any) -> Any:
+    """Return *data* with nothing in its description that was *sent* as a secret.
+
+    Servers quote what they refuse: "refresh token 'abc' is malformed".
+    """
+    detail = data.get("error_description") if isinstance(data, dict) else None
+    if not isinstance(detail, str):
+        return data
+    body = sent.decode("utf-8", "replace") if isinstance(sent, bytes) else str(sent)
+    for name, value in parse_qsl(body):
+        if name in _SECRETS and len(value) > 3:
+            detail = detail.replace(value, "***")
+    return {**data, "error_description": detail}
+
+
+class Session(OAuth2Session):  # type: ignore[misc]
+    """Authlib's OAuth client on our terms; every request raises our outcomes."""
+
+    def __init__(
+        self,
+        client_id: str,
+        trust: ssl.SSLContext,
+        proxies: Callable[[str], dict[str, str]],
+        left: Callable[[], float],
+        **client: Any,
+    ) -> None:
+        super().__init__(client_id, **client)
+        self.trust_env = False
+        self._proxies = proxies
+        self._left = left
+        self.headers.update({"Accept": "application/json", "User-Agent": "hushkey"})
+        self.mount("https://", _Adapter(trust))
+        self.mount("http://", _Adapter(trust))
+
+    def request(self, method: str, url: str, **kw: Any) -> Response:
+        """Send one request; it ends, whatever the server does.
+
+        Raises Transient or Permanent where no answer came.
+        """
+        kw.setdefault("auth", lambda request: request)
+        left = self._left()
+        kw.update(allow_redirects=False, timeout=(_STEP, left), stream=True)
+        kw.setdefault("proxies", self._proxies(url))
+        send = super().request
+
+        def whole() -> Response:
+            return _read(send(method, url, **kw))
+
+        note = partial(event, "http", verb=method, url=url, began=time.monotonic())
+        try:
+            response = within(left, whole)
+        except (Expired, requests.RequestException, OSError) as error:
+            if isinstance(error, Expired):
+                self.close()
+            note(error=error)
+            raise outcomes.from_failure(error, server_of(url)) from error
+        found = outcomes.correlation({}, response.headers)
+        note(status=response.status_code, correlation=found)
+        return response
+
+    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Follow nothing; requests looks at the next hop even when it may not go."""
+        return iter(())
+
+    def parse_response_token(self, resp: Response) -> Any:
+        """Return the token answer (code, device and refresh), or raise Refused."""
+        data = json_of(resp)
+        token = answers.token(data)
+        if resp.status_code != 200 or token is None:
+            raise Refused(resp, data)
+        # The parent would parse the body anew; what we made of it counts. It
+        # trips over an odd expires_at, which no RFC knows.
+        self.token = {**token, "expires_at": None}
+        self.token["server_date"] = resp.headers.get("Date", "")
+        return self.token
+
+
+def _read(response: Response) -> Response:
+    """Read the body up to our limit; raises Transient beyond it."""
+    body = bytearray()
+    with response:
+        for chunk in response.iter_content(65536):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise Transient(
+                    f"{server_of(str(response.url))}: the answer is too long",
+                    hint="is there a captive portal or proxy in between?",
+                )
+    response._content = bytes(body)
+    return response
+
+
+def json_of(response: Response) -> Any:
+    """Return the parsed body, or None if it is not JSON."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def server_of(url: str) -> str:
+    """Return the host and port of *url*, for the words."""
+    return urlsplit(url).netloc.rpartition("@")[2] or "the server"
+
+
+def guarded(call: Callable[[], T]) -> T:
+    """Run one token request; whatever it raises becomes one of our outcomes."""
+    try:
+        return call()
+    except Refused as refused:
+        raise refused.outcome() from refused
+    except (HushkeyError, Expired):
+        raise
+    except ValueError as error:
+        raise Transient("the server's answer makes no sense") from error

@@ -1,0 +1,264 @@
+"""The table from what a token endpoint said to what we call it (design 6).
+
+OAuth error codes decide (RFC 6749 5.2, RFC 8628 3.5, OpenID Connect Core
+3.1.2.6), with the HTTP status where there is no code. Texts and vendor numbers
+never do: they are shown. Shaped by the rule of MSAL.NET's
+MsalUiRequiredException: UI required, or not; anything else never asks a person.
+"""
+
+from __future__ import annotations
+
+from hushkey.errors import (
+    Cancelled,
+    HushkeyError,
+    Permanent,
+    Transient,
+    UiRequired,
+    plain,
+)
+from hushkey.net import challenges
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+# The longest Retry-After that is believed, and how many digits of one are read.
+_LONGEST_WAIT, _DIGITS = 3600.0, 9
+_PORTAL = "is there a captive portal or proxy in between?"
+_SIGN_IN_AGAIN = "the server wants a new sign-in"
+_CONFIG = "check this identity's client_id, scopes and endpoints in config.toml"
+
+#: error code -> (outcome, what happened, what to do)
+BY_CODE: Mapping[str, tuple[type[HushkeyError], str, str]] = {
+    "invalid_grant": (UiRequired, "the sign-in has ended at the server", ""),
+    "interaction_required": (UiRequired, _SIGN_IN_AGAIN, ""),
+    "login_required": (UiRequired, _SIGN_IN_AGAIN, ""),
+    "consent_required": (UiRequired, "the server wants your consent", ""),
+    "account_selection_required": (UiRequired, "the server wants an account", ""),
+    "access_denied": (Cancelled, "the sign-in was declined", ""),
+    "authorization_declined": (Cancelled, "the sign-in was declined", ""),
+    "expired_token": (Cancelled, "the device code was not used in time", ""),
+    "temporarily_unavailable": (Transient, "the server is busy", "try again later"),
+    "server_error": (Transient, "the server failed", "try again later"),
+    "slow_down": (Transient, "the server asks for patience", "try again later"),
+    "invalid_client": (Permanent, "the server rejects the client", _CONFIG),
+    "unauthorized_client": (Permanent, "the client may not do this", _CONFIG),
+    "unsupported_grant_type": (Permanent, "the server knows no such grant", _CONFIG),
+    "unsupported_response_type": (Permanent, "the server offers no code flow", _CONFIG),
+    "invalid_request": (Permanent, "the server rejects the request", _CONFIG),
+    "invalid_scope": (Permanent, "the server rejects the scopes", _CONFIG),
+    "invalid_resource": (Permanent, "the server knows no such resource", _CONFIG),
+    "invalid_target": (Permanent, "the server knows no such resource", _CONFIG),
+    "device_authentication_failed": (
+        Permanent,
+        "the server demands a managed device",
+        "ask your administrator how this device is enrolled",
+    ),
+}
+
+#: the codes that Entra refines by a suberror
+_REFINED = ("invalid_grant", "interaction_required", "unauthorized_client")
+#: suberror of those -> the same three, where it changes the outcome
+BY_SUBERROR: Mapping[str, tuple[type[HushkeyError], str, str]] = {
+    "client_mismatch": (Permanent, "the grant belongs to another client", _CONFIG),
+    "protection_policy_required": (
+        Permanent,
+        "an app protection policy needs an OS authentication broker",
+        "ask your administrator",
+    ),
+    "message_only": (
+        Permanent,
+        "a policy of your organisation forbids this",
+        "ask your administrator",
+    ),
+    "device_authentication_failed": (
+        Permanent,
+        "your organisation lets only managed devices in",
+        "ask your administrator how this device is enrolled",
+    ),
+    "consent_required": (UiRequired, "the server wants your consent", ""),
+    "user_password_expired": (UiRequired, "the account's password has expired", ""),
+    "additional_action": (UiRequired, "the server wants an additional step", ""),
+}
+_APPROVAL = "ask an administrator of your tenant to approve client ID {client}, or "
+_APPROVAL += "set `client_id` to an application that is approved"
+_PAGE = "if Microsoft's page named a policy, a device or an administrator, ask yours "
+_PAGE += "about client ID {client}"
+_POLICY = "a policy of your organisation (Conditional Access) stopped this sign-in"
+_DEMAND = "ask your administrator what it demands: a managed device, another network"
+#: error code at the end of an interactive sign-in at Entra -> the same three: what
+#: asked for a person before is final now, for the person was there
+AT_SIGN_IN: Mapping[str, tuple[type[HushkeyError], str, str]] = {
+    "consent_required": (Permanent, "consent is missing", _APPROVAL),
+    "interaction_required": (Permanent, _POLICY, _DEMAND),
+    "login_required": (Permanent, _POLICY, _DEMAND),
+    "access_denied": (
+        Cancelled,
+        "the sign-in was declined",
+        "if the page wanted an administrator's approval, " + _APPROVAL,
+    ),
+}
+
+
+def from_answer(
+    status: int,
+    data: Any,
+    headers: Mapping[str, str],
+    server: str,
+    *,
+    client_id: str = "",
+) -> HushkeyError:
+    """Return the outcome of an answer that is no token.
+
+    *data* is the parsed JSON or None where the body was not JSON; *server* is
+    the host that answered, for the words. *client_id* says that this ends an
+    interactive sign-in at Entra, which must not lead to another one.
+    """
+    body = data if isinstance(data, dict) else {}
+    code = body.get("error")
+    code = code if isinstance(code, str) else None
+    suberror = body.get("suberror")
+    kind, what, hint = _row(status, data, code, suberror)
+    if client_id and kind in (UiRequired, Cancelled):
+        kind, what, hint = AT_SIGN_IN.get(code or "", (kind, what, hint))
+        kind, hint = _last(kind), hint.format(client=plain(client_id, 80))
+    if link := _link(body):
+        hint = f"{hint}; {link}" if hint else link
+    if detail := _detail(body):
+        what += f": {detail}"
+    return kind(
+        f"{server}: {what}",
+        hint=hint,
+        code=plain(code, 60) if code else None,
+        correlation=correlation(body, headers),
+        retry_after=_retry_after(headers),
+        suberror=suberror if isinstance(suberror, str) else "",
+        claims=challenges.claims(body.get("claims")),
+    )
+
+
+def on_its_page(client_id: str) -> str:
+    """Return the next step after a sign-in that ended on a page of Entra's.
+
+    Such a page (admin approval, a blocking policy) never leads back here.
+    """
+    return _PAGE.format(client=client_id)
+
+
+def _detail(body: Mapping[str, Any]) -> str:
+    """Return the server's own words, without the ids that Entra appends to them."""
+    detail = body.get("error_description")
+    words = detail.partition("Trace ID:")[0] if isinstance(detail, str) else ""
+    return plain(words, 160)
+
+
+def _last(kind: type[HushkeyError]) -> type[HushkeyError]:
+    return Permanent if kind is UiRequired else kind
+
+
+def _link(body: Mapping[str, Any]) -> str:
+    """Return Microsoft's own page on its error number: shown, never branched on."""
+    numbers = body.get("error_codes")
+    if isinstance(numbers, list) and numbers and type(numbers[0]) is int:
+        return (
+            f"AADSTS{numbers[0]}: https://login.microsoftonline.com/error"
+            f"?code={numbers[0]}"
+        )
+    return ""
+
+
+def _row(
+    status: int, data: Any, code: str | None, suberror: object
+) -> tuple[type[HushkeyError], str, str]:
+    if status == 429:
+        return Transient, "too many requests (HTTP 429)", "try again later"
+    if status >= 500:
+        return Transient, f"the server failed (HTTP {status})", "try again later"
+    if status == 407:
+        return Permanent, "a proxy wants a password (HTTP 407)", "set `proxy`"
+    # A policy that blocks arrives under interaction_required too: no sign-in helps.
+    if code in _REFINED and str(suberror) in BY_SUBERROR:
+        return BY_SUBERROR[str(suberror)]
+    if code and code in BY_CODE:
+        return BY_CODE[code]
+    if code is not None or isinstance(data, dict):
+        return Permanent, f"the server said no (HTTP {status})", _CONFIG
+    if 300 <= status < 400:
+        what = f"a redirect instead of an answer (HTTP {status})"
+    else:
+        what = f"a web page instead of an answer (HTTP {status})"
+    return Transient, what, _PORTAL
+
+
+def from_failure(error: Exception, server: str) -> HushkeyError:
+    """Return the outcome of a request that got no answer (a requests error)."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "SSLError" in names:
+        return Permanent(
+            f"{server}: its TLS certificate is not trusted here",
+            hint="set `ca_file` if your network has its own authority, or check "
+            "this machine's clock",
+        )
+    if "ProxyError" in names and not _dropped(error):
+        return Permanent(
+            f"{server}: the proxy refused the connection", hint="set `proxy`"
+        )
+    if names & {"InvalidProxyURL", "InvalidURL", "InvalidSchema", "MissingSchema"}:
+        return Permanent(f"{server}: the URL or proxy setting is wrong", hint=_CONFIG)
+    if "TooManyRedirects" in names:  # of which none are followed
+        what, portal = "a redirect instead of an answer", _PORTAL
+        return Transient(f"{server}: {what}{_status(error)}", hint=portal)
+    if "Timeout" in names or "Expired" in names:
+        what = "no answer in time"
+    else:
+        what = "cannot be reached"
+    return Transient(f"{server}: {what}", hint="check the network and try again")
+
+
+def _status(error: Exception) -> str:
+    found = getattr(getattr(error, "response", None), "status_code", None)
+    return f" (HTTP {found})" if isinstance(found, int) else ""
+
+
+def _dropped(error: object, depth: int = 0) -> bool:
+    """Tell whether the server dropped a connection that the proxy had made.
+
+    urllib3 blames the proxy for whatever happens inside its tunnel.
+    """
+    if type(error).__name__ in ("RemoteDisconnected", "ConnectionResetError"):
+        return True
+    inner = [*getattr(error, "args", ()), getattr(error, "reason", None)]
+    inner.append(getattr(error, "original_error", None))
+    return depth < 6 and any(
+        isinstance(part, Exception) and _dropped(part, depth + 1) for part in inner
+    )
+
+
+def correlation(body: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    """Return the server's own name for this exchange, if it gave one."""
+    named = (
+        "x-ms-request-id",
+        "x-ms-correlation-request-id",
+        "x-request-id",
+        "x-correlation-id",
+    )
+    detail = str(body.get("error_description"))
+    told = detail.partition("Correlation ID:")[2].split()[:1]  # of a redirect
+    for found in (body.get("correlation_id"), *map(headers.get, named), *told):
+        if isinstance(found, str) and found:
+            return plain(found, 80)
+    return None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return Retry-After in seconds (RFC 9110 10.2.3); a date counts as 60 s.
+
+    At most an hour, as MSAL has it: a server cannot lock anybody out for longer.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        return 60.0
+    return min(float(value[:_DIGITS]), _LONGEST_WAIT)

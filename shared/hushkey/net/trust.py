@@ -1,0 +1,72 @@
+"""Whose certificates count, for every connection of ours.
+
+OpenSSL reads SSL_CERT_FILE and SSL_CERT_DIR itself wherever its defaults are asked
+for, relative ones from the working directory: a repository would bring its own trust.
+So it is never asked for them; what counts is handed to it by path.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+
+from hushkey.errors import Permanent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+#: where distributions keep their bundle, for a Python whose own OpenSSL knows nothing
+_BUNDLES = (
+    "/etc/ssl/cert.pem",  # Alpine, Arch, BSD
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+)
+
+
+def context(ca_file: str, environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Return whom to trust: *ca_file*, else the environment's, else the OS.
+
+    A relative path in *environ* is passed over. Raises Permanent where a file that was
+    chosen cannot be read.
+    """
+    named = (environ.get(name, "") for name in _FILES)
+    chosen = ca_file or next(filter(os.path.isabs, named), "")
+    try:
+        if chosen:
+            folder = os.path.isdir(chosen)
+            return ssl.create_default_context(
+                cafile=None if folder else chosen, capath=chosen if folder else None
+            )
+        folders = environ.get("SSL_CERT_DIR", "").split(os.pathsep)
+        return _system([p for p in folders if os.path.isabs(p) and os.path.isdir(p)])
+    except (OSError, ssl.SSLError) as error:
+        raise Permanent(
+            f"cannot read certificates from {chosen or 'the system'}",
+            hint="set `ca_file`",
+        ) from error
+
+
+def _system(folders: list[str]) -> ssl.SSLContext:
+    """Return the OS's trust; *folders* take the place of OpenSSL's own folder.
+
+    As SSL_CERT_DIR has it (SSL_CTX_set_default_verify_paths(3)); macOS and Windows
+    have a store of their own instead.
+    """
+    if sys.platform in ("darwin", "win32") and not folders:
+        import truststore
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    built_in = ssl.get_default_verify_paths()
+    file, folder = built_in.openssl_cafile, built_in.openssl_capath
+    if not folders and os.path.isdir(folder) and os.listdir(folder):
+        folders = [folder]
+    if not os.path.isfile(file):
+        file = next((p for p in _BUNDLES if not folders and os.path.isfile(p)), "")
+    if file or folders:
+        made.load_verify_locations(file or None, os.pathsep.join(folders) or None)
+    return made

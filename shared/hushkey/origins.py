@@ -1,0 +1,284 @@
+"""Host patterns and request origins in one normal form, and how they match.
+
+``host[:port][/path prefix]``, ``*.`` for exactly one label in front, and
+``http://`` only if written. Everything is compared on label and segment
+boundaries after normalising case, IDNA, a trailing dot, IPv6 spelling and the
+default port. A pattern without a port means the default port, as in git's own
+URL matching (gitcredentials(7)). What cannot be normalised safely is nobody's
+host: the parsers return None or raise ValueError, never a guess. RFC 3986 says
+what a URL is, UTS 46 what a host name in another script is.
+"""
+
+from __future__ import annotations
+
+from hushkey.model import Frozen, Request
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
+_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+_HEX = frozenset("0123456789abcdefABCDEF")
+_CONTROLS = frozenset(map(chr, (*range(32), 127)))
+#: what ends a segment or hides a part of it; git hands paths over decoded, with
+#: what would begin a query or a fragment still in them
+_NOT_IN_SEGMENT = _CONTROLS | frozenset("/\\;?#")
+#: where readers of a URL disagree on its host
+_NOT_IN_USERINFO = frozenset(map(chr, range(33))) | frozenset("/?#\\")
+_LOWER = {number: number + 32 for number in range(ord("A"), ord("Z") + 1)}
+
+
+class Pattern(Frozen):
+    """A parsed host pattern; ``wild`` means one more label in front of *host*."""
+
+    __slots__ = ("host", "path", "port", "scheme", "wild")
+    scheme: str
+    host: str
+    port: int
+    path: tuple[str, ...]
+    wild: bool
+
+    def __init__(
+        self, scheme: str, host: str, port: int, path: tuple[str, ...], wild: bool
+    ) -> None:
+        self._set(scheme=scheme, host=host, port=port, path=path, wild=wild)
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Return the pattern that *text* writes; ValueError says what is wrong."""
+    scheme, marker, rest = text.partition("://")
+    if not marker:
+        scheme, rest = "https", text
+    if scheme not in DEFAULT_PORTS:
+        raise ValueError(f"{scheme}:// is not a scheme that hushkey serves")
+    if "@" in rest:
+        raise ValueError("a user name does not belong in a host pattern")
+    if "?" in rest or "#" in rest:
+        raise ValueError("a host pattern has no query or fragment")
+    origin, _, path = rest.partition("/")
+    wild = origin.startswith("*.")
+    found = parse_origin(scheme, origin[2:] if wild else origin)
+    segments = split_path(path)
+    if found is None:
+        raise ValueError("not a host name: host[:port][/path], `*.` only in front")
+    if segments is None:
+        raise ValueError(
+            "a path prefix may not hold empty, `.` or `..` segments, `;`, `?`, `#`, or "
+            "what is encoded twice"
+        )
+    host, port = found
+    if wild and ("." not in host or host.startswith("[")):
+        raise ValueError("`*.` needs a domain of at least two labels behind it")
+    return Pattern(scheme, host, port, segments, wild)
+
+
+def parse_origin(scheme: str, text: str) -> tuple[str, int] | None:
+    """Return host and port of ``[user@]host[:port]``, or None if it is not one."""
+    userinfo, _, text = text.rpartition("@")
+    if not _is_userinfo(userinfo):
+        return None  # where such a host ends, each URL parser says something else
+    if text.startswith("["):
+        literal, bracket, tail = text[1:].partition("]")
+        host = _ipv6(literal) if bracket and (not tail or tail[0] == ":") else None
+        digits = tail[1:]
+        colon = bool(tail)
+    else:
+        name, separator, digits = text.partition(":")
+        host, colon = _name(name), bool(separator)
+    port = _port(digits) if colon else DEFAULT_PORTS.get(scheme)
+    if host is None or port is None:
+        return None
+    return host, port
+
+
+def split_path(path: str) -> tuple[str, ...] | None:
+    """Return the decoded segments of *path*, or None if readers may differ on it.
+
+    A server resolves ``contoso/../fabrikam``; a prefix rule must not be fooled by
+    it, written plainly, percent-encoded (once or more), as bytes that are no UTF-8
+    (overlong dots) or in compatibility letters; nor by ``contoso;x``, which a
+    servlet container reads as ``contoso`` (RFC 3986 3.3), or ``contoso?x``. Trailing
+    slashes do not count.
+    """
+    if not path.strip("/"):
+        return ()
+    segments = []
+    for raw in path.removeprefix("/").rstrip("/").split("/"):
+        segment = _decode(raw)
+        if segment is None or not _is_flat(segment):
+            return None
+        segments.append(segment)
+    return tuple(segments)
+
+
+def folded(text: str) -> str:
+    """Return *text* with ASCII letters in lower case and all others as they are.
+
+    For paths and user names: forges ignore case in owners and repositories. Beyond
+    ASCII each does so in its own way, and letters of other scripts (U+212A) must
+    not become ASCII ones.
+    """
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
+def letters(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return *path* without what servers may or may not tell apart beyond ASCII."""
+    from unicodedata import normalize
+
+    return tuple(normalize("NFKC", normalize("NFKC", s).casefold()) for s in path)
+
+
+def parse_url(url: str) -> Request:
+    """Return the request that *url* (or a bare ``host/path``) stands for.
+
+    Raises ValueError for anything that is not http or https.
+    """
+    scheme, marker, rest = url.strip().partition("://")
+    if not marker:
+        scheme, rest = "https", url.strip()
+    scheme = scheme.lower()
+    if scheme not in DEFAULT_PORTS:
+        raise ValueError(f"{scheme}:// is not a scheme that hushkey serves")
+    if any(c <= " " or c == "\x7f" for c in rest):
+        raise ValueError("a URL holds no spaces or control characters")
+    rest = rest.partition("#")[0].partition("?")[0]
+    origin, _, path = rest.partition("/")
+    userinfo, _, host = origin.rpartition("@")
+    if not host:
+        raise ValueError("the URL names no host")
+    username = _decode(userinfo.partition(":")[0])
+    if "\\" in origin or username is None or not _CONTROLS.isdisjoint(username):
+        raise ValueError("the URL's user name holds what no user name can")
+    if not _is_userinfo(userinfo):
+        raise ValueError("the URL's user name holds what may end it")
+    return Request(scheme, host, path, username)
+
+
+def origin_text(scheme: str, host: str, port: int) -> str:
+    """Return the origin as people write it, without a default port."""
+    shown = host if port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
+    return shown if scheme == "https" else f"{scheme}://{shown}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether the normalised *host* is this machine, whatever DNS says."""
+    if host in ("localhost", "[::1]"):
+        return True
+    labels = host.split(".")
+    return labels[0] == "127" and len(labels) == 4 and all(map(_is_octet, labels))
+
+
+def _is_octet(label: str) -> bool:
+    return label.isascii() and label.isdigit() and len(label) <= 3 and int(label) < 256
+
+
+def _name(name: str) -> str | None:
+    if not name.isascii():
+        name = _idna(name) or ""
+    name = name.lower().removesuffix(".")
+    if not name or len(name) > 253 or not _HOST_CHARACTERS.issuperset(name):
+        return None
+    if any(not label or len(label) > 63 for label in name.split(".")):
+        return None
+    return name
+
+
+def _idna(name: str) -> str | None:
+    """Return *name* with each label as an A-label or in ASCII; None if it is none.
+
+    Labels are judged one by one: what another one says is no excuse.
+    """
+    if len(name) > 253:
+        return None
+    labels = []
+    for label in name.split("."):
+        encoded = label if label.isascii() else _a_label(label)
+        if encoded is None:
+            return None
+        labels.append(encoded)
+    return ".".join(labels)
+
+
+def _a_label(label: str) -> str | None:
+    """Return the A-label of a label in another script; None for a look-alike.
+
+    UTS 46 maps full-width and other compatibility letters to ASCII, and some
+    characters to nothing. No user types those.
+    """
+    import idna
+
+    try:
+        for letter in label:
+            mapped = "" if letter.isascii() else idna.uts46_remap(letter)
+            if not letter.isascii() and (
+                not mapped or any(c.isascii() for c in mapped)
+            ):
+                return None
+        encoded = idna.encode(label, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return None
+    return encoded if encoded.startswith("xn--") and "." not in encoded else None
+
+
+def _ipv6(literal: str) -> str | None:
+    import ipaddress
+
+    if "%" in literal:
+        return None  # a zone means something on one machine only
+    try:
+        return f"[{ipaddress.IPv6Address(literal).compressed}]"
+    except ValueError:
+        return None
+
+
+def _port(digits: str) -> int | None:
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 5:
+        return None
+    port = int(digits)
+    return port if 0 < port < 65536 else None
+
+
+def _is_userinfo(text: str) -> bool:
+    """Tell whether every reader finds the end of the user info *text* at its end.
+
+    It holds no delimiter (RFC 3986 3.2.1), nor what NFKC turns into one: some
+    readers normalise before they look for the host.
+    """
+    if not _NOT_IN_USERINFO.isdisjoint(text):
+        return False
+    if text.isascii():
+        return True
+    from unicodedata import normalize
+
+    mapped = (normalize("NFKC", letter) for letter in text if not letter.isascii())
+    return (_NOT_IN_USERINFO | frozenset("@:[]")).isdisjoint("".join(mapped))
+
+
+def _is_flat(segment: str) -> bool:
+    """Tell whether the decoded *segment* is one name, however often it is read."""
+    if segment in ("", ".", "..") or not _NOT_IN_SEGMENT.isdisjoint(segment):
+        return False
+    if "%" in segment and any(
+        len(part) > 1 and _HEX.issuperset(part[:2]) for part in segment.split("%")[1:]
+    ):
+        return False
+    if segment.isascii():
+        return True
+    from unicodedata import normalize
+
+    normal = normalize("NFKC", segment)
+    return normal == segment or _is_flat(normal)
+
+
+def _decode(text: str) -> str | None:
+    """Percent-decode *text* once; None if it is not validly encoded UTF-8."""
+    if text.isascii() and "%" not in text:
+        return text
+    head, *parts = text.split("%")
+    try:
+        out = bytearray(head.encode("utf-8", "surrogateescape"))
+        for part in parts:
+            if len(part) < 2 or not _HEX.issuperset(part[:2]):
+                return None
+            out.append(int(part[:2], 16))
+            out += part[2:].encode("utf-8", "surrogateescape")
+        return out.decode("utf-8")
+    except UnicodeError:
+        return None

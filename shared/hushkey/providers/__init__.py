@@ -1,0 +1,1 @@
+"""Who signs people in: one file for each kind of identity provider."""

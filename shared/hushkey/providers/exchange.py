@@ -1,0 +1,214 @@
+"""What a host wants instead of the access token: one function for each kind.
+
+A kind turns the access token into what the host's clients take, at that very host
+and nowhere else. To add one, write its function and name it in `KINDS`; caching,
+single flight and renewal are `hushkey.acquire.exchanged`'s, and the same for all.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import Error, a2b_base64
+from email.utils import parsedate_to_datetime
+
+from hushkey.errors import HushkeyError, Permanent, Transient, plain
+from hushkey.model import Frozen
+from hushkey.net import outcomes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from requests import Response
+
+    from hushkey.net.http import Network
+
+
+class Asked(Frozen):
+    """One exchange: *token* is the access token, *host* the origin that takes it."""
+
+    __slots__ = ("host", "tenant", "token")
+    _secret = ("token",)
+    host: str
+    tenant: str
+    token: str
+
+    def __init__(self, host: str, token: str, tenant: str = "") -> None:
+        self._set(host=host, token=token, tenant=tenant)
+
+
+class Exchanged(Frozen):
+    """What the host gave; ``lifetime`` is in seconds, None if it names no end."""
+
+    __slots__ = ("lifetime", "value")
+    _secret = ("value",)
+    value: str
+    lifetime: float | None
+
+    def __init__(self, value: str, lifetime: float | None) -> None:
+        self._set(value=value, lifetime=lifetime)
+
+
+class Refused(Permanent):
+    """The host refuses the access token itself (HTTP 401): a newer one may do."""
+
+
+def acr(asked: Asked, network: Network, now: float) -> Exchanged:
+    """Return the refresh token of an Azure Container Registry.
+
+    POST /oauth2/exchange (Azure/acr, docs/AAD-OAuth.md), at the registry itself: the
+    realm that its challenge could name is never looked at. Raises Refused, Permanent
+    or Transient; no redirect is followed.
+    """
+    form = {"grant_type": "access_token", "service": asked.host}
+    if _is_id(asked.tenant):
+        form["tenant"] = asked.tenant  # optional; the document shows ids only
+    form["access_token"] = asked.token
+    with network.session() as session:
+        url = f"https://{asked.host}/oauth2/exchange"
+        answer = session.post(url, data=form, withhold_token=True)
+    data = _json(answer)
+    if answer.status_code != 200 or not isinstance(data, dict):
+        raise _outcome(answer, data, asked)
+    value = data.get("refresh_token")
+    if not isinstance(value, str) or not value or not _is_visible(value):
+        raise Permanent(f"{asked.host}: the answer holds no registry token")
+    return Exchanged(value, _lifetime(value, answer.headers, now, asked.host))
+
+
+#: exchange (the config's word) -> the function that does it
+KINDS: Mapping[str, Callable[[Asked, Network, float], Exchanged]] = {"acr": acr}
+
+
+def perform(kind: str, asked: Asked, network: Network, now: float) -> Exchanged:
+    """Exchange by *kind*; raises Permanent for a host without TLS."""
+    if "://" in asked.host:
+        raise Permanent(
+            f"{asked.host}: a token is exchanged over https only",
+            hint="take `http://` out of the host's pattern",
+        )
+    return KINDS[kind](asked, network, now)
+
+
+# -- what an answer means --------------------------------------------------------
+
+_ACCESS = "check that the account may use this registry"
+#: status -> (outcome, what happened, what to do), where no general rule serves
+_BY_STATUS: Mapping[int, tuple[type[HushkeyError], str, str]] = {
+    400: (
+        Permanent,
+        "the registry rejects the exchange",
+        "check the host's `scopes` and its identity's `tenant` in config.toml",
+    ),
+    401: (
+        Refused,
+        "the registry refuses this sign-in",
+        f"{_ACCESS}, and that its identity's `tenant` is the registry's",
+    ),
+    403: (
+        Permanent,
+        "the registry lets nobody in from here: a firewall or network rule",
+        f"connect from a network that it allows, or {_ACCESS}",
+    ),
+    404: (
+        Permanent,
+        "there is no exchange here",
+        'is it an Azure Container Registry? Else take `exchange = "acr"` away',
+    ),
+}
+
+
+def _outcome(answer: Response, data: Any, asked: Asked) -> HushkeyError:
+    """Return what an answer that is no token means; never with the token in it."""
+    detail = plain(_message(data).replace(asked.token, "***"), 160)
+    status, headers = answer.status_code, answer.headers
+    if status not in _BY_STATUS:
+        general = {"error_description": detail} if isinstance(data, dict) else None
+        return outcomes.from_answer(status, general, headers, asked.host)
+    kind, what, hint = _BY_STATUS[status]
+    return kind(
+        f"{asked.host}: {what} (HTTP {status})" + (f": {detail}" if detail else ""),
+        hint=hint,
+        correlation=outcomes.correlation({}, headers),
+    )
+
+
+def _message(data: Any) -> str:
+    """Return the words of a registry's error (OCI distribution spec, error codes)."""
+    errors = data.get("errors") if isinstance(data, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return message if isinstance(message, str) else ""
+
+
+def _json(answer: Response) -> Any:
+    from hushkey.net import http
+
+    return http.json_of(answer)
+
+
+def _is_id(tenant: str) -> bool:
+    """Tell whether *tenant* is a tenant's id, and not a domain or `organizations`."""
+    parts = tenant.lower().split("-")
+    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and all(
+        c in "0123456789abcdef" for part in parts for c in part
+    )
+
+
+def _is_visible(value: str) -> bool:
+    return value.isascii() and value.isprintable() and " " not in value
+
+
+# -- how long it lives -----------------------------------------------------------
+
+
+def _lifetime(
+    value: str, headers: Mapping[str, str], now: float, host: str
+) -> float | None:
+    """Return the seconds left by the token's own ``exp``, None if it has none.
+
+    Counted from the server's own clock: ours may be wrong. A server whose clock
+    is wrong gets no more than the token's whole life, where that is named.
+    """
+    claims = _claims(value)
+    expires, issued = _moment(claims, "exp"), _moment(claims, "iat")
+    if expires is None:
+        return None
+    left = expires - _server_time(headers, now)
+    if issued is not None and issued < expires:
+        left = min(left, expires - issued)
+    if left <= 0:
+        raise Transient(
+            f"{host}: the registry token that it gave has ended already",
+            hint="try again; check this machine's clock",
+        )
+    return left
+
+
+def _claims(value: str) -> dict[str, Any]:
+    """Return the claims of a JWT (RFC 7519), none for any other token."""
+    parts = value.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        padded = parts[1].replace("-", "+").replace("_", "/") + "=="
+        claims = json.loads(a2b_base64(padded))
+    except (ValueError, Error, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return the claim *name* as seconds since the epoch, None if it is none."""
+    found = claims.get(name)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if 0 < found < 10**11 else None
+
+
+def _server_time(headers: Mapping[str, str], now: float) -> float:
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return now

@@ -1,0 +1,295 @@
+"""OpenID Connect and OAuth 2.0 servers, on Authlib's client.
+
+Code flow with PKCE as a public client (RFC 6749, 7636, 8252), device code
+(RFC 8628), refresh with rotation, revocation (RFC 7009). Servers with an
+``issuer`` are discovered and their ID tokens checked; plain OAuth 2.0 servers
+have their endpoints in the config and name no account.
+"""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlsplit
+
+from authlib.common.security import generate_token
+
+from hushkey.errors import HushkeyError, Permanent, UiRequired
+from hushkey.net import answers, http, outcomes
+from hushkey.net.discovery import Discovery
+from hushkey.providers import idtoken
+from hushkey.providers.base import CodeFlow, DeviceCode, Grant, Pending
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from hushkey.model import Account, Identity
+    from hushkey.net.http import Network, Session
+
+_DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+class OAuthProvider:
+    """One identity's server; see `hushkey.providers.base.Provider`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        network: Network,
+        folder: str,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._identity = identity
+        self._network = network
+        self._environ = environ
+        self._open_id = identity.provider == "oidc"
+        self.client_id = identity.client_id
+        self.issuer = identity.issuer
+        self._discovery = Discovery(self.issuer, network, folder)
+
+    # -- the Provider protocol ----------------------------------------------
+
+    def refresh(self, refresh_token: str, scopes: tuple[str, ...]) -> Grant:
+        """Redeem *refresh_token*; see Provider."""
+        endpoint = self._endpoint("token_endpoint")
+        with self._session() as session:
+            answer = http.guarded(
+                lambda: session.refresh_token(
+                    endpoint, refresh_token=refresh_token, scope=" ".join(scopes)
+                )
+            )
+        return self._renewed(answer, scopes)
+
+    def begin_code(
+        self, scopes: tuple[str, ...], redirect_uri: str, login_hint: str
+    ) -> CodeFlow:
+        """Prepare an authorization request; see Provider."""
+        endpoint = self._endpoint("authorization_endpoint")
+        scopes = self._sign_in_scopes(scopes)
+        data = {"verifier": generate_token(64), "scopes": scopes}
+        extra: dict[str, str] = {"code_verifier": str(data["verifier"])}
+        if self._open_id:
+            data["nonce"] = extra["nonce"] = generate_token(32)
+            if "offline_access" in scopes:
+                # OpenID Connect Core 11: offline_access is ignored without it.
+                extra["prompt"] = "consent"
+        if login_hint:
+            extra["login_hint"] = login_hint
+        with self._session() as session:
+            url, state = session.create_authorization_url(
+                endpoint,
+                redirect_uri=redirect_uri,
+                scope=" ".join(scopes),
+                state=generate_token(32),
+                **extra,
+            )
+        return CodeFlow(url, state, redirect_uri, data)
+
+    def redeem_code(self, flow: CodeFlow, answer: Mapping[str, str]) -> Grant:
+        """Check the redirect's parameters and redeem the code; see Provider."""
+        self._check_answer(answer)
+        endpoint = self._endpoint("token_endpoint")
+        with self._session() as session:
+            try:
+                token = http.guarded(
+                    lambda: session.fetch_token(
+                        endpoint,
+                        grant_type="authorization_code",
+                        code=answer["code"],
+                        code_verifier=flow.data["verifier"],
+                        redirect_uri=flow.redirect_uri,
+                    )
+                )
+            except UiRequired as error:
+                raise _not_again(error) from error
+        return self._signed_in(
+            token, flow.data["scopes"], str(flow.data.get("nonce", ""))
+        )
+
+    def begin_device(self, scopes: tuple[str, ...]) -> DeviceCode | None:
+        """Ask for a device code; see Provider."""
+        endpoint = self._metadata().get("device_authorization_endpoint")
+        if not isinstance(endpoint, str):
+            return None
+        scopes = self._sign_in_scopes(scopes)
+        with self._session() as session:
+            response = session.post(
+                endpoint,
+                data={"scope": " ".join(scopes)},
+                auth=session.client_auth(session.token_endpoint_auth_method),
+            )
+        return _device_code(response, scopes, self.issuer)
+
+    def poll_device(self, code: DeviceCode) -> Grant:
+        """Ask whether the person is done; see Provider."""
+        endpoint = self._endpoint("token_endpoint")
+        with self._session() as session:
+            try:
+                token = session.fetch_token(
+                    endpoint, grant_type=_DEVICE, device_code=code.data["device_code"]
+                )
+            except http.Refused as refused:
+                if refused.code in ("authorization_pending", "slow_down"):
+                    raise Pending(refused.code == "slow_down") from refused
+                raise _not_again(refused.outcome()) from refused
+        return self._signed_in(token, code.data["scopes"], "")
+
+    def revoke(self, refresh_token: str) -> bool:
+        """Revoke the grant at the server; see Provider."""
+        endpoint = self._metadata().get("revocation_endpoint")
+        if not isinstance(endpoint, str):
+            return False
+        with self._session() as session:
+            response = session.revoke_token(
+                endpoint,
+                token=refresh_token,
+                token_type_hint="refresh_token",  # noqa: S106
+            )
+        return bool(response.status_code == 200)
+
+    # -- requests -----------------------------------------------------------
+
+    def _session(self) -> Session:
+        secret = self._secret()
+        return self._network.session(
+            self.client_id,
+            client_secret=secret,
+            token_endpoint_auth_method=self._auth_method() if secret else "none",
+            code_challenge_method="S256",
+        )
+
+    def _secret(self) -> str | None:
+        """Return the public secret of a desktop client, if its server wants one."""
+        if variable := self._identity.option("client_secret_env"):
+            if secret := self._environ.get(variable):
+                return secret
+            raise Permanent(
+                f"the environment variable {variable} is not set",
+                hint="`client_secret_env` in config.toml names it",
+            )
+        return self._identity.option("client_secret") or None
+
+    def _auth_method(self) -> str:
+        offered = self._metadata().get("token_endpoint_auth_methods_supported")
+        basic_only = isinstance(offered, list) and "client_secret_post" not in offered
+        return "client_secret_basic" if basic_only else "client_secret_post"
+
+    def _metadata(self) -> Mapping[str, Any]:
+        if self._open_id:
+            return self._discovery.metadata()
+        return self._identity.options
+
+    def _endpoint(self, name: str) -> str:
+        endpoint = self._metadata().get(name)
+        if not isinstance(endpoint, str):
+            raise Permanent(f"{self.issuer}: the server has no {name}")
+        return endpoint
+
+    def _sign_in_scopes(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what to ask for: also what makes later silence possible."""
+        if not self._open_id:
+            return scopes
+        wanted = dict.fromkeys(("openid", *scopes))
+        if "offline_access" in self._listed("scopes_supported"):
+            wanted["offline_access"] = None
+        return tuple(wanted)
+
+    def _listed(self, name: str) -> list[str]:
+        values = self._metadata().get(name)
+        return (
+            [v for v in values if isinstance(v, str)]
+            if isinstance(values, list)
+            else []
+        )
+
+    # -- answers ------------------------------------------------------------
+
+    def _check_answer(self, answer: Mapping[str, str]) -> None:
+        """Raise unless the redirect carries a code from our issuer (RFC 9207)."""
+        if "error" in answer:
+            # No code to mix up, so no issuer to compare: a refusal is a refusal.
+            server = urlsplit(self.issuer).netloc
+            raise _not_again(outcomes.from_answer(400, dict(answer), {}, server))
+        metadata = self._metadata()
+        promised = metadata.get("authorization_response_iss_parameter_supported")
+        issuer = answer.get("iss")
+        if self._open_id and issuer != self.issuer and (promised or issuer is not None):
+            raise Permanent("the redirect does not come from the configured issuer")
+        if not answer.get("code"):
+            raise Permanent("the redirect carries no code")
+
+    def _grant(
+        self,
+        token: Mapping[str, Any],
+        scopes: tuple[str, ...],
+        account: Account | None = None,
+        claims: Mapping[str, Any] | None = None,
+        fault: HushkeyError | None = None,
+    ) -> Grant:
+        return Grant(
+            token["access_token"],
+            refresh_token=token.get("refresh_token") or "",
+            expires_in=token.get("expires_in"),
+            scopes=answers.scopes(token.get("scope"), scopes),
+            account=account,
+            claims=claims,
+            fault=fault,
+        )
+
+    def _signed_in(
+        self, token: Mapping[str, Any], scopes: tuple[str, ...], nonce: str
+    ) -> Grant:
+        """Return the grant of a sign-in: an ID token must say whose it is."""
+        if fault := answers.type_fault(token):
+            raise fault
+        if not self._open_id:
+            return self._grant(token, scopes)
+        if "id_token" not in token:
+            raise Permanent(
+                "the server did not say who signed in (no ID token)",
+                hint="use provider oauth2 if it is no OpenID Connect server",
+            )
+        claims = self._claims(token, nonce)
+        return self._grant(token, scopes, idtoken.account_of(claims), claims)
+
+    def _renewed(self, token: Mapping[str, Any], scopes: tuple[str, ...]) -> Grant:
+        """Return the grant of a refresh, with what is wrong about it as its fault."""
+        fault: HushkeyError | None = answers.type_fault(token)
+        claims: dict[str, Any] = {}
+        if self._open_id and "id_token" in token and fault is None:
+            claims, fault = idtoken.renewed(lambda: self._claims(token, ""))
+        account = idtoken.account_of(claims) if claims else None
+        return self._grant(token, scopes, account, claims, fault)
+
+    def _claims(self, token: Mapping[str, Any], nonce: str) -> dict[str, Any]:
+        return idtoken.claims_of(
+            token["id_token"],
+            issuer=self.issuer,
+            client_id=self.client_id,
+            algorithms=self._listed("id_token_signing_alg_values_supported"),
+            keys=self._discovery.keys,
+            nonce=nonce or None,
+            access_token=token["access_token"],
+            now=time.time(),
+            server_date=str(token.get("server_date", "")),
+        )
+
+
+def _device_code(response: Any, scopes: tuple[str, ...], issuer: str) -> DeviceCode:
+    data = http.json_of(response)
+    body = data if isinstance(data, dict) else {}
+    server = http.server_of(str(response.url))
+    if response.status_code != 200 or "device_code" not in body:
+        raise _not_again(
+            outcomes.from_answer(response.status_code, data, response.headers, server)
+        )
+    kept = {"device_code": body["device_code"], "scopes": scopes}
+    return answers.device_code(body, server, issuer, kept)
+
+
+def _not_again(error: HushkeyError) -> HushkeyError:
+    """Return *error* as the end of a sign-in: it must not lead to another one."""
+    if isinstance(error, UiRequired):
+        return Permanent(error.what, hint=error.hint, code=error.code)
+    return error

@@ -1,0 +1,105 @@
+"""Where an answer is made: in a process of its own, or in the agent.
+
+The agent runs the very same functions as the helpers do. What it may not do, and
+what it remembers for them, they learn here. In a process of its own there is no
+occasion, and every question below is answered by doing nothing.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+
+from hushkey.errors import NeedsCaller
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hushkey.config.rules import Config
+    from hushkey.model import Token
+    from hushkey.tokenrequest import TokenRequest
+    from hushkey_helpers.agent.memory import Memory
+
+
+class WouldBlock(BaseException):
+    """A quick try has come to where it would wait; nothing was changed so far."""
+
+
+class AgentContext:
+    """One answer of the agent, in the thread that entered it.
+
+    ``began`` is when the caller began to wait (epoch seconds), ``asker`` its process
+    (0: unknown); a *quick* try may not wait for anything; it *counts* if somebody
+    asked. ``lines`` collects what is said to the person meanwhile.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        began: float,
+        *,
+        quick: bool,
+        counts: bool = True,
+        asker: int = 0,
+    ) -> None:
+        self.memory = memory
+        self.began = began
+        self.quick = quick
+        self.counts = counts
+        self.asker = asker
+        self.lines: list[str] = []
+        #: the config, the same for the whole of this answer
+        self.config: Config | None = None
+
+    def __enter__(self) -> AgentContext:
+        _occasions[get_ident()] = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _occasions.pop(get_ident(), None)
+
+
+_occasions: dict[int, AgentContext] = {}
+
+
+def current() -> AgentContext | None:
+    """Return the occasion of this thread; None in a process of its own."""
+    return _occasions.get(get_ident())
+
+
+def memory() -> Memory | None:
+    """Return what the agent remembers."""
+    occasion = current()
+    return occasion.memory if occasion else None
+
+
+def ensure_may_block() -> None:
+    """Go on, if this answer may wait for a lock, a keyring or a server."""
+    occasion = current()
+    if occasion and occasion.quick:
+        raise WouldBlock
+
+
+def asker() -> int | None:
+    """Return the process that was called; None: this one. It takes time to look."""
+    here = current()
+    if here is None:
+        return None
+    if not here.asker:
+        raise NeedsCaller
+    ensure_may_block()
+    return here.asker
+
+
+def ensure_in_caller(*, person: bool = False) -> None:
+    """Go on, if this is the process that was called; *person*: one will be asked."""
+    if current():
+        raise NeedsCaller(person=person)
+
+
+def used(wanted: TokenRequest, environ: Mapping[str, str], token: Token) -> Token:
+    """Return *token*, which answers *wanted*; the agent notes that it is in use."""
+    here = current()
+    if here and here.counts:
+        here.memory.uses.note(wanted, environ, token)
+    return token

@@ -1,0 +1,287 @@
+"""The ladder of a sign-in: browser, printed address with paste-back, device code.
+
+One flow and one listener serve the first two rungs, so that whichever way the
+answer comes, through the browser here or by hand from another machine, it is
+compared with the same state and redeemed once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+
+from hushkey.errors import Cancelled, HushkeyError, InteractionUnavailable
+from hushkey.model import Frozen
+from hushkey.providers.base import CodeFlow, DeviceCode, Grant, Provider
+from hushkey.signin import browser, device, pages
+from hushkey.signin import terminal as words
+from hushkey.signin.paste import PasteReader, parse_redirect
+from hushkey.signin.policy import PromptDecision, over_ssh
+from hushkey.signin.receiver import Receiver
+from hushkey.signin.terminal import Terminal, TerminalWriter, open_terminal
+
+# Seconds between two looks at a browser command that still runs.
+_LOOK = 0.2
+
+
+class PromptSubject(Frozen):
+    """Who is asked, for what, and by which *command* ('git fetch in /repo')."""
+
+    __slots__ = ("account", "command", "host", "identity")
+    host: str
+    identity: str
+    account: str
+    command: str
+
+    def __init__(
+        self, host: str, *, identity: str = "", account: str = "", command: str = ""
+    ) -> None:
+        self._set(host=host, identity=identity, account=account, command=command)
+
+    def asks(self) -> str:
+        """Return the words that say who asks for what."""
+        return words.who_asks(self.host, self.identity, self.account, self.command)
+
+
+def sign_in(
+    provider: Provider,
+    scopes: tuple[str, ...],
+    *,
+    who: PromptSubject,
+    decision: PromptDecision,
+    redirect_uri: str,
+    login_hint: str = "",
+    environ: Mapping[str, str],
+    timeout: float,
+    finish: Callable[[Grant], None],
+    says_who: bool = False,
+    terminal: Terminal | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Grant:
+    """Ask a person, by the rungs that *verdict* allows, and return the grant.
+
+    *finish* is called with the grant before anyone is told "signed in": it stores.
+    *timeout* is in seconds, for everything. *terminal* is opened here if not given,
+    and only if a rung needs it. *says_who*: the caller writes to standard error who
+    signed in, so this does not. Raises InteractionUnavailable if no rung holds,
+    Cancelled, and whatever *provider* and *finish* raise.
+    """
+    if not decision.methods:
+        raise _unavailable(who, decision.reason)
+    with _opened(decision, environ, terminal) as chosen:
+        climb = _Attempt(provider, scopes, who, decision, environ, chosen)
+        climb.deadline = clock() + timeout
+        try:
+            grant = climb.by_redirect(redirect_uri, login_hint, finish)
+            if grant is None and "device" in decision.methods:
+                grant = climb.by_code(finish, clock, sleep)
+        except KeyboardInterrupt:
+            raise _about(who, Cancelled("cancelled with Ctrl-C")) from None
+        except HushkeyError as error:
+            _about(who, error)
+            raise
+        if grant is None:
+            raise _unavailable(who, climb.missing)
+        # The tool does not say whose token it got, and the window may have been left to
+        # somebody else. Standard error hears it unless it is that terminal.
+        done = words.signed_in(who.host, _label(grant, who))
+        if chosen is not None:
+            chosen.say(done)
+        if not says_who and (chosen is None or not os.isatty(2)):
+            words.warn(done)
+    return grant
+
+
+class _Attempt:
+    """One sign-in under way; a rung that does not hold returns None."""
+
+    deadline: float = 0.0
+    #: why the last rung did not hold
+    missing = "there is no way to ask here"
+
+    def __init__(
+        self,
+        provider: Provider,
+        scopes: tuple[str, ...],
+        who: PromptSubject,
+        decision: PromptDecision,
+        environ: Mapping[str, str],
+        terminal: Terminal | None,
+    ) -> None:
+        self._provider = provider
+        self._scopes = scopes
+        self._who = who
+        self._methods = decision.methods
+        self._environ = environ
+        self._terminal = terminal
+        #: set where pasting is allowed and somebody can paste
+        self._reading = terminal if "paste" in decision.methods else None
+        self._code: DeviceCode | None = None
+
+    def by_redirect(
+        self, redirect_uri: str, login_hint: str, finish: Callable[[Grant], None]
+    ) -> Grant | None:
+        """Wait for the redirect: from a browser that we start, or pasted."""
+        if "browser" not in self._methods and self._reading is None:
+            return None
+        with Receiver(redirect_uri, self._who.host) as receiver:
+            flow = self._provider.begin_code(
+                self._scopes, receiver.redirect_uri, login_hint
+            )
+            browser.check(flow.url)
+            receiver.expect(flow.state, flow.url)
+            answer = self._answer(receiver, flow)
+            return (
+                None if answer is None else self._redeem(receiver, flow, answer, finish)
+            )
+
+    def _answer(self, receiver: Receiver, flow: CodeFlow) -> dict[str, str] | None:
+        """Open the address and return what comes back; None: on to the next rung."""
+        raw = self._reading.raw_input() if self._reading else nullcontext()
+        with raw:  # first of all, for it drops what was typed before
+            launch = None
+            if "browser" in self._methods:
+                launch = browser.launch(receiver.open_url, self._environ)
+            if launch is None and self._reading is None:
+                self.missing = "no browser could be started"
+                return None
+            self._announce(receiver, flow, launch is not None)
+            return self._wait(receiver, flow, launch)
+
+    def _announce(self, receiver: Receiver, flow: CodeFlow, opening: bool) -> None:
+        if self._reading is None:
+            urls = receiver.open_url, receiver.cancel_url
+            words.warn(words.browser_only(self._who.asks(), *urls))
+            return
+        self._reading.say(self._who.asks())
+        # The short address leads nowhere on another machine.
+        here = opening and not over_ssh(self._environ)
+        self._show(receiver.open_url if here else flow.url, opening=opening)
+        self._reading.say(words.how_to_paste("device" in self._methods))
+
+    def _show(self, url: str, *, opening: bool) -> None:
+        if self._reading is not None:
+            self._reading.say(words.address_follows(opening))
+            self._reading.show(url)
+
+    def _wait(
+        self, receiver: Receiver, flow: CodeFlow, launch: browser.Launch | None
+    ) -> dict[str, str] | None:
+        """Wait for receiver, terminal and browser command, whichever moves first."""
+        reader = PasteReader()
+        fd = self._reading.fileno() if self._reading else None
+        while True:
+            if launch is not None and launch.failed():
+                launch = launch.instead()
+                if launch is None and not self._go_on_without_browser(flow):
+                    return None
+            look = _LOOK if launch is not None and launch.running() else None
+            answer = receiver.wait(self.deadline, fd, look)
+            if answer is not None:
+                return answer
+            lines = [] if fd is None else reader.read(fd)
+            for line in lines:
+                answer = parse_redirect(line, flow.redirect_uri, flow.state)
+                if answer is not None:
+                    return answer
+            if lines and self._goes_to_code(lines[-1]):
+                return None
+
+    def _go_on_without_browser(self, flow: CodeFlow) -> bool:
+        """Tell whether a person can still bring the answer, and tell the person."""
+        if self._reading is None:
+            self.missing = "the browser could not be started"
+            return False
+        self._reading.say(words.browser_failed())
+        self._show(flow.url, opening=False)
+        return True
+
+    def _goes_to_code(self, line: str) -> bool:
+        """Answer a *line* that was no redirect; an empty one asks for a code."""
+        if self._reading is None:
+            return False
+        if line.strip() or "device" not in self._methods:
+            self._reading.say(words.not_taken())
+            return False
+        self._code = self._provider.begin_device(self._scopes)
+        if self._code is None:
+            self._reading.say(words.no_code(self._who.host))
+        return self._code is not None
+
+    def _redeem(
+        self,
+        receiver: Receiver,
+        flow: CodeFlow,
+        answer: Mapping[str, str],
+        finish: Callable[[Grant], None],
+    ) -> Grant:
+        """Redeem and store; only then, or with the reason why not, let the page go."""
+        host = self._who.host
+        try:
+            grant = self._provider.redeem_code(flow, answer)
+            finish(grant)
+        except HushkeyError as error:
+            receiver.conclude(pages.failed(host, error.what, error.hint))
+            raise
+        except BaseException:  # a fault of ours, whose text may hold anything
+            receiver.conclude(pages.failed(host, "something unexpected happened"))
+            raise
+        receiver.conclude(pages.signed_in(host, _label(grant, self._who)))
+        return grant
+
+    def by_code(
+        self,
+        finish: Callable[[Grant], None],
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> Grant | None:
+        """Show a device code, on standard error where one was asked for by name."""
+        code = self._code or self._provider.begin_device(self._scopes)
+        if code is None:
+            self.missing = "the server offers no device code"
+            return None
+        voice = self._terminal or TerminalWriter(2)
+        if self._reading is None:
+            voice.say(self._who.asks())
+        grant = device.sign_in(
+            self._provider,
+            code,
+            voice,
+            deadline=self.deadline,
+            clock=clock,
+            sleep=sleep,
+        )
+        finish(grant)
+        return grant
+
+
+@contextmanager
+def _opened(
+    decision: PromptDecision, environ: Mapping[str, str], given: Terminal | None
+) -> Iterator[Terminal | None]:
+    """Give the terminal that the rungs may use: *given*, or one of our own."""
+    if not {"paste", "device"} & set(decision.methods):
+        yield None
+    elif given is not None:
+        yield given
+    else:
+        own = open_terminal(environ)
+        with own or nullcontext():
+            yield own
+
+
+def _label(grant: Grant, who: PromptSubject) -> str:
+    return grant.account.label if grant.account else who.account
+
+
+def _about(who: PromptSubject, error: HushkeyError) -> HushkeyError:
+    return error.about(host=who.host, identity=who.identity, account=who.account)
+
+
+def _unavailable(who: PromptSubject, reason: str) -> HushkeyError:
+    what = f"a sign-in is needed, but {reason}"
+    hint = f"run: {words.login_command(who.host)}"
+    return _about(who, InteractionUnavailable(what, hint=hint))

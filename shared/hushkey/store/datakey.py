@@ -1,0 +1,265 @@
+"""The user's one data key, in the OS keyring or where the config says.
+
+The only file that names keyring. Backends come from an allow-list and are made
+by name: never keyring's default or its chainer, which could be our own backend
+(it would recurse) or a plug-in that writes plain text (design 7). Every call
+that does not prompt ends within ``timeout`` seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import sys
+
+from hushkey import runtime
+from hushkey.errors import StoreError
+from hushkey.store import cipher
+from hushkey.store.keyfile import KeyFile
+from hushkey.system import locks
+from hushkey.system.deadline import Expired, within
+from hushkey.trace import event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Protocol, TypeVar
+
+    T = TypeVar("T")
+else:
+    Protocol = object
+
+#: the item in the keyring; `keyring get hushkey data-key` finds it too
+SERVICE, USER = "hushkey", "data-key"
+_CHOOSE_FILE = "run `hushkey config set key_store file` to keep the key in a file"
+_BY_PLATFORM = {
+    "darwin": "keyring.backends.macOS.Keyring",
+    "win32": "keyring.backends.Windows.WinVaultKeyring",
+}
+#: backends that ask others: our own would come back here, without an end
+_NEVER = ("hushkey", "keyring.backends.chainer.")
+
+
+class KeyStore(Protocol):
+    """A place that holds one short text; every call may raise StoreError."""
+
+    name: str
+
+    def get(self) -> str | None:
+        """Return the text, None if there is none; StoreError if locked."""
+
+    def put(self, text: str) -> None:
+        """Keep the text."""
+
+    def unlock(self) -> None:
+        """Ask the person to unlock; may take as long as a person does."""
+
+    def evidence(self) -> object:
+        """Return what changes when the text may have changed.
+
+        ``signals`` if the place itself says so, None if nobody can tell.
+        """
+
+
+class DataKey:
+    """Reads the key once per process; makes it once per user.
+
+    ``sealed_files`` tells which files the key has to open: a new key is never
+    made while there are any.
+    """
+
+    def __init__(
+        self,
+        key_store: KeyStore,
+        folder: str,
+        timeout: float,
+        sealed_files: Callable[[], list[str]],
+    ) -> None:
+        self.name = key_store.name
+        self.timeout = timeout
+        self._key_store = key_store
+        self._folder = folder
+        self._sealed_files = sealed_files
+        self._key: bytes | None = None
+
+    def key(self) -> bytes | None:
+        """Return the key, or None if none was made yet; raises StoreError."""
+        if self._key is None:
+            text = self._call(self._key_store.get, self.timeout)
+            self._key = None if text is None else _decode(text, self.name)
+            event("key-read")
+        return self._key
+
+    def evidence(self) -> object:
+        """Return what changes when the key may have changed; see `KeyStore`."""
+        return self._key_store.evidence()
+
+    def hashed(self, text: str) -> str:
+        """Return what only the holder of the key can make of *text*.
+
+        The agent, which does not hold it, may know it from the time before.
+        """
+
+        def make() -> str:
+            return cipher.keyed_hash(self.key() or b"", text)
+
+        memory = runtime.memory()
+        return memory.name(self.evidence(), text, make) if memory else make()
+
+    def ensure_key(self) -> bytes:
+        """Return the key, making it if this is the first use.
+
+        Raises StoreError ``no-key`` where sealed files exist that it could not
+        open: a new key would lock them out for good.
+        """
+        if key := self._usable_key():
+            return key
+        lock = os.path.join(self._folder, "locks", "key.lock")
+        with locks.held(lock, self.timeout):
+            if key := self._usable_key():
+                return key
+            if self._sealed_files():
+                raise StoreError(
+                    "no-key",
+                    f"{self.name} holds no hushkey key, but sealed files exist",
+                    hint="restore the key, or run `hushkey reset` to start anew",
+                )
+            return self._make_key()
+
+    def _usable_key(self) -> bytes | None:
+        """Return the key; what is no key of ours counts while it opens nothing."""
+        try:
+            return self.key()
+        except StoreError as error:
+            if error.reason == "other-key" and not self._sealed_files():
+                return None
+            raise
+
+    def unlock(self, timeout: float) -> None:
+        """Let the person unlock the keyring, within *timeout* seconds."""
+        self._call(self._key_store.unlock, timeout)
+
+    def _make_key(self) -> bytes:
+        key = os.urandom(cipher.KEY_BYTES)
+        text = base64.b64encode(key).decode()
+        self._call(lambda: self._key_store.put(text), self.timeout)
+        if self._call(self._key_store.get, self.timeout) != text:
+            raise StoreError(
+                "broken",
+                f"{self.name} did not give back the key that was just put in",
+                hint=_CHOOSE_FILE,
+            )
+        self._key = key
+        return key
+
+    def _call(self, call: Callable[[], T], timeout: float) -> T:
+        """Run a keyring call; whatever goes wrong in it becomes a StoreError."""
+        try:
+            return within(timeout, call)
+        except StoreError:
+            raise
+        except Expired as error:
+            raise StoreError(
+                "hung",
+                f"{self.name} gave no answer within {timeout:g} s",
+                hint="restart your keyring (log out and in), or " + _CHOOSE_FILE,
+            ) from error
+        except Exception as error:
+            # Backends raise whatever their D-Bus or OS binding raises, and the
+            # text may quote what was stored: only the type is shown.
+            raise StoreError(
+                "broken",
+                f"{self.name} failed with {type(error).__name__}",
+                hint="unlock or restart your keyring, or " + _CHOOSE_FILE,
+            ) from error
+
+
+def _decode(text: str, name: str) -> bytes:
+    try:
+        key = base64.b64decode(text.encode(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != cipher.KEY_BYTES:
+        raise StoreError(
+            "other-key",
+            f"{name} holds something under hushkey/{USER} that is not a hushkey key",
+            hint="restore the key, or run `hushkey reset` to start anew",
+        )
+    return key
+
+
+def open_data_key(
+    settings: Mapping[str, Any],
+    folder: str,
+    sealed_files: Callable[[], list[str]],
+) -> DataKey:
+    """Return the vault that the settings choose; nothing is contacted yet."""
+    key_store = _key_store(settings["key_store"], folder)
+    return DataKey(key_store, folder, settings["keyring_timeout"], sealed_files)
+
+
+def _key_store(choice: str, folder: str) -> KeyStore:
+    if choice == "file":
+        return KeyFile(os.path.join(folder, "key"))
+    if choice.startswith("keyring:"):
+        return KeyringStore(choice.removeprefix("keyring:"))
+    if sys.platform in _BY_PLATFORM:
+        return KeyringStore(_BY_PLATFORM[sys.platform])
+    from hushkey.store.secretservice import SecretServiceStore
+
+    return SecretServiceStore(SERVICE, USER, _CHOOSE_FILE)
+
+
+class KeyringStore:
+    """One backend of the keyring package, made by its class name."""
+
+    def __init__(self, class_name: str) -> None:
+        self.name = f"the keyring ({class_name})"
+        self._class_name = class_name
+
+    def get(self) -> str | None:
+        found = self._guard(lambda: self._backend().get_password(SERVICE, USER))
+        return None if found is None else str(found)
+
+    def put(self, text: str) -> None:
+        self._guard(lambda: self._backend().set_password(SERVICE, USER, text))
+
+    def unlock(self) -> None:
+        """Read the item: these keyrings prompt by themselves when they must."""
+        self.get()
+
+    def evidence(self) -> object:
+        """Return None: these keyrings do not say when something changes."""
+
+    def _backend(self) -> Any:
+        import keyring.core
+
+        if self._class_name.startswith(_NEVER):
+            raise ImportError(f"{self._class_name} is no keyring of its own")
+        try:
+            return keyring.core.load_keyring(self._class_name)
+        except RuntimeError as error:  # keyring's "not on this system"
+            raise ImportError(str(error)) from error
+
+    def _guard(self, call: Callable[[], T]) -> T:
+        import keyring.errors
+
+        try:
+            return call()
+        except keyring.errors.KeyringLocked as error:
+            raise StoreError(
+                "locked",
+                f"{self.name} is locked",
+                hint="unlock it, or run `hushkey login` to be asked",
+            ) from error
+        except (keyring.errors.NoKeyringError, ImportError, AttributeError) as error:
+            raise StoreError(
+                "absent", f"{self.name} cannot be used here", hint=_CHOOSE_FILE
+            ) from error
+        except keyring.errors.KeyringError as error:
+            raise StoreError(
+                "denied",
+                f"{self.name} refused ({type(error).__name__})",
+                hint="allow hushkey in your keyring, or " + _CHOOSE_FILE,
+            ) from error

@@ -1,0 +1,123 @@
+"""The Secret Service (GNOME Keyring, KeePassXC, KWallet 5.97+), read directly.
+
+keyring's own backend would cost its whole import and, where the collection is
+locked, open a dialog. Here the Locked property is looked at first, and nothing
+but `unlock` ever prompts (freedesktop.org Secret Service API draft, 0.2).
+Imported only when a key is really needed.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+
+import secretstorage
+from secretstorage.exceptions import (
+    ItemNotFoundException,
+    LockedException,
+    PromptDismissedException,
+    SecretServiceNotAvailableException,
+)
+
+from hushkey.errors import StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+NAME = "the Secret Service keyring"
+
+
+class SecretServiceStore:
+    """One item of the default collection, with keyring's own attributes."""
+
+    name = NAME
+
+    def __init__(self, service: str, user: str, choose_file: str) -> None:
+        self._attributes = {"service": service, "username": user}
+        self._choose_file = choose_file
+
+    def get(self) -> str | None:
+        """Return the secret; StoreError ``locked`` without any prompt."""
+        with self._collection() as collection:
+            if collection is None:
+                return None
+            items = list(collection.search_items(self._attributes))
+            if not items:
+                # An absent item in a locked collection may be hidden by the lock.
+                if collection.is_locked():
+                    raise self._locked()
+                return None
+            if items[0].is_locked():
+                raise self._locked()
+            return str(items[0].get_secret().decode("ascii", "replace"))
+
+    def put(self, text: str) -> None:
+        """Keep the secret in the default collection, which must be open."""
+        with self._collection() as collection:
+            if collection is None:
+                raise self._locked("has no default collection yet")
+            if collection.is_locked():
+                raise self._locked()
+            attributes = {**self._attributes, "application": "Python keyring library"}
+            collection.create_item(
+                "hushkey data key", attributes, text.encode(), replace=True
+            )
+
+    def unlock(self) -> None:
+        """Show the keyring's own dialog and wait for the person."""
+        with self._collection() as collection:
+            if collection is None:
+                with self._bus() as bus:
+                    secretstorage.create_collection(bus, "Login", alias="default")
+            elif collection.is_locked() and collection.unlock():
+                raise self._locked("was not unlocked")
+
+    def evidence(self) -> object:
+        """Return that the service has signals for what changes."""
+        return "signals"
+
+    @contextmanager
+    def _collection(self) -> Iterator[Any]:
+        """Yield the default collection, or None where none was ever made."""
+        with self._bus() as bus:
+            collection = None
+            # Not get_default_collection: that one creates it, with a prompt.
+            with suppress(ItemNotFoundException):
+                collection = secretstorage.get_collection_by_alias(bus, "default")
+            yield collection
+
+    @contextmanager
+    def _bus(self) -> Iterator[Any]:
+        try:
+            bus = secretstorage.dbus_init()
+        except (SecretServiceNotAvailableException, OSError) as error:
+            raise self._absent() from error
+        try:
+            if not secretstorage.check_service_availability(bus):
+                raise self._absent()
+            yield bus
+        except SecretServiceNotAvailableException as error:
+            raise self._absent() from error
+        except LockedException as error:
+            raise self._locked() from error
+        except PromptDismissedException as error:
+            raise StoreError(
+                "denied",
+                f"{NAME} was not opened: the prompt was dismissed",
+                hint="try again and confirm, or " + self._choose_file,
+            ) from error
+        finally:
+            bus.close()
+
+    def _absent(self) -> StoreError:
+        return StoreError(
+            "absent", "there is no OS keyring here", hint=self._choose_file
+        )
+
+    def _locked(self, how: str = "is locked") -> StoreError:
+        return StoreError(
+            "locked",
+            f"{NAME} {how}",
+            hint="unlock it, or run `hushkey login` to be asked",
+        )

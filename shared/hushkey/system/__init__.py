@@ -1,0 +1,1 @@
+"""The machine: folders, programs, locks, deadlines, and who called us."""

@@ -1,0 +1,166 @@
+"""Who is asking: `git fetch` in which repository, and what it has been told.
+
+Looked at only when a person is about to be asked, so that the question can say
+what it is for. Command lines may hold secrets (URLs with passwords): only the
+program's name and a known subcommand are taken from them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import suppress
+
+from hushkey import runtime
+from hushkey.system import programs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from psutil import Process
+
+_DEPTH = 12
+#: seconds for `git config`
+_PATIENCE = 3
+_OCI = "attach build bud compose copy create inspect login manifest pull push run"
+_GIT = "archive clone credential fetch ls-remote maintenance pull push remote submodule"
+_DOCKER = f"buildx {_OCI}"
+#: tool -> its programs, with the subcommands worth naming
+_PROGRAMS = {
+    "git": {"git": frozenset(_GIT.split(" "))},
+    "docker": {"docker": frozenset(_DOCKER.split(" "))}
+    | dict.fromkeys(
+        ("podman", "buildah", "skopeo", "nerdctl", "helm", "oras", "crane"),
+        frozenset(_OCI.split(" ")),
+    ),
+}
+#: docker's own options, before the subcommand, that take a value
+_VALUES = "-c --context --config -H --host -l --log-level"
+_VALUED = frozenset(f"{_VALUES} --tlscacert --tlscert --tlskey".split(" "))
+_EVERY_KEY = "--use-api-socket"
+#: what may stand in a registry's name, so that it is not a piece of a longer one
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+def command_of(tool: str) -> str:
+    """Return for example ``git fetch in /src/app``, or nothing if unknown."""
+    runtime.ensure_in_caller()
+    import psutil
+
+    best = ""
+    with suppress(psutil.Error, OSError):
+        for process in psutil.Process().parents()[:_DEPTH]:
+            if found := _described(process, tool):
+                best = found  # the outermost one is what the person typed
+    return best
+
+
+def _described(process: Process, tool: str) -> str:
+    words = process.cmdline()
+    program = _program(words)
+    known = _PROGRAMS.get(tool, {}).get(program, frozenset())
+    subcommand = next((word for word in words[1:] if word in known), "")
+    return f"{program} {subcommand} in {process.cwd()}" if subcommand else ""
+
+
+def _program(words: list[str]) -> str:
+    return os.path.basename(words[0]).removesuffix(".exe") if words else ""
+
+
+def needs_registry(host: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether docker asks for the registry *host* because of what was typed.
+
+    Its classic builder asks for every key of `credHelpers`, and so does
+    --use-api-socket (docker/cli, GetAllCredentials); BuildKit, pull, push and the
+    other clients ask for what they need. Who cannot be looked at has typed nothing.
+    """
+    asker = runtime.asker()
+    import psutil
+
+    try:
+        line = psutil.Process(asker).parents()[:_DEPTH]
+    except (psutil.Error, OSError):
+        return False
+    for process in line:
+        try:
+            words = process.cmdline()
+        except (psutil.Error, OSError):
+            if process is line[0]:
+                return False
+            continue  # another user's, as macOS's login is above every terminal
+        program = _program(words)
+        if program in ("docker", "docker-compose"):
+            return _needs(words, host, environ)
+        plugin = program.startswith("docker-")
+        helper = program.startswith("docker-credential-")
+        if program in _PROGRAMS["docker"] or (plugin and not helper):
+            return True
+    return True
+
+
+def _needs(words: list[str], host: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether the docker command *words* asks for *host* itself."""
+    buildkit = environ.get("DOCKER_BUILDKIT", "")
+    if _program(words) == "docker-compose":
+        return buildkit.lower() not in ("0", "false", "f")
+    commands = _commands(words[1:])
+    if "build" in commands:
+        # BuildKit comes from the plugin docker-buildx, or was asked for by name.
+        return buildkit.lower() in ("1", "true", "t")
+    if any(word.partition("=")[0] == _EVERY_KEY for word in words):
+        return any(names_host(word, host) for word in words[1:])
+    return True
+
+
+def _commands(words: list[str]) -> list[str]:
+    """Return docker's subcommand, and the one below it (``image build``)."""
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in _VALUED and not found:
+            next(rest, None)
+        elif not word.startswith("-"):
+            found.append(word)
+        if len(found) == 2:
+            break
+    groups = ("image", "builder", "container")
+    return found if found[:1] and found[0] in groups else found[:1]
+
+
+def names_host(word: str, host: str) -> bool:
+    """Tell whether *word* of a command line names the registry *host*, whole."""
+    text, wanted = word.lower(), host.lower().rpartition("://")[2]
+    start = text.find(wanted)
+    while start >= 0:
+        end = start + len(wanted)
+        end += 4 * text.startswith(":443", end)
+        before, after = text[max(0, start - 1) : start], text[end : end + 1]
+        if before not in _NAME and (not after or after in "/,@"):
+            return True
+        start = text.find(wanted, start + 1)
+    return False
+
+
+def git_wish(environ: Mapping[str, str]) -> str:
+    """Return git's credential.interactive as the calling git has it, or nothing.
+
+    git hands its own ``-c`` options on in the environment, so asking git is
+    exact; background maintenance sets it to false (git 2.47).
+    """
+    runtime.ensure_in_caller()
+    git = programs.find("git", environ)
+    if git is None:
+        return ""
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            [git, "config", "--get", "credential.interactive"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_PATIENCE,
+            check=False,
+            env=dict(environ),
+        )
+        return done.stdout.decode("utf-8", "replace").strip()
+    return ""

@@ -1,0 +1,84 @@
+"""Where hushkey keeps its things; `hushkey.system.ownership` looks whose they are.
+
+The folders are platformdirs' (design: config, data, runtime). On Linux and the
+other XDG systems they are worked out here, because importing platformdirs
+costs more than the whole answer "not ours" may take; elsewhere it is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from hushkey.errors import ConfigError
+from hushkey.system.ownership import check_owner as check_owner
+from hushkey.system.ownership import make_private as make_private
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+APP = "hushkey"
+
+
+def config_file(environ: Mapping[str, str]) -> str:
+    """Return the absolute path of config.toml, which need not exist.
+
+    Raises ConfigError for a relative HUSHKEY_CONFIG: a path that depends on
+    the working directory would let a cloned repository redirect a token.
+    """
+    override = _override(environ, "HUSHKEY_CONFIG")
+    folder = override or _folder(environ, "XDG_CONFIG_HOME", ".config", "config")
+    return override or os.path.join(folder, "config.toml")
+
+
+def data_folder(environ: Mapping[str, str]) -> str:
+    """Return the absolute path of the folder for tokens and locks."""
+    override = _override(environ, "HUSHKEY_DATA_DIR")
+    return override or _folder(environ, "XDG_DATA_HOME", ".local/share", "data")
+
+
+def runtime_folder(environ: Mapping[str, str]) -> str:
+    """Return the absolute path of the folder for sockets."""
+    if override := _override(environ, "HUSHKEY_RUNTIME_DIR"):
+        return override
+    base = environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(base) and os.path.isdir(base):
+        return os.path.join(base, APP)
+    return os.path.join(data_folder(environ), "run")
+
+
+def home(environ: Mapping[str, str]) -> str:
+    """Return the home folder; HOME only counts when it is absolute."""
+    named = environ.get("HOME", "")
+    if os.path.isabs(named) or sys.platform == "win32":
+        return named or os.path.expanduser("~")
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError as error:  # a container's user without an entry
+        raise ConfigError("there is no home folder: set HOME") from error
+
+
+def _override(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if value and not os.path.isabs(value):
+        raise ConfigError(f"{name} must be an absolute path")
+    return value
+
+
+def _folder(environ: Mapping[str, str], xdg: str, below_home: str, kind: str) -> str:
+    if sys.platform in ("win32", "darwin"):
+        import platformdirs
+
+        found = {
+            "config": platformdirs.user_config_dir,
+            "data": platformdirs.user_data_dir,
+        }[kind](APP, appauthor=False)
+        return str(found)
+    # The XDG specification: a relative path is invalid and must be ignored.
+    base = environ.get(xdg, "").strip()
+    if not os.path.isabs(base):
+        base = os.path.join(home(environ), below_home)
+    return os.path.join(base, APP)

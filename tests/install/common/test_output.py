@@ -1,0 +1,91 @@
+import io
+import json
+
+import pytest
+
+from hushkey_install.common import output
+from shared.unseen import HOSTILE, unseen
+
+TITLES = ("host", "account")
+ROWS = [("git.test", "me"), ("a.very.long.host.name.example.com", "me@example.com")]
+
+
+def test_columns_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+    lines = output.table(TITLES, ROWS).splitlines()
+
+    assert [line.index("m") for line in lines[1:2]] == [35]
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 60
+
+
+@pytest.mark.parametrize("columns", ["40", "1", "0", "-3", "wide"])
+def test_blocks_where_columns_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    text = output.table(TITLES, [*ROWS, ("x" * 300, "y")])
+
+    assert text.startswith("git.test\n  account: me\n")
+
+
+def test_cells_and_facts_show_nothing_unseen() -> None:
+    rows = output.table(TITLES, [(f"a\n{HOSTILE}b", "me")])
+
+    assert rows.count("\n") == 1
+    assert unseen(rows) | unseen(output.facts([("git", f"x\n{HOSTILE}")])) == set()
+
+
+def test_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    output.say(f"a\nhushkey: forged\r{HOSTILE}b", err=True)
+    output.say_level("note", "red", f"a\nb{HOSTILE}")
+
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), err.count("\n")) == (1, 1)
+    assert unseen(out + err) == set()
+
+
+def test_block_keeps_its_lines_and_tabs(capsys: pytest.CaptureFixture[str]) -> None:
+    output.block(f"a\tb\r\n  c{HOSTILE}\n")
+
+    assert capsys.readouterr().out.startswith("a\tb\n  c ")
+
+
+def test_json_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    output.say_json({HOSTILE: f"a\n{HOSTILE}"})
+
+    out = capsys.readouterr().out
+    assert unseen(out) == set()
+    assert json.loads(out) == {HOSTILE: f"a\n{HOSTILE}"}
+
+
+def test_question_is_one_harmless_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n\n"))
+
+    assert output.confirm(f"a\n{HOSTILE}?")
+    assert output.prompt(f"b\n{HOSTILE}", default=HOSTILE) == HOSTILE
+    err = capsys.readouterr().err
+    assert "\n" not in err
+    assert unseen(err) == set()
+
+
+def test_same_name_is_written_once() -> None:
+    assert output.facts([("git", "a"), ("git", "b"), ("next", "c")]) == (
+        "git:       a\n           b\nnext:      c"
+    )
+
+
+def test_no_colours_but_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert output.styled("x", "red") == "x"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+    assert output.styled("x", "red") != "x"
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            assert output.styled("x", "red") == "x"

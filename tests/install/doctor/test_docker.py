@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from hushkey_install.common.context import Context
+from hushkey_install.doctor.docker import Finding, check
+from shared.oauth_fakes import Machine
+
+MORE = """
+[host."reg.test"]
+identity = "corp"
+scopes = ["reg"]
+exchange = "acr"
+"""
+
+
+@pytest.fixture
+def machine(home: Path, tmp_path: Path) -> Machine:
+    """A machine with our helper and docker on PATH, and no podman."""
+    made = Machine(home)
+    made.configure(MORE)
+    for name in ("docker", "docker-credential-hushkey"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    made.environ["PATH"] = str(tmp_path / "bin")
+    return made
+
+
+def docker_says(machine: Machine, **content: object) -> None:
+    file = machine.home / ".docker" / "config.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(content))
+
+
+def found(machine: Machine) -> dict[str, Finding]:
+    return {finding.code: finding for finding in check(Context(machine.environ))}
+
+
+def test_all_is_well(machine: Machine) -> None:
+    docker_says(machine, credHelpers={"reg.test": "hushkey"})
+
+    assert found(machine) == {}
+
+
+def test_registry_without_a_key(machine: Machine) -> None:
+    docker_says(machine, auths={"contoso.azurecr.io": {}, "other.test": {}})
+
+    findings = list(check(Context(machine.environ)))
+
+    assert [f.command for f in findings] == [
+        "hushkey install docker reg.test",
+        "hushkey install docker contoso.azurecr.io",
+    ]
+    assert {f.code for f in findings} == {"docker-unregistered"}
+
+
+@pytest.mark.parametrize(("own_file", "is_missing"), [("", False), ("auth", True)])
+def test_podman_reads_dockers_keys_unless_it_has_a_file_of_its_own(
+    machine: Machine, tmp_path: Path, own_file: str, is_missing: bool
+) -> None:
+    docker_says(machine, credHelpers={"reg.test": "hushkey"})
+    (tmp_path / "bin" / "podman").symlink_to(tmp_path / "bin" / "docker")
+    if own_file:
+        machine.environ["REGISTRY_AUTH_FILE"] = str(tmp_path / own_file)
+
+    assert ("podman-unregistered" in found(machine)) is is_missing
+
+
+def test_store_for_all_needs_no_key(machine: Machine) -> None:
+    docker_says(machine, credsStore="hushkey")
+
+    assert found(machine) == {}
+
+
+def test_another_helper_for_our_registry(machine: Machine) -> None:
+    docker_says(machine, credHelpers={"reg.test": "acr-env"})
+
+    finding = found(machine)["docker-other-helper"]
+
+    assert "docker-credential-acr-env" in finding.text
+    assert finding.command == "hushkey install docker reg.test"
+
+
+def test_helper_that_is_not_on_path(machine: Machine, tmp_path: Path) -> None:
+    docker_says(machine, credHelpers={"reg.test": "hushkey"})
+    (tmp_path / "bin" / "docker-credential-hushkey").unlink()
+
+    assert "reg.test" in found(machine)["docker-helper-missing"].text
+
+
+def test_broken_file(machine: Machine) -> None:
+    docker_says(machine)
+    (machine.home / ".docker" / "config.json").write_text("{")
+
+    assert "docker-file" in found(machine)
+
+
+def test_client_that_is_not_there_misses_nothing(
+    machine: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "bin" / "docker").unlink()
+
+    assert found(machine) == {}
+
+
+def test_variable_that_goes_before_helpers(machine: Machine) -> None:
+    docker_says(machine, credHelpers={"reg.test": "hushkey"})
+    machine.environ["DOCKER_AUTH_CONFIG"] = "{}"
+
+    assert list(found(machine)) == ["docker-auth-config"]
+
+
+def test_login_of_a_session_that_podman_reads_first(machine: Machine) -> None:
+    docker_says(machine, credHelpers={"reg.test": "hushkey"})
+    file = Path(machine.environ["XDG_RUNTIME_DIR"]) / "containers" / "auth.json"
+    file.parent.mkdir()
+    file.write_text('{"auths": {"reg.test": {"auth": "x"}, "other.test": {}}}')
+
+    finding = found(machine)["podman-shadowed"]
+
+    assert finding.command == "podman logout reg.test"
+    machine.environ["REGISTRY_AUTH_FILE"] = "/elsewhere"
+    assert "podman-shadowed" not in found(machine)

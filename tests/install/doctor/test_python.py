@@ -1,0 +1,267 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.doctor import python
+from hushkey_install.doctor.finding import Finding, Installation
+from shared.oauth_fakes import BIN, Machine
+
+NULL = "keyring.backends.null.Keyring"
+
+
+class Desk(Machine):
+    """A home with Python tools in environments of their own."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.bin = home / "bin"
+        self.bin.mkdir()
+        self.environ = {"HOME": str(home), "PATH": str(self.bin)}
+
+    def tool(self, name: str, *distributions: str) -> None:
+        """Put a tool on PATH whose environment has *distributions*."""
+        prefix = self.home / "env" / name
+        program = prefix / "bin" / name
+        program.parent.mkdir(parents=True)
+        program.write_text(f"#!{prefix}/bin/python\n")
+        program.chmod(0o755)
+        for distribution in distributions:
+            info = f"lib/python3.11/site-packages/{distribution}.dist-info"
+            (prefix / info).mkdir(parents=True)
+        (self.bin / name).symlink_to(program)
+
+    def launcher(self) -> None:
+        (self.bin / "keyring").symlink_to(BIN / "hushkey-keyring")
+
+    def write(self, path: str, text: str) -> str:
+        file = self.home / ".config" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return str(file)
+
+    def found(self, **environ: str) -> dict[str, Finding]:
+        found = list(python.found({**self.environ, **environ}))
+        assert len({each.code for each in found}) == len(found)
+        return {each.code: each for each in found}
+
+
+@pytest.fixture
+def desk(home: Path) -> Desk:
+    return Desk(home)
+
+
+def levels(found: dict[str, Finding]) -> dict[str, str]:
+    return {code: each.level for code, each in found.items()}
+
+
+def test_tools_that_are_not_here_are_not_spoken_of(desk: Desk) -> None:
+    assert desk.found() == {}
+
+
+# -- pip -------------------------------------------------------------------------
+
+
+def test_pip_that_asks_the_program_is_well(desk: Desk) -> None:
+    desk.tool("pip", "pip-26.3")
+    desk.launcher()
+    desk.write("pip/pip.conf", "[global]\nkeyring-provider = subprocess\n")
+
+    assert levels(desk.found()) == {"pip-door": "note"}
+
+
+def test_older_pip_wants_a_user_name(desk: Desk) -> None:
+    desk.tool("pip", "pip-26.1.2")
+    desk.launcher()
+
+    found = desk.found(PIP_KEYRING_PROVIDER="subprocess")
+
+    assert levels(found) == {"pip-door": "note", "pip-user-name": "note"}
+    assert "26.1.2" in found["pip-user-name"].text
+
+
+@pytest.mark.parametrize(
+    ("provider", "code"),
+    [
+        ("", "pip-auto"),
+        ("auto", "pip-auto"),
+        ("disabled", "pip-disabled"),
+        ("subprocess", "pip-keyring-program-missing"),
+        ("import", "pip-no-backend"),
+    ],
+)
+def test_pip_that_would_not_ask(desk: Desk, provider: str, code: str) -> None:
+    desk.tool("pip", "pip-26.3", "keyring-25.7.0")
+    if provider:
+        desk.write("pip/pip.conf", f"[global]\nkeyring-provider = {provider}\n")
+
+    found = desk.found()
+
+    assert levels(found) == {code: "problem"}
+    if provider != "import":
+        assert found[code].command.startswith("hushkey install pip")
+
+
+def test_environment_counts_before_pip_s_file(desk: Desk) -> None:
+    desk.tool("pip", "pip-26.3")
+    desk.launcher()
+    desk.write("pip/pip.conf", "[global]\nkeyring-provider = subprocess\n")
+
+    assert "pip-disabled" in desk.found(PIP_KEYRING_PROVIDER="disabled")
+
+
+def test_pip_without_any_config_is_told(desk: Desk) -> None:
+    desk.tool("pip", "pip-26.3")
+
+    assert levels(desk.found(PIP_CONFIG_FILE=os.devnull)) == {"pip-config": "problem"}
+
+
+# -- uv --------------------------------------------------------------------------
+
+
+def test_uv(desk: Desk) -> None:
+    desk.tool("uv")
+    assert levels(desk.found()) == {"uv-disabled": "problem"}
+    desk.write("uv/uv.toml", 'keyring-provider = "subprocess"\n')
+    assert levels(desk.found()) == {"uv-keyring-program-missing": "problem"}
+    desk.launcher()
+    assert levels(desk.found()) == {"uv-door": "note"}
+    assert levels(desk.found(UV_KEYRING_PROVIDER="disabled")) == {
+        "uv-disabled": "problem"
+    }
+    desk.write("uv/uv.toml", "a = [")
+    assert levels(desk.found()) == {"uv-config": "problem"}
+
+
+# -- the program -----------------------------------------------------------------
+
+
+def test_real_keyring_without_us_is_no_door(desk: Desk) -> None:
+    desk.tool("keyring", "keyring-25.7.0")
+
+    found = python.program_door(desk.environ, ("", ""))
+
+    assert found is not None
+    assert found.code == "keyring-program-foreign"
+    assert str(desk.bin / "keyring") in found.text
+
+
+def test_real_keyring_with_us_is_a_door_unless_pinned(desk: Desk) -> None:
+    desk.tool("keyring", "keyring-25.7.0", "hushkey-0.1.0")
+
+    pinned = python.program_door(desk.environ, (NULL, "PYTHON_KEYRING_BACKEND"))
+
+    assert python.program_door(desk.environ, ("", "")) is None
+    assert pinned is not None
+    assert pinned.command == "unset PYTHON_KEYRING_BACKEND"
+
+
+def test_launcher_of_ours_is_immune_to_pins(desk: Desk) -> None:
+    desk.launcher()
+
+    assert python.program_door(desk.environ, (NULL, "x")) is None
+
+
+# -- what imports keyring --------------------------------------------------------
+
+
+@pytest.mark.parametrize("tool", ["twine", "poetry", "pdm", "hatch"])
+def test_tool_with_the_backend_is_well(desk: Desk, tool: str) -> None:
+    desk.tool(tool, "keyring-25.7.0", "hushkey-0.1.0")
+
+    assert levels(desk.found()) == {f"{tool}-door": "note"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "command"),
+    [
+        ("twine", "hushkey install twine"),
+        ("poetry", "hushkey install poetry"),
+        ("hatch", ""),
+    ],
+)
+def test_tool_without_the_backend_is_told(desk: Desk, tool: str, command: str) -> None:
+    desk.tool(tool, "keyring-25.7.0")
+
+    found = desk.found()
+
+    assert levels(found) == {f"{tool}-no-backend": "problem"}
+    assert found[f"{tool}-no-backend"].command == command
+
+
+def test_pdm_without_keyring_asks_the_program(desk: Desk) -> None:
+    desk.tool("pdm")
+    assert levels(desk.found()) == {"pdm-keyring-program-missing": "problem"}
+
+    desk.launcher()
+    assert levels(desk.found()) == {"pdm-door": "note"}
+
+
+def test_pinned_or_switched_off_keyring_is_told(desk: Desk) -> None:
+    desk.tool("twine", "keyring-25.7.0", "hushkey-0.1.0")
+    by_environ = desk.found(PYTHON_KEYRING_BACKEND="keyrings.alt.file.PlaintextKeyring")
+    path = desk.write(
+        "my config/python_keyring/keyringrc.cfg",
+        f"[backend]\ndefault-keyring={NULL}\n",
+    )
+    base = str(desk.home / ".config" / "my config")
+    by_file = desk.found(XDG_CONFIG_HOME=base)
+
+    assert "pinned to keyrings.alt" in by_environ["twine-keyring-pinned"].text
+    assert "switched off" in by_file["twine-keyring-pinned"].text
+    assert by_file["twine-keyring-pinned"].command == f"rm '{path}'"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hushkey_helpers.backend.Keyring",
+        "keyring.backends.chainer.ChainerBackend",
+    ],
+)
+def test_pin_that_reaches_us_is_no_trouble(desk: Desk, name: str) -> None:
+    assert python.pinned_backend({"PYTHON_KEYRING_BACKEND": name}) == ("", "")
+
+
+@pytest.mark.parametrize("text", ["", "[backend]\n", "nonsense", "[backend]\na"])
+def test_odd_keyringrc_pins_nothing(desk: Desk, text: str) -> None:
+    desk.write("python_keyring/keyringrc.cfg", text)
+
+    assert python.pinned_backend(desk.environ) == ("", "")
+
+
+def test_real_keyring_reads_the_same_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keyring import core
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    path = desk.write(
+        "python_keyring/keyringrc.cfg",
+        f"[backend]\ndefault-keyring={NULL}\n",
+    )
+
+    assert str(core._config_path()) == path
+    assert python.pinned_backend(desk.environ) == (NULL, path)
+
+
+def test_shut_door_is_a_problem_only_once_the_tool_was_registered(desk: Desk) -> None:
+    desk.tool("pip", "pip-26.3")
+    desk.tool("uv")
+    before = list(python.check(Installation(desk.environ, "/")))
+    InstallRecord(desk.environ, "pip").write({"path": "somewhere"})
+
+    after = {f.code: f.level for f in python.check(Installation(desk.environ, "/"))}
+
+    assert before == []
+    assert after == {"pip-auto": "problem", "uv-disabled": "note"}
+
+
+def test_launcher_of_ours_is_reason_enough_to_look(desk: Desk) -> None:
+    desk.tool("pip", "pip-26.3")
+    desk.launcher()
+
+    found = {f.code: f.level for f in python.check(Installation(desk.environ, "/"))}
+
+    assert found == {"pip-auto": "note"}

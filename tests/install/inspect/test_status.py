@@ -1,0 +1,166 @@
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey.providers.clouds import DEFAULT_CLIENT_ID
+from hushkey.store.tokenfile import TokenFile
+from hushkey_install.cli import main
+from shared.oauth_fakes import CANARY, ME, Machine, grant
+
+OTHER = """
+[identity.other]
+provider = "oidc"
+issuer = "https://other.id.test"
+client_id = "gh"
+
+[host."other.test"]
+identity = "other"
+"""
+
+
+@pytest.fixture
+def machine(home: Path) -> Machine:
+    made = Machine(home)
+    made.configure()
+    return made
+
+
+def status(machine: Machine, *words: str) -> Result:
+    environ = {**machine.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    result = CliRunner().invoke(main, ["status", *words], env=environ)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def report(machine: Machine) -> list[dict[str, object]]:
+    found = json.loads(status(machine, "--json").stdout)
+    assert found["config"] == str(machine.config_file)
+    rows: list[dict[str, object]] = found["hosts"]
+    return rows
+
+
+def test_status_without_hosts_says_where_to_add_one(home: Path) -> None:
+    machine = Machine(home)
+
+    assert str(machine.config_file) in status(machine).stdout
+    assert report(machine) == []
+
+
+def test_status_of_nobody(machine: Machine) -> None:
+    assert "signed out" in status(machine).stdout
+
+
+@pytest.mark.parametrize(
+    ("age", "refresh_token", "words"),
+    [
+        (30, "rt", r"good for 59 min, then renewed silently"),
+        (3500, "rt", r"good for \d\d s, then renewed silently"),
+        (7200, "rt", r"  renewed silently"),
+        (30, "", r"good for 59 min, then sign-in needed after"),
+        (7200, "", r"  sign-in needed"),
+    ],
+)
+def test_status_says_how_long(
+    machine: Machine, age: int, refresh_token: str, words: str
+) -> None:
+    machine.has(grant(refresh_token=refresh_token), age=age)
+
+    shown = status(machine).stdout
+
+    assert "git.test" in shown
+    assert "me@example.com" in shown
+    assert re.search(words, shown)
+
+
+def test_status_for_programs(machine: Machine) -> None:
+    machine.has(grant("at", expires_in=600))
+
+    (row,) = report(machine)
+
+    left = row.pop("seconds_left")
+    assert isinstance(left, int)
+    assert 500 < left <= 600
+    obtained_at = row.pop("obtained_at")
+    assert isinstance(obtained_at, int)
+    assert abs(time.time() - obtained_at) < 60
+    assert row == {
+        "host": "git.test",
+        "origin": "user",
+        "identity": "corp",
+        "provider": "oidc",
+        "issuer": "https://id.test",
+        "client": "c",
+        "tenant": None,
+        "account": "me@example.com",
+        "renewable": True,
+        "obtained_by": "sign-in",
+        "error": None,
+    }
+
+
+def test_token_without_end_has_no_seconds(machine: Machine) -> None:
+    machine.has(grant(expires_in=None, refresh_token=""))
+
+    (row,) = report(machine)
+
+    assert row["seconds_left"] is None
+
+
+def test_store_that_cannot_be_read_is_one_line_for_all_its_hosts(
+    machine: Machine,
+) -> None:
+    machine.configure('[host."two.test"]\nidentity = "corp"\n' + OTHER)
+    machine.has(grant())
+    (machine.data / "key").unlink()
+
+    result = status(machine)
+
+    assert result.stdout.count("unreadable") == 2
+    assert result.stdout.count("signed out") == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "holds no hushkey key" in result.stderr
+
+
+def test_status_never_shows_a_secret(machine: Machine) -> None:
+    machine.has(grant(f"at-{CANARY}", refresh_token=f"rt-{CANARY}"))
+
+    shown = [status(machine).output, status(machine, "--json").output]
+
+    assert not [text for text in shown if CANARY in text]
+
+
+def test_status_asks_no_server(machine: Machine) -> None:
+    """The issuer of this machine does not exist."""
+    machine.has(grant(), age=7200)
+
+    assert status(machine).stderr == ""
+
+
+def test_typed_credentials_are_counted(machine: Machine) -> None:
+    machine.types("typed.test", "me", CANARY)
+
+    assert json.loads(status(machine, "--json").stdout)["typed"] == 1
+    assert "1 typed credential(s) for other hosts" in status(machine).stdout
+
+
+def test_built_in_host_is_listed_once_somebody_is_signed_in(machine: Machine) -> None:
+    azure = "https://login.microsoftonline.com"
+    data_key = machine.token_file()._data_key
+    file = TokenFile(str(machine.data), azure, DEFAULT_CLIENT_ID, data_key, print)
+    assert [row["host"] for row in report(machine)] == ["git.test"]
+
+    with file.change(5) as change:
+        change.cache.keep(grant(), ME, ("x",), int(time.time()))
+        change.save()
+    rows = {row["host"]: row for row in report(machine)}
+
+    assert rows["dev.azure.com"]["origin"] == "preset"
+    assert rows["dev.azure.com"]["account"] == "me@example.com"
+    with file.change(5) as change:
+        change.cache.sign_out(ME.id)
+        change.save()
+    assert [row["host"] for row in report(machine)] == ["git.test"]

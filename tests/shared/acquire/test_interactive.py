@@ -1,0 +1,376 @@
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hushkey.acquire.interactive import Interaction
+from hushkey.errors import (
+    Cancelled,
+    InteractionUnavailable,
+    Permanent,
+    StoreError,
+    Transient,
+    UiRequired,
+)
+from hushkey.model import Account, HostRule, Identity
+from hushkey.providers.base import DeviceCode
+from hushkey.tokenrequest import PromptOptions
+from shared.oauth_fakes import (
+    CORP,
+    DEVICE,
+    HEADLESS,
+    ME,
+    SETTINGS,
+    SITE,
+    Desk,
+    FakeProvider,
+    grant,
+)
+
+LOGIN = PromptOptions(login=True)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "data")
+
+
+def signs_in(desk: Desk, provider: FakeProvider, rule: HostRule = SITE) -> Any:
+    acquirer = desk.process(provider, options=LOGIN)
+    return acquirer.sign_in(acquirer.wanted(rule, rule.pattern))
+
+
+# -- may we ask ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "options", "words"),
+    [
+        (
+            {"HUSHKEY_INTERACTIVE": "never"},
+            PromptOptions(),
+            "HUSHKEY_INTERACTIVE is never",
+        ),
+        ({"CI": "true", "DISPLAY": ":0"}, PromptOptions(), "CI is set"),
+        (
+            {"DISPLAY": ":0"},
+            PromptOptions(wish=lambda: "false"),
+            "credential.interactive is false",
+        ),
+        (
+            DEVICE,
+            PromptOptions(tool_may_ask=False),
+            "this tool may not be kept waiting",
+        ),
+        (HEADLESS, PromptOptions(), "there is no display"),
+    ],
+)
+def test_where_nobody_may_be_asked_the_command_is_named(
+    desk: Desk, environ: dict[str, str], options: PromptOptions, words: str
+) -> None:
+    provider = FakeProvider(sign_in=grant())
+
+    error = desk.fails(provider, environ=environ, options=options)
+
+    assert type(error) is InteractionUnavailable
+    assert words in error.line()
+    assert error.line().endswith("; run: hushkey login git.test")
+    assert provider.asked == []
+
+
+def test_host_may_forbid_questions(desk: Desk) -> None:
+    rule = HostRule("git.test", CORP, scopes=("git",), interactive="never")
+
+    error = desk.fails(FakeProvider(), rule, environ={"DISPLAY": ":0"})
+
+    assert 'interactive = "never"' in error.line()
+
+
+def test_identity_may_lack_the_way_to_ask(desk: Desk) -> None:
+    identity = Identity("corp", "oidc", client_id="c", options={"flows": ["browser"]})
+    rule = HostRule("git.test", identity, scopes=("git",))
+
+    error = desk.fails(FakeProvider(), rule)
+
+    assert "allows only browser" in error.line()
+
+
+def test_server_code_of_the_refusal_is_kept(desk: Desk) -> None:
+    desk.has(grant())
+    desk.clock.now += 9999
+    refused = UiRequired("the server wants more", code="interaction_required")
+
+    error = desk.fails(FakeProvider(refused), environ=HEADLESS)
+
+    assert type(error) is InteractionUnavailable
+    assert "error interaction_required" in error.line()
+
+
+def test_explicit_login_that_cannot_ask_says_so(desk: Desk) -> None:
+    acquirer = desk.process(options=LOGIN, environ={"HUSHKEY_INTERACTIVE": "never"})
+
+    with pytest.raises(InteractionUnavailable, match="a sign-in was asked for"):
+        acquirer.sign_in(acquirer.wanted(SITE, "git.test"))
+
+
+# -- a failed sign-in ------------------------------------------------------------
+
+
+def test_declined_sign_in_is_remembered_for_a_minute(desk: Desk) -> None:
+    desk.fails(FakeProvider(sign_in=Cancelled("the sign-in was declined")))
+    desk.clock.now += 59
+    later = FakeProvider(sign_in=grant())
+
+    error = desk.fails(later)
+
+    assert type(error) is Cancelled
+    assert "declined, 59 s ago" in error.line()
+    assert error.line().endswith("run: hushkey login git.test")
+    assert later.asked == []
+
+
+def test_declined_sign_in_is_forgotten_after_a_minute(desk: Desk) -> None:
+    desk.fails(FakeProvider(sign_in=Cancelled("declined")))
+    desk.clock.now += 61
+
+    assert desk.get(FakeProvider(sign_in=grant())).value == "at-new"
+
+
+def test_explicit_login_ignores_what_was_declined(desk: Desk) -> None:
+    desk.fails(FakeProvider(sign_in=Cancelled("declined")))
+    desk.clock.now += 1
+
+    provider = FakeProvider(sign_in=grant())
+    assert desk.get(provider, options=LOGIN).value == "at-new"
+
+
+def test_who_waited_shares_the_refusal(desk: Desk) -> None:
+    began = desk.clock.now
+    desk.clock.now += 5
+    desk.fails(FakeProvider(sign_in=Cancelled("declined")))
+    sibling = FakeProvider(sign_in=grant())
+
+    assert type(desk.fails(sibling, began=began)) is Cancelled
+    assert sibling.asked == []
+
+
+def test_network_fault_during_a_sign_in_keeps_no_window_closed(desk: Desk) -> None:
+    class Offline(FakeProvider):
+        def begin_device(self, scopes: tuple[str, ...]) -> DeviceCode:
+            raise Transient("no network")
+
+    assert type(desk.fails(Offline())) is Transient
+    desk.clock.now += 1
+
+    assert desk.get(FakeProvider(sign_in=grant())).value == "at-new"
+
+
+def test_success_clears_what_was_declined(desk: Desk) -> None:
+    desk.fails(FakeProvider(sign_in=Cancelled("declined")))
+    desk.clock.now += 1
+    signs_in(desk, FakeProvider(sign_in=grant(expires_in=10, refresh_token="")))
+    desk.clock.now += 20
+
+    assert desk.get(FakeProvider(sign_in=grant("again"))).value == "again"
+
+
+def test_failed_sign_in_leads_to_no_second_one(desk: Desk) -> None:
+    provider = FakeProvider(sign_in=Permanent("no ID token"))
+
+    desk.fails(provider)
+
+    assert provider.asked == ["sign-in"]
+
+
+def test_many_at_once_ask_once(desk: Desk) -> None:
+    provider = FakeProvider(sign_in=grant())
+    start = threading.Barrier(6)
+    values: list[str] = []
+
+    def run() -> None:
+        start.wait()
+        values.append(desk.get(provider).value)
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert values == ["at-new"] * 6
+    assert provider.asked == ["sign-in"]
+
+
+# -- the store is looked at first ------------------------------------------------
+
+
+def test_store_that_cannot_be_written_asks_nobody(desk: Desk) -> None:
+    desk.folder.mkdir()
+    (desk.folder / "tokens").write_text("in the way")
+    provider = FakeProvider(sign_in=grant())
+
+    error = desk.fails(provider)
+
+    assert type(error) is StoreError
+    assert provider.asked == []
+
+
+def test_lost_key_asks_nobody(desk: Desk) -> None:
+    desk.has(grant())
+    os.unlink(desk.folder / "key")
+    provider = FakeProvider(grant(), grant())
+
+    error = desk.fails(provider)
+
+    assert type(error) is StoreError
+    assert error.reason == "no-key"
+    assert "hushkey reset" in error.line()
+    assert provider.asked == []
+
+
+def test_another_key_asks_nobody_and_changes_nothing(desk: Desk) -> None:
+    desk.has(grant())
+    (sealed,) = (desk.folder / "tokens").iterdir()
+    before = sealed.read_bytes()
+    other = Desk(desk.folder.parent / "other")
+    other.has(grant())
+    (desk.folder / "key").write_bytes((other.folder / "key").read_bytes())
+    provider = FakeProvider(grant(), grant())
+
+    error = desk.fails(provider)
+
+    assert type(error) is StoreError
+    assert error.reason == "other-key"
+    assert provider.asked == []
+    assert sealed.read_bytes() == before
+
+
+# -- what a sign-in brings -------------------------------------------------------
+
+
+def test_sign_in_replaces_even_a_fresh_token(desk: Desk) -> None:
+    desk.has(grant("at-old"))
+
+    assert signs_in(desk, FakeProvider(sign_in=grant("at-2"))).value == "at-2"
+    assert desk.get(FakeProvider()).value == "at-2"
+
+
+def test_narrower_grant_of_a_sign_in_is_refused(desk: Desk) -> None:
+    error = desk.fails(FakeProvider(sign_in=grant(scopes=("read",))))
+
+    assert type(error) is Permanent
+    assert "granted less than the scopes asked for: read" in error.line()
+    assert desk.stored().tokens() == []
+
+
+def test_another_account_than_configured_is_refused(desk: Desk) -> None:
+    rule = HostRule("git.test", CORP, scopes=("git",), account="you@example.com")
+
+    error = desk.fails(FakeProvider(sign_in=grant()), rule)
+
+    assert type(error) is Permanent
+    assert "me@example.com signed in, but you@example.com was" in error.line()
+    assert desk.stored().tokens() == []
+
+
+@pytest.mark.parametrize("name", ["me@example.com", "ME@Example.com", "user-1", "M. E"])
+def test_configured_account_may_be_any_of_its_names(desk: Desk, name: str) -> None:
+    rule = HostRule("git.test", CORP, scopes=("git",), account=name)
+    granted = grant(claims={"email": "me@example.com", "name": "M. E", "upn": 5})
+
+    assert desk.get(FakeProvider(sign_in=granted), rule).account == ME
+
+
+def test_server_that_names_nobody_gets_the_configured_name(desk: Desk) -> None:
+    rule = HostRule("git.test", CORP, scopes=("git",), account="me")
+    granted = grant(account=Account("signed-in", ""), claims={})
+
+    desk.get(FakeProvider(sign_in=granted), rule)
+
+    assert desk.get(FakeProvider(), rule).value == "at-new"
+
+
+def test_caller_is_looked_at_only_when_somebody_is_asked(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def command() -> str:
+        asked.append("git fetch")
+        return "git fetch"
+
+    options = PromptOptions(command=command)
+
+    desk.get(FakeProvider(sign_in=grant()), options=options)
+    desk.get(FakeProvider(), options=options)
+
+    out, err = capfd.readouterr()
+    assert asked == ["git fetch"]
+    assert "at-new" not in err
+    assert out == ""
+
+
+def test_server_without_any_way_to_ask_says_so(desk: Desk) -> None:
+    class Mute(FakeProvider):
+        def begin_device(self, scopes: tuple[str, ...]) -> DeviceCode:
+            return None  # type: ignore[return-value]
+
+    error = desk.fails(Mute())
+
+    assert type(error) is InteractionUnavailable
+    assert "offers no device code" in error.line()
+
+
+# -- unlocking -------------------------------------------------------------------
+
+
+class LockedVault:
+    """A keyring that is locked until somebody unlocks it."""
+
+    def __init__(self) -> None:
+        self.unlocked = 0
+
+    def key(self) -> bytes:
+        if not self.unlocked:
+            raise StoreError("locked", "the keyring is locked")
+        return b"k" * 32
+
+    def unlock(self, timeout: float) -> None:
+        self.unlocked += 1
+
+
+def unlock(desk: Desk, data_key: LockedVault, environ: dict[str, str]) -> None:
+    acquirer = desk.process()
+    interaction = Interaction(
+        acquirer.file_of(CORP),
+        lambda claims: FakeProvider(),
+        SETTINGS,
+        str(desk.folder),
+        environ,
+        PromptOptions(),
+        desk.clock,
+    )
+    locked = StoreError("locked", "the keyring is locked")
+    interaction.unlock(acquirer.wanted(SITE, "git.test"), locked, data_key)  # type: ignore[arg-type]
+
+
+def test_keyring_is_unlocked_where_a_window_can_open(desk: Desk) -> None:
+    data_key = LockedVault()
+
+    unlock(desk, data_key, {"DISPLAY": ":0"})
+    unlock(desk, data_key, {"DISPLAY": ":0"})
+
+    assert data_key.unlocked == 1
+
+
+@pytest.mark.parametrize("environ", [HEADLESS, DEVICE, {"DISPLAY": ":0", "CI": "1"}])
+def test_keyring_stays_locked_where_none_can(
+    desk: Desk, environ: dict[str, str]
+) -> None:
+    data_key = LockedVault()
+
+    with pytest.raises(StoreError, match="locked"):
+        unlock(desk, data_key, environ)
+    assert data_key.unlocked == 0
