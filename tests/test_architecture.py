@@ -5,6 +5,7 @@ import graphlib
 import importlib.metadata
 import io
 import os
+import re
 import subprocess
 import sys
 import tokenize
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from hushkey.providers.registry import SPECS
 from shared.oauth_fakes import BIN, Machine, grant, imported, timed_imports
 
 ROOT = Path(__file__).parents[1]
@@ -168,6 +170,75 @@ def test_nothing_of_the_tests_is_in_production(name: str) -> None:
     assert [n for n in names if any(w in n for w in words)] == []
 
 
+SPECS_PACKAGE = "hushkey.providers.specs"
+
+
+@every_module
+def test_only_a_provider_s_own_file_asks_for_it_by_name(name: str) -> None:
+    """What differs between providers is an attribute of ProviderSpec."""
+    if name.startswith((f"{SPECS_PACKAGE}.", DEMO)):
+        return
+    tree = ast.parse(MODULES[name].read_text())
+
+    assert [ast.unparse(n) for n in ast.walk(tree) if _asks_for_provider(n)] == []
+
+
+def _asks_for_provider(node: ast.AST) -> bool:
+    """Tell whether *node* decides by a provider's name: ==, in, match, a table."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+    elif isinstance(node, ast.MatchValue):
+        sides = [node.value]
+    elif isinstance(node, ast.Subscript):  # SPECS["entra"] is such a question, too
+        sides = [node.slice] if "SPECS" in ast.unparse(node.value) else []
+    elif isinstance(node, ast.Dict):
+        sides = [key for key in node.keys if key]
+    elif isinstance(node, ast.Tuple | ast.List | ast.Set):  # of which one is KEEPS_OLD
+        sides = [node]
+    else:
+        return False
+    inner = [e for s in sides for e in (*getattr(s, "elts", ()), s)]
+    return any(isinstance(e, ast.Constant) and e.value in SPECS for e in inner)
+
+
+@pytest.mark.parametrize(
+    ("code", "asks"),
+    [
+        ('identity.provider == "entra"', True),
+        ('"oidc" != rule.identity.provider', True),
+        ('identity.provider in ("github", "gitlab")', True),
+        ('identity.provider not in {"static"}', True),
+        ('KEEPS_OLD = ("entra", "oidc")', True),
+        ('DEFAULT_USER = "oauth2"', False),
+        ('{"oidc": 1}[identity.provider]', True),
+        ('SPECS["entra"].tenants', True),
+        ('match provider:\n case "gitea": pass', True),
+        ("identity.tenants", False),
+        ('scheme == "basic"', False),
+        ("SPECS[provider].required", False),
+    ],
+)
+def test_every_form_of_asking_for_a_provider_is_seen(code: str, asks: bool) -> None:
+    nodes = ast.walk(ast.parse(code))
+
+    assert any(map(_asks_for_provider, nodes)) == asks
+
+
+def test_every_file_of_a_provider_is_in_the_registry() -> None:
+    files = {n.rpartition(".")[2] for n in MODULES if n.startswith(f"{SPECS_PACKAGE}.")}
+
+    assert files == SPECS.keys()
+
+
+def test_readme_lists_every_provider_with_its_keys() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    table = text.partition("| `provider` |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
+    listed = {name.strip(" `"): {*re.findall("`(.+?)`", keys)} for name, keys in rows}
+
+    assert listed == {name: set(spec.keys) for name, spec in SPECS.items()}
+
+
 # -- shape -----------------------------------------------------------------------
 
 
@@ -273,6 +344,7 @@ HEAVY = {
     "hushkey.acquire.interactive",
     "hushkey.system.tracefile",
     "hushkey.providers.oidc",
+    "hushkey.providers.registry",
     "hushkey.store.secretservice",
 }
 #: what the cached path needs and a host that is not ours does not

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: Marks which Entra tenant a token is for, beside the scopes that it was asked
 #: with. No scope can begin like this (RFC 6749 3.3), and none of it is ever sent.
 TENANT = "\\tenant="
+#: the user name that goes with a token where neither tool, config nor provider has one
+DEFAULT_USER = "oauth2"
 
 
 class Frozen:
@@ -72,10 +74,23 @@ class Identity(Frozen):
     """Who signs the user in: one ``[identity.NAME]`` table, with its defaults.
 
     ``options`` holds the keys that only some providers have, a client secret
-    among them.
+    among them. ``typed`` to ``keyring_user`` are what its provider is like: see
+    `hushkey.providers.spec`, which the compiled config has them from.
     """
 
-    __slots__ = ("account", "client_id", "name", "options", "provider", "scopes")
+    __slots__ = (
+        "account",
+        "client_id",
+        "git_user",
+        "keeps_old",
+        "keyring_user",
+        "name",
+        "options",
+        "provider",
+        "scopes",
+        "tenants",
+        "typed",
+    )
     _secret = ("options",)
     name: str
     provider: str
@@ -83,6 +98,11 @@ class Identity(Frozen):
     client_id: str
     scopes: tuple[str, ...]
     options: dict[str, Any]
+    typed: bool
+    tenants: bool
+    keeps_old: bool
+    git_user: str
+    keyring_user: str
 
     def __init__(
         self,
@@ -93,6 +113,11 @@ class Identity(Frozen):
         client_id: str = "",
         scopes: tuple[str, ...] = (),
         options: dict[str, Any] | None = None,
+        typed: bool = False,
+        tenants: bool = False,
+        keeps_old: bool = False,
+        git_user: str = DEFAULT_USER,
+        keyring_user: str = DEFAULT_USER,
     ) -> None:
         self._set(
             name=name,
@@ -101,6 +126,11 @@ class Identity(Frozen):
             client_id=client_id,
             scopes=scopes,
             options=options or {},
+            typed=typed,
+            tenants=tenants,
+            keeps_old=keeps_old,
+            git_user=git_user,
+            keyring_user=keyring_user,
         )
 
     @property

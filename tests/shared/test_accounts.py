@@ -27,7 +27,7 @@ from shared.oauth_fakes import (
 HOME, AWAY = "11111111-aaaa-4aaa-8aaa-000000000001", "other.example.com"
 ANN = Account(f"uid-1.{HOME}", "ann@contoso.com")
 BEN = Account("uid-2.22222222-aaaa-4aaa-8aaa-000000000002", "ben@fabrikam.com")
-AZURE = Identity("azure", "entra", client_id="app")
+AZURE = Identity("azure", "entra", client_id="app", tenants=True)
 FEED = HostRule("dev.azure.com", AZURE, scopes=("feed/.default",))
 HOST = "dev.azure.com/contoso"
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -427,7 +427,7 @@ def test_tenant_in_capitals_is_the_same_home(desk: Azure) -> None:
     options = {"tenant": HOME.upper()}
     rule = HostRule(
         "dev.azure.com",
-        Identity("azure", "entra", client_id="app", options=options),
+        Identity("azure", "entra", client_id="app", options=options, tenants=True),
         scopes=FEED.scopes,
     )
 

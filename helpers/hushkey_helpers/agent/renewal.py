@@ -30,8 +30,6 @@ IN_USE = 30 * 60
 LEAD = 60
 #: seconds until a failed renewal is tried again: doubled each time, up to the end
 FIRST_WAIT, LONGEST_WAIT = 60, 15 * 60
-#: providers that leave the old token good until its end
-KEEPS_OLD = ("entra", "oidc")
 _MOST = 256
 
 
@@ -70,7 +68,7 @@ class RenewalSchedule:
         self, wanted: TokenRequest, environ: Mapping[str, str], token: Token
     ) -> None:
         """Take note that *wanted* was answered with *token*."""
-        if wanted.rule.identity.provider not in KEEPS_OLD:
+        if not wanted.rule.identity.keeps_old:
             return
         rule = wanted.rule
         key = (

@@ -232,7 +232,7 @@ class _Call:
                 # Written for git, which could be told to name the path.
                 error.hint = "clients name no repository: write one rule for the host"
                 raise
-            if rule and rule.identity.provider != "static":
+            if rule and not rule.identity.typed:
                 found = origins.parse_origin(request.protocol, request.host)
                 host = origins.origin_text(request.protocol, *(found or ("", 0)))
                 event("asked", rule=rule, host=host, verb=verb)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: seconds that a token must have left: an installer runs on with it (design 5)
 MIN_LIFETIME = 600
-#: Azure Artifacts takes any user name; URLs and settings in the wild have this one
-AZURE_USER, DEFAULT_USER = "VssSessionToken", "oauth2"
 #: where the organisation, which is in the path, decides the tenant
 _BY_ORGANISATION = ("dev.azure.com", "pkgs.dev.azure.com")
 #: seconds in which a host asked for over plain http is not answered by bare name
@@ -64,8 +62,7 @@ class Service:
 
     def answer_user(self) -> str:
         """Return the user name to answer with: the client's own, if it gave one."""
-        fixed = AZURE_USER if self.rule.identity.provider == "entra" else DEFAULT_USER
-        return self.username or self.rule.username or fixed
+        return self.username or self.rule.username or self.rule.identity.keyring_user
 
     def token(self, environ: Mapping[str, str], began: float) -> Token:
         """Return a token that outlives an install; raises `hushkey.errors`."""
@@ -152,7 +149,7 @@ def _rule(config: rules.Config, request: Request) -> HostRule | None:
         rule = config.rule_for(request)
     except Permanent:
         return None
-    if rule is None or rule.identity.provider == "static":
+    if rule is None or rule.identity.typed:
         return None
     if not request.path.strip("/") and origins.parse_pattern(rule.pattern).path:
         return None
@@ -163,7 +160,7 @@ def _has_tenant(rule: HostRule, request: Request) -> bool:
     """Tell whether config or organisation say whose token this would be."""
     identity = rule.identity
     origin = origins.parse_origin(request.protocol, request.host)
-    if identity.provider != "entra" or not origin or origin[0] not in _BY_ORGANISATION:
+    if not identity.tenants or not origin or origin[0] not in _BY_ORGANISATION:
         return True
     if identity.option("tenant") or identity.option("authority"):
         return True

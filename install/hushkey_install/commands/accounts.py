@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Token, tenant_of
-from hushkey.providers import registry
 from hushkey.scopes import scope_key
 from hushkey.tokenrequest import TokenRequest
 from hushkey_install.common import agentcontrol, output
@@ -68,7 +67,7 @@ def logout(target: str | None, *, everyone: bool, local: bool) -> None:
     else:
         identities = [context.identity(target)]
     for identity in identities:
-        if not everyone or registry.can_serve(identity):
+        if not everyone or not identity.typed:
             output.say(_logout(context, identity.name, local=local), err=True)
     agentcontrol.dismiss(context.environ)
 

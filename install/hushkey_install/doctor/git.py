@@ -75,9 +75,7 @@ def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
     if installation.context is None:
         return
     rules = [
-        rule
-        for rule, _ in installation.context.own_rules()
-        if rule.identity.provider != "static"
+        rule for rule, _ in installation.context.own_rules() if not rule.identity.typed
     ]
     unregistered = []
     for rule in rules:

@@ -16,7 +16,7 @@ from hushkey_install.common.context import Context
 
 def known(context: Context, rule: HostRule, request: Request) -> tuple[HostRule, str]:
     """Return *rule* in the tenant known for *request*, and the organisation."""
-    found = organisation(request) if rule.identity.provider == "entra" else ""
+    found = organisation(request) if rule.identity.tenants else ""
     tenant = _directory(context).known(found) if found and _is_open(rule) else ""
     return (placed(rule, tenant) if tenant else rule), found
 
@@ -51,7 +51,7 @@ def _is_open(rule: HostRule) -> bool:
     """Tell whether the config leaves the tenant of *rule* to be found."""
     identity = rule.identity
     fixed = identity.option("tenant") or identity.option("authority")
-    return identity.provider == "entra" and not fixed
+    return identity.tenants and not fixed
 
 
 def _request(pattern: str) -> Request:

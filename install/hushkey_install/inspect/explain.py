@@ -63,7 +63,7 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
             yield "rule", f"a built-in one that lacks {missing}"
         else:
             yield "rule", "none covers this URL"
-    elif rule.identity.provider == "static":
+    elif rule.identity.typed:
         yield "rule", f'[host."{rule.pattern}"], with a static secret'
         rule = None  # kept as it was typed, like that of any other host
     else:
@@ -98,7 +98,7 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
 
 def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
     """Yield the Entra tenant, where there is such a thing."""
-    if rule.identity.provider != "entra" or rule.identity.option("authority"):
+    if not rule.identity.tenants or rule.identity.option("authority"):
         return
     there, organisation = azure.known(context, rule, request)
     tenant = tenant_of(there)
@@ -117,7 +117,7 @@ def _answer(rule: HostRule, request: Request) -> str:
     if rule.exchange:
         user = docker_helper.user_of(rule)
         return f"user name {user}, and what the host gives for the token"
-    user = request.username or rule.username or "oauth2"
+    user = request.username or rule.username or rule.identity.git_user
     if rule.scheme == "basic":
         return f"user name {user}, the token as password"
     if rule.scheme == "bearer":
@@ -166,7 +166,7 @@ def _git(context: Context, request: Request) -> Facts:
 def _asked(context: Context, rule: HostRule | None, request: Request) -> Facts:
     """Yield what the servers say, or why they say nothing."""
     settings, environ = context.config.settings, context.environ
-    if rule is not None and rule.identity.provider == "oidc":
+    if rule is not None and registry.SPECS[rule.identity.provider].open_id:
         address = rule.identity.issuer
         yield (
             "asked",
@@ -197,8 +197,6 @@ def _typed(context: Context, request: Request) -> str:
 
 def _next(context: Context, rule: HostRule, request: Request) -> str:
     rule, organisation = azure.known(context, rule, request)
-    if not registry.can_serve(rule.identity):
-        return f"an error: this version has no provider {rule.identity.provider}"
     try:
         try:
             return _step(context, rule, organisation or rule.pattern)

@@ -10,7 +10,6 @@ from typing import Any
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import HostRule, Identity, Token, tenant_of
-from hushkey.providers import registry
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
@@ -71,9 +70,7 @@ def _rules(context: Context) -> Iterator[HostRule]:
 
 def _is_in_use(context: Context, identity: Identity) -> bool:
     """Tell whether a built-in *identity* has a token file; costs one stat."""
-    return registry.can_serve(identity) and bool(
-        context.acquirer.file_of(identity).stamp()
-    )
+    return not identity.typed and bool(context.acquirer.file_of(identity).stamp())
 
 
 def rows_of(context: Context, rule: HostRule) -> Iterator[dict[str, Any]]:

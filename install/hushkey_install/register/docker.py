@@ -159,7 +159,7 @@ def serves(context: Context, registry: registries.Registry) -> bool:
         rules = [context.config.rule_for(request) for request in registry.requests()]
     except HushkeyError:
         return True  # several do, and that error says it better when it is used
-    return any(rule and rule.identity.provider != "static" for rule in rules)
+    return any(rule and not rule.identity.typed for rule in rules)
 
 
 def _configured(context: Context) -> Iterator[str]:

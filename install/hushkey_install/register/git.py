@@ -112,9 +112,7 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
         )
         url = f"{pattern.scheme}://{host}{f':{port}' if port else ''}"
         by_url[url] = (
-            by_url.get(url, False)
-            or bool(pattern.path)
-            or rule.identity.provider == "entra"
+            by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
         )
     yield from by_url.items()
 

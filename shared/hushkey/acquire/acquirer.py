@@ -26,7 +26,6 @@ from hushkey.errors import (
 )
 from hushkey.model import Token, placed
 from hushkey.net.challenges import demanded_claims
-from hushkey.providers import registry
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
 from hushkey.store.tokencache import TokenCache
@@ -61,7 +60,7 @@ class Acquirer:
         *,
         began: float = 0.0,
         clock: Callable[[], float] = time.time,
-        open_provider: Callable[..., Provider] = registry.open_provider,
+        open_provider: Callable[..., Provider] | None = None,
     ) -> None:
         self._settings = settings
         self._folder = folder
@@ -91,7 +90,7 @@ class Acquirer:
         that an Entra token needs to be taken.
         """
         claims = ""
-        if request is not None and rule.identity.provider == "entra":
+        if request is not None and rule.identity.tenants:
             rule, host = self._placed(rule, host, request, challenges)
             claims = demanded_claims(challenges)
         lifetime = rule.min_lifetime or self._settings["min_lifetime"]
@@ -226,8 +225,7 @@ class Acquirer:
         secret = secret or self._current_secret(cache, rule)
         if not any(token.value == secret for token in cache.tokens()):
             return False
-        entra = rule.identity.provider == "entra"
-        claims = demanded_claims(challenges) if entra else ""
+        claims = demanded_claims(challenges) if rule.identity.tenants else ""
         with file.change(self._settings["silent_timeout"]) as change:
             change.cache.refuse(secret, host, int(self._clock()), claims)
             change.save()
@@ -306,7 +304,9 @@ class Acquirer:
         self, identity: Identity, *, whole: bool = False, claims: str = ""
     ) -> Provider:
         """Return the provider; *whole*: one deadline for all of its requests."""
-        return self._open_provider(
+        from hushkey.providers import registry
+
+        return (self._open_provider or registry.open_provider)(
             identity,
             self._settings,
             self._folder,

@@ -26,8 +26,8 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     The config's account decides. Without one, a user name counts that is an
     account's; an unknown one only if it cannot be one (``git``, ``oauth2``, an
     organisation): nobody gets another person's token under a name of theirs.
-    Then whoever was chosen for this host or these scopes. Else everybody at
-    Entra, where a tenant knows its own; and whoever signed in last elsewhere.
+    Then whoever was chosen for this host or these scopes. Else everybody
+    where a tenant knows its own; and whoever signed in last elsewhere.
     Raises UiRequired if nobody that fits is signed in.
     """
     if wanted.account:
@@ -41,7 +41,7 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     current = cache.account("")
     if current is None:
         raise UiRequired("nobody is signed in")
-    if wanted.rule.identity.provider != "entra":
+    if not wanted.rule.identity.tenants:
         return [current]
     tenant = tenant_of(wanted.rule) or wanted.rule.identity.option("tenant")
     everybody = [cache.known(key) for key in cache.accounts]

@@ -20,8 +20,8 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Account
-from hushkey.net import outcomes
 from hushkey.net.challenges import merged
+from hushkey.providers.registry import SPECS
 from hushkey.scopes import covers, scope_key
 from hushkey.signin import terminal
 from hushkey.signin.flow import PromptSubject, sign_in
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
-    from hushkey.model import Identity, Token
+    from hushkey.model import Token
     from hushkey.providers.base import Grant, Provider
     from hushkey.signin.policy import PromptDecision
     from hushkey.store.datakey import DataKey
@@ -202,7 +202,8 @@ class Interaction:
                     command=self._options.command(),
                 ),
                 decision=decision,
-                redirect_uri=identity.option("redirect_uri") or _redirect(identity),
+                redirect_uri=identity.option("redirect_uri")
+                or SPECS[identity.provider].redirect_uri,
                 login_hint=wanted.account,
                 environ=self._environ,
                 timeout=self._settings["sign_in_timeout"],
@@ -211,8 +212,8 @@ class Interaction:
             )
         except HushkeyError as error:
             if isinstance(error, Cancelled):
-                if identity.provider == "entra":
-                    error.hint = error.hint or outcomes.on_its_page(identity.client_id)
+                hint = SPECS[identity.provider].given_up_hint
+                error.hint = error.hint or hint.format(client=identity.client_id)
                 again = f"run: {terminal.login_command(wanted.host)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
             if isinstance(error, Cancelled | Permanent | Transient):
@@ -256,7 +257,3 @@ class Interaction:
 
 def _key(wanted: TokenRequest) -> str:
     return f"{wanted.account} {scope_key(wanted.rule.scopes)}"
-
-
-def _redirect(identity: Identity) -> str:
-    return "http://localhost" if identity.provider == "entra" else "http://127.0.0.1/"

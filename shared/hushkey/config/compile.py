@@ -14,6 +14,7 @@ from importlib.resources import files
 from hushkey import origins
 from hushkey.config import identities, schema, validate
 from hushkey.errors import ConfigError, plain
+from hushkey.providers.registry import SPECS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
     known = {
-        name: identities.compiled(table, presets["endpoints"])
+        name: identities.compiled(table)
         for name, table in user.get("identity", {}).items()
     }
     rules: list[dict[str, Any]] = []
@@ -65,7 +66,7 @@ def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
         origin = "user" if table["identity"] in known else "preset"
         rules.append(_rule(pattern, table, origin, missing))
     for name, table in presets["identity"].items():
-        known.setdefault(name, identities.compiled(table, presets["endpoints"]))
+        known.setdefault(name, identities.compiled(table))
     return {
         "settings": {**schema.DEFAULTS, **user.get("settings", {})},
         "identities": known,
@@ -110,7 +111,7 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
     if own is not None and "token_endpoint" in own:
         return f"[identity.{name}] without a token_endpoint of its own"
     table = {**preset, **(own or {})}
-    for key in schema.REQUIRED.get(table["provider"], ()):
+    for key in SPECS[table["provider"]].required:
         if key not in table:
             return f"[identity.{name}] {key}"
     return ""
