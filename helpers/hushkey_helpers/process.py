@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import sys
 
+from hushkey import runtime
 from hushkey.errors import HushkeyError, plain
 from hushkey.trace import event
+from hushkey_helpers import PROGRAMS, programs_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def serve(
     """
     out = _guarded_stdout()
     if os.environ.get("HUSHKEY_LOG"):
-        _begin_journal(answer.__module__.split(".")[1])  # the room is the tool
+        _begin_journal(_name_of(answer))
+    runtime.programs_of = programs_of
 
     def asked() -> bytes:
         return read(0) if request is None else request
@@ -76,6 +79,12 @@ def serve(
         result = Answer(lines=(line,), code=1)
     event("answered" if result.out else "answered-nothing", status=result.code)
     _finish(result, out)
+
+
+def _name_of(answer: Answerer) -> str:
+    """Return the name of the tool that *answer* is for."""
+    names = {module: name for name, module, *_ in PROGRAMS.values()}
+    return names[answer.__module__]
 
 
 def _begin_journal(tool: str) -> None:
