@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hushkey_helpers.process import Answerer
+    from hushkey_helpers.answer import Answerer
 
 
 class Tool(Frozen):
