@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hushkey.errors import Permanent, StoreError
-from hushkey_install.common import output
 from hushkey_install.common.filechange import Change, drop_backup, read_text, remove
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
 
@@ -111,10 +110,3 @@ class SettingsFile:
             raise Permanent(
                 f"{self.path} cannot be understood: {error}", hint="mend it first"
             ) from error
-
-
-def show(change: Change) -> bool:
-    """Print *change* as a diff; False if there is none."""
-    if change:
-        output.block(change.diff())
-    return bool(change)
