@@ -26,6 +26,8 @@ from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.register.registration import Plan, Registration
 from hushkey_install.tools import jsontext, ociconfig
 
+#: what a note about a client's file holds
+_SHAPE = {"existed": bool, "made": bool, "previous": dict, "empty": dict}
 #: seconds for another install to end
 _PATIENCE = 30
 
@@ -267,18 +269,13 @@ def _install_record(context: Context, client: str, path: str) -> InstallRecord:
 
 def _record(context: Context, client: str, path: str) -> dict[str, Any]:
     """Return what earlier installs noted about *path*, else an empty note."""
-    made = {
+    return _install_record(context, client, path).about(path, _SHAPE) or {
         "path": path,
         "existed": os.path.lexists(path),
         "made": False,
         "previous": {},
         "empty": {},
     }
-    found = _install_record(context, client, path).read()
-    whole = found.keys() >= made.keys()
-    whole = whole and all(isinstance(found[k], dict) for k in ("previous", "empty"))
-    whole = whole and found["path"] == path
-    return found if whole else made
 
 
 def _remember(context: Context, client: str, record: dict[str, Any]) -> None:

@@ -218,5 +218,4 @@ def _remember(
 
 def _record(environ: dict[str, str], git: Git) -> dict[str, Any]:
     """Return what install noted about git's file, or nothing."""
-    found = InstallRecord(environ, "git").read()
-    return found if "existed" in found and found.get("path") == git.path else {}
+    return InstallRecord(environ, "git").about(git.path, {"existed": bool})

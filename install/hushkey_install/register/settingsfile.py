@@ -8,7 +8,12 @@ from typing import Any
 
 from hushkey.errors import Permanent, StoreError
 from hushkey_install.common.filechange import Change, drop_backup, read_text, remove
-from hushkey_install.common.installrecord import InstallRecord, replaced, restored
+from hushkey_install.common.installrecord import (
+    InstallRecord,
+    replaced,
+    restored,
+    whole,
+)
 
 Edit = Callable[[str, str], str]
 
@@ -100,8 +105,7 @@ class SettingsFile:
         notes = self._install_record.read()
         if isinstance(notes.get("after"), str):  # hushkey 0.1.0
             notes["set"] = self._value(notes["after"])
-        whole = {"existed", "value", "set"} <= notes.keys()
-        return notes if whole and notes.get("path") == self.path else {}
+        return whole(notes, self.path, {"existed": bool, "value": str, "set": str})
 
     def _edited(self, text: str, value: str) -> str:
         try:
