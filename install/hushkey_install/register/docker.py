@@ -73,7 +73,7 @@ class Client(Registration):
         hosts: tuple[str, ...],
         *,
         all_hosts: bool = False,
-        **_more: Any,
+        **more: Any,
     ) -> Plan:
         """Return what registers *hosts*, else the registries that it knows."""
         context = Context(environ)
@@ -123,7 +123,7 @@ class Client(Registration):
     # -- uninstall ----------------------------------------------------------------
 
     def undo(
-        self, environ: dict[str, str], hosts: tuple[str, ...], **_more: Any
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
         """Return what takes out ours, for *hosts* or for all registries."""
         context = Context(environ)

@@ -33,20 +33,20 @@ class GitRegistration(Registration):
     takes_hosts = True
 
     def plan(
-        self, environ: dict[str, str], hosts: tuple[str, ...], **_more: Any
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
         """Return what registers every host of the user's config, and *hosts*."""
         return _plan(Context(environ), hosts)
 
     def undo(
-        self, environ: dict[str, str], _hosts: tuple[str, ...], **_more: Any
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
         """Return what takes all of it out; a wrong config is no hindrance."""
         return _undo(environ)
 
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield git's global file."""
-        yield Git(environ).path
+        yield Git(dict(environ)).path
 
 
 GIT = GitRegistration("git")

@@ -59,10 +59,10 @@ class KeyringProgram(Registration):
     def plan(
         self,
         environ: dict[str, str],
-        _hosts: tuple[str, ...],
+        hosts: tuple[str, ...],
         *,
         launcher: str = "",
-        **_more: Any,
+        **more: Any,
     ) -> Plan:
         """Return what sets it, with a link in the folder *launcher*."""
         environ = Context(environ).environ
@@ -78,7 +78,7 @@ class KeyringProgram(Registration):
         return Plan(lambda: _shown("+", path, change), apply, lambda: link.place(path))
 
     def undo(
-        self, environ: dict[str, str], _hosts: tuple[str, ...], **_more: Any
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
         """Return what takes the setting and the link back."""
         environ = Context(environ).environ

@@ -41,10 +41,10 @@ class Plugin(Registration):
     def plan(
         self,
         environ: dict[str, str],
-        _hosts: tuple[str, ...],
+        hosts: tuple[str, ...],
         *,
         yes: bool = False,
-        **_more: Any,
+        **more: Any,
     ) -> Plan:
         """Return what adds hushkey where the tool runs; *yes*: without asking."""
         environ = Context(environ).environ
@@ -57,10 +57,10 @@ class Plugin(Registration):
     def undo(
         self,
         environ: dict[str, str],
-        _hosts: tuple[str, ...],
+        hosts: tuple[str, ...],
         *,
         yes: bool = False,
-        **_more: Any,
+        **more: Any,
     ) -> Plan:
         """Return what takes hushkey out of there, if install put it in."""
         environ = Context(environ).environ

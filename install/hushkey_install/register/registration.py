@@ -72,15 +72,15 @@ class Registration:
         """Return what takes that back: for *hosts*, or all of it."""
         raise NotImplementedError
 
-    def alone(self, _environ: Mapping[str, str]) -> AbstractContextManager[None]:
+    def alone(self, environ: Mapping[str, str]) -> AbstractContextManager[None]:
         """Return what keeps another `hushkey install` out while files change."""
         return nullcontext()
 
-    def files(self, _environ: Mapping[str, str]) -> Iterator[str]:
+    def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield the tool's own files that are changed, and may have a backup."""
         return iter(())
 
-    def checks(self, _environ: Mapping[str, str]) -> Iterator[Finding]:
+    def checks(self, environ: Mapping[str, str]) -> Iterator[Finding]:
         """Yield what doctor is to say of this tool."""
         return iter(())
 

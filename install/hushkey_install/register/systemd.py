@@ -50,7 +50,7 @@ class Agent(Registration):
     takes_hosts = True
 
     def plan(
-        self, environ: dict[str, str], _hosts: tuple[str, ...], **_more: Any
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
         """Return what writes the units, and lets systemd listen."""
         if not sys.platform.startswith("linux"):
@@ -68,7 +68,7 @@ class Agent(Registration):
         return Plan(lambda: _show(changes), apply)
 
     def undo(
-        self, environ: dict[str, str], _hosts: tuple[str, ...], **_more: Any
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
         """Return what takes the units out again."""
         changes = [_change(environ, name, "") for name in _NAMES]

@@ -70,6 +70,11 @@ def test_notes_about_another_file_or_without_what_they_need_are_none() -> None:
 
     assert whole(notes, "/a", SHAPE) == notes
     assert whole(notes, "/b", SHAPE) == {}
-    for wrong in ({"existed": "yes"}, {"previous": []}, {"previous": None}):
+    wrongs: list[dict[str, object]] = [
+        {"existed": "yes"},
+        {"previous": []},
+        {"previous": None},
+    ]
+    for wrong in wrongs:
         assert whole({**notes, **wrong}, "/a", SHAPE) == {}
     assert whole({}, "/a", SHAPE) == {}
