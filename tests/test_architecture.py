@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from hushkey.providers.registry import SPECS
+from hushkey_helpers import PROGRAMS
 from shared.oauth_fakes import BIN, Machine, grant, imported, timed_imports
 
 ROOT = Path(__file__).parents[1]
@@ -273,15 +274,7 @@ def test_entry_points_load() -> None:
     assert backend.Keyring.priority == 9.9
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "hushkey",
-        "git-credential-hushkey",
-        "docker-credential-hushkey",
-        "hushkey-keyring",
-    ],
-)
+@pytest.mark.parametrize("program", ["hushkey", *PROGRAMS])
 def test_program_is_installed_and_starts(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [BIN / program, "--help"],

@@ -13,12 +13,21 @@ from hushkey.errors import NeedsCaller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hushkey.config.rules import Config
     from hushkey.model import Token
     from hushkey.tokenrequest import TokenRequest
     from hushkey_helpers.agent.memory import Memory
+
+
+def _nobody(_: str) -> Mapping[str, str]:
+    return {}
+
+
+#: tool -> the programs that a person types to use it, each with the subcommands worth
+#: naming (one text). Whoever answers for tools sets it before a person can be asked
+programs_of: Callable[[str], Mapping[str, str]] = _nobody
 
 
 class WouldBlock(BaseException):

@@ -9,6 +9,7 @@ frozen, another version's or another user's costs 250 ms at most.
 import os
 import sys
 
+from hushkey_helpers import PROGRAMS
 from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
@@ -22,14 +23,6 @@ _PATIENCE = 0.25
 _PULSE, _PULSES = 3 * protocol.HEARTBEAT, 60
 #: bytes; one more is read, so that whoever parses it sees that it is too long
 REQUEST_BYTES = 1024 * 1024
-#: our programs: the tool, the verbs that the agent knows, and whether an empty line
-#: ends a request; None: nothing comes on stdin
-_PROGRAMS = {
-    "git-credential-hushkey": ("git", ("get", "store", "erase"), True),
-    "docker-credential-hushkey": ("docker", ("get",), False),
-    # pip and uv say `get` first, or an option of its
-    "hushkey-keyring": ("keyring", ("get", "--mode", "--mode=creds"), None),
-}
 
 
 def start(program: str, packages: str, folders: "Sequence[str]") -> None:
@@ -37,7 +30,7 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
 
     *packages* and *folders* are `isolated.defer_site`'s.
     """
-    tool, verbs, ends_blank = _PROGRAMS[program]
+    tool, module, verbs, ends_blank, _ = PROGRAMS[program]
     request = ask(tool, verbs, ends_blank=ends_blank)
     import gc
 
@@ -45,13 +38,8 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
 
     gc.disable()  # what lives for one answer only would look through its imports
     isolated.defer_site(packages, folders)
-    if tool == "git":
-        from hushkey_helpers.git.helper import main
-    elif tool == "docker":
-        from hushkey_helpers.docker.helper import main
-    else:
-        from hushkey_helpers.keyring.command import main
-    main(request)
+    __import__(module)
+    sys.modules[module].main(request)
 
 
 def ask(
@@ -110,7 +98,9 @@ def _answer(
 
     environ = os.environ
     known = [
-        f"{name}={environ[name]}" for name in protocol.FORWARDED_VARS if name in environ
+        f"{name}={environ[name]}"
+        for name in protocol.forwarded(tool)
+        if name in environ
     ]
     words = [tool, str(len(argv)), *argv, *known]
     said = [word.encode("utf-8", "surrogateescape") for word in words]

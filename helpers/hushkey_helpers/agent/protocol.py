@@ -9,6 +9,8 @@ end first). Nothing in it is ever evaluated, and no length is believed beyond MA
 import os
 import sys
 
+from hushkey_helpers import PROGRAMS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,17 +58,22 @@ NETWORK_VARS = (
     "http_proxy",
     "no_proxy",
 )
-#: all that an answer may depend on and that goes along with a question. What is not
-#: here is not known in the agent: who needs it is answered in a process of their own
+#: what every answer may depend on and goes along with a question. What is not here
+#: or the tool's own is unknown in the agent: who needs it has a process of their own
 FORWARDED_VARS = (
     *IDENTITY_VARS,
     *NETWORK_VARS,
-    "DOCKER_BUILDKIT",
     "HUSHKEY_AGENT",
     "HUSHKEY_CONFIG",
     "PATH",
     "XDG_CONFIG_HOME",
 )
+
+
+def forwarded(tool: str) -> "tuple[str, ...]":
+    """Return the names of all that an answer to *tool* may depend on."""
+    own = (name for row in PROGRAMS.values() if row[0] == tool for name in row[4])
+    return (*FORWARDED_VARS, *own)
 
 
 class Garbage(ValueError):

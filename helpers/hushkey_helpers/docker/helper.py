@@ -17,8 +17,9 @@ from hushkey.store import typed_index
 from hushkey.system import paths
 from hushkey.trace import event
 from hushkey_helpers.agent import client
+from hushkey_helpers.answer import Answer, explained
 from hushkey_helpers.docker import registries, typed
-from hushkey_helpers.process import Answer, serve
+from hushkey_helpers.process import serve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,22 +75,16 @@ def answer(
     """Answer one call; every failure is a line for docker, too."""
     try:
         return _answer(argv, request, environ)
-    except ConfigError as error:
-        event("failed", error=error)
-        return Answer(_line(NOT_FOUND), (error.line(),), 1)
     except Said as error:
         return Answer(_line(error.what), code=1)
-    except HushkeyError as error:
-        event("failed", error=error)
-        if getattr(error, "reason", "") == "foreign" and argv[0] in ("get", "list"):
-            # Another user's passwords are none; public images go on without one.
-            return Answer(_line(NOT_FOUND), (error.line(),), 1)
-        return Answer(_line(f"hushkey: {error.line()}"), code=1)
     except Exception as error:
-        event("failed", error=error)
-        # The text may quote anything, a secret included: the type must do.
-        words = f"hushkey: internal error ({type(error).__name__}); please report it"
-        return Answer(_line(words), code=1)
+        line = explained(error).line()
+        # Another user's passwords are none; public images go on without one.
+        foreign = getattr(error, "reason", "") == "foreign"
+        foreign = foreign and argv[0] in ("get", "list")
+        if foreign or isinstance(error, ConfigError):
+            return Answer(_line(NOT_FOUND), (line,), 1)
+        return Answer(_line(f"hushkey: {line}"), code=1)
 
 
 def _line(text: str) -> bytes:

@@ -14,9 +14,10 @@ from hushkey.config import rules
 from hushkey.errors import Cancelled, ConfigError, HushkeyError
 from hushkey.model import Request
 from hushkey.trace import event
+from hushkey_helpers.answer import Answer, explained
 from hushkey_helpers.git import typed
 from hushkey_helpers.git.wire import Malformed, Message, parse, read, render
-from hushkey_helpers.process import Answer, serve
+from hushkey_helpers.process import serve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,11 +60,9 @@ def answer(
         host = message.get("host")
         event("asked" if rule else "not-ours", rule=rule, host=host, verb=action)
     except (Malformed, ConfigError) as error:
-        event("failed", error=error)
-        return Answer(lines=(error.line(),))
+        return Answer(lines=(explained(error).line(),))
     except HushkeyError as error:
-        event("failed", error=error)
-        return _stop(error) if action == "get" else Answer()
+        return _stop(explained(error)) if action == "get" else Answer()
     if not rule or rule.identity.typed:
         return typed.answer(action, message, environ, began)
     call = _Call(message, asked, rule, environ, began)
@@ -130,8 +129,7 @@ class _Call:
             return Answer(lines=(error.line(),))
         except Exception as error:
             # Ours, and yet no answer: git's own prompt would be no help.
-            event("failed", error=error)
-            return _stop(HushkeyError(f"internal error ({type(error).__name__})"))
+            return _stop(explained(error, more=""))
 
     def _is_the_user_s(self, acquirer: Acquirer, error: HushkeyError) -> bool:
         """Tell whether git's own prompt would be no help: the user is with us."""

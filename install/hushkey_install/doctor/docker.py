@@ -12,21 +12,10 @@ from hushkey.errors import HushkeyError
 from hushkey.system import programs
 from hushkey_helpers.docker import registries
 from hushkey_install.common.context import Context
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import docker
 from hushkey_install.register.docker import Client
 from hushkey_install.tools import ociconfig
-
-PROBLEM, NOTE = "problem", "note"
-
-
-class Finding:
-    """One thing that is wrong: a fixed name, how bad, what, and what mends it."""
-
-    def __init__(self, code: str, level: str, text: str, command: str = "") -> None:
-        self.code = code
-        self.level = level
-        self.text = text
-        self.command = command
 
 
 def check(context: Context) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.system import programs
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
-from hushkey_install.register import git as git_registration
+from hushkey_install.register.git import GIT
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
 
@@ -93,7 +93,7 @@ def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
             PROBLEM,
             f"git does not ask hushkey for {', '.join(unregistered)}",
             _INSTALL,
-            partial(git_registration.install, (), False),
+            partial(GIT.install, (), False),
         )
 
 
@@ -112,7 +112,7 @@ def _listeners(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
             f"for {rule.pattern} git also asks {helper.line()} {where} hushkey, and "
             f"hands it our tokens{' to keep' if keeps else ''}",
             _INSTALL,
-            partial(git_registration.install, (), False),
+            partial(GIT.install, (), False),
         )
 
 
@@ -124,7 +124,7 @@ def _paths(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
         PROBLEM,
         f"the rule {rule.pattern} goes by path, but git sends none (useHttpPath)",
         _INSTALL,
-        partial(git_registration.install, (), False),
+        partial(GIT.install, (), False),
     )
 
 

@@ -17,12 +17,10 @@ from hushkey.system import paths, programs
 from hushkey_helpers.keyring.command import is_ours
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
-from hushkey_install.register import pip, uv
+from hushkey_install.register import pip, table, uv
 from hushkey_install.tools import pythontools
 from hushkey_install.tools.pythontools import Client
 
-#: tools that `hushkey install` knows
-_REGISTERED = ("pip", "uv", "twine", "poetry")
 #: tools that import keyring in their own process
 _IMPORTING = ("twine", "poetry", "pdm", "hatch")
 #: backends that ask others, ours among them
@@ -32,7 +30,9 @@ _OPEN = ("hushkey_helpers.", "keyring.backends.chainer.")
 def check(installation: Installation) -> Iterator[Finding]:
     """Yield which door each tool of *patient* has, and why it is shut."""
     registered = {
-        t for t in _REGISTERED if InstallRecord(installation.environ, t).read()
+        tool.name
+        for tool in table.REGISTRATIONS
+        if tool.asks_keyring and InstallRecord(installation.environ, tool.name).read()
     }
     first = programs.find("keyring", installation.environ)
     if not registered and not (first and is_ours(first)):

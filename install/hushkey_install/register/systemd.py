@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 from hushkey.errors import Permanent
 from hushkey.system import isolated, paths, programs
 from hushkey_install.common import agentcontrol, output
 from hushkey_install.common.filechange import Change, read_text, remove
+from hushkey_install.register.registration import Plan, Registration
 
 _NAMES = ("hushkey-agent.socket", "hushkey-agent.service")
 _SOCKET = """\
@@ -42,33 +44,46 @@ ExecStart={command}
 _PATIENCE = 20
 
 
-def install(wanted: tuple[str, ...], dry_run: bool) -> None:
-    """Write the units, and let systemd listen; *wanted* hosts make no difference."""
-    environ = dict(os.environ)
-    if not sys.platform.startswith("linux"):
-        raise Permanent("there is no systemd on this system")
-    texts = _texts(environ)
-    changes = [_change(environ, name, texts[name]) for name in _NAMES]
-    if not _show(changes, dry_run):
-        return
-    for change in changes:
-        change.apply(backup=False)
-    agentcontrol.end(environ)  # it holds the sockets that systemd is to hold
-    _systemctl(environ, "daemon-reload")
-    _systemctl(environ, "enable", "--now", _NAMES[0])
+class Agent(Registration):
+    """systemd, which listens for the agent; hosts make no difference."""
+
+    takes_hosts = True
+
+    def plan(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what writes the units, and lets systemd listen."""
+        if not sys.platform.startswith("linux"):
+            raise Permanent("there is no systemd on this system")
+        texts = _texts(environ)
+        changes = [_change(environ, name, texts[name]) for name in _NAMES]
+
+        def apply() -> None:
+            for change in changes:
+                change.apply(backup=False)
+            agentcontrol.end(environ)  # it holds the sockets that systemd is to hold
+            _systemctl(environ, "daemon-reload")
+            _systemctl(environ, "enable", "--now", _NAMES[0])
+
+        return Plan(lambda: _show(changes), apply)
+
+    def undo(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what takes the units out again."""
+        changes = [_change(environ, name, "") for name in _NAMES]
+
+        def apply() -> None:
+            _systemctl(environ, "disable", "--now", *_NAMES)
+            for change in changes:
+                if change:
+                    remove(change.path)
+            _systemctl(environ, "daemon-reload")
+
+        return Plan(lambda: _show(changes), apply)
 
 
-def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
-    """Take the units out again."""
-    environ = dict(os.environ)
-    changes = [_change(environ, name, "") for name in _NAMES]
-    if not _show(changes, dry_run):
-        return
-    _systemctl(environ, "disable", "--now", *_NAMES)
-    for change in changes:
-        if change:
-            remove(change.path)
-    _systemctl(environ, "daemon-reload")
+AGENT = Agent("agent")
 
 
 def _texts(environ: dict[str, str]) -> dict[str, str]:
@@ -101,14 +116,12 @@ def _change(environ: dict[str, str], name: str, text: str) -> Change:
     return Change(path, before, text)
 
 
-def _show(changes: list[Change], dry_run: bool) -> bool:
-    """Show the changes; tell whether to make them."""
+def _show(changes: list[Change]) -> bool:
+    """Print the changes; False if there is none."""
     shown = [change.diff() for change in changes if change]
-    if not shown:
-        output.say("nothing to change", err=True)
-        return False
-    output.block("".join(shown))
-    return not dry_run
+    if shown:
+        output.block("".join(shown))
+    return bool(shown)
 
 
 def _systemctl(environ: dict[str, str], *words: str) -> None:

@@ -12,8 +12,8 @@ from hushkey.errors import StoreError
 from hushkey.model import HostRule, Identity
 from hushkey.system import callers
 from hushkey.tokenrequest import PromptOptions
+from hushkey_helpers.answer import Answer
 from hushkey_helpers.docker import helper as docker_helper
-from hushkey_helpers.process import Answer
 from shared.oauth_fakes import ME, Machine, grant
 
 NOT_FOUND = b"credentials not found in native keychain\n"
