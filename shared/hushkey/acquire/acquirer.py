@@ -25,7 +25,6 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Token, placed
-from hushkey.net.challenges import demanded_claims
 from hushkey.providers import registry
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
@@ -93,7 +92,7 @@ class Acquirer:
         claims = ""
         if request is not None and rule.identity.provider == "entra":
             rule, host = self._placed(rule, host, request, challenges)
-            claims = demanded_claims(challenges)
+            claims = _demanded(challenges)
         lifetime = rule.min_lifetime or self._settings["min_lifetime"]
         return TokenRequest(rule, host, username, self._began, lifetime, claims)
 
@@ -227,7 +226,7 @@ class Acquirer:
         if not any(token.value == secret for token in cache.tokens()):
             return False
         entra = rule.identity.provider == "entra"
-        claims = demanded_claims(challenges) if entra else ""
+        claims = _demanded(challenges) if entra else ""
         with file.change(self._settings["silent_timeout"]) as change:
             change.cache.refuse(secret, host, int(self._clock()), claims)
             change.save()
@@ -314,3 +313,12 @@ class Acquirer:
             whole=whole,
             claims=claims,
         )
+
+
+def _demanded(challenges: tuple[str, ...]) -> str:
+    """Return the claims request that *challenges* carry, or nothing."""
+    if not challenges:
+        return ""
+    from hushkey.net.challenges import demanded_claims  # noqa: PLC0415 - seldom
+
+    return demanded_claims(challenges)

@@ -10,6 +10,7 @@ import time
 
 from hushkey.acquire import accounts, cached, unlock
 from hushkey.acquire.attempts import FailureCache
+from hushkey.claims import merged
 from hushkey.errors import (
     Cancelled,
     HushkeyError,
@@ -21,7 +22,6 @@ from hushkey.errors import (
 )
 from hushkey.model import Account
 from hushkey.net import outcomes
-from hushkey.net.challenges import merged
 from hushkey.scopes import covers, scope_key
 from hushkey.signin import terminal
 from hushkey.signin.flow import PromptSubject, sign_in
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
-    from hushkey.model import Identity, Token
-    from hushkey.providers.base import Grant, Provider
+    from hushkey.model import Grant, Identity, Token
+    from hushkey.providers.base import Provider
     from hushkey.signin.policy import PromptDecision
     from hushkey.store.datakey import DataKey
     from hushkey.store.tokenfile import TokenFile

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from hushkey.errors import Cancelled, Transient
-from hushkey.providers.base import DeviceCode, Grant, Pending, Provider
+from hushkey.model import DeviceCode, Grant
+from hushkey.providers.base import Pending, Provider
 from hushkey.signin import terminal as words
 from hushkey.signin.terminal import TerminalWriter
 

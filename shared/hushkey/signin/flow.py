@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 from hushkey.errors import Cancelled, HushkeyError, InteractionUnavailable
-from hushkey.model import Frozen
-from hushkey.providers.base import CodeFlow, DeviceCode, Grant, Provider
+from hushkey.model import CodeFlow, DeviceCode, Frozen, Grant
+from hushkey.providers.base import Provider
 from hushkey.signin import browser, device, pages
 from hushkey.signin import terminal as words
 from hushkey.signin.paste import PasteReader, parse_redirect

@@ -153,7 +153,7 @@ def test_every_word_of_ours_is_known() -> None:
     assert reasons == set(errors.REASONS)
     assert steps <= tracefile.STEPS
     tools = {
-        *re.findall(r'journal\.begin\("(\w+)"', source),
+        *re.findall(r'tracefile\.begin\("(\w+)"', source),
         "git",
         "docker",
         "keyring",

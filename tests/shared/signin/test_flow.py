@@ -18,7 +18,7 @@ from hushkey.errors import (
     StoreError,
     Transient,
 )
-from hushkey.providers.base import Grant
+from hushkey.model import Grant
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.signin.policy import PromptDecision
 from shared.signin.signin_fakes import (
