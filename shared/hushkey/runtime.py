@@ -28,7 +28,7 @@ if TYPE_CHECKING:
             """Take note that *wanted* was answered with *token*."""
 
     class Memory(Protocol):
-        """What the agent remembers between two answers (`hushkey_helpers`' agent)."""
+        """What the agent remembers between two answers."""
 
         @property
         def uses(self) -> Uses:
