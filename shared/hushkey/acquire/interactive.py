@@ -23,7 +23,7 @@ from hushkey.errors import (
 from hushkey.model import Account
 from hushkey.net import outcomes
 from hushkey.scopes import covers, scope_key
-from hushkey.signin import terminal
+from hushkey.signin import messages
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.system import locks
 from hushkey.trace import event
@@ -143,7 +143,7 @@ class Interaction:
             _key(wanted),
             asked_for=self._options.login,
         ):
-            failure.hint = f"run: {terminal.login_command(wanted.host)}"
+            failure.hint = f"run: {messages.login_command(wanted.host)}"
             raise failure
 
     def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
@@ -155,7 +155,7 @@ class Interaction:
         if self._failures.asked_for_claims(now, key):
             raise InteractionUnavailable(
                 f"{need.what}, again, and a sign-in a moment ago did not end it",
-                hint=f"run: {terminal.login_command(wanted.host)}",
+                hint=f"run: {messages.login_command(wanted.host)}",
                 code=need.code,
                 correlation=need.correlation,
             )
@@ -173,7 +173,7 @@ class Interaction:
     def _unavailable(
         self, wanted: TokenRequest, need: UiRequired, reason: str
     ) -> InteractionUnavailable:
-        hint = f"run: {terminal.login_command(wanted.host)}"
+        hint = f"run: {messages.login_command(wanted.host)}"
         if self._options.login:
             hint = "run it on a desktop or a terminal, or try --method device"
         return InteractionUnavailable(
@@ -213,7 +213,7 @@ class Interaction:
             if isinstance(error, Cancelled):
                 if identity.provider == "entra":
                     error.hint = error.hint or outcomes.on_its_page(identity.client_id)
-                again = f"run: {terminal.login_command(wanted.host)}"
+                again = f"run: {messages.login_command(wanted.host)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
             if isinstance(error, Cancelled | Permanent | Transient):
                 # Not what only this process lacks: a browser, a terminal.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hushkey.signin import terminal
+from hushkey.signin import messages, terminal
 from servers import children as processes
 
 CHILD = """
@@ -272,13 +272,13 @@ def test_warn_survives_a_missing_standard_error(
 
 
 def test_login_command_is_safe_in_a_shell() -> None:
-    assert terminal.login_command("a.example") == "hushkey login a.example"
-    assert terminal.login_command("a;rm -r x") == "hushkey login 'a;rm -r x'"
+    assert messages.login_command("a.example") == "hushkey login a.example"
+    assert messages.login_command("a;rm -r x") == "hushkey login 'a;rm -r x'"
 
 
 def test_who_asks_names_command_host_identity_and_account() -> None:
     assert (
-        terminal.who_asks("h.example", "work", "me@x", "git fetch in /repo")
+        messages.who_asks("h.example", "work", "me@x", "git fetch in /repo")
         == "git fetch in /repo needs a sign-in to h.example "
         "(identity work, account me@x)"
     )
