@@ -248,7 +248,7 @@ def _origin(piece: str) -> Reading:
 
 def _screen(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
     patch.setattr(os, "write", lambda fd, data: min(8, len(data)))
-    return lambda: terminal.TerminalWriter(-1).show("x" * 4 * number)
+    return lambda: terminal.TerminalWriter(-1).value("x" * 4 * number)
 
 
 READINGS: dict[str, Reading] = {

@@ -24,12 +24,12 @@ _SLOWEST = 60.0
 
 def present(code: DeviceCode, voice: TerminalWriter, seconds: float) -> None:
     """Show *code*; *seconds* is how long we shall wait."""
-    voice.say(messages.code_follows(code.verification_uri))
-    voice.show(code.user_code)
+    voice.line(messages.code_follows(code.verification_uri))
+    voice.value(code.user_code)
     if code.verification_uri_complete:
-        voice.say(messages.complete_follows())
-        voice.show(code.verification_uri_complete)
-    voice.say(messages.code_waiting(max(1, round(seconds / 60))))
+        voice.line(messages.complete_follows())
+        voice.value(code.verification_uri_complete)
+    voice.line(messages.code_waiting(max(1, round(seconds / 60))))
 
 
 def sign_in(

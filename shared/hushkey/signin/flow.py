@@ -88,7 +88,7 @@ def sign_in(
         # somebody else. Standard error hears it unless it is that terminal.
         done = messages.signed_in(who.host, _label(grant, who))
         if chosen is not None:
-            chosen.say(done)
+            chosen.line(done)
         if not says_who and (chosen is None or not os.isatty(2)):
             warn(done)
     return grant
@@ -155,16 +155,16 @@ class _Attempt:
             urls = receiver.open_url, receiver.cancel_url
             warn(messages.browser_only(self._who.asks(), *urls))
             return
-        self._reading.say(self._who.asks())
+        self._reading.line(self._who.asks())
         # The short address leads nowhere on another machine.
         here = opening and not over_ssh(self._environ)
         self._show(receiver.open_url if here else flow.url, opening=opening)
-        self._reading.say(messages.how_to_paste("device" in self._methods))
+        self._reading.line(messages.how_to_paste("device" in self._methods))
 
     def _show(self, url: str, *, opening: bool) -> None:
         if self._reading is not None:
-            self._reading.say(messages.address_follows(opening))
-            self._reading.show(url)
+            self._reading.line(messages.address_follows(opening))
+            self._reading.value(url)
 
     def _wait(
         self, receiver: Receiver, flow: CodeFlow, launch: browser.Launch | None
@@ -194,7 +194,7 @@ class _Attempt:
         if self._reading is None:
             self.missing = "the browser could not be started"
             return False
-        self._reading.say(messages.browser_failed())
+        self._reading.line(messages.browser_failed())
         self._show(flow.url, opening=False)
         return True
 
@@ -203,11 +203,11 @@ class _Attempt:
         if self._reading is None:
             return False
         if line.strip() or "device" not in self._methods:
-            self._reading.say(messages.not_taken())
+            self._reading.line(messages.not_taken())
             return False
         self._code = self._provider.begin_device(self._scopes)
         if self._code is None:
-            self._reading.say(messages.no_code(self._who.host))
+            self._reading.line(messages.no_code(self._who.host))
         return self._code is not None
 
     def _redeem(
@@ -244,7 +244,7 @@ class _Attempt:
             return None
         voice = self._terminal or TerminalWriter(2)
         if self._reading is None:
-            voice.say(self._who.asks())
+            voice.line(self._who.asks())
         grant = device.sign_in(
             self._provider,
             code,

@@ -46,12 +46,12 @@ class TerminalWriter:
         """Return the descriptor."""
         return self._fd
 
-    def say(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """Write *text*, each line with our name in front."""
         lines = (f"hushkey: {plain(line, _LONG)}\n" for line in text.splitlines())
         self._write("".join(lines))
 
-    def show(self, value: str) -> None:
+    def value(self, value: str) -> None:
         """Write *value*, which is to be copied, on a line by itself."""
         shown = plain(value, _LONG)
         self._write(

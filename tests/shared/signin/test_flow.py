@@ -466,7 +466,7 @@ def test_cancel_link_is_cancelled(
 
 def test_ctrl_c_is_cancelled() -> None:
     class Interrupted(FakeTerminal):
-        def say(self, text: str) -> None:
+        def line(self, text: str) -> None:
             raise KeyboardInterrupt
 
     with Interrupted() as one, pytest.raises(Cancelled, match="Ctrl-C"):
