@@ -1,6 +1,7 @@
-"""Who imports whom, how long a file may be, and what a quick answer may load."""
+"""Who imports whom, which rooms there are, and what a quick answer may load."""
 
 import ast
+import functools
 import graphlib
 import importlib.metadata
 import io
@@ -60,9 +61,45 @@ OWNERS = {
 }
 DEMO = "hushkey_install.demo"
 FOR_PEOPLE = {"click", "rich"}
-MAX_LINES = 310
-#: longer for now, and no longer than that
-LONG = {"hushkey.providers.oidc": 320, "hushkey.store.tokencache": 320}
+#: room -> floor. A module beside the rooms is one of its own. An arrow leads to the
+#: same floor or down; no arrows make a circle.
+FLOORS = {
+    "hushkey": 1,
+    "hushkey.errors": 1,
+    "hushkey.model": 1,
+    "hushkey.scopes": 1,
+    "hushkey.claims": 1,
+    "hushkey.origins": 2,
+    "hushkey.tokenrequest": 2,
+    "hushkey.runtime": 3,
+    "hushkey.trace": 3,
+    "hushkey.system": 4,
+    "hushkey.net": 5,
+    "hushkey.store": 5,
+    "hushkey.providers": 6,
+    "hushkey.config": 7,
+    "hushkey.signin": 7,
+    "hushkey.acquire": 8,
+    "hushkey_helpers": 9,
+    "hushkey_helpers.process": 9,
+    "hushkey_helpers.git": 10,
+    "hushkey_helpers.docker": 10,
+    "hushkey_helpers.keyring": 10,
+    "hushkey_helpers.backend": 11,
+    "hushkey_helpers.agent": 11,
+    "hushkey_install": 12,
+    "hushkey_install.common": 12,
+    "hushkey_install.demo": 12,
+    "hushkey_install.tools": 13,
+    "hushkey_install.register": 14,
+    "hushkey_install.config": 14,
+    "hushkey_install.importers": 14,
+    "hushkey_install.inspect": 14,
+    "hushkey_install.doctor": 15,
+    "hushkey_install.commands": 16,
+    "hushkey_install.cli": 17,
+    "hushkey_install.__main__": 18,
+}
 
 
 def _modules() -> dict[str, Path]:
@@ -79,10 +116,12 @@ every_module = pytest.mark.parametrize("name", MODULES)
 
 
 def _imports(nodes: list[ast.stmt], name: str, *, deep: bool) -> Iterator[str]:
-    """Yield what *nodes* import at run time; *deep* looks into functions, too."""
+    """Yield what *nodes* import; *deep*: in functions and for types alone, too."""
     for node in nodes:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield from _imports(node.orelse, name, deep=deep)
+            if deep:
+                yield from _imports(node.body, name, deep=deep)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -117,13 +156,102 @@ def test_imports_run_one_way(name: str) -> None:
     assert ours <= MAY_IMPORT[top(name)]
 
 
-def test_no_circle_of_imports() -> None:
-    graph = {
-        name: {m for m in imports(name, deep=False) if m in MODULES and m != name}
+@functools.cache
+def arrows() -> dict[str, set[str]]:
+    """Return every import among our modules, deferred and type-only ones included."""
+    return {
+        name: {m for m in imports(name, deep=True) if m in MODULES and m != name}
         for name in MODULES
     }
 
+
+def room(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def test_no_circle_of_modules() -> None:
+    assert list(graphlib.TopologicalSorter(arrows()).static_order())
+
+
+def test_no_circle_of_rooms() -> None:
+    graph: dict[str, set[str]] = {}
+    for name, found in arrows().items():
+        here = graph.setdefault(room(name), set())
+        here |= {room(m) for m in found} - {room(name)}
+
     assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room(name) for name in MODULES} == FLOORS.keys()
+
+
+@every_module
+def test_arrows_lead_down(name: str) -> None:
+    floor = FLOORS[room(name)]
+
+    assert {m for m in arrows()[name] if FLOORS[room(m)] > floor} == set()
+
+
+def rooms(package: str) -> set[str]:
+    made = (FOLDERS[package] / package).glob("*/__init__.py")
+    return {path.parent.name for path in made}
+
+
+def test_map_in_the_core_names_its_rooms_and_no_other() -> None:
+    text = ast.get_docstring(ast.parse(MODULES["hushkey"].read_text())) or ""
+
+    assert set(re.findall(r"^(\w+)/ ", text, re.M)) == rooms("hushkey")
+
+
+def test_readme_names_every_room_and_no_other() -> None:
+    working = (ROOT / "README.md").read_text().partition("## Working on it")[2]
+    found: dict[str, set[str]] = {}
+    for line in working.split("```")[1].strip().splitlines():
+        if not line.startswith(" "):
+            here = found.setdefault(line.split()[0].split("/")[1], set())
+        here |= set(re.findall(r"(\w+)/(?= |$)", line)) if line[0] == " " else set()
+
+    assert found == {package: rooms(package) for package in FOLDERS}
+
+
+#: a name of ours in a string, from the package on
+_NAMED = re.compile(r"\b(?:hushkey|hushkey_helpers|hushkey_install)(?:\.\w+)+")
+
+
+def strings(name: str) -> list[str]:
+    tree = ast.parse(MODULES[name].read_text())
+    found = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+    return [text for text in found if isinstance(text, str)]
+
+
+def _exists(dotted: str) -> bool:
+    """Tell whether *dotted* is a module, or names something that one has."""
+    module = dotted
+    while module and module not in MODULES:
+        module = module.rpartition(".")[0]
+    words = dotted[len(module) + 1 :].split(".")
+    text = MODULES[module].read_text()
+    return dotted in MODULES or (
+        "." in module and re.search(rf"\b{words[0]}\b", text) is not None
+    )
+
+
+@every_module
+def test_names_in_strings_are_of_modules_that_exist(name: str) -> None:
+    files = (".fish", ".toml", ".log", ".svg", ".json", ".test")
+    named = {m[0] for text in strings(name) for m in _NAMED.finditer(text)}
+
+    assert {n for n in named if not n.endswith(files) and not _exists(n)} == set()
+
+
+@every_module
+def test_shared_names_nobody_above_it(name: str) -> None:
+    if top(name) != "hushkey" or name == "hushkey.system.isolated":
+        return  # `isolated` tells packages of ours from installed ones by their names
+    above = FOLDERS.keys() - {"hushkey"}
+
+    assert [s for s in strings(name) if any(a in s for a in above)] == []
 
 
 @every_module
@@ -246,19 +374,6 @@ def test_readme_lists_every_provider_with_its_keys() -> None:
 @every_module
 def test_module_says_what_it_is(name: str) -> None:
     assert ast.get_docstring(ast.parse(MODULES[name].read_text()))
-
-
-@every_module
-def test_module_is_short(name: str) -> None:
-    lines = len(MODULES[name].read_text().splitlines())
-
-    assert lines <= LONG.get(name, MAX_LINES)
-
-
-def test_list_of_long_modules_is_true() -> None:
-    lines = {name: len(MODULES[name].read_text().splitlines()) for name in LONG}
-
-    assert {name: n for name, n in lines.items() if n <= MAX_LINES} == {}
 
 
 # -- the package -----------------------------------------------------------------

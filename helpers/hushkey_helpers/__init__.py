@@ -5,6 +5,8 @@ read by all of them: one row of `PROGRAMS` for each tool. The rest of what hushk
 of a tool is its `Tool`, listed in `hushkey_helpers.table`.
 """
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,3 +49,22 @@ def programs_of(tool: str) -> "Mapping[str, str]":
     from hushkey_helpers import table  # noqa: PLC0415 - before a person is asked only
 
     return {each.name: each.callers for each in table.TOOLS}.get(tool, {})
+
+
+#: bytes; one more is read, so that whoever parses it sees that it is too long
+REQUEST_BYTES = 1024 * 1024
+
+
+def read(descriptor: int, *, ends_blank: bool) -> bytes:
+    """Read one request: to an empty line or the end, or one byte too many."""
+    data = bytearray()
+    seen = 0  # where no empty line can begin before
+    while len(data) <= REQUEST_BYTES:
+        if ends_blank and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
+            break
+        seen = max(0, len(data) - 1)
+        piece = os.read(descriptor, 65536)
+        if not piece:
+            break
+        data += piece
+    return bytes(data)

@@ -42,7 +42,7 @@ class Keyring(backend.KeyringBackend):
         self._turn = threading.Lock()
         self._warned = False
         if os.environ.get("HUSHKEY_LOG"):
-            _begin_journal()
+            _begin_trace()
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return a token for *service*, None if it is not ours; KeyringError."""
@@ -163,7 +163,7 @@ def _failed(error: HushkeyError) -> Outcome:
     return "", "", line, time.time() + _FAILED
 
 
-def _begin_journal() -> None:
+def _begin_trace() -> None:
     from hushkey.system import tracefile
 
     if line := tracefile.begin("backend", os.environ):

@@ -28,15 +28,17 @@ def serve(
     answer: Answerer,
     read: Callable[[int], bytes],
     request: bytes | None = None,
+    after_work: Callable[[], None] | None = None,
 ) -> None:
     """Answer one call of this process, and end it.
 
     *read* reads the request from a file descriptor; it is only called if the
     action needs a request, and the client has not read the *request* before.
+    *after_work* is called once an answer is out that took more than a look.
     """
     out = _guarded_stdout()
     if os.environ.get("HUSHKEY_LOG"):
-        _begin_journal(_name_of(answer))
+        _begin_trace(_name_of(answer))
     runtime.programs_of = programs_of
 
     def asked() -> bytes:
@@ -49,7 +51,7 @@ def serve(
     except Exception as error:
         result = failed(error)
     event("answered" if result.out else "answered-nothing", status=result.code)
-    _finish(result, out)
+    _finish(result, out, after_work)
 
 
 def _name_of(answer: Answerer) -> str:
@@ -58,7 +60,7 @@ def _name_of(answer: Answerer) -> str:
     return names[answer.__module__]
 
 
-def _begin_journal(tool: str) -> None:
+def _begin_trace(tool: str) -> None:
     from hushkey.system import tracefile
 
     if line := tracefile.begin(tool, os.environ):
@@ -87,7 +89,7 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _finish(result: Answer, out: int) -> None:
+def _finish(result: Answer, out: int, after_work: Callable[[], None] | None) -> None:
     """Write what there is to say, and leave without waiting for stuck threads."""
     text = "".join(f"hushkey: {plain(line, 1000)}\n" for line in result.lines)
     code = result.code
@@ -100,8 +102,8 @@ def _finish(result: Answer, out: int) -> None:
             code = code or 1  # nobody listens any more
     if result.instead:
         code = _become(result, out)
-    elif "hushkey.acquire.acquirer" in sys.modules and not code:
-        _start_agent()
+    elif after_work and "hushkey.acquire.acquirer" in sys.modules and not code:
+        after_work()
     os._exit(code)
 
 
@@ -121,14 +123,3 @@ def _become(result: Answer, out: int) -> int:
         line = f"hushkey: cannot start {plain(result.instead[0])}: {error.strerror}\n"
         os.write(2, line.encode("utf-8", "replace"))
         return 1
-
-
-def _start_agent() -> None:
-    """Let the next call be quick: what this one did took time."""
-    try:
-        from hushkey_helpers.agent import start as starting
-
-        if not starting.refusal(os.environ):
-            starting.start(os.environ, "hushkey_helpers.agent")
-    except Exception:
-        return  # the answer was given

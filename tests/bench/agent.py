@@ -24,8 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.__main__ import desk
 from contracts.desk import BIN, Desk
-from hushkey.model import Account
-from hushkey.providers.base import Grant
+from hushkey.model import Account, Grant
 from servers.agent import Agent
 from servers.process import clean_environ, wait_until
 

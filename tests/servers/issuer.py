@@ -215,9 +215,7 @@ class Issuer(Server):
         """How many people completed the login page."""
         return len(self.log("login"))
 
-    def _command(
-        self, name: str, value: Record | None = None
-    ) -> Record:
+    def _command(self, name: str, value: Record | None = None) -> Record:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._admin}/{name}",
             data=json.dumps(value or {}).encode(),

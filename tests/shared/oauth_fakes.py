@@ -26,9 +26,16 @@ from joserfc.jws import JWSRegistry
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import schema
 from hushkey.errors import HushkeyError
-from hushkey.model import Account, HostRule, Identity, Token
+from hushkey.model import (
+    Account,
+    CodeFlow,
+    DeviceCode,
+    Grant,
+    HostRule,
+    Identity,
+    Token,
+)
 from hushkey.net.http import Network
-from hushkey.providers.base import CodeFlow, DeviceCode, Grant
 from hushkey.store.datakey import open_data_key
 from hushkey.store.sealedfile import sealed_files
 from hushkey.store.tokenfile import TokenFile

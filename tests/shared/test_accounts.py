@@ -12,8 +12,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Account, HostRule, Identity, Token, placed
-from hushkey.providers.base import Grant
+from hushkey.model import Account, Grant, HostRule, Identity, Token, placed
 from hushkey.tokenrequest import PromptOptions, TokenRequest
 from shared.oauth_fakes import (
     DEVICE,

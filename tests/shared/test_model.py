@@ -6,13 +6,15 @@ import pytest
 
 from hushkey.model import (
     Account,
+    CodeFlow,
+    DeviceCode,
     Frozen,
+    Grant,
     HostRule,
     Identity,
     Request,
     Token,
 )
-from hushkey.providers.base import CodeFlow, DeviceCode, Grant
 from shared.core_fakes import ME
 
 SECRET = "s3cr3t-value"

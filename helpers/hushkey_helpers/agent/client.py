@@ -9,7 +9,7 @@ frozen, another version's or another user's costs 250 ms at most.
 import os
 import sys
 
-from hushkey_helpers import PROGRAMS
+from hushkey_helpers import PROGRAMS, read
 from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 #: seconds to connect and see the first frame
 _PATIENCE = 0.25
 #: seconds between two frames of an agent at work, and how many there may be
-_PULSE, _PULSES = 3 * protocol.HEARTBEAT, 60
-#: bytes; one more is read, so that whoever parses it sees that it is too long
-REQUEST_BYTES = 1024 * 1024
+_HEARTBEAT, _MOST_HEARTBEATS = 3 * protocol.HEARTBEAT, 60
 
 
 def start(program: str, packages: str, folders: "Sequence[str]") -> None:
@@ -39,7 +37,18 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
     gc.disable()  # what lives for one answer only would look through its imports
     isolated.defer_site(packages, folders)
     __import__(module)
-    sys.modules[module].main(request)
+    sys.modules[module].main(request, _start_agent)
+
+
+def _start_agent() -> None:
+    """Let the next call be quick: what this one did took time."""
+    try:
+        from hushkey_helpers.agent import start as starting
+
+        if not starting.refusal(os.environ):
+            starting.start(os.environ, "hushkey_helpers.agent")
+    except Exception:
+        return  # the answer was given
 
 
 def ask(
@@ -52,8 +61,8 @@ def ask(
     stdin. Returns None if nothing was read.
     """
     argv, environ = sys.argv[1:], os.environ
-    wish = environ.get("HUSHKEY_AGENT", "").strip().lower()
-    if not argv or argv[0] not in verbs or wish in ("off", "0", "false", "no"):
+    switch = environ.get("HUSHKEY_AGENT", "").strip().lower()
+    if not argv or argv[0] not in verbs or switch in ("off", "0", "false", "no"):
         return None
     folder = protocol.folder(environ)
     if not folder or environ.get("HUSHKEY_LOG"):  # who wants to see it, sees it all
@@ -73,21 +82,6 @@ def ask(
     except (OSError, ValueError):
         return data
     return data
-
-
-def read(descriptor: int, *, ends_blank: bool) -> bytes:
-    """Read one request: to an empty line or the end, or one byte too many."""
-    data = bytearray()
-    seen = 0  # where no empty line can begin before
-    while len(data) <= REQUEST_BYTES:
-        if ends_blank and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
-            break
-        seen = max(0, len(data) - 1)
-        piece = os.read(descriptor, 65536)
-        if not piece:
-            break
-        data += piece
-    return bytes(data)
 
 
 def _answer(
@@ -111,13 +105,13 @@ def _answer(
         link.settimeout(_PATIENCE)
         link.connect(path)
         link.sendall(protocol.frame(protocol.installation(), data, *said))
-        for _ in range(_PULSES):
+        for _ in range(_MOST_HEARTBEATS):
             status, *fields = _frame(link)
             if status == protocol.ANSWERED and len(fields) == 3:
                 return fields[0], fields[1], fields[2]
             if status != protocol.WORKING:
                 return None
-            link.settimeout(_PULSE)
+            link.settimeout(_HEARTBEAT)
     finally:
         link.close()
     return None

@@ -23,7 +23,7 @@ HEADER = len(_MAGIC) + 4
 MAX = 2 * 1024 * 1024
 _MAX_FIELDS = 256
 
-#: how an answer can begin: the answer itself; another frame follows within PULSE;
+#: how an answer can begin: the answer itself; another frame follows within HEARTBEAT;
 #: a person would be needed; do it yourself; the agent could not
 ANSWERED, WORKING, UI, NOT_OURS, ERROR = (
     b"answered",

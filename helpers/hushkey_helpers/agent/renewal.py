@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hushkey.model import Token
-    from hushkey_helpers.agent.memory import Memory
 
 #: seconds after the last question in which a token counts as in use
 IN_USE = 30 * 60
@@ -105,7 +104,7 @@ class RenewalSchedule:
                 if use.due() <= now and use.not_before <= ticks
             ]
 
-    def renew(self, use: ActiveToken, memory: Memory, now: float) -> None:
+    def renew(self, use: ActiveToken, memory: runtime.Memory, now: float) -> None:
         """Renew the token of *use* silently, or say when to try again."""
         from hushkey.acquire import session
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 
+import hushkey_helpers
 from hushkey import origins
 from hushkey.config import rules
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
 from hushkey.store import typed_index
 from hushkey.system import paths
 from hushkey.trace import event
-from hushkey_helpers.agent import client
+from hushkey_helpers import REQUEST_BYTES
 from hushkey_helpers.answer import Answer, explained
 from hushkey_helpers.docker import registries, typed
 from hushkey_helpers.process import serve
@@ -39,8 +40,6 @@ NAME = "docker-credential-hushkey"
 NOT_FOUND = "credentials not found in native keychain"
 NO_SERVER = "no credentials server URL"
 NO_USER = "no credentials username"
-#: Go's helpers stop at 64 KiB for a line
-REQUEST_BYTES = client.REQUEST_BYTES
 #: the user name that makes a secret a refresh token (docker/cli, login.md)
 AS_REFRESH = "<token>"
 #: Azure's user name for a refresh token sent as a password (Azure/acr, AAD-OAuth.md)
@@ -59,14 +58,16 @@ class Said(HushkeyError):
         return self.what
 
 
-def main(request: bytes | None = None) -> None:
+def main(
+    request: bytes | None = None, after_work: Callable[[], None] | None = None
+) -> None:
     """Answer docker; *request* is what was read of it already."""
-    serve(answer, read, request)
+    serve(answer, read, request, after_work)
 
 
 def read(descriptor: int) -> bytes:
     """Read one request to its end, or to one byte too many."""
-    return client.read(descriptor, ends_blank=False)
+    return hushkey_helpers.read(descriptor, ends_blank=False)
 
 
 def answer(

@@ -36,9 +36,11 @@ _USAGE = (
 )
 
 
-def main(request: bytes | None = None) -> None:
+def main(
+    request: bytes | None = None, after_work: Callable[[], None] | None = None
+) -> None:
     """Answer git; *request* is what was read of it already."""
-    serve(answer, read, request)
+    serve(answer, read, request, after_work)
 
 
 def answer(

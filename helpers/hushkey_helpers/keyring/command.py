@@ -67,9 +67,11 @@ class Call:
         return words
 
 
-def main(request: bytes | None = None) -> None:
+def main(
+    request: bytes | None = None, after_work: Callable[[], None] | None = None
+) -> None:
     """Answer whoever started us as `keyring`; nothing comes on stdin."""
-    serve(answer, lambda _: b"", request)
+    serve(answer, lambda _: b"", request, after_work)
 
 
 def answer(

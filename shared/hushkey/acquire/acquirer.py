@@ -25,7 +25,6 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Token, placed
-from hushkey.net.challenges import demanded_claims
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
 from hushkey.store.tokencache import TokenCache
@@ -92,7 +91,7 @@ class Acquirer:
         claims = ""
         if request is not None and rule.identity.tenants:
             rule, host = self._placed(rule, host, request, challenges)
-            claims = demanded_claims(challenges)
+            claims = _demanded(challenges)
         lifetime = rule.min_lifetime or self._settings["min_lifetime"]
         return TokenRequest(rule, host, username, self._began, lifetime, claims)
 
@@ -225,7 +224,7 @@ class Acquirer:
         secret = secret or self._current_secret(cache, rule)
         if not any(token.value == secret for token in cache.tokens()):
             return False
-        claims = demanded_claims(challenges) if rule.identity.tenants else ""
+        claims = _demanded(challenges) if rule.identity.tenants else ""
         with file.change(self._settings["silent_timeout"]) as change:
             change.cache.refuse(secret, host, int(self._clock()), claims)
             change.save()
@@ -314,3 +313,12 @@ class Acquirer:
             whole=whole,
             claims=claims,
         )
+
+
+def _demanded(challenges: tuple[str, ...]) -> str:
+    """Return the claims request that *challenges* carry, or nothing."""
+    if not challenges:
+        return ""
+    from hushkey.net.challenges import demanded_claims  # noqa: PLC0415 - seldom
+
+    return demanded_claims(challenges)

@@ -14,8 +14,7 @@ from hashlib import blake2s
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache
 from hushkey.errors import Permanent, StoreError, Transient, UiRequired
-from hushkey.model import tenant_of
-from hushkey.providers.base import Grant
+from hushkey.model import Grant, tenant_of
 from hushkey.store.tokencache import ASSUMED_LIFETIME
 from hushkey.system import locks
 from hushkey.trace import event

@@ -10,6 +10,7 @@ import time
 
 from hushkey.acquire import accounts, cached, unlock
 from hushkey.acquire.attempts import FailureCache
+from hushkey.claims import merged
 from hushkey.errors import (
     Cancelled,
     HushkeyError,
@@ -20,10 +21,9 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Account
-from hushkey.net.challenges import merged
 from hushkey.providers.registry import SPECS
 from hushkey.scopes import covers, scope_key
-from hushkey.signin import terminal
+from hushkey.signin import messages
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.system import locks
 from hushkey.trace import event
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
-    from hushkey.model import Token
-    from hushkey.providers.base import Grant, Provider
+    from hushkey.model import Grant, Token
+    from hushkey.providers.base import Provider
     from hushkey.signin.policy import PromptDecision
     from hushkey.store.datakey import DataKey
     from hushkey.store.tokenfile import TokenFile
@@ -143,7 +143,7 @@ class Interaction:
             _key(wanted),
             asked_for=self._options.login,
         ):
-            failure.hint = f"run: {terminal.login_command(wanted.host)}"
+            failure.hint = f"run: {messages.login_command(wanted.host)}"
             raise failure
 
     def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
@@ -155,7 +155,7 @@ class Interaction:
         if self._failures.asked_for_claims(now, key):
             raise InteractionUnavailable(
                 f"{need.what}, again, and a sign-in a moment ago did not end it",
-                hint=f"run: {terminal.login_command(wanted.host)}",
+                hint=f"run: {messages.login_command(wanted.host)}",
                 code=need.code,
                 correlation=need.correlation,
             )
@@ -173,7 +173,7 @@ class Interaction:
     def _unavailable(
         self, wanted: TokenRequest, need: UiRequired, reason: str
     ) -> InteractionUnavailable:
-        hint = f"run: {terminal.login_command(wanted.host)}"
+        hint = f"run: {messages.login_command(wanted.host)}"
         if self._options.login:
             hint = "run it on a desktop or a terminal, or try --method device"
         return InteractionUnavailable(
@@ -214,7 +214,7 @@ class Interaction:
             if isinstance(error, Cancelled):
                 hint = SPECS[identity.provider].given_up_hint
                 error.hint = error.hint or hint.format(client=identity.client_id)
-                again = f"run: {terminal.login_command(wanted.host)}"
+                again = f"run: {messages.login_command(wanted.host)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
             if isinstance(error, Cancelled | Permanent | Transient):
                 # Not what only this process lacks: a browser, a terminal.

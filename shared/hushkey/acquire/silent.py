@@ -11,8 +11,8 @@ import hashlib
 
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache
+from hushkey.claims import merged
 from hushkey.errors import Permanent, Transient, UiRequired
-from hushkey.net.challenges import merged
 from hushkey.scopes import covers, scope_key
 from hushkey.system import locks
 from hushkey.trace import event
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hushkey.errors import HushkeyError
-    from hushkey.model import Account, Token
-    from hushkey.providers.base import Grant, Provider
+    from hushkey.model import Account, Grant, Token
+    from hushkey.providers.base import Provider
     from hushkey.store.tokencache import GrantRow
     from hushkey.store.tokenfile import Change, TokenFile
     from hushkey.tokenrequest import TokenRequest

@@ -186,9 +186,10 @@ def load(environ: Mapping[str, str]) -> Config:
     here = runtime.current()
     if here is None:
         return _load(environ)
-    if here.config is None:
-        here.config = _load(environ)
-    return here.config
+    known: Config | None = here.config
+    if known is None:
+        known = here.config = _load(environ)
+    return known
 
 
 def _load(environ: Mapping[str, str]) -> Config:

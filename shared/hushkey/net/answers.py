@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from hushkey import origins
 from hushkey.errors import Permanent, plain
-from hushkey.providers.base import DeviceCode
+from hushkey.model import DeviceCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +98,19 @@ def scopes(value: object, asked: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
+def check_secure(url: str, issuer: str) -> None:
+    """Raise Permanent unless *url* is https, or http on a loopback issuer's machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError as error:
+        raise Permanent(f"the server names a broken endpoint: {plain(url)}") from error
+    host = f"[{host}]" if ":" in host else host
+    local = origins.is_loopback(host) and issuer.startswith("http://")
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise Permanent(f"the server names an endpoint that is not https: {plain(url)}")
+
+
 def device_times(body: Mapping[str, Any]) -> tuple[float, float]:
     """Return ``expires_in`` and ``interval`` of a device code answer, in seconds."""
     interval = seconds(body.get("interval")) or _INTERVAL
@@ -146,8 +160,6 @@ def _is_code(value: object) -> bool:
 
 def _is_address(value: object, issuer: str) -> bool:
     """Tell whether a person may be sent to *value*; raises Permanent for its scheme."""
-    from hushkey.net.discovery import check_secure
-
     if not isinstance(value, str) or not is_text(value) or len(value) > _LONGEST_URL:
         return False
     if set(value) & set(" \"'`<>\\"):

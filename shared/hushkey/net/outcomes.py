@@ -8,6 +8,7 @@ MsalUiRequiredException: UI required, or not; anything else never asks a person.
 
 from __future__ import annotations
 
+from hushkey import claims
 from hushkey.errors import (
     Cancelled,
     HushkeyError,
@@ -16,7 +17,6 @@ from hushkey.errors import (
     UiRequired,
     plain,
 )
-from hushkey.net import challenges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def from_answer(
         correlation=correlation(body, headers),
         retry_after=_retry_after(headers),
         suberror=suberror if isinstance(suberror, str) else "",
-        claims=challenges.claims(body.get("claims")),
+        claims=claims.claims(body.get("claims")),
     )
 
 

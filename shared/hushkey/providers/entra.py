@@ -21,11 +21,11 @@ from urllib.parse import parse_qs, urlsplit
 import msal
 
 from hushkey.errors import HushkeyError, Permanent, UiRequired, plain
-from hushkey.model import TENANT, Account
+from hushkey.model import TENANT, Account, CodeFlow, DeviceCode, Grant
 from hushkey.net import answers, http, outcomes
 from hushkey.net.discovery import Discovery
 from hushkey.providers import clouds, idtoken
-from hushkey.providers.base import CodeFlow, DeviceCode, Grant, Pending
+from hushkey.providers.base import Pending
 from hushkey.providers.msal_http import Wire, payload
 from hushkey.providers.msal_http import claims as said
 
@@ -59,7 +59,7 @@ class EntraProvider:
         self._tenant = identity.option("tenant") or clouds.DEFAULT_TENANT
         self._network = network
         self._folder = folder
-        #: asked for with every request (JSON); see challenges.claims
+        #: asked for with every request (JSON); see `hushkey.claims`
         self._claims_challenge = claims or None
 
     def refresh(self, refresh_token: str, scopes: tuple[str, ...]) -> Grant:

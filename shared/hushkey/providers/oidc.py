@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from authlib.common.security import generate_token
 
 from hushkey.errors import HushkeyError, Permanent, UiRequired
+from hushkey.model import CodeFlow, DeviceCode, Grant
 from hushkey.net import answers, http, outcomes
 from hushkey.net.discovery import Discovery
 from hushkey.providers import idtoken
-from hushkey.providers.base import CodeFlow, DeviceCode, Grant, Pending
+from hushkey.providers.base import Pending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

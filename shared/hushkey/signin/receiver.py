@@ -27,8 +27,8 @@ from hushkey.errors import Cancelled
 from hushkey.model import Frozen
 from hushkey.signin import pages, peer, redirect
 from hushkey.signin.listener import Connections, listen
+from hushkey.signin.messages import no_answer
 from hushkey.signin.redirect import LIMIT
-from hushkey.signin.terminal import no_answer
 
 # Seconds that a browser waits for the outcome before it gets a page without one.
 _HOLD = 60.0

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 
+from hushkey.claims import carries
 from hushkey.model import Account, Token
-from hushkey.net.challenges import carries
 from hushkey.scopes import SIGN_IN_SCOPES, covers, marks, resource_scopes, scope_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hushkey.providers.base import Grant
+    from hushkey.model import Grant
 
 #: seconds; for servers that name no lifetime but issue refresh tokens (as MSAL)
 ASSUMED_LIFETIME = 600

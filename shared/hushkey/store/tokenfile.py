@@ -59,7 +59,8 @@ class TokenFile(SealedFile):
         if memory is None:
             return self.read()
         stamp, evidence = self.stamp(), self._data_key.evidence()
-        if known := memory.tokens(self.path, stamp, evidence):
+        known: TokenCache | None = memory.tokens(self.path, stamp, evidence)
+        if known:
             return known
         proof = memory.proof(evidence)
         cache = self.read()

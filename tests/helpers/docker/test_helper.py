@@ -12,6 +12,7 @@ from hushkey.errors import StoreError
 from hushkey.model import HostRule, Identity
 from hushkey.system import callers
 from hushkey.tokenrequest import PromptOptions
+from hushkey_helpers import REQUEST_BYTES
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.docker import helper as docker_helper
 from shared.oauth_fakes import ME, Machine, grant
@@ -148,7 +149,7 @@ def test_store_of_nonsense_is_one_line(machine: Machine, request_: bytes) -> Non
 
 @pytest.mark.parametrize("verb", ["get", "store", "erase"])
 def test_endless_request_is_refused(machine: Machine, verb: str) -> None:
-    found = call(machine, verb, stdin=b"x" * (docker_helper.REQUEST_BYTES + 1))
+    found = call(machine, verb, stdin=b"x" * (REQUEST_BYTES + 1))
 
     assert found.out.endswith(b"too long\n")
     assert found.code == 1

@@ -14,8 +14,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Account, HostRule, Identity
-from hushkey.providers.base import DeviceCode
+from hushkey.model import Account, DeviceCode, HostRule, Identity
 from hushkey.tokenrequest import PromptOptions
 from shared.oauth_fakes import (
     CORP,

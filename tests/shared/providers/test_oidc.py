@@ -15,8 +15,8 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Identity
-from hushkey.providers.base import CodeFlow, Grant, Pending
+from hushkey.model import CodeFlow, Grant, Identity
+from hushkey.providers.base import Pending
 from hushkey.providers.oidc import OAuthProvider
 from hushkey.providers.registry import SPECS
 from shared.oauth_fakes import OidcServer, Reply, claims, network, signed
