@@ -11,18 +11,14 @@ import sys
 import time
 from contextlib import suppress
 
+from hushkey.config import rules
 from hushkey.errors import HushkeyError
+from hushkey.signin import policy
 from hushkey.system import isolated, ownership, paths
 from hushkey_helpers.agent import protocol
 
 if sys.platform != "win32":
     import fcntl
-
-
-import sys
-
-from hushkey.config import rules
-from hushkey.signin import policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

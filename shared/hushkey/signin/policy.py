@@ -44,7 +44,6 @@ class PromptEnvironment(Frozen):
     __slots__ = (
         "browser",
         "ci",
-        "declined",
         "display",
         "flows",
         "host_mode",
@@ -68,7 +67,6 @@ class PromptEnvironment(Frozen):
     display: bool
     browser: bool
     terminal: bool
-    declined: bool
     login: bool
     flows: tuple[str, ...]
 
@@ -86,7 +84,6 @@ class PromptEnvironment(Frozen):
         display: bool = False,
         browser: bool = False,
         terminal: bool = False,
-        declined: bool = False,
         login: bool = False,
         flows: tuple[str, ...] = (),
     ) -> None:
@@ -102,7 +99,6 @@ class PromptEnvironment(Frozen):
             display=display,
             browser=browser,
             terminal=terminal,
-            declined=declined,
             login=login,
             flows=flows,
         )
@@ -157,8 +153,6 @@ def _refusal(s: PromptEnvironment) -> str:
         return f"credential.interactive is {s.wish}"
     if s.switch == "auto" and s.ci:
         return f"this is a CI job ({s.ci} is set)"
-    if s.declined and not s.login:
-        return "a sign-in was declined in the last minute"
     return ""
 
 
@@ -207,7 +201,6 @@ def prompt_environment(
     settings_mode: str = "auto",
     wish: str = "",
     no_terminal: str = "",
-    declined: bool = False,
     login: bool = False,
     flows: tuple[str, ...] = (),
 ) -> PromptEnvironment:
@@ -230,7 +223,6 @@ def prompt_environment(
         display=_has_display(environ, platform),
         browser=bool(environ.get("BROWSER", "").strip()),
         terminal=terminal,
-        declined=declined,
         login=login,
         flows=flows,
     )
