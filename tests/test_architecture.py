@@ -168,6 +168,30 @@ def test_nothing_of_the_tests_is_in_production(name: str) -> None:
     assert [n for n in names if any(w in n for w in words)] == []
 
 
+#: what is written in one place only, so that it is right everywhere: the words that
+#: betray a copy, and the modules that may hold them
+ONE_HOME = {
+    "XDG_": {
+        "hushkey.system.paths",
+        "hushkey_helpers.agent.protocol",  # no module that costs: a test compares them
+        "hushkey_install.commands.report",  # names of variables to show
+    },
+}
+
+
+@pytest.mark.parametrize("word", ONE_HOME)
+def test_rule_has_one_home(word: str) -> None:
+    holders = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Constant) and str(node.value).startswith(word))
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) == word)
+    }
+
+    assert holders == ONE_HOME[word]
+
+
 # -- shape -----------------------------------------------------------------------
 
 

@@ -73,7 +73,7 @@ def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
 
 def _texts(environ: dict[str, str]) -> dict[str, str]:
     folder = paths.runtime_folder(environ)
-    session = environ.get("XDG_RUNTIME_DIR", "")
+    session = paths.xdg_runtime(environ)
     if session and folder == os.path.join(session, paths.APP):
         folder = f"%t/{paths.APP}"
     else:
@@ -93,10 +93,7 @@ def _quoted(word: str) -> str:
 
 
 def _change(environ: dict[str, str], name: str, text: str) -> Change:
-    base = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.join(paths.home(environ), ".config")
-    path = os.path.join(base, "systemd", "user", name)
+    path = os.path.join(paths.xdg_config(environ), "systemd", "user", name)
     before = read_text(path) if os.path.exists(path) else ""
     return Change(path, before, text)
 
