@@ -297,17 +297,12 @@ def _write_side(side: str, source: str, stamp: Any, compiled: Any) -> None:
     """Keep the compiled form for the next call; failing to is no error."""
     if not _is_settled(source):
         return
-    try:
+    try:  # contextlib costs more than the whole answer may
         paths.make_private(os.path.dirname(side))
-        temporary = f"{side}.{os.getpid()}"
-        with open(ownership.create(temporary, os.O_EXCL), "wb") as file:
-            file.write(marshal.dumps((source, stamp, compiled)))
-        os.replace(temporary, side)
+        data = marshal.dumps((source, stamp, compiled))
+        ownership.replace(side, data, durable=False)
     except (OSError, HushkeyError):
-        try:  # noqa: SIM105 - contextlib costs more than the whole answer may
-            os.unlink(f"{side}.{os.getpid()}")
-        except OSError:
-            pass  # it was never made
+        pass  # it is compiled again next time
 
 
 def _is_settled(source: str) -> bool:

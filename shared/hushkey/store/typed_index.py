@@ -123,18 +123,17 @@ class Index:
         folder, name = os.path.split(self.path_of(slot))
         others = (n for n in _recent(folder) if n != name)
         there = [n for n in others if os.path.exists(os.path.join(folder, n))]
-        temporary = os.path.join(self._typed_store, DRAFTS, f"recent.{os.getpid()}.new")
+        recent = os.path.join(folder, "recent")
+        data = "\n".join([name, *there[: _RECENT - 1]]).encode("ascii")
+        drafts = os.path.join(self._typed_store, DRAFTS)
         try:
-            with open(ownership.create(temporary, os.O_TRUNC), "w") as file:
-                file.write("\n".join([name, *there[: _RECENT - 1]]))
-            os.replace(temporary, os.path.join(folder, "recent"))
+            ownership.replace(recent, data, folder=drafts, durable=False)
         except OSError:
             # A full disk: an old hint would be a wrong one, the dates remain.
-            for stale in (temporary, os.path.join(folder, "recent")):
-                try:  # noqa: SIM105 - contextlib costs more than the whole answer may
-                    os.unlink(stale)
-                except OSError:
-                    pass
+            try:  # noqa: SIM105 - contextlib costs more than the whole answer may
+                os.unlink(recent)
+            except OSError:
+                pass
 
     def digest(self, *parts: str) -> str:
         """Return a hash of *parts* that others cannot make: never for a file."""
