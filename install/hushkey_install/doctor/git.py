@@ -57,8 +57,18 @@ def _version(git: Git) -> Iterator[Finding]:
 
 def _reachable(installation: Installation, git: Git) -> Iterator[Finding]:
     """Yield that git would not find the helper by its name."""
-    values = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
-    if not any(entry.partition("\n")[2] == "hushkey" for entry in values):
+    entries = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
+    values = dict.fromkeys(entry.partition("\n")[2] for entry in entries)
+    for program in filter(None, map(githelpers.program_of, values)):
+        if not os.access(program, os.X_OK):
+            yield Finding(
+                "helper-gone",
+                PROBLEM,
+                f"git is told to ask {program}, which is not there any more",
+                _INSTALL,
+                partial(git_registration.install, (), False),
+            )
+    if "hushkey" not in values:
         return
     environ = {**installation.environ}
     environ["PATH"] = os.pathsep.join((git.exec_path(), environ.get("PATH", "")))

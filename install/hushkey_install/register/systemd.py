@@ -7,8 +7,11 @@ helper that had to do real work starts the agent.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from hushkey.errors import Permanent
 from hushkey.system import isolated, paths, programs
@@ -71,6 +74,35 @@ def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
     _systemctl(environ, "daemon-reload")
 
 
+class WrittenCommand(NamedTuple):
+    """How the installed unit starts the agent."""
+
+    program: str
+    is_isolated: bool
+
+    @property
+    def starts(self) -> bool:
+        """Tell whether the program is there."""
+        return os.path.isabs(self.program) and os.access(self.program, os.X_OK)
+
+
+def written_command(environ: Mapping[str, str]) -> WrittenCommand | None:
+    """Return what the installed unit of ours starts; None if there is no such unit."""
+    try:
+        lines = read_text(_path(environ, _NAMES[1])).splitlines()
+    except OSError:
+        return None
+    if lines[:1] != _SERVICE.splitlines()[:1]:
+        return None
+    start = "ExecStart="
+    command = [line.removeprefix(start) for line in lines if line.startswith(start)]
+    try:
+        words = shlex.split(command[-1].replace("%%", "%").replace("$$", "$"))
+    except (LookupError, ValueError):
+        words = []
+    return WrittenCommand(words[0] if words else "program in it", "-I" in words[1:])
+
+
 def _texts(environ: dict[str, str]) -> dict[str, str]:
     folder = paths.runtime_folder(environ)
     session = paths.xdg_runtime(environ)
@@ -93,9 +125,13 @@ def _quoted(word: str) -> str:
 
 
 def _change(environ: dict[str, str], name: str, text: str) -> Change:
-    path = os.path.join(paths.xdg_config(environ), "systemd", "user", name)
+    path = _path(environ, name)
     before = read_text(path) if os.path.exists(path) else ""
     return Change(path, before, text)
+
+
+def _path(environ: Mapping[str, str], name: str) -> str:
+    return os.path.join(paths.xdg_config(environ), "systemd", "user", name)
 
 
 def _show(changes: list[Change], dry_run: bool) -> bool:
