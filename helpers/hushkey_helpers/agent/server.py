@@ -72,7 +72,7 @@ class Server:
             self._poll.unregister(descriptor)
             listener.close()
         self._listeners.clear()
-        # What a server was just asked must still be saved (promise 3).
+        # What a server was just asked must still be saved.
         end = time.monotonic() + _LAST_WAIT
         while (self._workers.busy or self._links) and time.monotonic() < end:
             self._turn()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hushkey.model import HostRule, Token
 
-#: seconds that a token must have left: an installer runs on with it (design 5)
+#: seconds that a token must have left: an installer runs on with it
 MIN_LIFETIME = 600
 #: Azure Artifacts takes any user name; URLs and settings in the wild have this one
 AZURE_USER, DEFAULT_USER = "VssSessionToken", "oauth2"

@@ -164,7 +164,7 @@ def _door(git: Git) -> Iterator[Finding]:
     """Yield a `cache --socket` on our socket: git's own daemon would keep tokens.
 
     `store` with nobody listening starts that daemon on our socket, and a frozen
-    listener hangs git (design 8; tried with git 2.39).
+    listener hangs git (tried with git 2.39).
     """
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     for entry in found:

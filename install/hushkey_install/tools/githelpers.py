@@ -118,7 +118,7 @@ def program_of(value: str) -> str:
 
 
 def is_wrong_door(value: str) -> bool:
-    """Tell whether a helper *value* lets git's own cache use our socket (design 8).
+    """Tell whether a helper *value* lets git's own cache use our socket.
 
     Only ``get`` may reach it, with a deadline: a snippet that says so is right.
     """

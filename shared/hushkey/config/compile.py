@@ -1,7 +1,7 @@
 """config.toml and the presets, as one checked, compiled whole.
 
 A wrong file is refused as a whole, with file, line, key and the nearest valid
-spelling; never is a token handed out for a half-read config (design 5).
+spelling; never is a token handed out for a half-read config.
 `hushkey.config.rules` reads the compiled form and is what helpers use; this module is
 imported only when the compiled form is out of date.
 """

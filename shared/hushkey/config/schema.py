@@ -143,7 +143,7 @@ def _parts(value: Any) -> tuple[str, str] | None:
 
 
 def secure_url(value: Any) -> str | None:
-    """Accept an https URL; http only on a loopback address (design 5)."""
+    """Accept an https URL; http only on a loopback address."""
     parts = _parts(value)
     good = parts and (
         parts[0] == "https" or (parts[0] == "http" and origins.is_loopback(parts[1]))

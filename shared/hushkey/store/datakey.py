@@ -2,7 +2,7 @@
 
 The only file that names keyring. Backends come from an allow-list and are made
 by name: never keyring's default or its chainer, which could be our own backend
-(it would recurse) or a plug-in that writes plain text (design 7). Every call
+(it would recurse) or a plug-in that writes plain text. Every call
 that does not prompt ends within ``timeout`` seconds.
 """
 

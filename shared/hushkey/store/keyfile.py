@@ -1,4 +1,4 @@
-"""The data key in a file: only where ``key_store = "file"`` says so (design 7)."""
+"""The data key in a file: only where ``key_store = "file"`` says so."""
 
 from __future__ import annotations
 

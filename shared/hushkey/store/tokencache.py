@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: seconds; for servers that name no lifetime but issue refresh tokens (as MSAL)
 ASSUMED_LIFETIME = 600
-#: seconds; a token refused this young is not refreshed again (design 7)
+#: seconds; a token refused this young is not refreshed again
 YOUNG = 60
 
 
