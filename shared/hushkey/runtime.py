@@ -2,7 +2,7 @@
 
 The agent runs the very same functions as the helpers do. What it may not do, and
 what it remembers for them, they learn here. In a process of its own there is no
-occasion, and every question below is answered by doing nothing.
+context, and every question below is answered by doing nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _occasions: dict[int, AgentContext] = {}
 
 
 def current() -> AgentContext | None:
-    """Return the occasion of this thread; None in a process of its own."""
+    """Return the context of this thread; None in a process of its own."""
     return _occasions.get(get_ident())
 
 

@@ -25,7 +25,7 @@ def event(
     error: BaseException | None = None,
     began: float | None = None,
 ) -> None:
-    """Note one step in the journal, if there is one (HUSHKEY_LOG).
+    """Trace one step, if HUSHKEY_LOG asks for it.
 
     What can be said is what has a name here: no secret, no text of a server or
     a person. Of *url* only host and path count, of *error* only its class and

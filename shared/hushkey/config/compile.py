@@ -61,7 +61,7 @@ def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
         rules.append(_rule(pattern, table, "user", missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
-        # Completed by the user's own identity, a preset is the user's wish.
+        # Completed by the user's own identity, a preset is what the user asked for.
         origin = "user" if table["identity"] in known else "preset"
         rules.append(_rule(pattern, table, origin, missing))
     for name, table in presets["identity"].items():

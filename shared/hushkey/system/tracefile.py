@@ -66,7 +66,7 @@ STEPS = frozenset(
         "waiting",
     )
 )
-#: who writes a journal
+#: who writes a trace
 TOOLS = frozenset(("agent", "backend", "docker", "git", "hushkey", "keyring"))
 #: what git and docker want, and the methods of HTTP that we use; those of the
 #: command are its own
