@@ -1,7 +1,7 @@
 """May we ask a person here, and how? One pure function over one value.
 
 The order is the design's, section 5: the first line that says no gives the reason.
-A mode in the config (`interactive = "browser"`) picks the rung where asking is
+A mode in the config (`interactive = "browser"`) picks the method where asking is
 allowed at all; it does not override a caller that wants no interaction, as git's
 hourly background maintenance does. `HUSHKEY_INTERACTIVE` does.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from hushkey.errors import Permanent
 from hushkey.model import Frozen
 
-#: the ladder, from the top
+#: the methods, in the order in which they are tried
 METHODS = ("browser", "paste", "device")
 MODES = ("auto", *METHODS, "never")
 
@@ -38,7 +38,7 @@ class PromptEnvironment(Frozen):
     ``switch`` is HUSHKEY_INTERACTIVE, ``host_mode`` and ``settings_mode`` are the
     config's; ``wish`` is git's credential.interactive as the caller set it.
     ``no_terminal`` and ``ci`` name the variable or option that says so, ``flows``
-    the rungs of the identity (empty: all). ``login`` is an explicit `hushkey login`.
+    the methods of the identity (empty: all). ``login`` is an explicit `hushkey login`.
     """
 
     __slots__ = (
@@ -105,7 +105,7 @@ class PromptEnvironment(Frozen):
 
 
 class PromptDecision(Frozen):
-    """The rungs to climb, from the top; when there is none, one phrase says why."""
+    """The methods to try, in this order; when there is none, one phrase says why."""
 
     __slots__ = ("methods", "reason")
     methods: tuple[str, ...]
@@ -142,7 +142,7 @@ def decide(prompt_environment: PromptEnvironment) -> PromptDecision:
 
 
 def _refusal(s: PromptEnvironment) -> str:
-    """Return why nobody may be asked at all, in the design's order, or nothing."""
+    """Return why nobody may be asked at all, or nothing."""
     if s.switch == "never":
         return "HUSHKEY_INTERACTIVE is never"
     if not s.tool_may_ask:
@@ -157,7 +157,7 @@ def _refusal(s: PromptEnvironment) -> str:
 
 
 def _possible(s: PromptEnvironment) -> tuple[str, ...]:
-    """Return the rungs that can work here, chosen ones without further questions.
+    """Return the methods that can work here, chosen ones without further questions.
 
     A device code is only shown, so one that was asked for by name needs no
     terminal: standard error will do. A paste has to be read.
