@@ -194,7 +194,7 @@ def open_data_key(
     folder: str,
     sealed_files: Callable[[], list[str]],
 ) -> DataKey:
-    """Return the vault that the settings choose; nothing is contacted yet."""
+    """Return the data key that the settings choose; nothing is contacted yet."""
     key_store = _key_store(settings["key_store"], folder)
     return DataKey(key_store, folder, settings["keyring_timeout"], sealed_files)
 

@@ -48,7 +48,7 @@ class SealedFile:
     def content(self) -> bytes | None:
         """Return what the file holds, None if there is none.
 
-        Raises StoreError if the keyring cannot open it, seal.Damaged if the
+        Raises StoreError if the keyring cannot open it, cipher.Damaged if the
         right key does not.
         """
         data = self._bytes()

@@ -70,11 +70,11 @@ class CredentialKey(Frozen):
 
 
 class Lost(Exception):
-    """There is a stash, and no usable index of it: `TypedCredentials` makes it anew."""
+    """The index of what is kept is not usable: `TypedCredentials` makes it anew."""
 
 
 class Index:
-    """Which file a slot has; made by `read`."""
+    """Which file a key has; made by `read`."""
 
     def __init__(self, folder: str, key: bytes) -> None:
         self._typed_store = os.path.join(folder, FOLDER)
@@ -152,7 +152,7 @@ class Index:
 
 
 def read(folder: str) -> Index | None:
-    """Return the index below the data *folder*; None if there is no stash.
+    """Return the index below the data *folder*; None if nothing is kept.
 
     Raises Lost if there is one without a usable index.
     """
