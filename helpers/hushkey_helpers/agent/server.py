@@ -102,7 +102,7 @@ class Server:
         if not self.over:
             self._renew()
 
-    # -- links --------------------------------------------------------------------
+    # -- connections --------------------------------------------------------------
 
     def _accept(self, kind: str, listener: socket.socket) -> None:
         try:
@@ -135,7 +135,7 @@ class Server:
         self._settle(link)
 
     def _settle(self, link: Connection) -> None:
-        """Close a link that is done, else listen for what it can do next."""
+        """Close a connection that is done, else listen for what it can do next."""
         if link.is_done:
             self._hang_up(link)
         elif link.fileno() in self._links:

@@ -36,7 +36,7 @@ _PLAIN = 600
 
 
 class Service:
-    """A service that is ours: the site that serves it, and how to name it.
+    """A service that is ours: the rule that serves it, and how to name it.
 
     ``unproven``: a bare name of an https host, which is not to be answered unless
     `_proofs` has it that the token goes over https.
@@ -143,7 +143,7 @@ def _without_user(request: Request) -> Request:
 
 
 def _rule(config: rules.Config, request: Request) -> HostRule | None:
-    """Return the site for *request*; None also where that would be a guess.
+    """Return the rule for *request*; None also where that would be a guess.
 
     Whoever asks without a path has asked with one before, or has none: only a
     rule for the whole host answers, never the one that some path has.
