@@ -30,7 +30,7 @@ _OPEN = ("hushkey_helpers.", "keyring.backends.chainer.")
 
 
 def check(installation: Installation) -> Iterator[Finding]:
-    """Yield which door each tool of *patient* has, and why it is shut."""
+    """Yield how each tool here asks hushkey, and why that does not work."""
     registered = {
         t for t in _REGISTERED if InstallRecord(installation.environ, t).read()
     }
