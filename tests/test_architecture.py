@@ -368,6 +368,36 @@ def test_readme_lists_every_provider_with_its_keys() -> None:
     assert listed == {name: set(spec.keys) for name, spec in SPECS.items()}
 
 
+#: what is written in one place only, so that it is right everywhere: the words that
+#: betray a copy, and the modules that may hold them
+ONE_HOME = {
+    "XDG_": {
+        "hushkey.system.paths",
+        "hushkey_helpers.agent.protocol",  # no module that costs: a test compares them
+        "hushkey_install.commands.report",  # names of variables to show
+    },
+    "os.replace": {
+        "hushkey.system.ownership",
+        "hushkey.store.sealedfile",  # its room is claimed before a person is asked
+        "hushkey_install.commands.reset",  # moves what is there
+    },
+    "tempfile.mkstemp": set(),
+}
+
+
+@pytest.mark.parametrize("word", ONE_HOME)
+def test_rule_has_one_home(word: str) -> None:
+    holders = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Constant) and str(node.value).startswith(word))
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) == word)
+    }
+
+    assert holders == ONE_HOME[word]
+
+
 # -- shape -----------------------------------------------------------------------
 
 

@@ -59,7 +59,7 @@ class Question:
     __slots__ = ("argv", "asker", "began", "data", "environ", "installation", "tool")
 
     def __init__(self, fields: list[bytes], began: float, asker: int = 0) -> None:
-        """Take a frame apart; raises door.Garbage."""
+        """Take a frame apart; raises protocol.Garbage."""
         texts = (f.decode("utf-8", "surrogateescape") for f in fields[2:])
         try:
             self.installation, self.data = fields[:2]
@@ -171,5 +171,5 @@ def _answered(code: int, out: bytes, lines: list[str]) -> Reply:
 
 
 def from_door(fields: list[bytes], asker: int) -> Question:
-    """Return what the process *asker* asks just now; raises door.Garbage."""
+    """Return what the process *asker* asks just now; raises protocol.Garbage."""
     return Question(fields, time.time(), asker)

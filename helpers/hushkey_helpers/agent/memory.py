@@ -94,7 +94,7 @@ class Memory:
     def proof(self, evidence: object) -> object:
         """Return what stays the same while the key is where it was; None: unknown.
 
-        *evidence* is the vault's (`DataKey.evidence`).
+        *evidence* is the data key's (`DataKey.evidence`).
         """
         if evidence == "signals":
             return self._watch.number()

@@ -1,4 +1,4 @@
-"""The agent's door: where it is, and the frames that pass through it.
+"""The agent's protocol: where its sockets are, and its frames.
 
 What a helper needs before it knows whether there is an agent at all, so it loads
 nothing but `os` and `sys`. A frame is a list of byte strings: ``hk``, one byte of

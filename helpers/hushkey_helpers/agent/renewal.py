@@ -33,7 +33,7 @@ _MOST = 256
 
 
 class ActiveToken:
-    """A want that was answered, and the token that it was answered with."""
+    """A request that was answered, and the token that it was answered with."""
 
     __slots__ = ("asked", "environ", "failures", "not_before", "token", "wanted")
 

@@ -1,6 +1,6 @@
 """The agent's own process: who answers for which tool.
 
-One code path, two doors: these are the functions that the executables call.
+These are the functions that the executables call in the process of their caller.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ class _Call:
     def _rule(
         self, config: Config, registry: Registry, verb: str
     ) -> tuple[HostRule | None, str]:
-        """Return the site of *registry* and its origin; None: not ours."""
+        """Return the rule for *registry* and its origin; None: not ours."""
         for request in registry.requests():
             try:
                 rule = config.rule_for(request)

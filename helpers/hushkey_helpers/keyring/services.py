@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hushkey.model import HostRule, Token
 
-#: seconds that a token must have left: an installer runs on with it (design 5)
+#: seconds that a token must have left: an installer runs on with it
 MIN_LIFETIME = 600
 #: where the organisation, which is in the path, decides the tenant
 _BY_ORGANISATION = ("dev.azure.com", "pkgs.dev.azure.com")
@@ -34,7 +34,7 @@ _PLAIN = 600
 
 
 class Service:
-    """A service that is ours: the site that serves it, and how to name it.
+    """A service that is ours: the rule that serves it, and how to name it.
 
     ``unproven``: a bare name of an https host, which is not to be answered unless
     `_proofs` has it that the token goes over https.
@@ -140,7 +140,7 @@ def _without_user(request: Request) -> Request:
 
 
 def _rule(config: rules.Config, request: Request) -> HostRule | None:
-    """Return the site for *request*; None also where that would be a guess.
+    """Return the rule for *request*; None also where that would be a guess.
 
     Whoever asks without a path has asked with one before, or has none: only a
     rule for the whole host answers, never the one that some path has.

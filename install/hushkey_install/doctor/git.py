@@ -57,8 +57,18 @@ def _version(git: Git) -> Iterator[Finding]:
 
 def _reachable(installation: Installation, git: Git) -> Iterator[Finding]:
     """Yield that git would not find the helper by its name."""
-    values = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
-    if not any(entry.partition("\n")[2] == "hushkey" for entry in values):
+    entries = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
+    values = dict.fromkeys(entry.partition("\n")[2] for entry in entries)
+    for program in filter(None, map(githelpers.program_of, values)):
+        if not os.access(program, os.X_OK):
+            yield Finding(
+                "helper-gone",
+                PROBLEM,
+                f"git is told to ask {program}, which is not there any more",
+                _INSTALL,
+                partial(GIT.install, (), False),
+            )
+    if "hushkey" not in values:
         return
     environ = {**installation.environ}
     environ["PATH"] = os.pathsep.join((git.exec_path(), environ.get("PATH", "")))
@@ -152,7 +162,7 @@ def _door(git: Git) -> Iterator[Finding]:
     """Yield a `cache --socket` on our socket: git's own daemon would keep tokens.
 
     `store` with nobody listening starts that daemon on our socket, and a frozen
-    listener hangs git (design 8; tried with git 2.39).
+    listener hangs git (tried with git 2.39).
     """
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     for entry in found:

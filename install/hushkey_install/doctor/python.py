@@ -28,7 +28,7 @@ _OPEN = ("hushkey_helpers.", "keyring.backends.chainer.")
 
 
 def check(installation: Installation) -> Iterator[Finding]:
-    """Yield which door each tool of *patient* has, and why it is shut."""
+    """Yield how each tool here asks hushkey, and why that does not work."""
     registered = {
         tool.name
         for tool in table.REGISTRATIONS
@@ -81,12 +81,11 @@ def _closed(name: str, where: str) -> tuple[str, str]:
 
 def _keyringrc(environ: Mapping[str, str]) -> str:
     """Return keyring's config file (keyring `util/platform_.py`)."""
-    home = paths.home(environ)
     if os.name == "nt":
-        base = environ.get("LOCALAPPDATA", home)
+        base = environ.get("LOCALAPPDATA", paths.home(environ))
         return os.path.join(base, "Python Keyring", "keyringrc.cfg")
-    base = environ.get("XDG_CONFIG_HOME", "") or os.path.join(home, ".config")
-    return os.path.join(base, "python_keyring", "keyringrc.cfg")
+    folder = os.path.join(paths.xdg_config(environ), "python_keyring")
+    return os.path.join(folder, "keyringrc.cfg")
 
 
 def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Finding | None:

@@ -14,6 +14,7 @@ import click
 from hushkey.errors import HushkeyError, Permanent, plain, visible
 from hushkey_install.common import output
 from hushkey_install.doctor import (
+    agent,
     config,
     environment,
     folders,
@@ -60,6 +61,7 @@ TOPICS: tuple[Topic, ...] = (
     registered,
     signins.check,
     signins.clock,
+    agent.check,
     environment.browser,
     environment.twice,
 )

@@ -1,4 +1,4 @@
-"""Where a site stands, by what is known already: its organisation, its tenant.
+"""What a rule is for, by what is known already: its organisation, its tenant.
 
 No network: `hushkey status` and `explain` say what was found before.
 """
@@ -24,7 +24,7 @@ def known(context: Context, rule: HostRule, request: Request) -> tuple[HostRule,
 def everywhere(context: Context, rule: HostRule) -> Iterator[tuple[HostRule, str]]:
     """Yield *rule* in each organisation that it is known to serve, with the host.
 
-    A site that is for one organisation, or for none, is yielded as it is.
+    A rule that is for one organisation, or for none, is yielded as it is.
     """
     here = _request(rule.pattern)
     if not _is_open(rule) or ("*" not in rule.pattern and organisation(here)):

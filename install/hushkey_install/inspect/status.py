@@ -62,7 +62,7 @@ def stored(context: Context) -> int:
 
 
 def _rules(context: Context) -> Iterator[HostRule]:
-    """Yield the user's sites, and the built-in ones where somebody is signed in."""
+    """Yield the user's rules, and the built-in ones where somebody is signed in."""
     for rule in context.config.rules():
         if rule.origin == "user" or _is_in_use(context, rule.identity):
             yield rule
@@ -74,7 +74,7 @@ def _is_in_use(context: Context, identity: Identity) -> bool:
 
 
 def rows_of(context: Context, rule: HostRule) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one site; a site of several tenants may have several."""
+    """Yield the rows of one rule; a rule of several tenants may have several."""
     for there, host in azure.everywhere(context, rule):
         yield _row(context, there, host)
 

@@ -124,9 +124,7 @@ def config_path(environ: Mapping[str, str]) -> str:
     mac = os.path.join(home, "Library", "Application Support", "pip")
     if sys.platform == "darwin" and os.path.isdir(mac):
         return os.path.join(mac, "pip.conf")
-    base = environ.get("XDG_CONFIG_HOME", "")
-    base = base if os.path.isabs(base) else os.path.join(home, ".config")
-    return os.path.join(base, "pip", "pip.conf")
+    return os.path.join(paths.xdg_config(environ), "pip", "pip.conf")
 
 
 def value_in(text: str) -> str:

@@ -7,9 +7,11 @@ helper that had to do real work starts the agent.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from hushkey.errors import Permanent
 from hushkey.system import isolated, paths, programs
@@ -86,9 +88,38 @@ class Agent(Registration):
 AGENT = Agent("agent")
 
 
+class WrittenCommand(NamedTuple):
+    """How the installed unit starts the agent."""
+
+    program: str
+    is_isolated: bool
+
+    @property
+    def starts(self) -> bool:
+        """Tell whether the program is there."""
+        return os.path.isabs(self.program) and os.access(self.program, os.X_OK)
+
+
+def written_command(environ: Mapping[str, str]) -> WrittenCommand | None:
+    """Return what the installed unit of ours starts; None if there is no such unit."""
+    try:
+        lines = read_text(_path(environ, _NAMES[1])).splitlines()
+    except OSError:
+        return None
+    if lines[:1] != _SERVICE.splitlines()[:1]:
+        return None
+    start = "ExecStart="
+    command = [line.removeprefix(start) for line in lines if line.startswith(start)]
+    try:
+        words = shlex.split(command[-1].replace("%%", "%").replace("$$", "$"))
+    except (LookupError, ValueError):
+        words = []
+    return WrittenCommand(words[0] if words else "program in it", "-I" in words[1:])
+
+
 def _texts(environ: dict[str, str]) -> dict[str, str]:
     folder = paths.runtime_folder(environ)
-    session = environ.get("XDG_RUNTIME_DIR", "")
+    session = paths.xdg_runtime(environ)
     if session and folder == os.path.join(session, paths.APP):
         folder = f"%t/{paths.APP}"
     else:
@@ -108,12 +139,13 @@ def _quoted(word: str) -> str:
 
 
 def _change(environ: dict[str, str], name: str, text: str) -> Change:
-    base = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.join(paths.home(environ), ".config")
-    path = os.path.join(base, "systemd", "user", name)
+    path = _path(environ, name)
     before = read_text(path) if os.path.exists(path) else ""
     return Change(path, before, text)
+
+
+def _path(environ: Mapping[str, str], name: str) -> str:
+    return os.path.join(paths.xdg_config(environ), "systemd", "user", name)
 
 
 def _show(changes: list[Change]) -> bool:

@@ -25,12 +25,10 @@ def config_path(environ: Mapping[str, str]) -> str:
     named = environ.get("UV_CONFIG_FILE", "")
     if os.path.isabs(named):
         return named
-    home = paths.home(environ)
     if os.name == "nt":
-        return os.path.join(environ.get("APPDATA", home), "uv", "uv.toml")
-    base = environ.get("XDG_CONFIG_HOME", "")
-    base = base if os.path.isabs(base) else os.path.join(home, ".config")
-    return os.path.join(base, "uv", "uv.toml")
+        base = environ.get("APPDATA", paths.home(environ))
+        return os.path.join(base, "uv", "uv.toml")
+    return os.path.join(paths.xdg_config(environ), "uv", "uv.toml")
 
 
 def value_in(text: str) -> str:

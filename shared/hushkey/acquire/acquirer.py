@@ -217,7 +217,7 @@ class Acquirer:
 
         Only that token: the sign-in stays, and the next request refreshes, with
         the claims that the *challenges* of the refusal demand. No *secret*
-        (Docker's erase has none) means the site's current token.
+        (Docker's erase has none) means the rule's current token.
         """
         file = self.file_of(rule.identity)
         cache = file.read()

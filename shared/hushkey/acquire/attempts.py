@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: seconds in which a failed sign-in is not tried again unasked
 QUIET = 60
-#: seconds in which a server's claims lead to one sign-in at most (design 9)
+#: seconds in which a server's claims lead to one sign-in at most
 CLAIMS_QUIET = 600
 #: seconds; a longer Retry-After than this is not believed
 _LONGEST_BACKOFF = 600

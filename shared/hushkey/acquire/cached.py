@@ -1,4 +1,4 @@
-"""What the token cache alone can say to a want: no network, no lock.
+"""What the token cache alone can say to a request: no network, no lock.
 
 Every function takes the opened cache and the time; the flow that uses them is
 in `hushkey.acquire.acquirer`.

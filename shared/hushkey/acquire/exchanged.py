@@ -41,7 +41,7 @@ _GRACE = 5
 
 
 class ExchangedCredential:
-    """The secrets of one want: finds, makes and forgets what its host takes."""
+    """The secrets of one request: finds, makes and forgets what its host takes."""
 
     def __init__(
         self,

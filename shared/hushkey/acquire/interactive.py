@@ -1,7 +1,7 @@
 """The one sign-in, when silence cannot do it.
 
 However many processes come here, one asks: the others wait at the lock, look
-again, and take what it brought or share its failure (design 1, 5).
+again, and take what it brought or share its failure.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Interaction:
             raise failure
 
     def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
-        """Let the claims of a server ask a person once in ten minutes (design 9)."""
+        """Let the claims of a server ask a person once in ten minutes."""
         if not need.claims or self._options.login:
             return
         # Not by scopes: those hold the tenant, which the same server may name.

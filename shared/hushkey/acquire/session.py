@@ -1,4 +1,4 @@
-"""From an environment to an acquirer, or to the stash, with a tool's manners.
+"""From an environment to an acquirer, or to the typed credentials, as a tool asks.
 
 Imported by helpers only when a host is ours or something may be kept for it.
 """
@@ -99,7 +99,7 @@ def with_typed_credentials(
     asks_for: str = "",
     options: PromptOptions | None = None,
 ) -> T:
-    """Return what *act* does with the stash; raises StoreError.
+    """Return what *act* does with the typed credentials; raises StoreError.
 
     *act* runs a second time if the keyring was locked and the person, who may be
     asked by the policy of sign-ins, has unlocked it.

@@ -2,7 +2,7 @@
 
 Whoever waited for the lock looks again first, and shares a failure instead of
 repeating it. What the server gave is saved before anything is said about it: a
-rotated refresh token that is not saved is a sign-in lost (promise 3).
+rotated refresh token that is not saved is a sign-in lost.
 """
 
 from __future__ import annotations

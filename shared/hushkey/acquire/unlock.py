@@ -1,7 +1,7 @@
 """Whether a person may be asked here, and the one thing asked beside a sign-in.
 
 That is to unlock the keyring: interactive like a sign-in, by the same policy, and
-by one process of the user (design 7).
+by one process of the user.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """config.toml and the presets, as one checked, compiled whole.
 
 A wrong file is refused as a whole, with file, line, key and the nearest valid
-spelling; never is a token handed out for a half-read config (design 5).
+spelling; never is a token handed out for a half-read config.
 `hushkey.config.rules` reads the compiled form and is what helpers use; this module is
 imported only when the compiled form is out of date.
 """
@@ -62,7 +62,7 @@ def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
         rules.append(_rule(pattern, table, "user", missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
-        # Completed by the user's own identity, a preset is the user's wish.
+        # Completed by the user's own identity, a preset is what the user asked for.
         origin = "user" if table["identity"] in known else "preset"
         rules.append(_rule(pattern, table, origin, missing))
     for name, table in presets["identity"].items():

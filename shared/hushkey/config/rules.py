@@ -1,4 +1,4 @@
-"""The compiled config as helpers use it: which site covers a request.
+"""The compiled config as helpers use it: which rule covers a request.
 
 config.toml is compiled into a side file in the data folder that is valid for
 its mtime (ns), size, inode and device, and those of the presets. Reading it back
@@ -51,13 +51,13 @@ class Config:
         return Identity(name, **self._compiled["identities"][name])
 
     def rules(self) -> Iterator[HostRule]:
-        """Yield the site of every rule that can serve, the user's first."""
+        """Yield every rule that can serve, the user's first."""
         for row in self._compiled["rules"]:
             if not row["missing"]:
                 yield self._rule(row)
 
     def rule_for(self, request: Request) -> HostRule | None:
-        """Return the site that covers *request*, or None: not ours.
+        """Return the rule that covers *request*, or None: not ours.
 
         Raises Permanent where several identities could serve the host and the
         request does not say which; never a guess between identities.
@@ -298,17 +298,12 @@ def _write_side(side: str, source: str, stamp: Any, compiled: Any) -> None:
     """Keep the compiled form for the next call; failing to is no error."""
     if not _is_settled(source):
         return
-    try:
+    try:  # contextlib costs more than the whole answer may
         paths.make_private(os.path.dirname(side))
-        temporary = f"{side}.{os.getpid()}"
-        with open(ownership.create(temporary, os.O_EXCL), "wb") as file:
-            file.write(marshal.dumps((source, stamp, compiled)))
-        os.replace(temporary, side)
+        data = marshal.dumps((source, stamp, compiled))
+        ownership.replace(side, data, durable=False)
     except (OSError, HushkeyError):
-        try:  # noqa: SIM105 - contextlib costs more than the whole answer may
-            os.unlink(f"{side}.{os.getpid()}")
-        except OSError:
-            pass  # it was never made
+        pass  # it is compiled again next time
 
 
 def _is_settled(source: str) -> bool:

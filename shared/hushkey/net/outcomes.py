@@ -1,4 +1,4 @@
-"""The table from what a token endpoint said to what we call it (design 6).
+"""The table from what a token endpoint said to what we call it.
 
 OAuth error codes decide (RFC 6749 5.2, RFC 8628 3.5, OpenID Connect Core
 3.1.2.6), with the HTTP status where there is no code. Texts and vendor numbers

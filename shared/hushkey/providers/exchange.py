@@ -2,7 +2,7 @@
 
 A kind turns the access token into what the host's clients take, at that very host
 and nowhere else. To add one, write its function and name it in `KINDS`; caching,
-single flight and renewal are `hushkey.acquire.exchanged`'s, and the same for all.
+locks and renewal are `hushkey.acquire.exchanged`'s, and the same for all.
 """
 
 from __future__ import annotations

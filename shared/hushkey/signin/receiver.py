@@ -38,7 +38,7 @@ _FLUSH = 1.0
 class Receiver:
     """Listens from its making until `close`; raises Permanent if it cannot.
 
-    *redirect_uri* is as configured; *host*, what the pages name, is the site's.
+    *redirect_uri* is as configured; *host*, what the pages name, is the rule's.
     """
 
     def __init__(self, redirect_uri: str, host: str) -> None:

@@ -2,7 +2,7 @@
 
 The only file that names keyring. Backends come from an allow-list and are made
 by name: never keyring's default or its chainer, which could be our own backend
-(it would recurse) or a plug-in that writes plain text (design 7). Every call
+(it would recurse) or a plug-in that writes plain text. Every call
 that does not prompt ends within ``timeout`` seconds.
 """
 
@@ -194,7 +194,7 @@ def open_data_key(
     folder: str,
     sealed_files: Callable[[], list[str]],
 ) -> DataKey:
-    """Return the vault that the settings choose; nothing is contacted yet."""
+    """Return the data key that the settings choose; nothing is contacted yet."""
     key_store = _key_store(settings["key_store"], folder)
     return DataKey(key_store, folder, settings["keyring_timeout"], sealed_files)
 

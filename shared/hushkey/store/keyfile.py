@@ -1,9 +1,8 @@
-"""The data key in a file: only where ``key_store = "file"`` says so (design 7)."""
+"""The data key in a file: only where ``key_store = "file"`` says so."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from hushkey.errors import StoreError
 from hushkey.system import ownership, paths
@@ -39,16 +38,9 @@ class KeyFile:
 
     def put(self, text: str) -> None:
         paths.make_private(os.path.dirname(self._path))
-        temporary = f"{self._path}.{os.getpid()}.new"
         try:
-            with open(ownership.create(temporary, os.O_TRUNC), "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            ownership.replace(self._path, text.encode("ascii"))
         except OSError as error:
-            with suppress(OSError):
-                os.unlink(temporary)
             raise StoreError(
                 "unwritable",
                 f"cannot write {self._path}: {error.strerror}",

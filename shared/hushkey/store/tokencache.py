@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: seconds; for servers that name no lifetime but issue refresh tokens (as MSAL)
 ASSUMED_LIFETIME = 600
-#: seconds; a token refused this young is not refreshed again (design 7)
+#: seconds; a token refused this young is not refreshed again
 YOUNG = 60
 
 
@@ -96,7 +96,7 @@ class TokenCache:
     def bound(self, scopes: tuple[str, ...], host: str) -> Account | None:
         """Return who was chosen for *scopes* at *host*, else for *scopes*.
 
-        Nobody where the host has refused the one who was.
+        None if the host refused that account's token.
         """
         here, all_over = _host_key(host, scopes), scope_key(scopes)
         account = self._bound.get(here, self._bound.get(all_over, ""))

@@ -2,7 +2,7 @@
 
 Reads take no lock. Every change is one transaction: lock, reload, act, save. A
 damaged file is moved aside with one warning, which signs that one identity out;
-see `hushkey.store.sealedfile` for what counts as damage (design 7).
+see `hushkey.store.sealedfile` for what counts as damage.
 """
 
 from __future__ import annotations
