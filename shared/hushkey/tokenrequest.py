@@ -7,6 +7,7 @@ from hushkey.model import Frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from dataclasses import KW_ONLY
 
     from hushkey.model import HostRule
 
@@ -20,29 +21,12 @@ class PromptOptions(Frozen):
     us off the terminal. ``login`` is an explicit ``hushkey login``.
     """
 
-    __slots__ = ("command", "login", "no_terminal", "tool_may_ask", "wish")
-    tool_may_ask: bool
-    login: bool
-    wish: Callable[[], str]
-    command: Callable[[], str]
-    no_terminal: Callable[[], str]
-
-    def __init__(
-        self,
-        *,
-        tool_may_ask: bool = True,
-        login: bool = False,
-        wish: Callable[[], str] = str,
-        command: Callable[[], str] = str,
-        no_terminal: Callable[[], str] = str,
-    ) -> None:
-        self._set(
-            tool_may_ask=tool_may_ask,
-            login=login,
-            wish=wish,
-            command=command,
-            no_terminal=no_terminal,
-        )
+    _: KW_ONLY
+    tool_may_ask: bool = True
+    login: bool = False
+    wish: Callable[[], str] = str
+    command: Callable[[], str] = str
+    no_terminal: Callable[[], str] = str
 
 
 class TokenRequest(Frozen):
@@ -53,31 +37,12 @@ class TokenRequest(Frozen):
     is the claims request (JSON) with which the host refuses lesser tokens.
     """
 
-    __slots__ = ("began", "claims", "host", "min_lifetime", "rule", "username")
     rule: HostRule
     host: str
     username: str
     began: float
     min_lifetime: int
-    claims: str
-
-    def __init__(
-        self,
-        rule: HostRule,
-        host: str,
-        username: str,
-        began: float,
-        min_lifetime: int,
-        claims: str = "",
-    ) -> None:
-        self._set(
-            rule=rule,
-            host=host,
-            username=username,
-            began=began,
-            min_lifetime=min_lifetime,
-            claims=claims,
-        )
+    claims: str = ""
 
     @property
     def account(self) -> str:
