@@ -12,6 +12,7 @@ from hushkey.model import Frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import KW_ONLY
     from typing import Any, Protocol
 
     from hushkey.errors import HushkeyError
@@ -23,7 +24,6 @@ else:
 class CodeFlow(Frozen):
     """An authorization code request under way (RFC 6749 4.1, PKCE RFC 7636)."""
 
-    __slots__ = ("data", "redirect_uri", "state", "url")
     _secret = ("data", "state", "url")
     url: str
     state: str
@@ -31,48 +31,17 @@ class CodeFlow(Frozen):
     #: what redeeming needs: verifier, nonce, scopes
     data: Mapping[str, Any]
 
-    def __init__(
-        self, url: str, state: str, redirect_uri: str, data: Mapping[str, Any]
-    ) -> None:
-        self._set(url=url, state=state, redirect_uri=redirect_uri, data=data)
-
 
 class DeviceCode(Frozen):
     """A device authorization under way (RFC 8628 3.2); times in seconds."""
 
-    __slots__ = (
-        "data",
-        "expires_in",
-        "interval",
-        "user_code",
-        "verification_uri",
-        "verification_uri_complete",
-    )
     _secret = ("data",)
     verification_uri: str
-    verification_uri_complete: str
     user_code: str
     expires_in: float
     interval: float
     data: Mapping[str, Any]
-
-    def __init__(
-        self,
-        verification_uri: str,
-        user_code: str,
-        expires_in: float,
-        interval: float,
-        data: Mapping[str, Any],
-        verification_uri_complete: str = "",
-    ) -> None:
-        self._set(
-            verification_uri=verification_uri,
-            verification_uri_complete=verification_uri_complete,
-            user_code=user_code,
-            expires_in=expires_in,
-            interval=interval,
-            data=data,
-        )
+    verification_uri_complete: str = ""
 
 
 class Grant(Frozen):
@@ -88,44 +57,15 @@ class Grant(Frozen):
     with MSAL, its own cache as JSON.
     """
 
-    __slots__ = (
-        "access_token",
-        "account",
-        "claims",
-        "expires_in",
-        "fault",
-        "refresh_token",
-        "scopes",
-    )
     _secret = ("access_token", "refresh_token")
     access_token: str
-    refresh_token: str
-    expires_in: float | None
-    scopes: tuple[str, ...]
-    account: Account | None
-    claims: Mapping[str, Any]
-    fault: HushkeyError | None
-
-    def __init__(
-        self,
-        access_token: str,
-        *,
-        refresh_token: str = "",
-        expires_in: float | None = None,
-        scopes: tuple[str, ...] = (),
-        account: Account | None = None,
-        claims: Mapping[str, Any] | None = None,
-        fault: HushkeyError | None = None,
-    ) -> None:
-        self._set(
-            access_token=access_token,
-            refresh_token=refresh_token,
-            expires_in=expires_in,
-            scopes=scopes,
-            account=account,
-            claims=claims or {},
-            fault=fault,
-        )
+    _: KW_ONLY
+    refresh_token: str = ""
+    expires_in: float | None = None
+    scopes: tuple[str, ...] = ()
+    account: Account | None = None
+    claims: Mapping[str, Any] = {}
+    fault: HushkeyError | None = None
 
 
 class Pending(Exception):
