@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from hushkey import origins
 from hushkey.providers import clouds, exchange
+from hushkey.store.keystores import KEY_STORES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ def absolute_path(value: Any) -> str | None:
 
 
 def key_store(value: Any) -> str | None:
-    """Accept keyring, file, or an explicit keyring backend class."""
-    if value in ("keyring", "file"):
+    """Accept a word for a key store, or an explicit keyring backend class."""
+    words = [word for word in KEY_STORES if not word.endswith(":")]
+    if value in words:
         return None
     if isinstance(value, str) and value.startswith("keyring:"):
         module, dot, name = value[8:].rpartition(".")
@@ -124,8 +126,8 @@ def key_store(value: Any) -> str | None:
             and all(p.isidentifier() for p in module.split("."))
         ):
             return None
-    hint = near(value, ("keyring", "file"))
-    return f'keyring, file, or "keyring:module.Class"{hint}'
+    hint = near(value, words)
+    return f'{", ".join(words)}, or "keyring:module.Class"{hint}'
 
 
 def _parts(value: Any) -> tuple[str, str] | None:
