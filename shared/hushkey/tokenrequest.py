@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from hushkey.model import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from dataclasses import KW_ONLY
+    from typing import Any
 
     from hushkey.model import HostRule
 
@@ -27,6 +30,29 @@ class PromptOptions(Frozen):
     wish: Callable[[], str] = str
     command: Callable[[], str] = str
     no_terminal: Callable[[], str] = str
+
+
+class Session(Frozen):
+    """One call of a tool: what everything that is done for it works with.
+
+    ``settings`` are the config's, ``folder`` the data folder; ``warn`` says a line
+    to the person. ``began`` is when the caller began to wait (epoch seconds):
+    now, unless it is given. ``clock`` returns the time (epoch seconds).
+    """
+
+    _secret = ("environ", "settings")
+    settings: Mapping[str, Any]
+    folder: str
+    environ: Mapping[str, str]
+    options: PromptOptions
+    warn: Callable[[str], None]
+    _: KW_ONLY
+    began: float = 0.0
+    clock: Callable[[], float] = time.time
+
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        values["began"] = values["began"] or values["clock"]()
 
 
 class TokenRequest(Frozen):

@@ -6,8 +6,6 @@ again, and take what it brought or share its failure (design 1, 5).
 
 from __future__ import annotations
 
-import time
-
 from hushkey.acquire import accounts, cached, unlock
 from hushkey.acquire.attempts import FailureCache
 from hushkey.errors import (
@@ -30,16 +28,15 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from typing import Any
 
     from hushkey.model import Identity, Token
     from hushkey.providers.base import Grant, Provider
     from hushkey.signin.policy import PromptDecision
     from hushkey.store.datakey import DataKey
     from hushkey.store.tokenfile import TokenFile
-    from hushkey.tokenrequest import PromptOptions, TokenRequest
+    from hushkey.tokenrequest import Session, TokenRequest
 
 
 class Interaction:
@@ -49,20 +46,12 @@ class Interaction:
         self,
         file: TokenFile,
         open_provider: Callable[[str], Provider],
-        settings: Mapping[str, Any],
-        folder: str,
-        environ: Mapping[str, str],
-        options: PromptOptions,
-        clock: Callable[[], float] = time.time,
+        session: Session,
     ) -> None:
         self._file = file
         self._open_provider = open_provider
-        self._settings = settings
-        self._environ = environ
-        self._options = options
-        self._clock = clock
-        self._folder = folder
-        self._failures = FailureCache(folder, file.name)
+        self._session = session
+        self._failures = FailureCache(session.folder, file.name)
 
     def acquire(
         self,
@@ -80,7 +69,7 @@ class Interaction:
         decision = self._decision(wanted)
         if not decision.methods:
             raise self._unavailable(wanted, need, decision.reason)
-        if need.suberror == "additional_action" and not self._options.login:
+        if need.suberror == "additional_action" and not self._session.options.login:
             # A step beyond signing in, such as a device to be enrolled: a window
             # that nobody expects would be closed again.
             raise self._unavailable(wanted, need, "it takes more than a sign-in")
@@ -117,41 +106,38 @@ class Interaction:
             data_key,
             locked,
             self._decision(wanted),
-            self._settings["sign_in_timeout"],
-            self._folder,
+            self._session,
             began=wanted.began,
-            clock=self._clock,
-            login=self._options.login,
         )
 
     # -- one at a time ------------------------------------------------------
 
     def _turn(self) -> AbstractContextManager[None]:
-        patience = self._settings["sign_in_timeout"] + unlock.GRACE
+        patience = self._session.settings["sign_in_timeout"] + unlock.GRACE
         return locks.held(self._file.lock_path("sign-in"), patience)
 
     def _reserve(self) -> None:
         """Make sure that the store can keep what a person is about to give."""
-        with self._file.change(self._settings["silent_timeout"]) as change:
+        with self._file.change(self._session.settings["silent_timeout"]) as change:
             change.reserve()
 
     def _check_failed(self, wanted: TokenRequest) -> None:
         """Raise the failure of the sign-in that this caller should not repeat."""
         if failure := self._failures.sign_in_failure(
             wanted.began,
-            self._clock(),
+            self._session.clock(),
             _key(wanted),
-            asked_for=self._options.login,
+            asked_for=self._session.options.login,
         ):
             failure.hint = f"run: {terminal.login_command(wanted.host)}"
             raise failure
 
     def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
         """Let the claims of a server ask a person once in ten minutes (design 9)."""
-        if not need.claims or self._options.login:
+        if not need.claims or self._session.options.login:
             return
         # Not by scopes: those hold the tenant, which the same server may name.
-        now, key = self._clock(), f"{wanted.account} {wanted.host}"
+        now, key = self._session.clock(), f"{wanted.account} {wanted.host}"
         if self._failures.asked_for_claims(now, key):
             raise InteractionUnavailable(
                 f"{need.what}, again, and a sign-in a moment ago did not end it",
@@ -163,9 +149,7 @@ class Interaction:
 
     def _decision(self, wanted: TokenRequest) -> PromptDecision:
         return unlock.decision(
-            self._environ,
-            self._settings,
-            self._options,
+            self._session,
             host_mode=wanted.rule.interactive,
             flows=tuple(wanted.rule.identity.options.get("flows", ())),
         )
@@ -174,7 +158,7 @@ class Interaction:
         self, wanted: TokenRequest, need: UiRequired, reason: str
     ) -> InteractionUnavailable:
         hint = f"run: {terminal.login_command(wanted.host)}"
-        if self._options.login:
+        if self._session.options.login:
             hint = "run it on a desktop or a terminal, or try --method device"
         return InteractionUnavailable(
             f"{need.what}, but {reason}",
@@ -199,14 +183,14 @@ class Interaction:
                     wanted.host,
                     identity=identity.name,
                     account=wanted.account,
-                    command=self._options.command(),
+                    command=self._session.options.command(),
                 ),
                 decision=decision,
                 redirect_uri=identity.option("redirect_uri") or _redirect(identity),
                 login_hint=wanted.account,
-                environ=self._environ,
-                timeout=self._settings["sign_in_timeout"],
-                says_who=self._options.login,
+                environ=self._session.environ,
+                timeout=self._session.settings["sign_in_timeout"],
+                says_who=self._session.options.login,
                 finish=lambda granted: kept.append(self._keep(wanted, granted, claims)),
             )
         except HushkeyError as error:
@@ -217,7 +201,9 @@ class Interaction:
                 error.hint = f"{error.hint}; {again}" if error.hint else again
             if isinstance(error, Cancelled | Permanent | Transient):
                 # Not what only this process lacks: a browser, a terminal.
-                self._failures.note("sign-in", error, self._clock(), _key(wanted))
+                self._failures.note(
+                    "sign-in", error, self._session.clock(), _key(wanted)
+                )
             raise
         self._failures.clear("sign-in")
         self._failures.clear("refresh")
@@ -237,10 +223,10 @@ class Interaction:
                 hint="check the host's scopes in config.toml, and the client's rights",
             )
         with (
-            self._file.change(self._settings["sign_in_timeout"]) as change,
+            self._file.change(self._session.settings["sign_in_timeout"]) as change,
             locks.uninterrupted(),
         ):
-            now = int(self._clock())
+            now = int(self._session.clock())
             account = accounts.known_as(change.cache, account, granted.claims)
             token = change.cache.keep(granted, account, rule.scopes, now, "", claims)
             accounts.name(change.cache, account, granted.claims)
@@ -248,7 +234,7 @@ class Interaction:
             if not wanted.account:
                 # Nobody was asked for by name: this is who the user is here.
                 change.cache.bind(rule.scopes, wanted.host, account, here=False)
-                if self._options.login:
+                if self._session.options.login:
                     change.cache.current = account.id
             change.save()
         return token.with_source("sign-in")

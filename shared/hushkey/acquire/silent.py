@@ -19,15 +19,14 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable
 
     from hushkey.errors import HushkeyError
     from hushkey.model import Account, Token
     from hushkey.providers.base import Grant, Provider
     from hushkey.store.tokencache import GrantRow
     from hushkey.store.tokenfile import Change, TokenFile
-    from hushkey.tokenrequest import TokenRequest
+    from hushkey.tokenrequest import Session, TokenRequest
 
 #: suberrors of invalid_grant (Entra) with which the refresh token itself is dead;
 #: with others it lives, and a person has to do something for these scopes
@@ -43,18 +42,14 @@ class Renewal:
         self,
         file: TokenFile,
         open_provider: Callable[[str], Provider],
-        settings: Mapping[str, Any],
-        folder: str,
-        clock: Callable[[], float],
-        *,
-        login: bool = False,
+        session: Session,
     ) -> None:
         self._file = file
         self._open_provider = open_provider
-        self._timeout = float(settings["silent_timeout"])
-        self._failures = FailureCache(folder, file.name)
-        self._clock = clock
-        self._login = login
+        self._timeout = float(session.settings["silent_timeout"])
+        self._failures = FailureCache(session.folder, file.name)
+        self._clock = session.clock
+        self._login = session.options.login
 
     def token(self, wanted: TokenRequest) -> Token:
         """Return a renewed token; raises UiRequired, Transient, Permanent."""
