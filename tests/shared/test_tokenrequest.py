@@ -24,7 +24,7 @@ def session(settings: Mapping[str, Any] | None = None, **fields: Any) -> Session
     ],
 )
 def test_session_began_now_unless_it_is_said(
-    given: dict[str, float], began: float
+    given: dict[str, Any], began: float
 ) -> None:
     assert session(clock=lambda: 7.0, **given).began == began
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from hashlib import blake2s
 
 from hushkey.acquire import cached
-from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import Permanent, StoreError, Transient, UiRequired
 from hushkey.model import tenant_of
 from hushkey.providers.base import Grant
@@ -134,29 +134,32 @@ class ExchangedCredential:
 
     def _exchanged(self) -> Token:
         """Exchange, unless a sibling has just done so or has just failed."""
-        wanted = self._wanted
         name = blake2s(self._asked[-1].encode(), digest_size=8).hexdigest()
         # Any registry's name may be asked for: one file of notes for all, and no
         # more than 256 lock files, each for whoever it falls to.
         lock = self._file.lock_path(f"exchange-{name[:2]}")
         failures = FailureCache(self._session.folder, f"{self._file.name}.exchange")
         # One exchange, and a refresh before and perhaps after it.
-        with locks.held(lock, 3 * self._timeout + _GRACE):
-            if token := self._fresh(self._file.read()):
-                event("refreshed-by-sibling", wanted)
-                return token
-            token = self._acquirer.silent(wanted)
-            now = self._session.clock()
-            if failure := failures.refresh_failure(wanted.began, now, step=name):
-                raise failure
-            try:
-                kept = self._keep(*self._perform(token))
-            except (Transient, Permanent) as error:
-                failures.note(name, error, self._session.clock())
-                raise
-            failures.clear(name)
-            event("exchanged", wanted)
-            return kept
+        turn = locks.held(lock, 3 * self._timeout + _GRACE)
+        return once(
+            turn, lambda _: self._look(), lambda _: self._exchange(failures, name)
+        )
+
+    def _look(self) -> Token | None:
+        token = self._fresh(self._file.read())
+        if token:
+            event("refreshed-by-sibling", self._wanted)
+        return token
+
+    def _exchange(self, failures: FailureCache, name: str) -> Token:
+        wanted, clock = self._wanted, self._session.clock
+        token = self._acquirer.silent(wanted)
+        if failure := failures.refresh_failure(wanted.began, clock(), step=name):
+            raise failure
+        with failures.recorded(name, clock, (Transient, Permanent)):
+            kept = self._keep(*self._perform(token))
+        event("exchanged", wanted)
+        return kept
 
     def _perform(self, token: Token) -> tuple[Exchanged, Token]:
         """Exchange *token*; once more with a new one if the host refuses it."""

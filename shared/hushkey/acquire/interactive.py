@@ -7,10 +7,9 @@ again, and take what it brought or share its failure (design 1, 5).
 from __future__ import annotations
 
 from hushkey.acquire import accounts, cached, unlock
-from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import (
     Cancelled,
-    HushkeyError,
     InteractionUnavailable,
     Permanent,
     StoreError,
@@ -75,17 +74,25 @@ class Interaction:
             raise self._unavailable(wanted, need, "it takes more than a sign-in")
         self._check_failed(wanted)
         self._reserve()
-        with self._turn():
-            if self._file.stamp() != seen:
-                try:
-                    return silent(wanted)
-                except UiRequired as error:
-                    error.claims = error.claims or need.claims
-                    need = error
+
+        def look(_: None) -> Token | None:
+            nonlocal need
+            if self._file.stamp() == seen:
+                return None
+            try:
+                return silent(wanted)
+            except UiRequired as error:
+                error.claims = error.claims or need.claims
+                need = error
+            return None
+
+        def act(_: None) -> Token:
             self._check_failed(wanted)
             self._check_claims(wanted, need)
             self._reserve()
             return self._sign_in(wanted, decision, merged(wanted.claims, need.claims))
+
+        return once(self._turn(), look, act)
 
     def sign_in(self, wanted: TokenRequest) -> Token:
         """Sign in even if nothing requires it: another account, or anew."""
@@ -175,37 +182,36 @@ class Interaction:
         rule, identity = wanted.rule, wanted.rule.identity
         event("sign-in", wanted)
         kept: list[Token] = []
-        try:
-            sign_in(
-                self._open_provider(claims),
-                rule.scopes,
-                who=PromptSubject(
-                    wanted.host,
-                    identity=identity.name,
-                    account=wanted.account,
-                    command=self._session.options.command(),
-                ),
-                decision=decision,
-                redirect_uri=identity.option("redirect_uri") or _redirect(identity),
-                login_hint=wanted.account,
-                environ=self._session.environ,
-                timeout=self._session.settings["sign_in_timeout"],
-                says_who=self._session.options.login,
-                finish=lambda granted: kept.append(self._keep(wanted, granted, claims)),
-            )
-        except HushkeyError as error:
-            if isinstance(error, Cancelled):
+        # Not what only this process lacks: a browser, a terminal.
+        kinds = (Cancelled, Permanent, Transient)
+        clock, key = self._session.clock, _key(wanted)
+        with self._failures.recorded("sign-in", clock, kinds, key):
+            try:
+                sign_in(
+                    self._open_provider(claims),
+                    rule.scopes,
+                    who=PromptSubject(
+                        wanted.host,
+                        identity=identity.name,
+                        account=wanted.account,
+                        command=self._session.options.command(),
+                    ),
+                    decision=decision,
+                    redirect_uri=identity.option("redirect_uri") or _redirect(identity),
+                    login_hint=wanted.account,
+                    environ=self._session.environ,
+                    timeout=self._session.settings["sign_in_timeout"],
+                    says_who=self._session.options.login,
+                    finish=lambda granted: kept.append(
+                        self._keep(wanted, granted, claims)
+                    ),
+                )
+            except Cancelled as error:
                 if identity.provider == "entra":
                     error.hint = error.hint or outcomes.on_its_page(identity.client_id)
                 again = f"run: {terminal.login_command(wanted.host)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
-            if isinstance(error, Cancelled | Permanent | Transient):
-                # Not what only this process lacks: a browser, a terminal.
-                self._failures.note(
-                    "sign-in", error, self._session.clock(), _key(wanted)
-                )
-            raise
-        self._failures.clear("sign-in")
+                raise
         self._failures.clear("refresh")
         event("signed-in", wanted)
         return kept[0]

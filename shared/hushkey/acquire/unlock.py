@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import Cancelled, StoreError
 from hushkey.signin import policy, terminal
 from hushkey.system import locks
@@ -64,18 +64,25 @@ def unlock(
     timeout = session.settings["sign_in_timeout"]
     failures = FailureCache(session.folder, "keyring")
     lock = os.path.join(session.folder, "locks", "unlock.lock")
-    with locks.held(lock, timeout + GRACE):
+
+    def look(_: None) -> bool | None:
         login = session.options.login
         if failures.sign_in_failure(began, session.clock(), asked_for=login):
             raise locked
         try:
             data_key.key()
-            return
         except StoreError as error:
             if error.reason != "locked":
                 raise
+            return None
+        return True
+
+    def act(_: None) -> bool:
         try:
             data_key.unlock(timeout)
         except StoreError as error:
             failures.note("sign-in", Cancelled(error.what), session.clock())
             raise
+        return True
+
+    once(locks.held(lock, timeout + GRACE), look, act)
