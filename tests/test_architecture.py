@@ -42,7 +42,7 @@ OWNERS = {
     "idna": {"hushkey.origins"},
     "jeepney": {"hushkey_helpers.agent.keyring_signals"},
     "joserfc": {"hushkey.providers.idtoken"},
-    "keyring": {"hushkey.store.datakey", "hushkey_helpers.backend"},
+    "keyring": {"hushkey.store.keystores", "hushkey_helpers.backend"},
     "msal": {"hushkey.providers.entra"},
     "platformdirs": {"hushkey.system.paths"},
     "psutil": {
@@ -501,6 +501,7 @@ CACHED_ONLY = {
     "hushkey.store.typed",
     "hushkey.store.tokenfile",
     "hushkey.store.datakey",
+    "hushkey.store.keystores",
 }
 
 

@@ -10,6 +10,7 @@ from hushkey_helpers import PROGRAMS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import KW_ONLY
 
     from hushkey_helpers.answer import Answerer
 
@@ -21,35 +22,34 @@ class Tool(Frozen):
     subcommands worth naming in a question, in one text; none: its name says it all.
     """
 
-    __slots__ = (
-        "callers",
-        "ends_blank",
-        "environ",
-        "module",
-        "name",
-        "program",
-        "verbs",
-    )
     program: str
-    name: str
-    module: str
-    verbs: tuple[str, ...]
-    ends_blank: bool | None
-    environ: tuple[str, ...]
+    _: KW_ONLY
     callers: Mapping[str, str]
 
-    def __init__(self, program: str, *, callers: Mapping[str, str]) -> None:
-        """Describe the tool whose row in `hushkey_helpers.PROGRAMS` is *program*."""
-        name, module, verbs, ends_blank, environ = PROGRAMS[program]
-        self._set(
-            program=program,
-            name=name,
-            module=module,
-            verbs=verbs,
-            ends_blank=ends_blank,
-            environ=environ,
-            callers=callers,
-        )
+    @property
+    def name(self) -> str:
+        """Its name, here and in the log."""
+        return PROGRAMS[self.program][0]
+
+    @property
+    def module(self) -> str:
+        """The module with its `main` and `answer`."""
+        return PROGRAMS[self.program][1]
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The first words of a command line that the agent is asked about."""
+        return PROGRAMS[self.program][2]
+
+    @property
+    def ends_blank(self) -> bool | None:
+        """Whether an empty line ends a request; None: nothing comes on stdin."""
+        return PROGRAMS[self.program][3]
+
+    @property
+    def environ(self) -> tuple[str, ...]:
+        """The variables that its answer depends on, beside everybody's."""
+        return PROGRAMS[self.program][4]
 
     def answer(self) -> Answerer:
         """Return the function that answers the tool; it is loaded now."""

@@ -45,7 +45,7 @@ from hushkey.store.typed import (
     open_typed_credentials,
 )
 from hushkey.store.typed_index import CredentialKey
-from hushkey.tokenrequest import PromptOptions
+from hushkey.tokenrequest import PromptOptions, Session
 from shared.signin.signin_fakes import Clock
 
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -358,7 +358,7 @@ class Desk:
         environ: dict[str, str] | None = None,
         options: PromptOptions | None = None,
     ) -> Acquirer:
-        return Acquirer(
+        session = Session(
             SETTINGS,
             str(self.folder),
             DEVICE if environ is None else environ,
@@ -366,6 +366,9 @@ class Desk:
             self.warnings.append,
             began=began,
             clock=self.clock,
+        )
+        return Acquirer(
+            session,
             open_provider=lambda *_, claims="", **__: (
                 provider or FakeProvider()
             ).with_claims(claims),

@@ -71,7 +71,7 @@ class Azure(Desk):
 
     def wanted(self, acquirer: Acquirer, rule: HostRule, **fields: Any) -> TokenRequest:
         wanted = acquirer.wanted(rule, HOST)
-        changed = {name: getattr(wanted, name) for name in wanted.__slots__} | fields
+        changed = wanted._fields() | fields
         return TokenRequest(**changed)
 
     def token(

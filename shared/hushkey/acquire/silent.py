@@ -8,9 +8,10 @@ rotated refresh token that is not saved is a sign-in lost.
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 
 from hushkey.acquire import cached
-from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.attempts import FailureCache, once
 from hushkey.claims import merged
 from hushkey.errors import Permanent, Transient, UiRequired
 from hushkey.scopes import covers, scope_key
@@ -19,15 +20,14 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable, Iterator
 
     from hushkey.errors import HushkeyError
     from hushkey.model import Account, Grant, Token
     from hushkey.providers.base import Provider
     from hushkey.store.tokencache import GrantRow
     from hushkey.store.tokenfile import Change, TokenFile
-    from hushkey.tokenrequest import TokenRequest
+    from hushkey.tokenrequest import Session, TokenRequest
 
 #: suberrors of invalid_grant (Entra) with which the refresh token itself is dead;
 #: with others it lives, and a person has to do something for these scopes
@@ -43,64 +43,62 @@ class Renewal:
         self,
         file: TokenFile,
         open_provider: Callable[[str], Provider],
-        settings: Mapping[str, Any],
-        folder: str,
-        clock: Callable[[], float],
-        *,
-        login: bool = False,
+        session: Session,
     ) -> None:
         self._file = file
         self._open_provider = open_provider
-        self._timeout = float(settings["silent_timeout"])
-        self._failures = FailureCache(folder, file.name)
-        self._clock = clock
-        self._login = login
+        self._timeout = float(session.settings["silent_timeout"])
+        self._failures = FailureCache(session.folder, file.name)
+        self._clock = session.clock
+        self._login = session.options.login
 
     def token(self, wanted: TokenRequest) -> Token:
         """Return a renewed token; raises UiRequired, Transient, Permanent."""
+        return once(
+            self._turn(),
+            lambda change: self._look(change, wanted),
+            lambda change: self._renew(change, wanted),
+        )
+
+    @contextmanager
+    def _turn(self) -> Iterator[Change]:
         with (
             self._file.change(self._timeout + _GRACE) as change,
             locks.uninterrupted(),
         ):
-            now = self._clock()
-            if token := cached.fresh_token(change.cache, wanted, now):
-                event("refreshed-by-sibling", wanted)
-                return token
-            accounts = cached.accounts_for(change.cache, wanted)
-            allowed = [
-                account
-                for account in accounts
-                if not cached.was_refused(change.cache, account, wanted, now)
-            ]
-            try:
-                return self._shared(change, allowed, wanted)
-            except UiRequired:
-                # That the host refuses the likeliest is the better reason.
-                cached.check_not_refused(change.cache, accounts[0], wanted, now)
-                raise
+            yield change
 
-    def _shared(
-        self, change: Change, accounts: list[Account], wanted: TokenRequest
-    ) -> Token:
-        """Return the token of one of *accounts*, or share the failure of a sibling.
+    def _look(self, change: Change, wanted: TokenRequest) -> Token | None:
+        token = cached.fresh_token(change.cache, wanted, self._clock())
+        if token:
+            event("refreshed-by-sibling", wanted)
+        return token
 
-        A sibling that tried the same accounts with the same claims, that is.
+    def _renew(self, change: Change, wanted: TokenRequest) -> Token:
+        """Return a new token, or raise the failure of a sibling.
+
+        Of one that tried the same accounts with the same claims, that is.
         """
-        claims = (
-            hashlib.sha256(wanted.claims.encode()).hexdigest() if wanted.claims else ""
-        )
-        who = [account.id for account in accounts]
-        key = " ".join([*who, scope_key(wanted.rule.scopes), claims])
-        if failure := self._failures.refresh_failure(
-            wanted.began, self._clock(), key, asked_for=self._login
-        ):
-            raise failure
+        now = self._clock()
+        accounts = cached.accounts_for(change.cache, wanted)
+        allowed = [
+            account
+            for account in accounts
+            if not cached.was_refused(change.cache, account, wanted, now)
+        ]
+        key = _key(allowed, wanted)
         try:
-            token = self._first(change, accounts, wanted)
-        except (UiRequired, Transient, Permanent) as error:
-            self._failures.note("refresh", error, self._clock(), key)
+            if failure := self._failures.refresh_failure(
+                wanted.began, now, key, asked_for=self._login
+            ):
+                raise failure
+            kinds = (UiRequired, Transient, Permanent)
+            with self._failures.recorded("refresh", self._clock, kinds, key):
+                token = self._first(change, allowed, wanted)
+        except UiRequired:
+            # That the host refuses the likeliest is the better reason.
+            cached.check_not_refused(change.cache, accounts[0], wanted, now)
             raise
-        self._failures.clear("refresh")
         event("refreshed", wanted)
         return token
 
@@ -115,12 +113,12 @@ class Renewal:
         reason: UiRequired | None = None
         for account in accounts:
             try:
-                return self._renewed(change, account, wanted)
+                return self._redeem(change, account, wanted)
             except UiRequired as error:
                 reason = reason or error
         raise reason or UiRequired("nobody is signed in")
 
-    def _renewed(self, change: Change, account: Account, wanted: TokenRequest) -> Token:
+    def _redeem(self, change: Change, account: Account, wanted: TokenRequest) -> Token:
         """Try the refresh tokens of *account*, best first; one is the rule."""
         scopes = wanted.rule.scopes
         claims = wanted.claims or change.cache.demanded(account, scopes)
@@ -168,6 +166,13 @@ class Renewal:
             change.cache.bind(scopes, wanted.host, account, here=True)
         change.save()
         return token.with_source("refresh")
+
+
+def _key(accounts: list[Account], wanted: TokenRequest) -> str:
+    """Return for whom a failure counts: these accounts, scopes and claims."""
+    claims = hashlib.sha256(wanted.claims.encode()).hexdigest() if wanted.claims else ""
+    who = [account.id for account in accounts]
+    return " ".join([*who, scope_key(wanted.rule.scopes), claims])
 
 
 def _fault(

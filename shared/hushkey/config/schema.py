@@ -11,6 +11,7 @@ from hushkey import origins
 from hushkey.providers import exchange
 from hushkey.providers.checks import near, one_of, text, url_parts
 from hushkey.providers.registry import SPECS
+from hushkey.store.keystores import KEY_STORES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ def absolute_path(value: Any) -> str | None:
 
 
 def key_store(value: Any) -> str | None:
-    """Accept keyring, file, or an explicit keyring backend class."""
-    if value in ("keyring", "file"):
+    """Accept a word for a key store, or an explicit keyring backend class."""
+    words = [word for word in KEY_STORES if not word.endswith(":")]
+    if value in words:
         return None
     if isinstance(value, str) and value.startswith("keyring:"):
         module, dot, name = value[8:].rpartition(".")
@@ -99,8 +101,8 @@ def key_store(value: Any) -> str | None:
             and all(p.isidentifier() for p in module.split("."))
         ):
             return None
-    hint = near(value, ("keyring", "file"))
-    return f'keyring, file, or "keyring:module.Class"{hint}'
+    hint = near(value, words)
+    return f'{", ".join(words)}, or "keyring:module.Class"{hint}'
 
 
 def loopback_url(value: Any) -> str | None:

@@ -28,26 +28,18 @@ if TYPE_CHECKING:
 class Asked(Frozen):
     """One exchange: *token* is the access token, *host* the origin that takes it."""
 
-    __slots__ = ("host", "tenant", "token")
     _secret = ("token",)
     host: str
-    tenant: str
     token: str
-
-    def __init__(self, host: str, token: str, tenant: str = "") -> None:
-        self._set(host=host, token=token, tenant=tenant)
+    tenant: str = ""
 
 
 class Exchanged(Frozen):
     """What the host gave; ``lifetime`` is in seconds, None if it names no end."""
 
-    __slots__ = ("lifetime", "value")
     _secret = ("value",)
     value: str
     lifetime: float | None
-
-    def __init__(self, value: str, lifetime: float | None) -> None:
-        self._set(value=value, lifetime=lifetime)
 
 
 class Refused(Permanent):

@@ -237,7 +237,7 @@ class OAuthProvider:
             expires_in=token.get("expires_in"),
             scopes=answers.scopes(token.get("scope"), scopes),
             account=account,
-            claims=claims,
+            claims=claims or {},
             fault=fault,
         )
 

@@ -21,6 +21,10 @@ from hushkey.signin.policy import PromptDecision, over_ssh
 from hushkey.signin.receiver import Receiver
 from hushkey.signin.terminal import Terminal, TerminalWriter, open_terminal, warn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
 # Seconds between two looks at a browser command that still runs.
 _LOOK = 0.2
 
@@ -28,16 +32,11 @@ _LOOK = 0.2
 class PromptSubject(Frozen):
     """Who is asked, for what, and by which *command* ('git fetch in /repo')."""
 
-    __slots__ = ("account", "command", "host", "identity")
     host: str
-    identity: str
-    account: str
-    command: str
-
-    def __init__(
-        self, host: str, *, identity: str = "", account: str = "", command: str = ""
-    ) -> None:
-        self._set(host=host, identity=identity, account=account, command=command)
+    _: KW_ONLY
+    identity: str = ""
+    account: str = ""
+    command: str = ""
 
     def asks(self) -> str:
         """Return the words that say who asks for what."""

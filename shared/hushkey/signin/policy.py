@@ -14,6 +14,10 @@ from collections.abc import Mapping
 from hushkey.errors import Permanent
 from hushkey.model import Frozen
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
 #: the methods, in the order in which they are tried
 METHODS = ("browser", "paste", "device")
 MODES = ("auto", *METHODS, "never")
@@ -41,78 +45,27 @@ class PromptEnvironment(Frozen):
     the methods of the identity (empty: all). ``login`` is an explicit `hushkey login`.
     """
 
-    __slots__ = (
-        "browser",
-        "ci",
-        "display",
-        "flows",
-        "host_mode",
-        "login",
-        "no_terminal",
-        "settings_mode",
-        "ssh",
-        "switch",
-        "terminal",
-        "tool_may_ask",
-        "wish",
-    )
-    switch: str
-    tool_may_ask: bool
-    host_mode: str
-    settings_mode: str
-    wish: str
-    no_terminal: str
-    ci: str
-    ssh: bool
-    display: bool
-    browser: bool
-    terminal: bool
-    login: bool
-    flows: tuple[str, ...]
-
-    def __init__(
-        self,
-        *,
-        switch: str = "auto",
-        tool_may_ask: bool = True,
-        host_mode: str = "",
-        settings_mode: str = "auto",
-        wish: str = "",
-        no_terminal: str = "",
-        ci: str = "",
-        ssh: bool = False,
-        display: bool = False,
-        browser: bool = False,
-        terminal: bool = False,
-        login: bool = False,
-        flows: tuple[str, ...] = (),
-    ) -> None:
-        self._set(
-            switch=switch,
-            tool_may_ask=tool_may_ask,
-            host_mode=host_mode,
-            settings_mode=settings_mode,
-            wish=wish,
-            no_terminal=no_terminal,
-            ci=ci,
-            ssh=ssh,
-            display=display,
-            browser=browser,
-            terminal=terminal,
-            login=login,
-            flows=flows,
-        )
+    _: KW_ONLY
+    switch: str = "auto"
+    tool_may_ask: bool = True
+    host_mode: str = ""
+    settings_mode: str = "auto"
+    wish: str = ""
+    no_terminal: str = ""
+    ci: str = ""
+    ssh: bool = False
+    display: bool = False
+    browser: bool = False
+    terminal: bool = False
+    login: bool = False
+    flows: tuple[str, ...] = ()
 
 
 class PromptDecision(Frozen):
     """The methods to try, in this order; when there is none, one phrase says why."""
 
-    __slots__ = ("methods", "reason")
     methods: tuple[str, ...]
-    reason: str
-
-    def __init__(self, methods: tuple[str, ...], reason: str = "") -> None:
-        self._set(methods=methods, reason=reason)
+    reason: str = ""
 
 
 def decide(prompt_environment: PromptEnvironment) -> PromptDecision:

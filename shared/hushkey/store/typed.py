@@ -40,13 +40,13 @@ class StoredCredential(Frozen):
     Everything in ``values`` counts as secret.
     """
 
-    __slots__ = ("slot", "values")
     _secret = ("values",)
     slot: CredentialKey
     values: Mapping[str, str]
 
-    def __init__(self, slot: CredentialKey, values: Mapping[str, str]) -> None:
-        self._set(slot=slot, values=dict(values))
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        values["values"] = dict(values["values"])
 
 
 def open_typed_credentials(

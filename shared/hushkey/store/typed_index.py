@@ -51,22 +51,11 @@ class CredentialKey(Frozen):
     kept, that there is none (an empty user name is a user name).
     """
 
-    __slots__ = ("host", "path", "protocol", "tool", "user")
     tool: str
     protocol: str
     host: str
-    path: str | None
-    user: str | None
-
-    def __init__(
-        self,
-        tool: str,
-        protocol: str,
-        host: str,
-        path: str | None = None,
-        user: str | None = None,
-    ) -> None:
-        self._set(tool=tool, protocol=protocol, host=host, path=path, user=user)
+    path: str | None = None
+    user: str | None = None
 
 
 class Lost(Exception):

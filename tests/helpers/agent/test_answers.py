@@ -161,7 +161,7 @@ def test_began_is_when_the_question_came(memory: Memory, home: Path) -> None:
     with runtime.AgentContext(memory, 5.0, quick=False):
         acquirer = session.acquirer(os.environ, 9.0)
 
-    assert acquirer._began == 5.0
+    assert acquirer.session.began == 5.0
 
 
 def test_replaced_hushkey_ends_the_agent(

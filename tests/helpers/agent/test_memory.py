@@ -35,12 +35,12 @@ def cache(value: str = "at") -> TokenCache:
     return made
 
 
-def keep(memory: Memory, evidence: object, stamp: tuple[int, ...] = STAMP) -> None:
-    memory.keep_tokens("f", stamp, memory.proof(evidence), cache())
+def keep(memory: Memory, version: object, stamp: tuple[int, ...] = STAMP) -> None:
+    memory.keep_tokens("f", stamp, memory.proof(version), cache())
 
 
-def known(memory: Memory, evidence: object, stamp: object = STAMP) -> bool:
-    return memory.tokens("f", stamp, evidence) is not None
+def known(memory: Memory, version: object, stamp: object = STAMP) -> bool:
+    return memory.tokens("f", stamp, version) is not None
 
 
 def test_tokens_are_remembered_without_their_grants(memory: Memory) -> None:

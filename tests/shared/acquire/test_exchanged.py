@@ -18,7 +18,6 @@ from hushkey.providers.exchange import Asked, Exchanged, Refused
 from shared.oauth_fakes import (
     CORP,
     HEADLESS,
-    SETTINGS,
     Desk,
     FakeProvider,
     grant,
@@ -75,15 +74,7 @@ def exchanged_credential(
 ) -> ExchangedCredential:
     environ = process.get("environ", HEADLESS)
     acquirer = desk.process(provider, **process | {"environ": environ})
-    return ExchangedCredential(
-        acquirer,
-        acquirer.wanted(rule, host),
-        SETTINGS,
-        str(desk.folder),
-        environ,
-        desk.warnings.append,
-        desk.clock,
-    )
+    return ExchangedCredential(acquirer, acquirer.wanted(rule, host))
 
 
 def get(desk: Desk, provider: FakeProvider | None = None, **more: Any) -> Token:
