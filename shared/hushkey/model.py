@@ -11,11 +11,6 @@ if TYPE_CHECKING:
     from typing import Any, Never
 
 
-#: Marks which Entra tenant a token is for, beside the scopes that it was asked
-#: with. No scope can begin like this (RFC 6749 3.3), and none of it is ever sent.
-TENANT = "\\tenant="
-
-
 class Frozen:
     """A value: fields are set once, equality is by content."""
 
@@ -119,7 +114,8 @@ class HostRule(Frozen):
 
     ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
-    host's name alone, without a scheme, is enough for keyring clients.
+    host's name alone, without a scheme, is enough for keyring clients. ``tenant``
+    is the Entra tenant whose tokens it takes, empty where none is known.
     """
 
     __slots__ = (
@@ -133,6 +129,7 @@ class HostRule(Frozen):
         "pattern",
         "scheme",
         "scopes",
+        "tenant",
         "username",
     )
     pattern: str
@@ -146,6 +143,7 @@ class HostRule(Frozen):
     min_lifetime: int
     origin: str
     bare: bool
+    tenant: str
 
     def __init__(
         self,
@@ -161,6 +159,7 @@ class HostRule(Frozen):
         min_lifetime: int = 0,
         origin: str = "user",
         bare: bool = False,
+        tenant: str = "",
     ) -> None:
         self._set(
             pattern=pattern,
@@ -174,19 +173,46 @@ class HostRule(Frozen):
             min_lifetime=min_lifetime,
             origin=origin,
             bare=bare,
+            tenant=tenant,
         )
 
+    def with_tenant(self, tenant: str) -> HostRule:
+        """Return the rule with tokens of its own for the Entra *tenant*."""
+        return HostRule(**self._fields() | {"tenant": tenant})
 
-def tenant_of(rule: HostRule) -> str:
-    """Return the Entra tenant that *rule* is placed in, or nothing."""
-    marks = (s for s in rule.scopes if s.startswith(TENANT))
-    return next((mark[len(TENANT) :] for mark in marks), "")
+    @property
+    def token_key(self) -> TokenKey:
+        """The access token that the rule's hosts take."""
+        return TokenKey(self.scopes, self.tenant)
 
 
-def placed(rule: HostRule, tenant: str) -> HostRule:
-    """Return *rule* with tokens of its own for the Entra *tenant*."""
-    fields = rule._fields() | {"scopes": (*rule.scopes, TENANT + tenant)}
-    return HostRule(**fields)
+class TokenKey(Frozen):
+    """Which token of an account: what it was asked for with, and where.
+
+    ``scopes`` are a set: sorted, each once. ``tenant`` is the Entra tenant that it
+    is of. ``exchange`` is ``KIND:HOST`` for what that host gave for the access
+    token, and empty for the access token itself.
+    """
+
+    __slots__ = ("exchange", "scopes", "tenant")
+    scopes: tuple[str, ...]
+    tenant: str
+    exchange: str
+
+    def __init__(
+        self, scopes: tuple[str, ...], tenant: str = "", exchange: str = ""
+    ) -> None:
+        self._set(scopes=tuple(sorted(set(scopes))), tenant=tenant, exchange=exchange)
+
+    @property
+    def asked(self) -> str:
+        """The scopes in their one spelling: sorted, separated by spaces."""
+        return " ".join(self.scopes)
+
+    @property
+    def text(self) -> str:
+        """One line that no other key has, for what is noted about it."""
+        return f"{self.exchange}\t{self.tenant}\t{self.asked}"
 
 
 class Account(Frozen):
@@ -205,9 +231,18 @@ class Token(Frozen):
 
     Times are seconds since the epoch, UTC; ``expires_at`` is None for a token
     that the server gave no end. ``source`` is cache, refresh or sign-in.
+    ``username`` goes with what a host gave for an access token, else it is empty.
     """
 
-    __slots__ = ("account", "expires_at", "obtained_at", "scopes", "source", "value")
+    __slots__ = (
+        "account",
+        "expires_at",
+        "obtained_at",
+        "scopes",
+        "source",
+        "username",
+        "value",
+    )
     _secret = ("value",)
     value: str
     expires_at: int | None
@@ -215,6 +250,7 @@ class Token(Frozen):
     scopes: tuple[str, ...]
     account: Account
     source: str
+    username: str
 
     def __init__(
         self,
@@ -225,6 +261,7 @@ class Token(Frozen):
         scopes: tuple[str, ...],
         account: Account,
         source: str = "cache",
+        username: str = "",
     ) -> None:
         self._set(
             value=value,
@@ -233,6 +270,7 @@ class Token(Frozen):
             scopes=scopes,
             account=account,
             source=source,
+            username=username,
         )
 
     def is_fresh(self, now: float, min_lifetime: int, began: float) -> bool:
@@ -260,4 +298,5 @@ class Token(Frozen):
             scopes=self.scopes,
             account=self.account,
             source=source,
+            username=self.username,
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from hushkey import origins
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
-from hushkey.model import TENANT, HostRule, Request, tenant_of
+from hushkey.model import HostRule, Request
 from hushkey.providers import registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
@@ -85,8 +85,7 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     yield "issuer", identity.issuer
     yield "client", identity.client_id or "-"
     yield from _tenant(context, rule, request)
-    scopes = [scope for scope in rule.scopes if not scope.startswith(TENANT)]
-    yield "scopes", " ".join(scopes) or "the server's default"
+    yield "scopes", " ".join(rule.scopes) or "the server's default"
     if rule.account:
         yield "account", rule.account
     if rule.exchange:
@@ -101,8 +100,8 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
     if rule.identity.provider != "entra" or rule.identity.option("authority"):
         return
     there, organisation = azure.known(context, rule, request)
-    tenant = tenant_of(there)
-    if tenant and not tenant_of(rule):
+    tenant = there.tenant
+    if tenant and not rule.tenant:
         yield "tenant", f"{tenant}, found for {organisation}"
     elif tenant:
         yield "tenant", tenant
@@ -217,7 +216,7 @@ def _step(context: Context, rule: HostRule, host: str) -> str:
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     cached.check_not_refused(cache, account, wanted, time.time())
-    if cache.grants(account, rule.scopes):
+    if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
     raise UiRequired("no refresh token covers these scopes")
 

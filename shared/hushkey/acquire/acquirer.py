@@ -24,7 +24,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Token, placed
+from hushkey.model import Token
 from hushkey.net.challenges import demanded_claims
 from hushkey.providers import registry
 from hushkey.store import sealedfile
@@ -120,7 +120,7 @@ class Acquirer:
             tenant = directory.tenant(organisation, challenges, cloud, self._anonymous)
         else:
             tenant = azure_devops.from_challenges(challenges, cloud)
-        return (placed(rule, tenant) if tenant else rule), host
+        return (rule.with_tenant(tenant) if tenant else rule), host
 
     def _anonymous(self, url: str) -> list[tuple[str, str]]:
         """Ask *url* for its headers, without any credential and not for long."""
@@ -183,7 +183,7 @@ class Acquirer:
         if runtime.memory():
             cache = file.read()  # what is remembered has nothing to renew with
         accounts = cached.accounts_for(cache, wanted)
-        if not any(cache.grants(account, wanted.rule.scopes) for account in accounts):
+        if not any(cache.grants(a, wanted.rule.token_key) for a in accounts):
             cached.check_not_refused(cache, accounts[0], wanted, self._clock())
             what = "a sign-in for these scopes is needed"
             raise UiRequired(what, claims=cached.demanded(cache, wanted))
@@ -202,7 +202,10 @@ class Acquirer:
         return Renewal(
             file,
             lambda claims: self._provider(
-                wanted.rule.identity, whole=True, claims=claims
+                wanted.rule.identity,
+                whole=True,
+                claims=claims,
+                tenant=wanted.rule.tenant,
             ),
             self._settings,
             self._folder,
@@ -259,7 +262,7 @@ class Acquirer:
 
     def _current_secret(self, cache: TokenCache, rule: HostRule) -> str:
         account = cache.account(rule.account)
-        token = cache.token(account, rule.scopes) if account else None
+        token = cache.token(account, rule.token_key) if account else None
         return token.value if token else ""
 
     def sign_out(self, identity: Identity) -> list[str]:
@@ -294,7 +297,9 @@ class Acquirer:
         identity = wanted.rule.identity
         return Interaction(
             self.file_of(identity),
-            lambda claims: self._provider(identity, claims=claims),
+            lambda claims: self._provider(
+                identity, claims=claims, tenant=wanted.rule.tenant
+            ),
             self._settings,
             self._folder,
             self._environ,
@@ -303,7 +308,12 @@ class Acquirer:
         )
 
     def _provider(
-        self, identity: Identity, *, whole: bool = False, claims: str = ""
+        self,
+        identity: Identity,
+        *,
+        whole: bool = False,
+        claims: str = "",
+        tenant: str = "",
     ) -> Provider:
         """Return the provider; *whole*: one deadline for all of its requests."""
         return self._open_provider(
@@ -313,4 +323,5 @@ class Acquirer:
             self._environ,
             whole=whole,
             claims=claims,
+            tenant=tenant,
         )

@@ -2,8 +2,8 @@
 
 The same rule as for tokens. A secret that is still good costs no network and no
 lock; else one process exchanges, under a lock of that host, and whoever waited looks
-again, or shares the failure. It lies beside the access tokens, under a mark of its
-own in their scopes, so that signing out forgets it too.
+again, or shares the failure. It lies beside the access tokens, under a key of its
+own (`TokenKey.exchange`), so that signing out forgets it too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hashlib import blake2s
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache
 from hushkey.errors import Permanent, StoreError, Transient, UiRequired
-from hushkey.model import tenant_of
+from hushkey.model import TokenKey
 from hushkey.providers.base import Grant
 from hushkey.store.tokencache import ASSUMED_LIFETIME
 from hushkey.system import locks
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from hushkey.store.tokenfile import TokenFile
     from hushkey.tokenrequest import TokenRequest
 
-#: Marks what a token was exchanged for, and where. No scope can begin like this
-#: (RFC 6749 3.3), and none of it is ever sent.
-MARK = "\\exchange="
 #: seconds that something old must still live to serve where nothing may be asked
 _LAST_RESORT = 10
 #: seconds that a waiting process gives the exchanging one beyond its own limits
@@ -63,9 +60,9 @@ class ExchangedCredential:
         self._clock = clock
         self._warn = warn
         self._file: TokenFile = acquirer.file_of(wanted.rule.identity)
-        kind = wanted.rule.exchange
-        mark = (f"{MARK}{kind}:{wanted.host}",) if kind else ()
-        self._asked = (*wanted.rule.scopes, *mark)
+        rule, kind = wanted.rule, wanted.rule.exchange
+        made = f"{kind}:{wanted.host}" if kind else ""
+        self._key = TokenKey(rule.scopes, rule.tenant, made)
 
     # -- without asking anybody -------------------------------------------------
 
@@ -113,7 +110,7 @@ class ExchangedCredential:
             account = cached.account_for(cache, self._wanted)
         except UiRequired:
             return None
-        return cache.token(account, self._asked)
+        return cache.token(account, self._key)
 
     # -- with the network, and perhaps a person ---------------------------------
 
@@ -152,7 +149,7 @@ class ExchangedCredential:
     def _exchanged(self) -> Token:
         """Exchange, unless a sibling has just done so or has just failed."""
         wanted = self._wanted
-        name = blake2s(self._asked[-1].encode(), digest_size=8).hexdigest()
+        name = blake2s(self._key.exchange.encode(), digest_size=8).hexdigest()
         # Any registry's name may be asked for: one file of notes for all, and no
         # more than 256 lock files, each for whoever it falls to.
         lock = self._file.lock_path(f"exchange-{name[:2]}")
@@ -194,7 +191,7 @@ class ExchangedCredential:
         from hushkey.providers import exchange
 
         rule = self._wanted.rule
-        asked = exchange.Asked(self._wanted.host, token.value, tenant_of(rule))
+        asked = exchange.Asked(self._wanted.host, token.value, rule.tenant)
         network = http.Network(self._settings, self._environ)
         return exchange.perform(rule.exchange, asked, network, self._clock())
 
@@ -219,6 +216,6 @@ class ExchangedCredential:
                     hint="try again",
                 )
             now = int(self._clock())
-            kept = change.cache.keep(grant, token.account, self._asked, now)
+            kept = change.cache.keep(grant, token.account, self._key, now)
             change.save()
         return kept.with_source("refresh")

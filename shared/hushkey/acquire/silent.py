@@ -13,7 +13,7 @@ from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache
 from hushkey.errors import Permanent, Transient, UiRequired
 from hushkey.net.challenges import merged
-from hushkey.scopes import covers, scope_key
+from hushkey.scopes import covers
 from hushkey.system import locks
 from hushkey.trace import event
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hushkey.errors import HushkeyError
-    from hushkey.model import Account, Token
+    from hushkey.model import Account, Token, TokenKey
     from hushkey.providers.base import Grant, Provider
     from hushkey.store.tokencache import GrantRow
     from hushkey.store.tokenfile import Change, TokenFile
@@ -90,7 +90,7 @@ class Renewal:
             hashlib.sha256(wanted.claims.encode()).hexdigest() if wanted.claims else ""
         )
         who = [account.id for account in accounts]
-        key = " ".join([*who, scope_key(wanted.rule.scopes), claims])
+        key = " ".join([*who, wanted.rule.token_key.text, claims])
         if failure := self._failures.refresh_failure(
             wanted.began, self._clock(), key, asked_for=self._login
         ):
@@ -122,22 +122,22 @@ class Renewal:
 
     def _renewed(self, change: Change, account: Account, wanted: TokenRequest) -> Token:
         """Try the refresh tokens of *account*, best first; one is the rule."""
-        scopes = wanted.rule.scopes
-        claims = wanted.claims or change.cache.demanded(account, scopes)
+        key = wanted.rule.token_key
+        claims = wanted.claims or change.cache.demanded(account, key)
         provider = self._open_provider(claims)
         need = UiRequired("a sign-in for these scopes is needed", claims=claims)
-        for grant in change.cache.grants(account, scopes):
+        for grant in change.cache.grants(account, key):
             change.reserve()
             try:
                 granted = provider.refresh(
-                    grant.refresh_token, grant.scopes_to_send(scopes)
+                    grant.refresh_token, grant.scopes_to_send(wanted.rule.scopes)
                 )
             except (UiRequired, Permanent) as error:
                 if claims and isinstance(error, Permanent):
                     # A host may demand what the server knows nothing of.
-                    change.cache.forget_demand(account, scopes)
+                    change.cache.forget_demand(account, key)
                     change.save()
-                need = _judge(change, grant, scopes, error, claims)
+                need = _judge(change, grant, key, error, claims)
                 need.claims = merged(claims, need.claims)
                 continue
             return self._keep(
@@ -155,17 +155,17 @@ class Renewal:
         claims: str,
     ) -> Token:
         """Save what was granted; then say what is wrong with it, if anything."""
-        now, scopes = int(self._clock()), wanted.rule.scopes
-        fault = _fault(granted, account, scopes)
+        now, key = int(self._clock()), wanted.rule.token_key
+        fault = _fault(granted, account, key.scopes)
         if fault is not None:
-            change.cache.keep_grant(granted, account, scopes, now, replaces)
+            change.cache.keep_grant(granted, account, key, now, replaces)
             if isinstance(fault, UiRequired):
-                change.cache.mark_narrow(account, scopes)
+                change.cache.mark_narrow(account, key)
             change.save()
             raise fault
-        token = change.cache.keep(granted, account, scopes, now, replaces, claims)
+        token = change.cache.keep(granted, account, key, now, replaces, claims)
         if not cached.is_named(change.cache, wanted):
-            change.cache.bind(scopes, wanted.host, account, here=True)
+            change.cache.bind(key, wanted.host, account, here=True)
         change.save()
         return token.with_source("refresh")
 
@@ -186,7 +186,7 @@ def _fault(
 def _judge(
     change: Change,
     grant: GrantRow,
-    scopes: tuple[str, ...],
+    key: TokenKey,
     error: HushkeyError,
     claims: str,
 ) -> UiRequired:
@@ -196,7 +196,7 @@ def _judge(
     dropped, or every later call would pay for it. One that was to be widened
     may only serve its own audience, unless it was *claims* that were refused.
     """
-    if grant.covers(scopes):
+    if grant.covers(key):
         if not isinstance(error, UiRequired):
             raise error
         dead = error.code == "invalid_grant" and error.suberror in _DEAD
@@ -210,7 +210,7 @@ def _judge(
         "invalid_resource",
     ):
         if not claims:
-            grant.mark_narrow(scopes)
+            grant.mark_narrow(key)
             change.save()
         what = "the server wants a sign-in for these scopes"
         return UiRequired(

@@ -28,11 +28,13 @@ def open_provider(
     *,
     whole: bool = False,
     claims: str = "",
+    tenant: str = "",
 ) -> Provider:
     """Return the provider of *identity*; imports it, contacts nobody.
 
     *whole*: all its requests together have ``silent_timeout`` seconds. *claims*
-    (JSON) are asked for with every request; only Entra's provider knows how.
+    (JSON) are asked for with every request, of *tenant* instead of the identity's
+    own; only Entra's provider knows either.
 
     Raises Permanent for providers that this version does not have.
     """
@@ -48,5 +50,5 @@ def open_provider(
     if identity.provider == "entra":
         from hushkey.providers.entra import EntraProvider
 
-        return EntraProvider(identity, network, folder, claims)
+        return EntraProvider(identity, network, folder, claims, tenant)
     return OAuthProvider(identity, network, folder, environ)

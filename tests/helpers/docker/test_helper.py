@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hushkey.acquire import session
 from hushkey.errors import StoreError
-from hushkey.model import HostRule, Identity
+from hushkey.model import HostRule, Identity, TokenKey
 from hushkey.system import callers
 from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers.docker import helper as docker_helper
@@ -497,7 +497,7 @@ def test_logout_just_after_a_sign_in_is_no_refusal(machine: Machine) -> None:
 
     cache = machine.token_file().read()
 
-    assert not cache.was_refused(ME, "git.test", time.time(), ("git",))
+    assert not cache.was_refused(ME, "git.test", time.time(), TokenKey(("git",)))
 
 
 def test_path_decides_where_rules_go_by_path(machine: Machine) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hushkey.acquire.exchanged import MARK, ExchangedCredential
+from hushkey.acquire.exchanged import ExchangedCredential
 from hushkey.errors import (
     HushkeyError,
     InteractionUnavailable,
@@ -385,18 +385,14 @@ def test_clock_that_went_back_makes_nothing_live_longer(
     assert exchanged_credential(desk).fresh() is None
 
 
-def test_mark_is_nothing_that_a_scope_could_be() -> None:
-    assert MARK.startswith("\\")  # which RFC 6749 3.3 leaves out of scopes
-
-
-def test_mark_is_never_sent(desk: Desk, swapping: Swapping) -> None:
+def test_key_of_the_exchange_is_never_sent(desk: Desk, swapping: Swapping) -> None:
     swapping()
     provider = FakeProvider(refresh=grant("at-2"))
     get(desk)
     desk.clock.now += 20000
     get(desk, provider)
 
-    assert all(MARK not in s for _, scopes in provider.redeemed for s in scopes)
+    assert {scopes for _, scopes in provider.redeemed} == {("git",)}
 
 
 def test_registries_asked_for_in_vain_leave_one_file_of_notes(
