@@ -10,7 +10,7 @@ from hushkey import origins
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import HostRule, Request
-from hushkey.providers import registry
+from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
 from hushkey.system import paths
@@ -114,7 +114,7 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
 def _answer(rule: HostRule, request: Request) -> str:
     """Return in which form a tool gets the token."""
     if rule.exchange:
-        user = docker_helper.user_of(rule)
+        user = docker_helper.user_of(rule, exchange.KINDS[rule.exchange].username)
         return f"user name {user}, and what the host gives for the token"
     user = request.username or rule.username or "oauth2"
     if rule.scheme == "basic":

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hushkey.acquire.acquirer import Acquirer
     from hushkey.model import Token
-    from hushkey.providers.exchange import Exchanged
+    from hushkey.providers.exchange.base import Secret
     from hushkey.store.tokencache import TokenCache
     from hushkey.store.tokenfile import TokenFile
     from hushkey.tokenrequest import TokenRequest
@@ -172,13 +172,13 @@ class ExchangedCredential:
             event("exchanged", wanted)
             return kept
 
-    def _perform(self, token: Token) -> tuple[Exchanged, Token]:
+    def _perform(self, token: Token) -> tuple[Secret, Token]:
         """Exchange *token*; once more with a new one if the host refuses it."""
-        from hushkey.providers import exchange
+        from hushkey.providers.exchange.base import Refused
 
         try:
             return self._ask(token), token
-        except exchange.Refused as refused:
+        except Refused as refused:
             self._acquirer.refuse(self._wanted.rule, self._wanted.host, token.value)
             try:
                 newer = self._acquirer.silent(self._wanted)
@@ -186,16 +186,17 @@ class ExchangedCredential:
                 raise refused from None  # it was new: another fares no better
             return self._ask(newer), newer
 
-    def _ask(self, token: Token) -> Exchanged:
+    def _ask(self, token: Token) -> Secret:
         from hushkey.net import http
         from hushkey.providers import exchange
+        from hushkey.providers.exchange.base import Context
 
         rule = self._wanted.rule
-        asked = exchange.Asked(self._wanted.host, token.value, rule.tenant)
+        asked = Context(self._wanted.host, token.value, rule.tenant)
         network = http.Network(self._settings, self._environ)
         return exchange.perform(rule.exchange, asked, network, self._clock())
 
-    def _keep(self, given: Exchanged, token: Token) -> Token:
+    def _keep(self, given: Secret, token: Token) -> Token:
         """Store what the host gave, for as long as it says that it lives.
 
         Raises Transient if the account has signed out since: storing would bring
@@ -216,6 +217,8 @@ class ExchangedCredential:
                     hint="try again",
                 )
             now = int(self._clock())
-            kept = change.cache.keep(grant, token.account, self._key, now)
+            kept = change.cache.keep(
+                grant, token.account, self._key, now, username=given.username
+            )
             change.save()
         return kept.with_source("refresh")

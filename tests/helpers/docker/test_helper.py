@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from hushkey.acquire import session
 from hushkey.errors import StoreError
-from hushkey.model import HostRule, Identity, TokenKey
+from hushkey.model import Request, TokenKey
+from hushkey.providers.exchange import KINDS
 from hushkey.system import callers
 from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.process import Answer
+from shared.core_fakes import config_of, rule
 from shared.oauth_fakes import ME, Machine, grant
 
 NOT_FOUND = b"credentials not found in native keychain\n"
@@ -537,7 +539,10 @@ def test_host_with_rules_by_path_alone_is_an_error_not_a_guess(
 def test_user_name_goes_with_the_secret(
     exchange: str, username: str, expected: str
 ) -> None:
-    identity = Identity("corp", "oidc")
-    rule = HostRule("r.test", identity, exchange=exchange, username=username)
+    words = {"exchange": exchange, "username": username}
+    config = config_of(rule("r.test", **{k: v for k, v in words.items() if v}))
+    found = config.rule_for(Request("https", "r.test"))
+    assert found
+    own = KINDS[exchange].username if exchange else ""
 
-    assert docker_helper.user_of(rule) == expected
+    assert docker_helper.user_of(found, own) == expected
