@@ -20,9 +20,6 @@ else:
         return lambda frozen: frozen
 
 
-#: Marks which Entra tenant a token is for, beside the scopes that it was asked
-#: with. No scope can begin like this (RFC 6749 3.3), and none of it is ever sent.
-TENANT = "\\tenant="
 #: the user name that goes with a token where neither tool, config nor provider has one
 DEFAULT_USER = "oauth2"
 
@@ -142,7 +139,8 @@ class HostRule(Frozen):
 
     ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
-    host's name alone, without a scheme, is enough for keyring clients.
+    host's name alone, without a scheme, is enough for keyring clients. ``tenant``
+    is the Entra tenant whose tokens it takes, empty where none is known.
     """
 
     pattern: str
@@ -157,22 +155,47 @@ class HostRule(Frozen):
     min_lifetime: int = 0
     origin: str = "user"
     bare: bool = False
+    tenant: str = ""
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
         values["account"] = values["account"] or values["identity"].account
 
+    def with_tenant(self, tenant: str) -> HostRule:
+        """Return the rule with tokens of its own for the Entra *tenant*."""
+        return HostRule(**self._fields() | {"tenant": tenant})
 
-def tenant_of(rule: HostRule) -> str:
-    """Return the Entra tenant that *rule* is placed in, or nothing."""
-    marks = (s for s in rule.scopes if s.startswith(TENANT))
-    return next((mark[len(TENANT) :] for mark in marks), "")
+    @property
+    def token_key(self) -> TokenKey:
+        """The access token that the rule's hosts take."""
+        return TokenKey(self.scopes, self.tenant)
 
 
-def placed(rule: HostRule, tenant: str) -> HostRule:
-    """Return *rule* with tokens of its own for the Entra *tenant*."""
-    fields = rule._fields() | {"scopes": (*rule.scopes, TENANT + tenant)}
-    return HostRule(**fields)
+class TokenKey(Frozen):
+    """Which token of an account: what it was asked for with, and where.
+
+    ``scopes`` are a set: sorted, each once. ``tenant`` is the Entra tenant that it
+    is of. ``exchange`` is ``KIND:HOST`` for what that host gave for the access
+    token, and empty for the access token itself.
+    """
+
+    scopes: tuple[str, ...]
+    tenant: str = ""
+    exchange: str = ""
+
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        values["scopes"] = tuple(sorted(set(values["scopes"])))
+
+    @property
+    def asked(self) -> str:
+        """The scopes in their one spelling: sorted, separated by spaces."""
+        return " ".join(self.scopes)
+
+    @property
+    def text(self) -> str:
+        """One line that no other key has, for what is noted about it."""
+        return f"{self.exchange}\t{self.tenant}\t{self.asked}"
 
 
 class Account(Frozen):
@@ -187,6 +210,7 @@ class Token(Frozen):
 
     Times are seconds since the epoch, UTC; ``expires_at`` is None for a token
     that the server gave no end. ``source`` is cache, refresh or sign-in.
+    ``username`` goes with what a host gave for an access token, else it is empty.
     """
 
     _secret = ("value",)
@@ -197,6 +221,7 @@ class Token(Frozen):
     scopes: tuple[str, ...]
     account: Account
     source: str = "cache"
+    username: str = ""
 
     def is_fresh(self, now: float, min_lifetime: int, began: float) -> bool:
         """Tell whether the token can be handed out at *now*.

@@ -164,7 +164,7 @@ class RegistryDesk:
 
     def age_registry_tokens(self, seconds: int) -> None:
         """Let *seconds* pass for what registries gave, not for access tokens."""
-        self._each(seconds, lambda row: "\\exchange=" in row["asked"])
+        self._each(seconds, lambda row: "exchange" in row)
 
     def _each(self, seconds: int, which: Any) -> None:
         environ = self.environ

@@ -34,6 +34,7 @@ from hushkey.model import (
     HostRule,
     Identity,
     Token,
+    TokenKey,
 )
 from hushkey.net.http import Network
 from hushkey.store.datakey import open_data_key
@@ -389,7 +390,9 @@ class Desk:
 
     def has(self, granted: Grant, asked: tuple[str, ...] = ("git",)) -> None:
         """Let a sign-in of a moment ago be in the store."""
-        self.change(lambda cache: cache.keep(granted, ME, asked, int(self.clock.now)))
+        self.change(
+            lambda cache: cache.keep(granted, ME, TokenKey(asked), int(self.clock.now))
+        )
 
     def change(self, act: Callable[[Any], object]) -> None:
         with self.process().file_of(CORP).change(5) as change:
@@ -492,7 +495,7 @@ class Machine:
     ) -> None:
         """Let *granted* have been stored *age* seconds ago."""
         with self.token_file().change(5) as change:
-            change.cache.keep(granted, ME, asked, int(time.time()) - age)
+            change.cache.keep(granted, ME, TokenKey(asked), int(time.time()) - age)
             change.save()
 
     def stored(self) -> list[str]:

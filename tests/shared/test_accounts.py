@@ -12,7 +12,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Account, Grant, HostRule, Identity, Token, placed
+from hushkey.model import Account, Grant, HostRule, Identity, Token, TokenKey
 from hushkey.tokenrequest import PromptOptions, TokenRequest
 from shared.oauth_fakes import (
     DEVICE,
@@ -65,7 +65,9 @@ class Azure(Desk):
                 granted = grant(
                     f"at-{name}", refresh_token=name, account=account, scopes=("other",)
                 )
-                change.cache.keep(granted, account, ("other",), int(self.clock.now))
+                change.cache.keep(
+                    granted, account, TokenKey(("other",)), int(self.clock.now)
+                )
                 change.cache.current = account.id
             change.save()
 
@@ -105,20 +107,20 @@ def test_account_of_the_tenant_comes_first(desk: Azure) -> None:
     provider = Directory(ann=granted(ANN), ben=granted(BEN))
     desk.sign_in(ANN, BEN)  # now BEN is the last who signed in
 
-    assert desk.token(provider, placed(FEED, HOME)).account == ANN
+    assert desk.token(provider, FEED.with_tenant(HOME)).account == ANN
     assert provider.asked == ["ann"]
 
 
 def test_last_who_signed_in_comes_first_where_no_tenant_tells(desk: Azure) -> None:
     provider = Directory(ann=granted(ANN), ben=granted(BEN))
 
-    assert desk.token(provider, placed(FEED, AWAY)).account == ANN
+    assert desk.token(provider, FEED.with_tenant(AWAY)).account == ANN
 
 
 def test_every_account_is_tried_before_a_person_is_asked(desk: Azure) -> None:
     provider = Directory(ann=NOT_HERE, ben=granted(BEN))
 
-    assert desk.token(provider, placed(FEED, AWAY), environ=DEVICE).account == BEN
+    assert desk.token(provider, FEED.with_tenant(AWAY), environ=DEVICE).account == BEN
     assert provider.asked == ["ann", "ben"]
 
 
@@ -143,7 +145,7 @@ def test_other_failures_lead_to_nobody_else(desk: Azure, error: Exception) -> No
     provider = Directory(ann=error, ben=granted(BEN))
 
     with pytest.raises(type(error)):
-        desk.token(provider, placed(FEED, HOME))
+        desk.token(provider, FEED.with_tenant(HOME))
     assert provider.asked == ["ann"]
 
 
@@ -188,7 +190,7 @@ def test_accounts_of_other_servers_are_not_mixed(tmp_path: Path) -> None:
         for account in (BEN, ANN):
             name = account.label.partition("@")[0]
             kept = grant(refresh_token=name, account=account, scopes=("other",))
-            change.cache.keep(kept, account, ("other",), int(desk.clock.now))
+            change.cache.keep(kept, account, TokenKey(("other",)), int(desk.clock.now))
         change.save()
     provider = Directory(ben=NOT_HERE, ann=granted(ANN))
 
@@ -314,10 +316,10 @@ def test_claims_that_the_server_rejects_are_demanded_once(desk: Azure) -> None:
 def test_claims_of_a_host_ask_once_whatever_tenant_it_names(desk: Azure) -> None:
     wanted = UiRequired("a step is missing", code="interaction_required", claims=CLAIMS)
     provider = Directory(granted(ANN), ann=wanted, ben=wanted)
-    desk.token(provider, placed(FEED, HOME), environ=DEVICE)
+    desk.token(provider, FEED.with_tenant(HOME), environ=DEVICE)
 
     with pytest.raises(InteractionUnavailable, match="again"):
-        desk.token(provider, placed(FEED, "evil.example.com"), environ=DEVICE)
+        desk.token(provider, FEED.with_tenant("evil.example.com"), environ=DEVICE)
     assert provider.asked.count("sign-in") == 1
 
 

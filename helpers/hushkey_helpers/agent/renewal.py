@@ -72,7 +72,7 @@ class RenewalSchedule:
         rule = wanted.rule
         key = (
             rule.identity.name,
-            rule.scopes,
+            rule.token_key,
             wanted.host,
             wanted.username,
             wanted.claims,

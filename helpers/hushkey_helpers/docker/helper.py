@@ -40,12 +40,7 @@ NAME = "docker-credential-hushkey"
 NOT_FOUND = "credentials not found in native keychain"
 NO_SERVER = "no credentials server URL"
 NO_USER = "no credentials username"
-#: the user name that makes a secret a refresh token (docker/cli, login.md)
-AS_REFRESH = "<token>"
-#: Azure's user name for a refresh token sent as a password (Azure/acr, AAD-OAuth.md)
-NULL_GUID = "00000000-0000-0000-0000-000000000000"
-#: exchange -> (the user name that its secret goes with, and short words for others)
-_USERS = {"acr": (AS_REFRESH, {"token": AS_REFRESH, "guid": NULL_GUID})}
+#: the user name that an access token goes with
 DEFAULT_USER = "oauth2"
 _TOOL = typed.TOOL
 
@@ -166,7 +161,7 @@ class _Call:
             if token is None:
                 raise Said(NOT_FOUND)
         token = token or exchanged_credential.token()
-        return _found(server, user_of(rule), token.value)
+        return _found(server, user_of(rule, token.username), token.value)
 
     def store(self, server: str, user: str, secret: str) -> Answer:
         """Keep what a person typed; what is ours already is only taken note of."""
@@ -293,10 +288,9 @@ class _Call:
         )
 
 
-def user_of(rule: HostRule) -> str:
-    """Return the user name that the secret of *rule* goes with."""
-    usual, words = _USERS.get(rule.exchange, (DEFAULT_USER, {}))
-    return words.get(rule.username, rule.username) or usual
+def user_of(rule: HostRule, own: str) -> str:
+    """Return the user name for *rule*'s secret; *own* is what came with it."""
+    return rule.username or own or DEFAULT_USER
 
 
 def _found(server: str, user: str, secret: str) -> Answer:

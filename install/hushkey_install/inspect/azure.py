@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hushkey import origins
-from hushkey.model import HostRule, Request, placed
+from hushkey.model import HostRule, Request
 from hushkey.providers.azure_devops import Directory, organisation
 from hushkey.system import paths
 from hushkey_install.common.context import Context
@@ -18,7 +18,7 @@ def known(context: Context, rule: HostRule, request: Request) -> tuple[HostRule,
     """Return *rule* in the tenant known for *request*, and the organisation."""
     found = organisation(request) if rule.identity.tenants else ""
     tenant = _directory(context).known(found) if found and _is_open(rule) else ""
-    return (placed(rule, tenant) if tenant else rule), found
+    return (rule.with_tenant(tenant) if tenant else rule), found
 
 
 def everywhere(context: Context, rule: HostRule) -> Iterator[tuple[HostRule, str]]:

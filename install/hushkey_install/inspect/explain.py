@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from hushkey import origins
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
-from hushkey.model import TENANT, HostRule, Request, tenant_of
-from hushkey.providers import registry
+from hushkey.model import HostRule, Request
+from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
 from hushkey.system import paths
@@ -85,8 +85,7 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     yield "issuer", identity.issuer
     yield "client", identity.client_id or "-"
     yield from _tenant(context, rule, request)
-    scopes = [scope for scope in rule.scopes if not scope.startswith(TENANT)]
-    yield "scopes", " ".join(scopes) or "the server's default"
+    yield "scopes", " ".join(rule.scopes) or "the server's default"
     if rule.account:
         yield "account", rule.account
     if rule.exchange:
@@ -101,8 +100,8 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
     if not rule.identity.tenants or rule.identity.option("authority"):
         return
     there, organisation = azure.known(context, rule, request)
-    tenant = tenant_of(there)
-    if tenant and not tenant_of(rule):
+    tenant = there.tenant
+    if tenant and not rule.tenant:
         yield "tenant", f"{tenant}, found for {organisation}"
     elif tenant:
         yield "tenant", tenant
@@ -115,7 +114,7 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
 def _answer(rule: HostRule, request: Request) -> str:
     """Return in which form a tool gets the token."""
     if rule.exchange:
-        user = docker_helper.user_of(rule)
+        user = docker_helper.user_of(rule, exchange.KINDS[rule.exchange].username)
         return f"user name {user}, and what the host gives for the token"
     user = request.username or rule.username or rule.identity.git_user
     if rule.scheme == "basic":
@@ -215,7 +214,7 @@ def _step(context: Context, rule: HostRule, host: str) -> str:
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     cached.check_not_refused(cache, account, wanted, time.time())
-    if cache.grants(account, rule.scopes):
+    if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
     raise UiRequired("no refresh token covers these scopes")
 

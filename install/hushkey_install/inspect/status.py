@@ -9,7 +9,7 @@ from typing import Any
 
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
-from hushkey.model import HostRule, Identity, Token, tenant_of
+from hushkey.model import HostRule, Identity, Token
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
@@ -88,7 +88,7 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "provider": identity.provider,
         "issuer": identity.issuer,
         "client": identity.client_id,
-        "tenant": tenant_of(rule) or None,
+        "tenant": rule.tenant or None,
         "account": None,
         "renewable": False,
         "seconds_left": None,
@@ -111,10 +111,10 @@ def _signed_in(
 ) -> dict[str, Any]:
     """Return what the token file says about *rule*, as part of a row."""
     account = cached.account_for(cache, context.acquirer.wanted(rule, host))
-    token = cache.token(account, rule.scopes)
+    token = cache.token(account, rule.token_key)
     return {
         "account": account.label or account.id,
-        "renewable": bool(cache.grants(account, rule.scopes)),
+        "renewable": bool(cache.grants(account, rule.token_key)),
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
         "obtained_by": cache.origin_of(token) or None if token else None,

@@ -22,7 +22,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Token, placed
+from hushkey.model import Token
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
 from hushkey.store.tokencache import TokenCache
@@ -106,7 +106,7 @@ class Acquirer:
             tenant = directory.tenant(organisation, challenges, cloud, self._anonymous)
         else:
             tenant = azure_devops.from_challenges(challenges, cloud)
-        return (placed(rule, tenant) if tenant else rule), host
+        return (rule.with_tenant(tenant) if tenant else rule), host
 
     def _anonymous(self, url: str) -> list[tuple[str, str]]:
         """Ask *url* for its headers, without any credential and not for long."""
@@ -173,7 +173,7 @@ class Acquirer:
         if runtime.memory():
             cache = file.read()  # what is remembered has nothing to renew with
         accounts = cached.accounts_for(cache, wanted)
-        if not any(cache.grants(account, wanted.rule.scopes) for account in accounts):
+        if not any(cache.grants(a, wanted.rule.token_key) for a in accounts):
             cached.check_not_refused(cache, accounts[0], wanted, self.session.clock())
             what = "a sign-in for these scopes is needed"
             raise UiRequired(what, claims=cached.demanded(cache, wanted))
@@ -192,7 +192,10 @@ class Acquirer:
         return Renewal(
             file,
             lambda claims: self._provider(
-                wanted.rule.identity, whole=True, claims=claims
+                wanted.rule.identity,
+                whole=True,
+                claims=claims,
+                tenant=wanted.rule.tenant,
             ),
             self.session,
         )
@@ -247,7 +250,7 @@ class Acquirer:
 
     def _current_secret(self, cache: TokenCache, rule: HostRule) -> str:
         account = cache.account(rule.account)
-        token = cache.token(account, rule.scopes) if account else None
+        token = cache.token(account, rule.token_key) if account else None
         return token.value if token else ""
 
     def sign_out(self, identity: Identity) -> list[str]:
@@ -282,12 +285,19 @@ class Acquirer:
         identity = wanted.rule.identity
         return Interaction(
             self.file_of(identity),
-            lambda claims: self._provider(identity, claims=claims),
+            lambda claims: self._provider(
+                identity, claims=claims, tenant=wanted.rule.tenant
+            ),
             self.session,
         )
 
     def _provider(
-        self, identity: Identity, *, whole: bool = False, claims: str = ""
+        self,
+        identity: Identity,
+        *,
+        whole: bool = False,
+        claims: str = "",
+        tenant: str = "",
     ) -> Provider:
         """Return the provider; *whole*: one deadline for all of its requests."""
         from hushkey.providers import registry
@@ -299,6 +309,7 @@ class Acquirer:
             self.session.environ,
             whole=whole,
             claims=claims,
+            tenant=tenant,
         )
 
 

@@ -7,7 +7,6 @@ in `hushkey.acquire.acquirer`.
 from __future__ import annotations
 
 from hushkey.errors import Permanent, UiRequired
-from hushkey.model import tenant_of
 from hushkey.providers import clouds
 
 TYPE_CHECKING = False
@@ -35,7 +34,9 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
         if named is None:
             raise UiRequired(f"{wanted.account} is not signed in")
         return [named]
-    chosen = _by_username(cache, wanted) or cache.bound(wanted.rule.scopes, wanted.host)
+    chosen = _by_username(cache, wanted) or cache.bound(
+        wanted.rule.token_key, wanted.host
+    )
     if chosen is not None:
         return [chosen]
     current = cache.account("")
@@ -43,7 +44,7 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
         raise UiRequired("nobody is signed in")
     if not wanted.rule.identity.tenants:
         return [current]
-    tenant = tenant_of(wanted.rule) or wanted.rule.identity.option("tenant")
+    tenant = wanted.rule.tenant or wanted.rule.identity.option("tenant")
     everybody = [cache.known(key) for key in cache.accounts]
     everybody.sort(key=lambda a: (not clouds.is_home(a.id, tenant), a != current))
     return everybody
@@ -64,7 +65,7 @@ def demanded(cache: TokenCache, wanted: TokenRequest) -> str:
         account = account_for(cache, wanted)
     except UiRequired:
         return wanted.claims
-    return wanted.claims or cache.demanded(account, wanted.rule.scopes)
+    return wanted.claims or cache.demanded(account, wanted.rule.token_key)
 
 
 def account_for(cache: TokenCache, wanted: TokenRequest) -> Account:
@@ -78,7 +79,7 @@ def fresh_token(cache: TokenCache, wanted: TokenRequest, now: float) -> Token | 
         account = account_for(cache, wanted)
     except UiRequired:
         return None
-    token = cache.token(account, wanted.rule.scopes, wanted.claims)
+    token = cache.token(account, wanted.rule.token_key, wanted.claims)
     fresh = token and token.is_fresh(now, wanted.min_lifetime, wanted.began)
     return token if fresh else None
 
@@ -89,7 +90,7 @@ def last_resort(cache: TokenCache, wanted: TokenRequest, now: float) -> Token | 
         account = account_for(cache, wanted)
     except UiRequired:
         return None
-    token = cache.token(account, wanted.rule.scopes, wanted.claims)
+    token = cache.token(account, wanted.rule.token_key, wanted.claims)
     if (
         token is None
         or not token.expires_at
@@ -104,7 +105,7 @@ def was_refused(
     cache: TokenCache, account: Account, wanted: TokenRequest, now: float
 ) -> bool:
     """Tell whether the host refused a young token of *account* a moment ago."""
-    return cache.was_refused(account, wanted.host, now, wanted.rule.scopes)
+    return cache.was_refused(account, wanted.host, now, wanted.rule.token_key)
 
 
 def check_not_refused(

@@ -2,8 +2,8 @@
 
 The same rule as for tokens. A secret that is still good costs no network and no
 lock; else one process exchanges, under a lock of that host, and whoever waited looks
-again, or shares the failure. It lies beside the access tokens, under a mark of its
-own in their scopes, so that signing out forgets it too.
+again, or shares the failure. It lies beside the access tokens, under a key of its
+own (`TokenKey.exchange`), so that signing out forgets it too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hashlib import blake2s
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import Permanent, StoreError, Transient, UiRequired
-from hushkey.model import Grant, tenant_of
+from hushkey.model import Grant, TokenKey
 from hushkey.store.tokencache import ASSUMED_LIFETIME
 from hushkey.system import locks
 from hushkey.trace import event
@@ -22,14 +22,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hushkey.acquire.acquirer import Acquirer
     from hushkey.model import Token
-    from hushkey.providers.exchange import Exchanged
+    from hushkey.providers.exchange.base import Secret
     from hushkey.store.tokencache import TokenCache
     from hushkey.store.tokenfile import TokenFile
     from hushkey.tokenrequest import TokenRequest
 
-#: Marks what a token was exchanged for, and where. No scope can begin like this
-#: (RFC 6749 3.3), and none of it is ever sent.
-MARK = "\\exchange="
 #: seconds that something old must still live to serve where nothing may be asked
 _LAST_RESORT = 10
 #: seconds that a waiting process gives the exchanging one beyond its own limits
@@ -45,9 +42,9 @@ class ExchangedCredential:
         self._session = session = acquirer.session
         self._timeout = float(session.settings["silent_timeout"])
         self._file: TokenFile = acquirer.file_of(wanted.rule.identity)
-        kind = wanted.rule.exchange
-        mark = (f"{MARK}{kind}:{wanted.host}",) if kind else ()
-        self._asked = (*wanted.rule.scopes, *mark)
+        rule, kind = wanted.rule, wanted.rule.exchange
+        made = f"{kind}:{wanted.host}" if kind else ""
+        self._key = TokenKey(rule.scopes, rule.tenant, made)
 
     # -- without asking anybody -------------------------------------------------
 
@@ -95,7 +92,7 @@ class ExchangedCredential:
             account = cached.account_for(cache, self._wanted)
         except UiRequired:
             return None
-        return cache.token(account, self._asked)
+        return cache.token(account, self._key)
 
     # -- with the network, and perhaps a person ---------------------------------
 
@@ -133,7 +130,7 @@ class ExchangedCredential:
 
     def _exchanged(self) -> Token:
         """Exchange, unless a sibling has just done so or has just failed."""
-        name = blake2s(self._asked[-1].encode(), digest_size=8).hexdigest()
+        name = blake2s(self._key.exchange.encode(), digest_size=8).hexdigest()
         # Any registry's name may be asked for: one file of notes for all, and no
         # more than 256 lock files, each for whoever it falls to.
         lock = self._file.lock_path(f"exchange-{name[:2]}")
@@ -160,13 +157,13 @@ class ExchangedCredential:
         event("exchanged", wanted)
         return kept
 
-    def _perform(self, token: Token) -> tuple[Exchanged, Token]:
+    def _perform(self, token: Token) -> tuple[Secret, Token]:
         """Exchange *token*; once more with a new one if the host refuses it."""
-        from hushkey.providers import exchange
+        from hushkey.providers.exchange.base import Refused
 
         try:
             return self._ask(token), token
-        except exchange.Refused as refused:
+        except Refused as refused:
             self._acquirer.refuse(self._wanted.rule, self._wanted.host, token.value)
             try:
                 newer = self._acquirer.silent(self._wanted)
@@ -174,16 +171,17 @@ class ExchangedCredential:
                 raise refused from None  # it was new: another fares no better
             return self._ask(newer), newer
 
-    def _ask(self, token: Token) -> Exchanged:
+    def _ask(self, token: Token) -> Secret:
         from hushkey.net import http
         from hushkey.providers import exchange
+        from hushkey.providers.exchange.base import Context
 
         rule = self._wanted.rule
-        asked = exchange.Asked(self._wanted.host, token.value, tenant_of(rule))
+        asked = Context(self._wanted.host, token.value, rule.tenant)
         network = http.Network(self._session.settings, self._session.environ)
         return exchange.perform(rule.exchange, asked, network, self._session.clock())
 
-    def _keep(self, given: Exchanged, token: Token) -> Token:
+    def _keep(self, given: Secret, token: Token) -> Token:
         """Store what the host gave, for as long as it says that it lives.
 
         Raises Transient if the account has signed out since: storing would bring
@@ -204,6 +202,8 @@ class ExchangedCredential:
                     hint="try again",
                 )
             now = int(self._session.clock())
-            kept = change.cache.keep(grant, token.account, self._asked, now)
+            kept = change.cache.keep(
+                grant, token.account, self._key, now, username=given.username
+            )
             change.save()
         return kept.with_source("refresh")

@@ -19,7 +19,7 @@ from hushkey.errors import (
 )
 from hushkey.model import Account
 from hushkey.providers.registry import SPECS
-from hushkey.scopes import covers, scope_key
+from hushkey.scopes import covers
 from hushkey.signin import messages
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.system import locks
@@ -143,7 +143,7 @@ class Interaction:
         """Let the claims of a server ask a person once in ten minutes."""
         if not need.claims or self._session.options.login:
             return
-        # Not by scopes: those hold the tenant, which the same server may name.
+        # Not by the tenant, which the same server may name.
         now, key = self._session.clock(), f"{wanted.account} {wanted.host}"
         if self._failures.asked_for_claims(now, key):
             raise InteractionUnavailable(
@@ -235,12 +235,12 @@ class Interaction:
         ):
             now = int(self._session.clock())
             account = accounts.known_as(change.cache, account, granted.claims)
-            token = change.cache.keep(granted, account, rule.scopes, now, "", claims)
+            token = change.cache.keep(granted, account, rule.token_key, now, "", claims)
             accounts.name(change.cache, account, granted.claims)
             accounts.check(change.cache, account, wanted.account)
             if not wanted.account:
                 # Nobody was asked for by name: this is who the user is here.
-                change.cache.bind(rule.scopes, wanted.host, account, here=False)
+                change.cache.bind(rule.token_key, wanted.host, account, here=False)
                 if self._session.options.login:
                     change.cache.current = account.id
             change.save()
@@ -248,4 +248,4 @@ class Interaction:
 
 
 def _key(wanted: TokenRequest) -> str:
-    return f"{wanted.account} {scope_key(wanted.rule.scopes)}"
+    return f"{wanted.account} {wanted.rule.token_key.text}"

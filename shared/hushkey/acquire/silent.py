@@ -14,7 +14,7 @@ from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.claims import merged
 from hushkey.errors import Permanent, Transient, UiRequired
-from hushkey.scopes import covers, scope_key
+from hushkey.scopes import covers
 from hushkey.system import locks
 from hushkey.trace import event
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hushkey.errors import HushkeyError
-    from hushkey.model import Account, Grant, Token
+    from hushkey.model import Account, Grant, Token, TokenKey
     from hushkey.providers.base import Provider
     from hushkey.store.tokencache import GrantRow
     from hushkey.store.tokenfile import Change, TokenFile
@@ -120,22 +120,22 @@ class Renewal:
 
     def _redeem(self, change: Change, account: Account, wanted: TokenRequest) -> Token:
         """Try the refresh tokens of *account*, best first; one is the rule."""
-        scopes = wanted.rule.scopes
-        claims = wanted.claims or change.cache.demanded(account, scopes)
+        key = wanted.rule.token_key
+        claims = wanted.claims or change.cache.demanded(account, key)
         provider = self._open_provider(claims)
         need = UiRequired("a sign-in for these scopes is needed", claims=claims)
-        for grant in change.cache.grants(account, scopes):
+        for grant in change.cache.grants(account, key):
             change.reserve()
             try:
                 granted = provider.refresh(
-                    grant.refresh_token, grant.scopes_to_send(scopes)
+                    grant.refresh_token, grant.scopes_to_send(wanted.rule.scopes)
                 )
             except (UiRequired, Permanent) as error:
                 if claims and isinstance(error, Permanent):
                     # A host may demand what the server knows nothing of.
-                    change.cache.forget_demand(account, scopes)
+                    change.cache.forget_demand(account, key)
                     change.save()
-                need = _judge(change, grant, scopes, error, claims)
+                need = _judge(change, grant, key, error, claims)
                 need.claims = merged(claims, need.claims)
                 continue
             return self._keep(
@@ -153,17 +153,17 @@ class Renewal:
         claims: str,
     ) -> Token:
         """Save what was granted; then say what is wrong with it, if anything."""
-        now, scopes = int(self._clock()), wanted.rule.scopes
-        fault = _fault(granted, account, scopes)
+        now, key = int(self._clock()), wanted.rule.token_key
+        fault = _fault(granted, account, key.scopes)
         if fault is not None:
-            change.cache.keep_grant(granted, account, scopes, now, replaces)
+            change.cache.keep_grant(granted, account, key, now, replaces)
             if isinstance(fault, UiRequired):
-                change.cache.mark_narrow(account, scopes)
+                change.cache.mark_narrow(account, key)
             change.save()
             raise fault
-        token = change.cache.keep(granted, account, scopes, now, replaces, claims)
+        token = change.cache.keep(granted, account, key, now, replaces, claims)
         if not cached.is_named(change.cache, wanted):
-            change.cache.bind(scopes, wanted.host, account, here=True)
+            change.cache.bind(key, wanted.host, account, here=True)
         change.save()
         return token.with_source("refresh")
 
@@ -172,7 +172,7 @@ def _key(accounts: list[Account], wanted: TokenRequest) -> str:
     """Return for whom a failure counts: these accounts, scopes and claims."""
     claims = hashlib.sha256(wanted.claims.encode()).hexdigest() if wanted.claims else ""
     who = [account.id for account in accounts]
-    return " ".join([*who, scope_key(wanted.rule.scopes), claims])
+    return " ".join([*who, wanted.rule.token_key.text, claims])
 
 
 def _fault(
@@ -191,7 +191,7 @@ def _fault(
 def _judge(
     change: Change,
     grant: GrantRow,
-    scopes: tuple[str, ...],
+    key: TokenKey,
     error: HushkeyError,
     claims: str,
 ) -> UiRequired:
@@ -201,7 +201,7 @@ def _judge(
     dropped, or every later call would pay for it. One that was to be widened
     may only serve its own audience, unless it was *claims* that were refused.
     """
-    if grant.covers(scopes):
+    if grant.covers(key):
         if not isinstance(error, UiRequired):
             raise error
         dead = error.code == "invalid_grant" and error.suberror in _DEAD
@@ -215,7 +215,7 @@ def _judge(
         "invalid_resource",
     ):
         if not claims:
-            grant.mark_narrow(scopes)
+            grant.mark_narrow(key)
             change.save()
         what = "the server wants a sign-in for these scopes"
         return UiRequired(

@@ -14,6 +14,7 @@ from importlib.resources import files
 from hushkey import origins
 from hushkey.config import identities, schema, validate
 from hushkey.errors import ConfigError, plain
+from hushkey.providers import exchange
 from hushkey.providers.registry import SPECS
 
 TYPE_CHECKING = False
@@ -80,6 +81,9 @@ def _rule(
 ) -> dict[str, Any]:
     pattern = origins.parse_pattern(written)
     plain = all(map(str.isascii, pattern.path))
+    if "exchange" in table and "username" in table:
+        words = exchange.KINDS[table["exchange"]].words
+        table = {**table, "username": words.get(table["username"], table["username"])}
     return {
         **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
         **({} if plain else {"letters": origins.letters(pattern.path)}),

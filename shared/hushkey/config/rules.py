@@ -18,7 +18,7 @@ from binascii import crc32
 
 from hushkey import origins, runtime
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
-from hushkey.model import HostRule, Identity, Request, placed
+from hushkey.model import HostRule, Identity, Request
 from hushkey.system import ownership, paths
 
 TYPE_CHECKING = False
@@ -102,16 +102,15 @@ class Config:
         identity = self.identity(row["identity"])
         scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
         optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
-        rule = HostRule(
+        return HostRule(
             row["pattern"],
             identity,
             scopes=tuple(scopes),
             min_lifetime=row.get("min_lifetime", 0),
             origin=row["origin"],
+            tenant=identity.option("tenant"),
             **{key: row[key] for key in optional if key in row},
         )
-        tenant = identity.option("tenant")
-        return placed(rule, tenant) if tenant else rule
 
 
 def _choose(

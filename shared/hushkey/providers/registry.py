@@ -50,11 +50,13 @@ def open_provider(
     *,
     whole: bool = False,
     claims: str = "",
+    tenant: str = "",
 ) -> Provider:
     """Return the provider of *identity*; imports it, contacts nobody.
 
     *whole*: all its requests together have ``silent_timeout`` seconds. *claims*
-    (JSON) are asked for with every request, where the provider has ``tenants``.
+    (JSON) are asked for with every request, of *tenant* instead of the identity's
+    own, where the provider has ``tenants``.
 
     Raises Permanent for providers that this version does not have.
     """
@@ -67,4 +69,4 @@ def open_provider(
     from hushkey.net.http import Network
 
     network = Network(settings, environ, whole=whole)
-    return spec.open(identity, network, folder, environ, claims)
+    return spec.open(identity, network, folder, environ, claims, tenant)

@@ -89,6 +89,7 @@ class ProviderSpec:
         folder: str,
         environ: Mapping[str, str],
         claims: str,
+        tenant: str,
     ) -> Provider:
         """Return the client that speaks to the provider; it is imported only here.
 

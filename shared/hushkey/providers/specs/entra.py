@@ -57,8 +57,9 @@ class Entra(ProviderSpec):
         folder: str,
         environ: Mapping[str, str],
         claims: str,
+        tenant: str,
     ) -> Provider:
         """Return MSAL's client for *identity*; see ProviderSpec."""
         from hushkey.providers.entra import EntraProvider
 
-        return EntraProvider(identity, network, folder, claims)
+        return EntraProvider(identity, network, folder, claims, tenant)

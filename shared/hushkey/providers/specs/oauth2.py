@@ -35,6 +35,7 @@ class OAuthSpec(ProviderSpec):
         folder: str,
         environ: Mapping[str, str],
         claims: str,
+        tenant: str,
     ) -> Provider:
         """Return Authlib's client for *identity*; see ProviderSpec."""
         from hushkey.providers.oidc import OAuthProvider
