@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import lengths
 from servers import children
 from servers.apache import Apache
 from servers.authority import Authority
@@ -26,6 +27,11 @@ os.umask(0o022)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked `long`")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in lengths.report():
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(

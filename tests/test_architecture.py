@@ -1,10 +1,12 @@
-"""Who imports whom, how long a file may be, and what a quick answer may load."""
+"""Who imports whom, which rooms there are, and what a quick answer may load."""
 
 import ast
+import functools
 import graphlib
 import importlib.metadata
 import io
 import os
+import re
 import subprocess
 import sys
 import tokenize
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from hushkey.providers.registry import SPECS
+from hushkey_helpers import PROGRAMS
 from shared.oauth_fakes import BIN, Machine, grant, imported, timed_imports
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +42,7 @@ OWNERS = {
     "idna": {"hushkey.origins"},
     "jeepney": {"hushkey_helpers.agent.keyring_signals"},
     "joserfc": {"hushkey.providers.idtoken"},
-    "keyring": {"hushkey.store.datakey", "hushkey_helpers.backend"},
+    "keyring": {"hushkey.store.keystores", "hushkey_helpers.backend"},
     "msal": {"hushkey.providers.entra"},
     "platformdirs": {"hushkey.system.paths"},
     "psutil": {
@@ -57,9 +61,45 @@ OWNERS = {
 }
 DEMO = "hushkey_install.demo"
 FOR_PEOPLE = {"click", "rich"}
-MAX_LINES = 310
-#: longer for now, and no longer than that
-LONG = {"hushkey.providers.oidc": 320, "hushkey.store.tokencache": 320}
+#: room -> floor. A module beside the rooms is one of its own. An arrow leads to the
+#: same floor or down; no arrows make a circle.
+FLOORS = {
+    "hushkey": 1,
+    "hushkey.errors": 1,
+    "hushkey.model": 1,
+    "hushkey.scopes": 1,
+    "hushkey.claims": 1,
+    "hushkey.origins": 2,
+    "hushkey.tokenrequest": 2,
+    "hushkey.runtime": 3,
+    "hushkey.trace": 3,
+    "hushkey.system": 4,
+    "hushkey.net": 5,
+    "hushkey.store": 5,
+    "hushkey.providers": 6,
+    "hushkey.config": 7,
+    "hushkey.signin": 7,
+    "hushkey.acquire": 8,
+    "hushkey_helpers": 9,
+    "hushkey_helpers.process": 9,
+    "hushkey_helpers.git": 10,
+    "hushkey_helpers.docker": 10,
+    "hushkey_helpers.keyring": 10,
+    "hushkey_helpers.backend": 11,
+    "hushkey_helpers.agent": 11,
+    "hushkey_install": 12,
+    "hushkey_install.common": 12,
+    "hushkey_install.demo": 12,
+    "hushkey_install.tools": 13,
+    "hushkey_install.register": 14,
+    "hushkey_install.config": 14,
+    "hushkey_install.importers": 14,
+    "hushkey_install.inspect": 14,
+    "hushkey_install.doctor": 15,
+    "hushkey_install.commands": 16,
+    "hushkey_install.cli": 17,
+    "hushkey_install.__main__": 18,
+}
 
 
 def _modules() -> dict[str, Path]:
@@ -76,10 +116,12 @@ every_module = pytest.mark.parametrize("name", MODULES)
 
 
 def _imports(nodes: list[ast.stmt], name: str, *, deep: bool) -> Iterator[str]:
-    """Yield what *nodes* import at run time; *deep* looks into functions, too."""
+    """Yield what *nodes* import; *deep*: in functions and for types alone, too."""
     for node in nodes:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield from _imports(node.orelse, name, deep=deep)
+            if deep:
+                yield from _imports(node.body, name, deep=deep)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -114,13 +156,102 @@ def test_imports_run_one_way(name: str) -> None:
     assert ours <= MAY_IMPORT[top(name)]
 
 
-def test_no_circle_of_imports() -> None:
-    graph = {
-        name: {m for m in imports(name, deep=False) if m in MODULES and m != name}
+@functools.cache
+def arrows() -> dict[str, set[str]]:
+    """Return every import among our modules, deferred and type-only ones included."""
+    return {
+        name: {m for m in imports(name, deep=True) if m in MODULES and m != name}
         for name in MODULES
     }
 
+
+def room(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def test_no_circle_of_modules() -> None:
+    assert list(graphlib.TopologicalSorter(arrows()).static_order())
+
+
+def test_no_circle_of_rooms() -> None:
+    graph: dict[str, set[str]] = {}
+    for name, found in arrows().items():
+        here = graph.setdefault(room(name), set())
+        here |= {room(m) for m in found} - {room(name)}
+
     assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room(name) for name in MODULES} == FLOORS.keys()
+
+
+@every_module
+def test_arrows_lead_down(name: str) -> None:
+    floor = FLOORS[room(name)]
+
+    assert {m for m in arrows()[name] if FLOORS[room(m)] > floor} == set()
+
+
+def rooms(package: str) -> set[str]:
+    made = (FOLDERS[package] / package).glob("*/__init__.py")
+    return {path.parent.name for path in made}
+
+
+def test_map_in_the_core_names_its_rooms_and_no_other() -> None:
+    text = ast.get_docstring(ast.parse(MODULES["hushkey"].read_text())) or ""
+
+    assert set(re.findall(r"^(\w+)/ ", text, re.M)) == rooms("hushkey")
+
+
+def test_readme_names_every_room_and_no_other() -> None:
+    working = (ROOT / "README.md").read_text().partition("## Working on it")[2]
+    found: dict[str, set[str]] = {}
+    for line in working.split("```")[1].strip().splitlines():
+        if not line.startswith(" "):
+            here = found.setdefault(line.split()[0].split("/")[1], set())
+        here |= set(re.findall(r"(\w+)/(?= |$)", line)) if line[0] == " " else set()
+
+    assert found == {package: rooms(package) for package in FOLDERS}
+
+
+#: a name of ours in a string, from the package on
+_NAMED = re.compile(r"\b(?:hushkey|hushkey_helpers|hushkey_install)(?:\.\w+)+")
+
+
+def strings(name: str) -> list[str]:
+    tree = ast.parse(MODULES[name].read_text())
+    found = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+    return [text for text in found if isinstance(text, str)]
+
+
+def _exists(dotted: str) -> bool:
+    """Tell whether *dotted* is a module, or names something that one has."""
+    module = dotted
+    while module and module not in MODULES:
+        module = module.rpartition(".")[0]
+    words = dotted[len(module) + 1 :].split(".")
+    text = MODULES[module].read_text()
+    return dotted in MODULES or (
+        "." in module and re.search(rf"\b{words[0]}\b", text) is not None
+    )
+
+
+@every_module
+def test_names_in_strings_are_of_modules_that_exist(name: str) -> None:
+    files = (".fish", ".toml", ".log", ".svg", ".json", ".test")
+    named = {m[0] for text in strings(name) for m in _NAMED.finditer(text)}
+
+    assert {n for n in named if not n.endswith(files) and not _exists(n)} == set()
+
+
+@every_module
+def test_shared_names_nobody_above_it(name: str) -> None:
+    if top(name) != "hushkey" or name == "hushkey.system.isolated":
+        return  # `isolated` tells packages of ours from installed ones by their names
+    above = FOLDERS.keys() - {"hushkey"}
+
+    assert [s for s in strings(name) if any(a in s for a in above)] == []
 
 
 @every_module
@@ -168,25 +299,111 @@ def test_nothing_of_the_tests_is_in_production(name: str) -> None:
     assert [n for n in names if any(w in n for w in words)] == []
 
 
+SPECS_PACKAGE = "hushkey.providers.specs"
+
+
+@every_module
+def test_only_a_provider_s_own_file_asks_for_it_by_name(name: str) -> None:
+    """What differs between providers is an attribute of ProviderSpec."""
+    if name.startswith((f"{SPECS_PACKAGE}.", DEMO)):
+        return
+    tree = ast.parse(MODULES[name].read_text())
+
+    assert [ast.unparse(n) for n in ast.walk(tree) if _asks_for_provider(n)] == []
+
+
+def _asks_for_provider(node: ast.AST) -> bool:
+    """Tell whether *node* decides by a provider's name: ==, in, match, a table."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+    elif isinstance(node, ast.MatchValue):
+        sides = [node.value]
+    elif isinstance(node, ast.Subscript):  # SPECS["entra"] is such a question, too
+        sides = [node.slice] if "SPECS" in ast.unparse(node.value) else []
+    elif isinstance(node, ast.Dict):
+        sides = [key for key in node.keys if key]
+    elif isinstance(node, ast.Tuple | ast.List | ast.Set):  # of which one is KEEPS_OLD
+        sides = [node]
+    else:
+        return False
+    inner = [e for s in sides for e in (*getattr(s, "elts", ()), s)]
+    return any(isinstance(e, ast.Constant) and e.value in SPECS for e in inner)
+
+
+@pytest.mark.parametrize(
+    ("code", "asks"),
+    [
+        ('identity.provider == "entra"', True),
+        ('"oidc" != rule.identity.provider', True),
+        ('identity.provider in ("github", "gitlab")', True),
+        ('identity.provider not in {"static"}', True),
+        ('KEEPS_OLD = ("entra", "oidc")', True),
+        ('DEFAULT_USER = "oauth2"', False),
+        ('{"oidc": 1}[identity.provider]', True),
+        ('SPECS["entra"].tenants', True),
+        ('match provider:\n case "gitea": pass', True),
+        ("identity.tenants", False),
+        ('scheme == "basic"', False),
+        ("SPECS[provider].required", False),
+    ],
+)
+def test_every_form_of_asking_for_a_provider_is_seen(code: str, asks: bool) -> None:
+    nodes = ast.walk(ast.parse(code))
+
+    assert any(map(_asks_for_provider, nodes)) == asks
+
+
+def test_every_file_of_a_provider_is_in_the_registry() -> None:
+    files = {n.rpartition(".")[2] for n in MODULES if n.startswith(f"{SPECS_PACKAGE}.")}
+
+    assert files == SPECS.keys()
+
+
+def test_readme_lists_every_provider_with_its_keys() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    table = text.partition("| `provider` |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
+    listed = {name.strip(" `"): {*re.findall("`(.+?)`", keys)} for name, keys in rows}
+
+    assert listed == {name: set(spec.keys) for name, spec in SPECS.items()}
+
+
+#: what is written in one place only, so that it is right everywhere: the words that
+#: betray a copy, and the modules that may hold them
+ONE_HOME = {
+    "XDG_": {
+        "hushkey.system.paths",
+        "hushkey_helpers.agent.protocol",  # no module that costs: a test compares them
+        "hushkey_install.commands.report",  # names of variables to show
+    },
+    "os.replace": {
+        "hushkey.system.ownership",
+        "hushkey.store.sealedfile",  # its room is claimed before a person is asked
+        "hushkey_install.commands.reset",  # moves what is there
+    },
+    "tempfile.mkstemp": set(),
+}
+
+
+@pytest.mark.parametrize("word", ONE_HOME)
+def test_rule_has_one_home(word: str) -> None:
+    holders = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Constant) and str(node.value).startswith(word))
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) == word)
+    }
+
+    assert holders == ONE_HOME[word]
+
+
 # -- shape -----------------------------------------------------------------------
 
 
 @every_module
 def test_module_says_what_it_is(name: str) -> None:
     assert ast.get_docstring(ast.parse(MODULES[name].read_text()))
-
-
-@every_module
-def test_module_is_short(name: str) -> None:
-    lines = len(MODULES[name].read_text().splitlines())
-
-    assert lines <= LONG.get(name, MAX_LINES)
-
-
-def test_list_of_long_modules_is_true() -> None:
-    lines = {name: len(MODULES[name].read_text().splitlines()) for name in LONG}
-
-    assert {name: n for name, n in lines.items() if n <= MAX_LINES} == {}
 
 
 # -- the package -----------------------------------------------------------------
@@ -202,15 +419,7 @@ def test_entry_points_load() -> None:
     assert backend.Keyring.priority == 9.9
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "hushkey",
-        "git-credential-hushkey",
-        "docker-credential-hushkey",
-        "hushkey-keyring",
-    ],
-)
+@pytest.mark.parametrize("program", ["hushkey", *PROGRAMS])
 def test_program_is_installed_and_starts(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [BIN / program, "--help"],
@@ -273,6 +482,7 @@ HEAVY = {
     "hushkey.acquire.interactive",
     "hushkey.system.tracefile",
     "hushkey.providers.oidc",
+    "hushkey.providers.registry",
     "hushkey.store.secretservice",
 }
 #: what the cached path needs and a host that is not ours does not
@@ -291,6 +501,7 @@ CACHED_ONLY = {
     "hushkey.store.typed",
     "hushkey.store.tokenfile",
     "hushkey.store.datakey",
+    "hushkey.store.keystores",
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import hushkey_helpers
 from hushkey import origins
 from hushkey.net import challenges, http
 from hushkey.signin import paste, receiver, terminal
@@ -116,7 +117,7 @@ def _stdin(ends_blank: bool) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
         data = b"a=0123456789abc\n" * number
         patch.setattr(os, "read", dripping_read(data))
-        return lambda: client.read(0, ends_blank=ends_blank)
+        return lambda: hushkey_helpers.read(0, ends_blank=ends_blank)
 
     return reading
 
@@ -247,7 +248,7 @@ def _origin(piece: str) -> Reading:
 
 def _screen(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
     patch.setattr(os, "write", lambda fd, data: min(8, len(data)))
-    return lambda: terminal.TerminalWriter(-1).show("x" * 4 * number)
+    return lambda: terminal.TerminalWriter(-1).value("x" * 4 * number)
 
 
 READINGS: dict[str, Reading] = {
@@ -304,11 +305,13 @@ def test_twice_as_much_costs_twice_as_much(
     assert cost(2 * _MANY) < 2.6 * small + 4096
 
 
-@pytest.mark.parametrize("module", [client, receiver], ids=["stdin", "redirect"])
+@pytest.mark.parametrize(
+    "module", [hushkey_helpers, receiver], ids=["stdin", "redirect"]
+)
 def test_search_for_the_end_looks_at_no_byte_often(
     module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reading = {client: _stdin(True), receiver: _redirect}[module]
+    reading = {hushkey_helpers: _stdin(True), receiver: _redirect}[module]
     monkeypatch.setattr(module, "bytearray", Counting, raising=False)
 
     def cost(number: int) -> int:

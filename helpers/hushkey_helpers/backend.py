@@ -42,7 +42,7 @@ class Keyring(backend.KeyringBackend):
         self._turn = threading.Lock()
         self._warned = False
         if os.environ.get("HUSHKEY_LOG"):
-            _begin_journal()
+            _begin_trace()
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return a token for *service*, None if it is not ours; KeyringError."""
@@ -126,9 +126,12 @@ class Keyring(backend.KeyringBackend):
 
 def _ask(found: Service) -> Outcome:
     """Get a token and how long it will do, or the line that says why not."""
+    from hushkey import runtime
     from hushkey.errors import HushkeyError
+    from hushkey_helpers import programs_of
     from hushkey_helpers.keyring import services
 
+    runtime.programs_of = programs_of
     began = time.time()
     try:
         with _Aside():
@@ -160,7 +163,7 @@ def _failed(error: HushkeyError) -> Outcome:
     return "", "", line, time.time() + _FAILED
 
 
-def _begin_journal() -> None:
+def _begin_trace() -> None:
     from hushkey.system import tracefile
 
     if line := tracefile.begin("backend", os.environ):

@@ -11,74 +11,56 @@ from __future__ import annotations
 import os
 import sys
 
-from hushkey.errors import HushkeyError, plain
+from hushkey import runtime
+from hushkey.errors import plain
 from hushkey.trace import event
+from hushkey_helpers import PROGRAMS, programs_of
+from hushkey_helpers.answer import Answer, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    Answerer = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], "Answer"]
-
-
-class Answer:
-    """What a helper says: bytes for the tool, lines for the person, a code.
-
-    ``instead`` is another program's command line, by its absolute path, that
-    takes this one's place and streams and gives the answer; ``environ`` is its.
-    """
-
-    __slots__ = ("code", "environ", "instead", "lines", "out")
-
-    def __init__(
-        self,
-        out: bytes = b"",
-        lines: tuple[str, ...] = (),
-        code: int = 0,
-        instead: tuple[str, ...] = (),
-        environ: Mapping[str, str] | None = None,
-    ):
-        self.out = out
-        self.lines = lines
-        self.code = code
-        self.instead = instead
-        self.environ = environ
+    from hushkey_helpers.answer import Answerer
 
 
 def serve(
     answer: Answerer,
     read: Callable[[int], bytes],
     request: bytes | None = None,
+    after_work: Callable[[], None] | None = None,
 ) -> None:
     """Answer one call of this process, and end it.
 
     *read* reads the request from a file descriptor; it is only called if the
     action needs a request, and the client has not read the *request* before.
+    *after_work* is called once an answer is out that took more than a look.
     """
     out = _guarded_stdout()
     if os.environ.get("HUSHKEY_LOG"):
-        _begin_journal(answer.__module__.split(".")[1])  # the room is the tool
+        _begin_trace(_name_of(answer))
+    runtime.programs_of = programs_of
 
     def asked() -> bytes:
         return read(0) if request is None else request
 
     try:
         result = answer(sys.argv[1:], asked, os.environ)
-    except HushkeyError as error:
-        event("failed", error=error)
-        result = Answer(lines=(error.line(),), code=1)
     except KeyboardInterrupt:
         result = Answer(code=130)
     except Exception as error:
-        # The text may quote anything, a secret included: the type must do.
-        event("failed", error=error)
-        line = f"internal error ({type(error).__name__}); please report it"
-        result = Answer(lines=(line,), code=1)
+        result = failed(error)
     event("answered" if result.out else "answered-nothing", status=result.code)
-    _finish(result, out)
+    _finish(result, out, after_work)
 
 
-def _begin_journal(tool: str) -> None:
+def _name_of(answer: Answerer) -> str:
+    """Return the name of the tool that *answer* is for."""
+    names = {module: name for name, module, *_ in PROGRAMS.values()}
+    return names[answer.__module__]
+
+
+def _begin_trace(tool: str) -> None:
     from hushkey.system import tracefile
 
     if line := tracefile.begin(tool, os.environ):
@@ -107,7 +89,7 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _finish(result: Answer, out: int) -> None:
+def _finish(result: Answer, out: int, after_work: Callable[[], None] | None) -> None:
     """Write what there is to say, and leave without waiting for stuck threads."""
     text = "".join(f"hushkey: {plain(line, 1000)}\n" for line in result.lines)
     code = result.code
@@ -120,8 +102,8 @@ def _finish(result: Answer, out: int) -> None:
             code = code or 1  # nobody listens any more
     if result.instead:
         code = _become(result, out)
-    elif "hushkey.acquire.acquirer" in sys.modules and not code:
-        _start_agent()
+    elif after_work and "hushkey.acquire.acquirer" in sys.modules and not code:
+        after_work()
     os._exit(code)
 
 
@@ -141,14 +123,3 @@ def _become(result: Answer, out: int) -> int:
         line = f"hushkey: cannot start {plain(result.instead[0])}: {error.strerror}\n"
         os.write(2, line.encode("utf-8", "replace"))
         return 1
-
-
-def _start_agent() -> None:
-    """Let the next call be quick: what this one did took time."""
-    try:
-        from hushkey_helpers.agent import start as starting
-
-        if not starting.refusal(os.environ):
-            starting.start(os.environ, "hushkey_helpers.agent")
-    except Exception:
-        return  # the answer was given

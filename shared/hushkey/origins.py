@@ -28,17 +28,11 @@ _LOWER = {number: number + 32 for number in range(ord("A"), ord("Z") + 1)}
 class Pattern(Frozen):
     """A parsed host pattern; ``wild`` means one more label in front of *host*."""
 
-    __slots__ = ("host", "path", "port", "scheme", "wild")
     scheme: str
     host: str
     port: int
     path: tuple[str, ...]
     wild: bool
-
-    def __init__(
-        self, scheme: str, host: str, port: int, path: tuple[str, ...], wild: bool
-    ) -> None:
-        self._set(scheme=scheme, host=host, port=port, path=path, wild=wild)
 
 
 def parse_pattern(text: str) -> Pattern:

@@ -2,7 +2,7 @@
 
 The agent runs the very same functions as the helpers do. What it may not do, and
 what it remembers for them, they learn here. In a process of its own there is no
-occasion, and every question below is answered by doing nothing.
+context, and every question below is answered by doing nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +13,57 @@ from hushkey.errors import NeedsCaller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any, Protocol
 
-    from hushkey.config.rules import Config
     from hushkey.model import Token
     from hushkey.tokenrequest import TokenRequest
-    from hushkey_helpers.agent.memory import Memory
+
+    class Uses(Protocol):
+        """What is told of every token that is in use."""
+
+        def note(
+            self, wanted: TokenRequest, environ: Mapping[str, str], token: Token
+        ) -> None:
+            """Take note that *wanted* was answered with *token*."""
+
+    class Memory(Protocol):
+        """What the agent remembers between two answers."""
+
+        @property
+        def uses(self) -> Uses:
+            """Hears which tokens are in use."""
+
+        def config(self, source: str, stamp: object) -> Mapping[str, Any] | None:
+            """Return the compiled form of *source*, if it has not changed."""
+
+        def keep_config(
+            self, source: str, stamp: object, compiled: Mapping[str, Any]
+        ) -> None:
+            """Remember the compiled form of *source*."""
+
+        def proof(self, version: object) -> object:
+            """Return what stays the same while the key is where it was."""
+
+        def tokens(self, path: str, stamp: object, version: object) -> Any:
+            """Return the remembered `TokenCache` of *path*, or None."""
+
+        def keep_tokens(
+            self, path: str, stamp: tuple[int, ...], proof: object, cache: Any
+        ) -> None:
+            """Remember the `TokenCache` of *path*."""
+
+        def name(self, version: object, value: str, make: Callable[[], str]) -> str:
+            """Return the keyed hash of the token *value*; *make* needs the key."""
+
+
+def _nobody(_: str) -> Mapping[str, str]:
+    return {}
+
+
+#: tool -> the programs that a person types to use it, each with the subcommands worth
+#: naming (one text). Whoever answers for tools sets it before a person can be asked
+programs_of: Callable[[str], Mapping[str, str]] = _nobody
 
 
 class WouldBlock(BaseException):
@@ -49,34 +94,34 @@ class AgentContext:
         self.asker = asker
         self.lines: list[str] = []
         #: the config, the same for the whole of this answer
-        self.config: Config | None = None
+        self.config: Any = None
 
     def __enter__(self) -> AgentContext:
-        _occasions[get_ident()] = self
+        _contexts[get_ident()] = self
         return self
 
     def __exit__(self, *_: object) -> None:
-        _occasions.pop(get_ident(), None)
+        _contexts.pop(get_ident(), None)
 
 
-_occasions: dict[int, AgentContext] = {}
+_contexts: dict[int, AgentContext] = {}
 
 
 def current() -> AgentContext | None:
-    """Return the occasion of this thread; None in a process of its own."""
-    return _occasions.get(get_ident())
+    """Return the context of this thread; None in a process of its own."""
+    return _contexts.get(get_ident())
 
 
 def memory() -> Memory | None:
     """Return what the agent remembers."""
-    occasion = current()
-    return occasion.memory if occasion else None
+    here = current()
+    return here.memory if here else None
 
 
 def ensure_may_block() -> None:
     """Go on, if this answer may wait for a lock, a keyring or a server."""
-    occasion = current()
-    if occasion and occasion.quick:
+    here = current()
+    if here and here.quick:
         raise WouldBlock
 
 

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from hushkey.model import HostRule
-    from hushkey.system.tracefile import Journal
     from hushkey.tokenrequest import TokenRequest
 
+    class Sink(Protocol):
+        """What writes the steps down (`hushkey.system.tracefile.Trace`)."""
+
+        def event(
+            self,
+            step: str,
+            *,
+            verb: str = "",
+            host: str = "",
+            rule: str = "",
+            url: str = "",
+            status: int | None = None,
+            correlation: str | None = None,
+            error: BaseException | None = None,
+            began: float | None = None,
+        ) -> None:
+            """Write one line."""
+
+
 #: set by `hushkey.system.tracefile.begin`, which nobody imports without HUSHKEY_LOG
-_journal: Journal | None = None
+_sink: Sink | None = None
 
 
 def event(
@@ -25,18 +45,18 @@ def event(
     error: BaseException | None = None,
     began: float | None = None,
 ) -> None:
-    """Note one step in the journal, if there is one (HUSHKEY_LOG).
+    """Write one step to the log, if HUSHKEY_LOG names one.
 
     What can be said is what has a name here: no secret, no text of a server or
     a person. Of *url* only host and path count, of *error* only its class and
     codes; *verb* is one of our own words or an HTTP method; *began* is when the
     step began, by time.monotonic().
     """
-    if _journal is not None:
+    if _sink is not None:
         if wanted is not None:
             rule, host = wanted.rule, wanted.host
         pattern = rule.pattern if rule is not None else ""
-        _journal.note(
+        _sink.event(
             name,
             verb=verb,
             host=host,

@@ -16,8 +16,7 @@ from keyring.compat import properties
 
 from hushkey.config.compile import compile_config
 from hushkey.config.rules import Config
-from hushkey.model import Account, HostRule
-from hushkey.providers.base import Grant
+from hushkey.model import Account, Grant, HostRule
 from hushkey.store.datakey import DataKey
 from hushkey.store.sealedfile import sealed_files
 from hushkey.store.tokenfile import TokenFile
@@ -88,7 +87,7 @@ class MemoryDrawer:
         self._called("get")
         return self.text
 
-    def evidence(self) -> object:
+    def version(self) -> object:
         return None
 
     def put(self, text: str) -> None:

@@ -9,6 +9,7 @@ frozen, another version's or another user's costs 250 ms at most.
 import os
 import sys
 
+from hushkey_helpers import PROGRAMS, read
 from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
@@ -19,17 +20,7 @@ if TYPE_CHECKING:
 #: seconds to connect and see the first frame
 _PATIENCE = 0.25
 #: seconds between two frames of an agent at work, and how many there may be
-_PULSE, _PULSES = 3 * protocol.HEARTBEAT, 60
-#: bytes; one more is read, so that whoever parses it sees that it is too long
-REQUEST_BYTES = 1024 * 1024
-#: our programs: the tool, the verbs that the agent knows, and whether an empty line
-#: ends a request; None: nothing comes on stdin
-_PROGRAMS = {
-    "git-credential-hushkey": ("git", ("get", "store", "erase"), True),
-    "docker-credential-hushkey": ("docker", ("get",), False),
-    # pip and uv say `get` first, or an option of its
-    "hushkey-keyring": ("keyring", ("get", "--mode", "--mode=creds"), None),
-}
+_HEARTBEAT, _MOST_HEARTBEATS = 3 * protocol.HEARTBEAT, 60
 
 
 def start(program: str, packages: str, folders: "Sequence[str]") -> None:
@@ -37,7 +28,7 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
 
     *packages* and *folders* are `isolated.defer_site`'s.
     """
-    tool, verbs, ends_blank = _PROGRAMS[program]
+    tool, module, verbs, ends_blank, _ = PROGRAMS[program]
     request = ask(tool, verbs, ends_blank=ends_blank)
     import gc
 
@@ -45,13 +36,19 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
 
     gc.disable()  # what lives for one answer only would look through its imports
     isolated.defer_site(packages, folders)
-    if tool == "git":
-        from hushkey_helpers.git.helper import main
-    elif tool == "docker":
-        from hushkey_helpers.docker.helper import main
-    else:
-        from hushkey_helpers.keyring.command import main
-    main(request)
+    __import__(module)
+    sys.modules[module].main(request, _start_agent)
+
+
+def _start_agent() -> None:
+    """Let the next call be quick: what this one did took time."""
+    try:
+        from hushkey_helpers.agent import start as starting
+
+        if not starting.refusal(os.environ):
+            starting.start(os.environ, "hushkey_helpers.agent")
+    except Exception:
+        return  # the answer was given
 
 
 def ask(
@@ -64,8 +61,8 @@ def ask(
     stdin. Returns None if nothing was read.
     """
     argv, environ = sys.argv[1:], os.environ
-    wish = environ.get("HUSHKEY_AGENT", "").strip().lower()
-    if not argv or argv[0] not in verbs or wish in ("off", "0", "false", "no"):
+    switch = environ.get("HUSHKEY_AGENT", "").strip().lower()
+    if not argv or argv[0] not in verbs or switch in ("off", "0", "false", "no"):
         return None
     folder = protocol.folder(environ)
     if not folder or environ.get("HUSHKEY_LOG"):  # who wants to see it, sees it all
@@ -87,21 +84,6 @@ def ask(
     return data
 
 
-def read(descriptor: int, *, ends_blank: bool) -> bytes:
-    """Read one request: to an empty line or the end, or one byte too many."""
-    data = bytearray()
-    seen = 0  # where no empty line can begin before
-    while len(data) <= REQUEST_BYTES:
-        if ends_blank and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
-            break
-        seen = max(0, len(data) - 1)
-        piece = os.read(descriptor, 65536)
-        if not piece:
-            break
-        data += piece
-    return bytes(data)
-
-
 def _answer(
     path: str, tool: str, argv: "list[str]", data: bytes
 ) -> "tuple[bytes, bytes, bytes] | None":
@@ -110,7 +92,9 @@ def _answer(
 
     environ = os.environ
     known = [
-        f"{name}={environ[name]}" for name in protocol.FORWARDED_VARS if name in environ
+        f"{name}={environ[name]}"
+        for name in protocol.forwarded(tool)
+        if name in environ
     ]
     words = [tool, str(len(argv)), *argv, *known]
     said = [word.encode("utf-8", "surrogateescape") for word in words]
@@ -121,13 +105,13 @@ def _answer(
         link.settimeout(_PATIENCE)
         link.connect(path)
         link.sendall(protocol.frame(protocol.installation(), data, *said))
-        for _ in range(_PULSES):
+        for _ in range(_MOST_HEARTBEATS):
             status, *fields = _frame(link)
             if status == protocol.ANSWERED and len(fields) == 3:
                 return fields[0], fields[1], fields[2]
             if status != protocol.WORKING:
                 return None
-            link.settimeout(_PULSE)
+            link.settimeout(_HEARTBEAT)
     finally:
         link.close()
     return None

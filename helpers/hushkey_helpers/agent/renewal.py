@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hushkey.model import Token
-    from hushkey_helpers.agent.memory import Memory
 
 #: seconds after the last question in which a token counts as in use
 IN_USE = 30 * 60
@@ -30,13 +29,11 @@ IN_USE = 30 * 60
 LEAD = 60
 #: seconds until a failed renewal is tried again: doubled each time, up to the end
 FIRST_WAIT, LONGEST_WAIT = 60, 15 * 60
-#: providers that leave the old token good until its end
-KEEPS_OLD = ("entra", "oidc")
 _MOST = 256
 
 
 class ActiveToken:
-    """A want that was answered, and the token that it was answered with."""
+    """A request that was answered, and the token that it was answered with."""
 
     __slots__ = ("asked", "environ", "failures", "not_before", "token", "wanted")
 
@@ -70,12 +67,12 @@ class RenewalSchedule:
         self, wanted: TokenRequest, environ: Mapping[str, str], token: Token
     ) -> None:
         """Take note that *wanted* was answered with *token*."""
-        if wanted.rule.identity.provider not in KEEPS_OLD:
+        if not wanted.rule.identity.keeps_old:
             return
         rule = wanted.rule
         key = (
             rule.identity.name,
-            rule.scopes,
+            rule.token_key,
             wanted.host,
             wanted.username,
             wanted.claims,
@@ -107,7 +104,7 @@ class RenewalSchedule:
                 if use.due() <= now and use.not_before <= ticks
             ]
 
-    def renew(self, use: ActiveToken, memory: Memory, now: float) -> None:
+    def renew(self, use: ActiveToken, memory: runtime.Memory, now: float) -> None:
         """Renew the token of *use* silently, or say when to try again."""
         from hushkey.acquire import session
 

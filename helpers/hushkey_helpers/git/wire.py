@@ -7,11 +7,12 @@ host has been smuggled in by one (CVE-2020-5260).
 
 from __future__ import annotations
 
+import hushkey_helpers
 from hushkey.errors import HushkeyError
-from hushkey_helpers.agent import client
+from hushkey_helpers import REQUEST_BYTES
 
-#: bytes; git's own limit for a line, and ours for a whole request
-LINE_BYTES, REQUEST_BYTES = 65535, client.REQUEST_BYTES
+#: bytes; git's own limit for a line
+LINE_BYTES = 65535
 
 
 class Malformed(HushkeyError):
@@ -40,7 +41,7 @@ class Message:
 
 def read(descriptor: int) -> bytes:
     """Read one request: up to an empty line, the end, or one byte too many."""
-    return client.read(descriptor, ends_blank=True)
+    return hushkey_helpers.read(descriptor, ends_blank=True)
 
 
 def parse(data: bytes) -> Message:

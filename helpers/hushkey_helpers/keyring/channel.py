@@ -26,7 +26,7 @@ def tell(line: str, environ: Mapping[str, str]) -> None:
 
     if screen := terminal.open_terminal(environ):
         with screen:
-            screen.say(line)
+            screen.line(line)
         return
     _write_beside(f"hushkey: {plain(line, 1000)}\n")
 

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
     from hushkey.model import HostRule, Token
 
-#: seconds that a token must have left: an installer runs on with it (design 5)
+#: seconds that a token must have left: an installer runs on with it
 MIN_LIFETIME = 600
-#: Azure Artifacts takes any user name; URLs and settings in the wild have this one
-AZURE_USER, DEFAULT_USER = "VssSessionToken", "oauth2"
 #: where the organisation, which is in the path, decides the tenant
 _BY_ORGANISATION = ("dev.azure.com", "pkgs.dev.azure.com")
 #: seconds in which a host asked for over plain http is not answered by bare name
@@ -36,7 +34,7 @@ _PLAIN = 600
 
 
 class Service:
-    """A service that is ours: the site that serves it, and how to name it.
+    """A service that is ours: the rule that serves it, and how to name it.
 
     ``unproven``: a bare name of an https host, which is not to be answered unless
     `_proofs` has it that the token goes over https.
@@ -64,8 +62,7 @@ class Service:
 
     def answer_user(self) -> str:
         """Return the user name to answer with: the client's own, if it gave one."""
-        fixed = AZURE_USER if self.rule.identity.provider == "entra" else DEFAULT_USER
-        return self.username or self.rule.username or fixed
+        return self.username or self.rule.username or self.rule.identity.keyring_user
 
     def token(self, environ: Mapping[str, str], began: float) -> Token:
         """Return a token that outlives an install; raises `hushkey.errors`."""
@@ -143,7 +140,7 @@ def _without_user(request: Request) -> Request:
 
 
 def _rule(config: rules.Config, request: Request) -> HostRule | None:
-    """Return the site for *request*; None also where that would be a guess.
+    """Return the rule for *request*; None also where that would be a guess.
 
     Whoever asks without a path has asked with one before, or has none: only a
     rule for the whole host answers, never the one that some path has.
@@ -152,7 +149,7 @@ def _rule(config: rules.Config, request: Request) -> HostRule | None:
         rule = config.rule_for(request)
     except Permanent:
         return None
-    if rule is None or rule.identity.provider == "static":
+    if rule is None or rule.identity.typed:
         return None
     if not request.path.strip("/") and origins.parse_pattern(rule.pattern).path:
         return None
@@ -163,7 +160,7 @@ def _has_tenant(rule: HostRule, request: Request) -> bool:
     """Tell whether config or organisation say whose token this would be."""
     identity = rule.identity
     origin = origins.parse_origin(request.protocol, request.host)
-    if identity.provider != "entra" or not origin or origin[0] not in _BY_ORGANISATION:
+    if not identity.tenants or not origin or origin[0] not in _BY_ORGANISATION:
         return True
     if identity.option("tenant") or identity.option("authority"):
         return True

@@ -9,7 +9,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from hushkey.errors import StoreError, visible
 from hushkey.system import ownership, paths
@@ -132,20 +132,7 @@ def write_text(path: str, text: str, mode: int) -> None:
     Raises StoreError ``foreign`` as `ownership.check_name`.
     """
     ownership.check_name(path)
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    try:
-        with open(
-            descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
-        ) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    ownership.replace(path, text.encode("utf-8", "surrogateescape"), mode=mode)
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hushkey.config import schema
+from hushkey.providers.registry import SPECS
 
 MASK = "***"
 #: keys of the schema whose values are secrets
 SECRET_KEYS = frozenset(("client_secret",))
 
-_IDENTITY = frozenset(key for p in schema.PROVIDERS for key in schema.identity_keys(p))
+_IDENTITY = frozenset(key for p in SPECS for key in schema.identity_keys(p))
 _PUBLIC = {
     ("settings",): frozenset(schema.SETTINGS),
     ("identity", "*"): _IDENTITY - SECRET_KEYS,

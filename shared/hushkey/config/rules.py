@@ -1,4 +1,4 @@
-"""The compiled config as helpers use it: which site covers a request.
+"""The compiled config as helpers use it: which rule covers a request.
 
 config.toml is compiled into a side file in the data folder that is valid for
 its mtime (ns), size, inode and device, and those of the presets. Reading it back
@@ -18,7 +18,7 @@ from binascii import crc32
 
 from hushkey import origins, runtime
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
-from hushkey.model import HostRule, Identity, Request, placed
+from hushkey.model import HostRule, Identity, Request
 from hushkey.system import ownership, paths
 
 TYPE_CHECKING = False
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-#: rises with every change of the compiled form
-FORMAT = 2
+#: rises with every change of the compiled form, and of what a ProviderSpec puts there
+FORMAT = 3
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
@@ -51,13 +51,13 @@ class Config:
         return Identity(name, **self._compiled["identities"][name])
 
     def rules(self) -> Iterator[HostRule]:
-        """Yield the site of every rule that can serve, the user's first."""
+        """Yield every rule that can serve, the user's first."""
         for row in self._compiled["rules"]:
             if not row["missing"]:
                 yield self._rule(row)
 
     def rule_for(self, request: Request) -> HostRule | None:
-        """Return the site that covers *request*, or None: not ours.
+        """Return the rule that covers *request*, or None: not ours.
 
         Raises Permanent where several identities could serve the host and the
         request does not say which; never a guess between identities.
@@ -102,16 +102,15 @@ class Config:
         identity = self.identity(row["identity"])
         scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
         optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
-        rule = HostRule(
+        return HostRule(
             row["pattern"],
             identity,
             scopes=tuple(scopes),
             min_lifetime=row.get("min_lifetime", 0),
             origin=row["origin"],
+            tenant=identity.option("tenant"),
             **{key: row[key] for key in optional if key in row},
         )
-        tenant = identity.option("tenant")
-        return placed(rule, tenant) if tenant else rule
 
 
 def _choose(
@@ -186,9 +185,10 @@ def load(environ: Mapping[str, str]) -> Config:
     here = runtime.current()
     if here is None:
         return _load(environ)
-    if here.config is None:
-        here.config = _load(environ)
-    return here.config
+    known: Config | None = here.config
+    if known is None:
+        known = here.config = _load(environ)
+    return known
 
 
 def _load(environ: Mapping[str, str]) -> Config:
@@ -297,17 +297,12 @@ def _write_side(side: str, source: str, stamp: Any, compiled: Any) -> None:
     """Keep the compiled form for the next call; failing to is no error."""
     if not _is_settled(source):
         return
-    try:
+    try:  # contextlib costs more than the whole answer may
         paths.make_private(os.path.dirname(side))
-        temporary = f"{side}.{os.getpid()}"
-        with open(ownership.create(temporary, os.O_EXCL), "wb") as file:
-            file.write(marshal.dumps((source, stamp, compiled)))
-        os.replace(temporary, side)
+        data = marshal.dumps((source, stamp, compiled))
+        ownership.replace(side, data, durable=False)
     except (OSError, HushkeyError):
-        try:  # noqa: SIM105 - contextlib costs more than the whole answer may
-            os.unlink(f"{side}.{os.getpid()}")
-        except OSError:
-            pass  # it was never made
+        pass  # it is compiled again next time
 
 
 def _is_settled(source: str) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from hushkey import origins
 from hushkey.errors import Permanent, plain
-from hushkey.providers.base import DeviceCode
+from hushkey.model import DeviceCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def scopes(value: object, asked: tuple[str, ...]) -> tuple[str, ...]:
     """Return the granted scopes; *asked* where the server names none (RFC 6749 5.1).
 
     GitHub separates by commas, others send a list. Words that can be no scope
-    (RFC 6749 3.3) are left out: with a backslash begin marks of our own.
+    (RFC 6749 3.3) are left out.
     """
     words = value if isinstance(value, list) else [value or ""]
     text = " ".join(map(str, words)).replace(",", " ")
@@ -97,6 +98,19 @@ def scopes(value: object, asked: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         word for word in text.split() if is_text(word) and not set(word) & set('"\\')
     )
+
+
+def check_secure(url: str, issuer: str) -> None:
+    """Raise Permanent unless *url* is https, or http on a loopback issuer's machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError as error:
+        raise Permanent(f"the server names a broken endpoint: {plain(url)}") from error
+    host = f"[{host}]" if ":" in host else host
+    local = origins.is_loopback(host) and issuer.startswith("http://")
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise Permanent(f"the server names an endpoint that is not https: {plain(url)}")
 
 
 def device_times(body: Mapping[str, Any]) -> tuple[float, float]:
@@ -148,8 +162,6 @@ def _is_code(value: object) -> bool:
 
 def _is_address(value: object, issuer: str) -> bool:
     """Tell whether a person may be sent to *value*; raises Permanent for its scheme."""
-    from hushkey.net.discovery import check_secure
-
     if not isinstance(value, str) or not is_text(value) or len(value) > _LONGEST_URL:
         return False
     if set(value) & set(" \"'`<>\\"):

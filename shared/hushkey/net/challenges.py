@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
+
+from hushkey.claims import claims
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: bytes of one header, and of a claims request, that are believed
-LONGEST, LONGEST_CLAIMS = 16 * 1024, 4096
+#: bytes of one header that are believed
+LONGEST = 16 * 1024
 #: headers of one answer that are looked at
 _MOST = 20
 # Each matches from where it is told to, and no part of a header twice.
@@ -109,47 +110,3 @@ def demanded_claims(headers: Iterable[str]) -> str:
         except (binascii.Error, ValueError):
             return ""
     return ""
-
-
-def merged(host: str, server: str) -> str:
-    """Return one claims request for both; where they differ, *server* is right.
-
-    A host demands claims and Entra, asked for them, demands others: a sign-in
-    for only one of the two would end in the next refusal.
-    """
-    if not host or not server:
-        return host or server
-    both: dict[str, dict[str, object]] = json.loads(host)
-    for part, wanted in json.loads(server).items():
-        both[part] = both.get(part, {}) | wanted
-    return json.dumps(both, separators=(",", ":"))
-
-
-def carries(asked: str, wanted: str) -> bool:
-    """Tell whether a token that was *asked* for with claims has those *wanted*."""
-    if not wanted or asked == wanted:
-        return True
-    if not asked:
-        return False
-    had = json.loads(asked)
-    return all(
-        part in had and wish.items() <= had[part].items()
-        for part, wish in json.loads(wanted).items()
-    )
-
-
-def claims(text: object) -> str:
-    """Return *text* as compact JSON if it is a claims request, else nothing.
-
-    A JSON object of objects (OpenID Connect Core 5.5); at most 4096 bytes.
-    """
-    if not isinstance(text, str):
-        return ""
-    try:
-        wanted = json.loads(text) if len(text.encode()) <= LONGEST_CLAIMS else None
-    except (ValueError, RecursionError):
-        return ""
-    good = isinstance(wanted, dict) and all(
-        isinstance(part, dict) for part in wanted.values()
-    )
-    return json.dumps(wanted, separators=(",", ":")) if good and wanted else ""

@@ -12,9 +12,8 @@ import time
 from hashlib import blake2s
 from urllib.parse import urlsplit
 
-from hushkey import origins
 from hushkey.errors import Permanent, Transient, plain
-from hushkey.net import http, outcomes
+from hushkey.net import answers, http, outcomes
 from hushkey.system import cachefile
 
 TYPE_CHECKING = False
@@ -56,7 +55,7 @@ class Discovery:
         uri = self.metadata().get("jwks_uri")
         if not isinstance(uri, str):
             raise Permanent(f"{self.issuer}: its metadata names no jwks_uri")
-        check_secure(uri, self.issuer)
+        answers.check_secure(uri, self.issuer)
         return self._document(uri, _checked_keys, again)
 
     def _document(self, url: str, check: Any, again: bool = False) -> dict[str, Any]:
@@ -112,21 +111,8 @@ class Discovery:
             )
         for name, value in data.items():
             if name.endswith("_endpoint") and isinstance(value, str):
-                check_secure(value, self.issuer)
+                answers.check_secure(value, self.issuer)
         return data
-
-
-def check_secure(url: str, issuer: str) -> None:
-    """Raise Permanent unless *url* is https, or http on a loopback issuer's machine."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError as error:
-        raise Permanent(f"the server names a broken endpoint: {plain(url)}") from error
-    host = f"[{host}]" if ":" in host else host
-    local = origins.is_loopback(host) and issuer.startswith("http://")
-    if parts.scheme != "https" and not (parts.scheme == "http" and local):
-        raise Permanent(f"the server names an endpoint that is not https: {plain(url)}")
 
 
 def _checked_keys(data: dict[str, Any]) -> dict[str, Any]:

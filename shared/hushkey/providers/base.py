@@ -1,4 +1,4 @@
-"""What the core expects of an identity provider, and what passes between them.
+"""What the core expects of an identity provider.
 
 A provider speaks to one issuer as one client. It never asks a person anything
 and never stores anything: it turns protocol answers into grants or raises one
@@ -7,125 +7,14 @@ of the outcomes of `hushkey.errors`.
 
 from __future__ import annotations
 
-from hushkey.model import Frozen
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Protocol
+    from typing import Protocol
 
-    from hushkey.errors import HushkeyError
-    from hushkey.model import Account
+    from hushkey.model import CodeFlow, DeviceCode, Grant
 else:
     Protocol = object
-
-
-class CodeFlow(Frozen):
-    """An authorization code request under way (RFC 6749 4.1, PKCE RFC 7636)."""
-
-    __slots__ = ("data", "redirect_uri", "state", "url")
-    _secret = ("data", "state", "url")
-    url: str
-    state: str
-    redirect_uri: str
-    #: what redeeming needs: verifier, nonce, scopes
-    data: Mapping[str, Any]
-
-    def __init__(
-        self, url: str, state: str, redirect_uri: str, data: Mapping[str, Any]
-    ) -> None:
-        self._set(url=url, state=state, redirect_uri=redirect_uri, data=data)
-
-
-class DeviceCode(Frozen):
-    """A device authorization under way (RFC 8628 3.2); times in seconds."""
-
-    __slots__ = (
-        "data",
-        "expires_in",
-        "interval",
-        "user_code",
-        "verification_uri",
-        "verification_uri_complete",
-    )
-    _secret = ("data",)
-    verification_uri: str
-    verification_uri_complete: str
-    user_code: str
-    expires_in: float
-    interval: float
-    data: Mapping[str, Any]
-
-    def __init__(
-        self,
-        verification_uri: str,
-        user_code: str,
-        expires_in: float,
-        interval: float,
-        data: Mapping[str, Any],
-        verification_uri_complete: str = "",
-    ) -> None:
-        self._set(
-            verification_uri=verification_uri,
-            verification_uri_complete=verification_uri_complete,
-            user_code=user_code,
-            expires_in=expires_in,
-            interval=interval,
-            data=data,
-        )
-
-
-class Grant(Frozen):
-    """What a token endpoint granted.
-
-    ``expires_in`` is in seconds or None; ``scopes`` are the granted ones;
-    ``account`` is None where the server named nobody (a refresh without an ID
-    token). ``refresh_token`` is empty when the server sent none. ``fault`` is
-    what is wrong with the answer beyond its refresh token, which must be saved
-    all the same: the server may have rotated it.
-
-    ``refresh_token`` is whatever the provider wants to be given back to renew:
-    with MSAL, its own cache as JSON.
-    """
-
-    __slots__ = (
-        "access_token",
-        "account",
-        "claims",
-        "expires_in",
-        "fault",
-        "refresh_token",
-        "scopes",
-    )
-    _secret = ("access_token", "refresh_token")
-    access_token: str
-    refresh_token: str
-    expires_in: float | None
-    scopes: tuple[str, ...]
-    account: Account | None
-    claims: Mapping[str, Any]
-    fault: HushkeyError | None
-
-    def __init__(
-        self,
-        access_token: str,
-        *,
-        refresh_token: str = "",
-        expires_in: float | None = None,
-        scopes: tuple[str, ...] = (),
-        account: Account | None = None,
-        claims: Mapping[str, Any] | None = None,
-        fault: HushkeyError | None = None,
-    ) -> None:
-        self._set(
-            access_token=access_token,
-            refresh_token=refresh_token,
-            expires_in=expires_in,
-            scopes=scopes,
-            account=account,
-            claims=claims or {},
-            fault=fault,
-        )
 
 
 class Pending(Exception):

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 
 from hushkey.errors import Cancelled, Transient
-from hushkey.providers.base import DeviceCode, Grant, Pending, Provider
-from hushkey.signin import terminal as words
+from hushkey.model import DeviceCode, Grant
+from hushkey.providers.base import Pending, Provider
+from hushkey.signin import messages
 from hushkey.signin.terminal import TerminalWriter
 
 # Seconds: RFC 8628 3.2 where the server says nothing, 3.5 for slow_down.
@@ -23,12 +24,12 @@ _SLOWEST = 60.0
 
 def present(code: DeviceCode, voice: TerminalWriter, seconds: float) -> None:
     """Show *code*; *seconds* is how long we shall wait."""
-    voice.say(words.code_follows(code.verification_uri))
-    voice.show(code.user_code)
+    voice.line(messages.code_follows(code.verification_uri))
+    voice.value(code.user_code)
     if code.verification_uri_complete:
-        voice.say(words.complete_follows())
-        voice.show(code.verification_uri_complete)
-    voice.say(words.code_waiting(max(1, round(seconds / 60))))
+        voice.line(messages.complete_follows())
+        voice.value(code.verification_uri_complete)
+    voice.line(messages.code_waiting(max(1, round(seconds / 60))))
 
 
 def sign_in(
@@ -56,7 +57,7 @@ def sign_in(
     except TimeoutError:
         what = "the code expired before anyone approved it"
         if expires > deadline:
-            what = words.no_answer(deadline - now)
+            what = messages.no_answer(deadline - now)
         raise Cancelled(what) from None
 
 

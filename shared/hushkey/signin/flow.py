@@ -1,6 +1,6 @@
-"""The ladder of a sign-in: browser, printed address with paste-back, device code.
+"""The flow of a sign-in: browser, printed address with paste-back, device code.
 
-One flow and one listener serve the first two rungs, so that whichever way the
+One flow and one listener serve the first two methods, so that whichever way the
 answer comes, through the browser here or by hand from another machine, it is
 compared with the same state and redeemed once.
 """
@@ -13,14 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 from hushkey.errors import Cancelled, HushkeyError, InteractionUnavailable
-from hushkey.model import Frozen
-from hushkey.providers.base import CodeFlow, DeviceCode, Grant, Provider
-from hushkey.signin import browser, device, pages
-from hushkey.signin import terminal as words
+from hushkey.model import CodeFlow, DeviceCode, Frozen, Grant
+from hushkey.providers.base import Provider
+from hushkey.signin import browser, device, messages, pages
 from hushkey.signin.paste import PasteReader, parse_redirect
 from hushkey.signin.policy import PromptDecision, over_ssh
 from hushkey.signin.receiver import Receiver
-from hushkey.signin.terminal import Terminal, TerminalWriter, open_terminal
+from hushkey.signin.terminal import Terminal, TerminalWriter, open_terminal, warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 # Seconds between two looks at a browser command that still runs.
 _LOOK = 0.2
@@ -29,20 +32,15 @@ _LOOK = 0.2
 class PromptSubject(Frozen):
     """Who is asked, for what, and by which *command* ('git fetch in /repo')."""
 
-    __slots__ = ("account", "command", "host", "identity")
     host: str
-    identity: str
-    account: str
-    command: str
-
-    def __init__(
-        self, host: str, *, identity: str = "", account: str = "", command: str = ""
-    ) -> None:
-        self._set(host=host, identity=identity, account=account, command=command)
+    _: KW_ONLY
+    identity: str = ""
+    account: str = ""
+    command: str = ""
 
     def asks(self) -> str:
         """Return the words that say who asks for what."""
-        return words.who_asks(self.host, self.identity, self.account, self.command)
+        return messages.who_asks(self.host, self.identity, self.account, self.command)
 
 
 def sign_in(
@@ -61,12 +59,12 @@ def sign_in(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Grant:
-    """Ask a person, by the rungs that *verdict* allows, and return the grant.
+    """Ask a person, by the methods that *verdict* allows, and return the grant.
 
     *finish* is called with the grant before anyone is told "signed in": it stores.
     *timeout* is in seconds, for everything. *terminal* is opened here if not given,
-    and only if a rung needs it. *says_who*: the caller writes to standard error who
-    signed in, so this does not. Raises InteractionUnavailable if no rung holds,
+    and only if a method needs it. *says_who*: the caller writes to standard error who
+    signed in, so this does not. Raises InteractionUnavailable if no method works,
     Cancelled, and whatever *provider* and *finish* raise.
     """
     if not decision.methods:
@@ -87,19 +85,19 @@ def sign_in(
             raise _unavailable(who, climb.missing)
         # The tool does not say whose token it got, and the window may have been left to
         # somebody else. Standard error hears it unless it is that terminal.
-        done = words.signed_in(who.host, _label(grant, who))
+        done = messages.signed_in(who.host, _label(grant, who))
         if chosen is not None:
-            chosen.say(done)
+            chosen.line(done)
         if not says_who and (chosen is None or not os.isatty(2)):
-            words.warn(done)
+            warn(done)
     return grant
 
 
 class _Attempt:
-    """One sign-in under way; a rung that does not hold returns None."""
+    """One sign-in under way; a method that does not work returns None."""
 
     deadline: float = 0.0
-    #: why the last rung did not hold
+    #: why the last method did not work
     missing = "there is no way to ask here"
 
     def __init__(
@@ -139,7 +137,7 @@ class _Attempt:
             )
 
     def _answer(self, receiver: Receiver, flow: CodeFlow) -> dict[str, str] | None:
-        """Open the address and return what comes back; None: on to the next rung."""
+        """Open the address and return what comes back; None: on to the next method."""
         raw = self._reading.raw_input() if self._reading else nullcontext()
         with raw:  # first of all, for it drops what was typed before
             launch = None
@@ -154,18 +152,18 @@ class _Attempt:
     def _announce(self, receiver: Receiver, flow: CodeFlow, opening: bool) -> None:
         if self._reading is None:
             urls = receiver.open_url, receiver.cancel_url
-            words.warn(words.browser_only(self._who.asks(), *urls))
+            warn(messages.browser_only(self._who.asks(), *urls))
             return
-        self._reading.say(self._who.asks())
+        self._reading.line(self._who.asks())
         # The short address leads nowhere on another machine.
         here = opening and not over_ssh(self._environ)
         self._show(receiver.open_url if here else flow.url, opening=opening)
-        self._reading.say(words.how_to_paste("device" in self._methods))
+        self._reading.line(messages.how_to_paste("device" in self._methods))
 
     def _show(self, url: str, *, opening: bool) -> None:
         if self._reading is not None:
-            self._reading.say(words.address_follows(opening))
-            self._reading.show(url)
+            self._reading.line(messages.address_follows(opening))
+            self._reading.value(url)
 
     def _wait(
         self, receiver: Receiver, flow: CodeFlow, launch: browser.Launch | None
@@ -195,7 +193,7 @@ class _Attempt:
         if self._reading is None:
             self.missing = "the browser could not be started"
             return False
-        self._reading.say(words.browser_failed())
+        self._reading.line(messages.browser_failed())
         self._show(flow.url, opening=False)
         return True
 
@@ -204,11 +202,11 @@ class _Attempt:
         if self._reading is None:
             return False
         if line.strip() or "device" not in self._methods:
-            self._reading.say(words.not_taken())
+            self._reading.line(messages.not_taken())
             return False
         self._code = self._provider.begin_device(self._scopes)
         if self._code is None:
-            self._reading.say(words.no_code(self._who.host))
+            self._reading.line(messages.no_code(self._who.host))
         return self._code is not None
 
     def _redeem(
@@ -245,7 +243,7 @@ class _Attempt:
             return None
         voice = self._terminal or TerminalWriter(2)
         if self._reading is None:
-            voice.say(self._who.asks())
+            voice.line(self._who.asks())
         grant = device.sign_in(
             self._provider,
             code,
@@ -262,7 +260,7 @@ class _Attempt:
 def _opened(
     decision: PromptDecision, environ: Mapping[str, str], given: Terminal | None
 ) -> Iterator[Terminal | None]:
-    """Give the terminal that the rungs may use: *given*, or one of our own."""
+    """Give the terminal that the methods may use: *given*, or one of our own."""
     if not {"paste", "device"} & set(decision.methods):
         yield None
     elif given is not None:
@@ -283,5 +281,5 @@ def _about(who: PromptSubject, error: HushkeyError) -> HushkeyError:
 
 def _unavailable(who: PromptSubject, reason: str) -> HushkeyError:
     what = f"a sign-in is needed, but {reason}"
-    hint = f"run: {words.login_command(who.host)}"
+    hint = f"run: {messages.login_command(who.host)}"
     return _about(who, InteractionUnavailable(what, hint=hint))

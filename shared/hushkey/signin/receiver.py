@@ -27,8 +27,8 @@ from hushkey.errors import Cancelled
 from hushkey.model import Frozen
 from hushkey.signin import pages, peer, redirect
 from hushkey.signin.listener import Connections, listen
+from hushkey.signin.messages import no_answer
 from hushkey.signin.redirect import LIMIT
-from hushkey.signin.terminal import no_answer
 
 # Seconds that a browser waits for the outcome before it gets a page without one.
 _HOLD = 60.0
@@ -38,7 +38,7 @@ _FLUSH = 1.0
 class Receiver:
     """Listens from its making until `close`; raises Permanent if it cannot.
 
-    *redirect_uri* is as configured; *host*, what the pages name, is the site's.
+    *redirect_uri* is as configured; *host*, what the pages name, is the rule's.
     """
 
     def __init__(self, redirect_uri: str, host: str) -> None:
@@ -246,32 +246,13 @@ class Request(Frozen):
     ``ahead`` tells that a browser only prepares for what its user may do.
     """
 
-    __slots__ = ("_connection", "ahead", "form", "hosts", "method", "path")
     _secret = ("form",)
+    _connection: socket.socket
     method: str
     path: str
     hosts: list[str]
     form: str
     ahead: bool
-    _connection: socket.socket
-
-    def __init__(
-        self,
-        connection: socket.socket,
-        method: str,
-        path: str,
-        hosts: list[str],
-        form: str,
-        ahead: bool,
-    ) -> None:
-        self._set(
-            _connection=connection,
-            method=method,
-            path=path,
-            hosts=hosts,
-            form=form,
-            ahead=ahead,
-        )
 
     def answer(self, status: int, page: str) -> None:
         """Send *page*; without its body to a HEAD."""

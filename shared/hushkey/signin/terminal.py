@@ -1,4 +1,4 @@
-"""Every word a person reads during a sign-in, and the terminal it is written on.
+"""The terminal that a sign-in talks on.
 
 Standard output belongs to the tool, so nothing here writes to it: words go to
 /dev/tty, which only this file opens, or to standard error. Style: `hushkey: `,
@@ -10,7 +10,6 @@ characters are dropped once more on the way out.
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -36,98 +35,6 @@ def warn(line: str) -> None:
         sys.stderr.flush()
 
 
-# -- words ---------------------------------------------------------------------
-
-
-def login_command(host: str) -> str:
-    """Return what to run to sign in to *host*, safe to paste into a shell."""
-    return f"hushkey login {shlex.quote(plain(host))}"
-
-
-def who_asks(
-    host: str, identity: str = "", account: str = "", command: str = ""
-) -> str:
-    """Return who needs a sign-in to what: 'git fetch in /repo needs ...'."""
-    details = [f"identity {plain(identity)}"] if identity else []
-    details += [f"account {plain(account)}"] if account else []
-    about = f" ({', '.join(details)})" if details else ""
-    need = f"a sign-in to {plain(host)}"
-    return f"{plain(command)} needs {need}{about}" if command else f"{need}{about}"
-
-
-def browser_only(asks: str, url: str, cancel_url: str) -> str:
-    """Return the one line for a person who has a browser and no terminal here."""
-    return (
-        f"{asks}: it opens in your browser; if not, open {url} "
-        f"(to cancel, {cancel_url})"
-    )
-
-
-def address_follows(opening: bool) -> str:
-    """Return the line above the address to open."""
-    if opening:
-        return "it opens in your browser; if not, open this address yourself:"
-    return "open this address in a browser, on this machine or another:"
-
-
-def how_to_paste(other_way: bool) -> str:
-    """Return what to do while waiting; *other_way* when a device code is next."""
-    other = "; Enter alone asks for a code to type instead" if other_way else ""
-    return (
-        "if the browser ends on a page that it cannot reach, copy that page's address, "
-        f"paste it here and press Enter (it is not shown){other}; Ctrl-C cancels"
-    )
-
-
-def not_taken() -> str:
-    """Return what to say to a paste that is not our redirect."""
-    return (
-        "that is not the address this sign-in ends on; copy all of the address bar "
-        "of the last page, paste it here and press Enter"
-    )
-
-
-def browser_failed() -> str:
-    """Return what to say when the browser's command ended with an error."""
-    return "the browser could not be started"
-
-
-def code_follows(uri: str) -> str:
-    """Return the line above a device code for the page at *uri*."""
-    return f"open {plain(uri, _LONG)} on any device and enter this code:"
-
-
-def code_waiting(minutes: int) -> str:
-    """Return the line below a device code that is good for *minutes*."""
-    return (
-        f"waiting up to {minutes} min; go on only if you started this sign-in "
-        "yourself; Ctrl-C cancels"
-    )
-
-
-def complete_follows() -> str:
-    """Return the line above an address that carries the device code already."""
-    return "or open this address, which has the code in it:"
-
-
-def no_code(host: str) -> str:
-    """Return what to say where a device code was wished for and there is none."""
-    return f"{plain(host)} offers no device code: go on with the address above"
-
-
-def signed_in(host: str, account: str) -> str:
-    """Return the last line of a sign-in: who the user is there from now on."""
-    return f"signed in to {plain(host)}" + (f" as {plain(account)}" if account else "")
-
-
-def no_answer(seconds: float) -> str:
-    """Return how a sign-in ends that nobody answered."""
-    return f"no answer within {seconds:.0f} s"
-
-
-# -- the terminal --------------------------------------------------------------
-
-
 class TerminalWriter:
     """A file descriptor that people read; it is not owned."""
 
@@ -139,12 +46,12 @@ class TerminalWriter:
         """Return the descriptor."""
         return self._fd
 
-    def say(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """Write *text*, each line with our name in front."""
         lines = (f"hushkey: {plain(line, _LONG)}\n" for line in text.splitlines())
         self._write("".join(lines))
 
-    def show(self, value: str) -> None:
+    def value(self, value: str) -> None:
         """Write *value*, which is to be copied, on a line by itself."""
         shown = plain(value, _LONG)
         self._write(

@@ -66,8 +66,6 @@ STEPS = frozenset(
         "waiting",
     )
 )
-#: who writes a journal
-TOOLS = frozenset(("agent", "backend", "docker", "git", "hushkey", "keyring"))
 #: what git and docker want, and the methods of HTTP that we use; those of the
 #: command are its own
 VERBS = frozenset(("get", "store", "erase", "list", "version", "GET", "HEAD", "POST"))
@@ -80,7 +78,7 @@ class _Refused(Exception):
     """The file is not one to write to."""
 
 
-class Journal:
+class Trace:
     """The steps of one process; *write* takes a whole line and does not raise."""
 
     def __init__(self, tool: str, write: Callable[[bytes], None]) -> None:
@@ -88,7 +86,7 @@ class Journal:
         self._write = write
         self._began = time.monotonic()
 
-    def note(
+    def event(
         self,
         step: str,
         *,
@@ -132,7 +130,7 @@ def begin(tool: str, environ: Mapping[str, str]) -> str:
     """
     wish = environ.get("HUSHKEY_LOG", "")
     if wish == "debug":
-        trace._journal = Journal(tool, _to_stderr)
+        trace._sink = Trace(tool, _to_stderr)
     elif not os.path.isabs(wish):
         return "HUSHKEY_LOG must be `debug` or an absolute path; nothing is logged"
     else:
@@ -141,7 +139,7 @@ def begin(tool: str, environ: Mapping[str, str]) -> str:
             file.check()
         except (_Refused, StoreError) as refused:
             return f"HUSHKEY_LOG: {plain(refused)}; nothing is logged"
-        trace._journal = Journal(tool, file.write)
+        trace._sink = Trace(tool, file.write)
     return ""
 
 

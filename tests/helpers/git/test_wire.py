@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hushkey_helpers import REQUEST_BYTES
 from hushkey_helpers.git import wire
 from hushkey_helpers.git.wire import (
     LINE_BYTES,
-    REQUEST_BYTES,
     Malformed,
     Message,
     parse,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hushkey.config import schema
 from hushkey.errors import ConfigError
+from hushkey.providers.registry import SPECS
 from hushkey_install.config import document, masking
 from shared.oauth_fakes import CANARY
 
@@ -108,7 +109,7 @@ def test_comment_below_a_masked_block_stays() -> None:
 def test_every_key_that_can_hold_a_secret_is_named_as_one() -> None:
     telling = re.compile(r"(^|_)(secret|password|token|key|assertion|pin)$")
     keys = [*schema.SETTINGS, *schema.HOST]
-    keys += [key for p in schema.PROVIDERS for key in schema.identity_keys(p)]
+    keys += [key for p in SPECS for key in schema.identity_keys(p)]
 
     assert {key for key in keys if telling.search(key)} == masking.SECRET_KEYS
 

@@ -69,11 +69,6 @@ authorization_endpoint = "https://id.example/authorize"
 token_endpoint = "http://localhost:8080/token"
 device_authorization_endpoint = "https://id.example/device"
 
-[identity.ci]
-provider = "workload"
-kind = "federated"
-token_file = "/var/run/token"
-
 [identity.robot]
 provider = "static"
 
@@ -176,12 +171,12 @@ IDENTITY_FAULTS = [
         'provider = "azure"',
         3,
         "provider: 'azure' is not one; one of entra, oidc, github, gitlab, gitea, "
-        "bitbucket, oauth2, workload, static",
+        "bitbucket, oauth2, static",
     ),
     ('provider = "gitlub"', 3, "provider: 'gitlub' is not one; one of entra"),
     ("provider = 3", 3, "provider: expected a non-empty string"),
     ('provider = "github"', 2, "client_id: is required for provider github"),
-    ('provider = "workload"', 2, "kind: is required for provider workload"),
+    ('provider = "workload"', 3, "provider: 'workload' is not one; one of entra"),
     ('provider = "oauth2"', 2, "client_id: is required for provider oauth2"),
     (
         'provider = "entra"\ntennant = "x"',

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hushkey.errors import HushkeyError, Permanent, Transient
-from hushkey.net import discovery
+from hushkey.net import answers
 from hushkey.net.discovery import KEEP, KEEP_IN_NEED, Discovery
 from shared.oauth_fakes import WELL_KNOWN, OidcServer, Reply, network
 
@@ -210,10 +210,10 @@ def test_keys_that_are_not_https_are_refused(root: OidcServer, tmp_path: Path) -
 )
 def test_check_secure(url: str, issuer: str, good: bool) -> None:
     if good:
-        discovery.check_secure(url, issuer)
+        answers.check_secure(url, issuer)
         return
     with pytest.raises(Permanent):
-        discovery.check_secure(url, issuer)
+        answers.check_secure(url, issuer)
 
 
 @pytest.mark.parametrize("uri", [None, 5, ["https://a"]])

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from hushkey.errors import HushkeyError, Permanent, Transient
-from hushkey.model import Identity
-from hushkey.providers.base import DeviceCode, Grant, Pending
+from hushkey.model import DeviceCode, Grant, Identity
+from hushkey.providers.base import Pending
 from hushkey.providers.entra import EntraProvider
 from servers.authority import Authority
 from shared.oauth_fakes import ROTATED, OidcServer, Reply, claims, network, signed

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from hushkey.model import Account
-from hushkey.providers.base import CodeFlow, DeviceCode, Grant
+from hushkey.model import Account, CodeFlow, DeviceCode, Grant
 from hushkey.signin.terminal import Terminal
 
 GRANT = Grant("access", account=Account("id", "me@example.com"))

@@ -3,7 +3,8 @@ from collections.abc import Iterator
 import pytest
 
 from hushkey.errors import Cancelled, HushkeyError, Permanent, Transient
-from hushkey.providers.base import DeviceCode, Grant, Pending
+from hushkey.model import DeviceCode, Grant
+from hushkey.providers.base import Pending
 from hushkey.signin import device
 from shared.signin.signin_fakes import (
     GRANT,

@@ -18,7 +18,7 @@ from hushkey.errors import (
     StoreError,
     Transient,
 )
-from hushkey.providers.base import Grant
+from hushkey.model import Grant
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.signin.policy import PromptDecision
 from shared.signin.signin_fakes import (
@@ -466,7 +466,7 @@ def test_cancel_link_is_cancelled(
 
 def test_ctrl_c_is_cancelled() -> None:
     class Interrupted(FakeTerminal):
-        def say(self, text: str) -> None:
+        def line(self, text: str) -> None:
             raise KeyboardInterrupt
 
     with Interrupted() as one, pytest.raises(Cancelled, match="Ctrl-C"):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hushkey.signin import terminal
+from hushkey.signin import messages, terminal
 from servers import children as processes
 
 CHILD = """
@@ -23,12 +23,12 @@ terminal = open_terminal(dict(os.environ))
 READ = """
 reader = PasteReader()
 with terminal.raw_input():
-    terminal.say("ready")
+    terminal.line("ready")
     lines = []
     while not lines:
         __import__("select").select([terminal], [], [])
         lines = reader.read(terminal.fileno())
-terminal.say(f"got {len(lines[0])} {lines[0][-5:]}")
+terminal.line(f"got {len(lines[0])} {lines[0][-5:]}")
 """
 
 
@@ -104,7 +104,7 @@ try:
     with terminal.raw_input():
         raise ValueError
 except ValueError:
-    terminal.say("after")
+    terminal.line("after")
 sys.stdin.readline()
 """
     child = start(children, code)
@@ -125,10 +125,10 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 pid = os.fork()
 if pid:
     _, status = os.waitpid(pid, 0)
-    terminal.say(f"ended by {{os.WTERMSIG(status)}}")
+    terminal.line(f"ended by {{os.WTERMSIG(status)}}")
     signal.pause()
 with terminal.raw_input():
-    terminal.say("ready")
+    terminal.line("ready")
     os.kill(os.getpid(), {int(number)})
     time.sleep(20)
 """
@@ -144,11 +144,11 @@ def test_raw_input_hands_a_signal_to_the_handler_that_was_there(
 ) -> None:
     code = """
 import signal
-signal.signal(signal.SIGTERM, lambda *_: terminal.say("handled"))
+signal.signal(signal.SIGTERM, lambda *_: terminal.line("handled"))
 with terminal.raw_input():
     os.kill(os.getpid(), signal.SIGTERM)
 os.kill(os.getpid(), signal.SIGTERM)
-terminal.say("done")
+terminal.line("done")
 sys.stdin.readline()
 """
     child = start(children, code)
@@ -170,12 +170,12 @@ if not pid:
     os.tcsetpgrp(terminal.fileno(), os.getpid())
     signal.signal(signal.SIGTTOU, signal.SIG_DFL)
     with terminal.raw_input():
-        terminal.say("ready")
+        terminal.line("ready")
         while True:
             signal.pause()
 os.waitpid(pid, os.WUNTRACED)
 os.tcsetpgrp(terminal.fileno(), os.getpgrp())
-terminal.say("stopped")
+terminal.line("stopped")
 sys.stdin.readline()
 os.tcsetpgrp(terminal.fileno(), pid)
 os.kill(pid, signal.SIGCONT)
@@ -203,7 +203,7 @@ pid = os.fork()
 if not pid:
     os.setpgid(0, 0)
     os._exit(0 if open_terminal({}) is None else 1)
-terminal.say(f"status {os.waitpid(pid, 0)[1]}")
+terminal.line(f"status {os.waitpid(pid, 0)[1]}")
 sys.stdin.readline()
 """
     start(children, code).until("status 0")
@@ -217,7 +217,7 @@ pid = os.fork()
 if not pid:
     os.setsid()
     os._exit(0 if open_terminal({}) is None else 1)
-terminal.say(f"status {os.waitpid(pid, 0)[1]}")
+terminal.line(f"status {os.waitpid(pid, 0)[1]}")
 sys.stdin.readline()
 """
     start(children, code).until("status 0")
@@ -233,9 +233,9 @@ def said(bold: bool, *, say: str = "", show: str = "") -> str:
     try:
         voice = terminal.TerminalWriter(write, bold=bold)
         if say:
-            voice.say(say)
+            voice.line(say)
         if show:
-            voice.show(show)
+            voice.value(show)
         return os.read(read, 65_536).decode()
     finally:
         os.close(read)
@@ -272,13 +272,13 @@ def test_warn_survives_a_missing_standard_error(
 
 
 def test_login_command_is_safe_in_a_shell() -> None:
-    assert terminal.login_command("a.example") == "hushkey login a.example"
-    assert terminal.login_command("a;rm -r x") == "hushkey login 'a;rm -r x'"
+    assert messages.login_command("a.example") == "hushkey login a.example"
+    assert messages.login_command("a;rm -r x") == "hushkey login 'a;rm -r x'"
 
 
 def test_who_asks_names_command_host_identity_and_account() -> None:
     assert (
-        terminal.who_asks("h.example", "work", "me@x", "git fetch in /repo")
+        messages.who_asks("h.example", "work", "me@x", "git fetch in /repo")
         == "git fetch in /repo needs a sign-in to h.example "
         "(identity work, account me@x)"
     )

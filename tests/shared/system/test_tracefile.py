@@ -29,9 +29,9 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files aw
 
 
 @pytest.fixture(autouse=True)
-def no_journal() -> Iterator[None]:
+def no_trace() -> Iterator[None]:
     yield
-    trace._journal = None
+    trace._sink = None
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def rule(pattern: str = "*.test") -> HostRule:
 # -- what a line says --------------------------------------------------------------
 
 
-def test_step_without_a_journal_does_nothing() -> None:
+def test_step_without_a_log_does_nothing() -> None:
     trace.event("asked", host="git.test")
 
-    assert trace._journal is None
+    assert trace._sink is None
 
 
 def test_step_says_who_where_and_how_long(file: Path) -> None:
@@ -143,7 +143,7 @@ def test_no_text_breaks_a_line_or_lets_a_secret_in(
     where: str, other: str, text: str
 ) -> None:
     lines: list[bytes] = []
-    trace._journal = tracefile.Journal("git", lines.append)
+    trace._sink = tracefile.Trace("git", lines.append)
     error = HushkeyError(
         text + SECRET, hint=SECRET, code=text + SECRET, suberror=SECRET + text
     )
