@@ -53,7 +53,7 @@ class FailureCache:
     def __init__(self, folder: str, name: str) -> None:
         self._path = os.path.join(folder, "state", name + ".json")
 
-    def note(
+    def record(
         self, step: str, error: errors.HushkeyError, now: float, key: str = ""
     ) -> None:
         """Remember how *step* (``refresh`` or ``sign-in``) failed at *now*.

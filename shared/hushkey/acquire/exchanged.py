@@ -168,7 +168,7 @@ class ExchangedCredential:
             try:
                 kept = self._keep(*self._perform(token))
             except (Transient, Permanent) as error:
-                failures.note(name, error, self._clock())
+                failures.record(name, error, self._clock())
                 raise
             failures.clear(name)
             event("exchanged", wanted)

@@ -159,7 +159,7 @@ class Interaction:
                 code=need.code,
                 correlation=need.correlation,
             )
-        self._failures.note("claims", need, now, key)
+        self._failures.record("claims", need, now, key)
 
     def _decision(self, wanted: TokenRequest) -> PromptDecision:
         return unlock.decision(
@@ -217,7 +217,7 @@ class Interaction:
                 error.hint = f"{error.hint}; {again}" if error.hint else again
             if isinstance(error, Cancelled | Permanent | Transient):
                 # Not what only this process lacks: a browser, a terminal.
-                self._failures.note("sign-in", error, self._clock(), _key(wanted))
+                self._failures.record("sign-in", error, self._clock(), _key(wanted))
             raise
         self._failures.clear("sign-in")
         self._failures.clear("refresh")

@@ -98,7 +98,7 @@ class Renewal:
         try:
             token = self._first(change, accounts, wanted)
         except (UiRequired, Transient, Permanent) as error:
-            self._failures.note("refresh", error, self._clock(), key)
+            self._failures.record("refresh", error, self._clock(), key)
             raise
         self._failures.clear("refresh")
         event("refreshed", wanted)

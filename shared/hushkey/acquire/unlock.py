@@ -83,5 +83,5 @@ def unlock(
         try:
             data_key.unlock(timeout)
         except StoreError as error:
-            failures.note("sign-in", Cancelled(error.what), clock())
+            failures.record("sign-in", Cancelled(error.what), clock())
             raise
