@@ -48,7 +48,8 @@ OWNERS = {
         "hushkey.system.callers",
         "hushkey.system.python_callers",
     },
-    "requests": {"hushkey.net.http"},
+    # the exchange names a type of it alone
+    "requests": {"hushkey.net.http", "hushkey.providers.exchange"},
     "secretstorage": {
         "hushkey.store.secretservice",
         "hushkey_install.importers.libsecret",
