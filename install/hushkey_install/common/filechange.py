@@ -148,7 +148,7 @@ def write_text(path: str, text: str, mode: int) -> None:
         raise
 
 
-def _temporary_place() -> str:
+def temporary_place() -> str:
     """Return where `tempfile` would make its files, if this user may write there.
 
     It tries each place out with a file of its own, so the gate comes first. Raises
@@ -172,5 +172,5 @@ def temporary_folder() -> Iterator[str]:
     Raises StoreError ``foreign`` where TMPDIR is another user's, who could put
     another folder in its place.
     """
-    with tempfile.TemporaryDirectory(dir=_temporary_place()) as folder:
+    with tempfile.TemporaryDirectory(dir=temporary_place()) as folder:
         yield folder
