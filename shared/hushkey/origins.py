@@ -22,6 +22,9 @@ _CONTROLS = frozenset(map(chr, (*range(32), 127)))
 _NOT_IN_SEGMENT = _CONTROLS | frozenset("/\\;?#")
 #: where readers of a URL disagree on its host
 _NOT_IN_USERINFO = frozenset(map(chr, range(33))) | frozenset("/?#\\")
+#: combining characters in a row: no language has more, and to sort a run of them
+#: costs its length squared (Stream-Safe Text Format, UAX #15 section 13)
+_LONGEST_RUN = 30
 _LOWER = {number: number + 32 for number in range(ord("A"), ord("Z") + 1)}
 
 
@@ -93,7 +96,8 @@ def split_path(path: str) -> tuple[str, ...] | None:
 
     A server resolves ``contoso/../fabrikam``; a prefix rule must not be fooled by
     it, written plainly, percent-encoded (once or more), as bytes that are no UTF-8
-    (overlong dots) or in compatibility letters; nor by ``contoso;x``, which a
+    (overlong dots) or in compatibility letters; nor made to wait by endless runs of
+    combining characters; nor fooled by ``contoso;x``, which a
     servlet container reads as ``contoso`` (RFC 3986 3.3), or ``contoso?x``. Trailing
     slashes do not count.
     """
@@ -263,8 +267,26 @@ def _is_flat(segment: str) -> bool:
         return True
     from unicodedata import normalize
 
+    if not _is_stream_safe(segment):
+        return False
     normal = normalize("NFKC", segment)
     return normal == segment or _is_flat(normal)
+
+
+def _is_stream_safe(text: str) -> bool:
+    """Tell whether *text* may be normalised in time proportional to its length.
+
+    Letters are decomposed one by one: what combines may show only then (U+FF9E).
+    """
+    from unicodedata import combining, normalize
+
+    run = 0
+    for letter in text:
+        for part in normalize("NFKD", letter):
+            run = run + 1 if combining(part) else 0
+            if run > _LONGEST_RUN:
+                return False
+    return True
 
 
 def _decode(text: str) -> str | None:

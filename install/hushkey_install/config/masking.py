@@ -26,8 +26,10 @@ _PUBLIC = {
     ("identity", "*"): _IDENTITY - SECRET_KEYS,
     ("host", "*"): frozenset(schema.HOST),
 }
-#: a user name, and so perhaps a password: in a URL, or with a password beside it
-_LOGIN = re.compile(r"(?<=://)[^\s\"']*@|[^\s/\"'@:=]+:[^\s/\"'@:]+@")
+#: where a user name, and so perhaps a password, may be: in a URL (if it holds an @),
+#: or with a password beside it. Each piece of text is read once: a URL is taken to its
+#: end, login or not, and a word from its first letter
+_LOGIN = re.compile(r"://[^\s\"']*+|(?<![^\s/\"'@:=])[^\s/\"'@:=]++:[^\s/\"'@:]++@")
 #: TOML's strings and comments, in the order in which they must be tried
 _PARTS = re.compile(
     r'"""(?:\\[\s\S]|[^\\])*?"{3,5}'
@@ -76,13 +78,24 @@ def is_public(path: tuple[str, ...]) -> bool:
 
 def text(shown: str) -> str:
     """Return a document that `mask` has gone through, without logins and comments."""
-    return _LOGIN.sub(f"{MASK}@", _PARTS.sub(_part, shown))
+    return _LOGIN.sub(_login, _PARTS.sub(_part, shown))
 
 
 def safe(path: tuple[str, ...], value: Any) -> Any:
     """Return the *value* at *path*, or what is shown instead of it."""
     login = isinstance(value, str) and "@" in value.partition("://")[2]
     return value if is_public(path) and not login else MASK
+
+
+def _login(match: re.Match[str]) -> str:
+    _, login, rest = match[0].rpartition("@")
+    if not login:
+        return match[0]
+    return f"{'://' if match[0].startswith('://') else ''}{MASK}@{rest}"
+
+
+def _has_login(text: str) -> bool:
+    return any("@" in match[0] for match in _LOGIN.finditer(text))
 
 
 def _part(match: re.Match[str]) -> str:
@@ -111,15 +124,13 @@ def may_be_secret(comment: str) -> bool:
     if parsed:
         inner = (part["comment"] for part in _PARTS.finditer(comment))
         return (
-            bool(_LOGIN.search(comment))
+            _has_login(comment)
             or not all(_leaves(parsed, _is_known))
             or any(may_be_secret(more.lstrip("# \t")) for more in inner if more)
         )
     assigned = "=" in comment
     opaque = any(map(_is_opaque, _OPAQUE.findall(comment)))
-    return bool(
-        assigned or opaque or _TELLING.search(comment) or _LOGIN.search(comment)
-    )
+    return bool(assigned or opaque or _TELLING.search(comment) or _has_login(comment))
 
 
 def _leaves(table: dict[str, Any], good: Callable[[str], bool]) -> Iterator[bool]:
