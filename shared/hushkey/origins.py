@@ -122,11 +122,30 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
-def letters(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Return *path* without what servers may or may not tell apart beyond ASCII."""
+def place(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return *path* as it is compared: `folded`, without a ``.git`` at its end.
+
+    Forges serve ``team/app`` and ``team/app.git`` as one repository.
+    """
+    return _without_git(tuple(map(folded, path)))
+
+
+def letters(path: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return `place` without what servers may or may not tell apart beyond ASCII.
+
+    None for what cannot be said in reasonable time, as in `split_path`.
+    """
     from unicodedata import normalize
 
-    return tuple(normalize("NFKC", normalize("NFKC", s).casefold()) for s in path)
+    if not all(map(_is_stream_safe, path)):
+        return None
+    normal = (normalize("NFKC", normalize("NFKC", s).casefold()) for s in path)
+    return _without_git(tuple(normal))
+
+
+def _without_git(path: tuple[str, ...]) -> tuple[str, ...]:
+    last = path[-1].removesuffix(".git") if path else ""
+    return (*path[:-1], last) if last else path
 
 
 def parse_url(url: str) -> Request:

@@ -807,6 +807,24 @@ def test_paths_that_differ_only_in_case_are_one_pattern(
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("git.example/team/app", "git.example/team/app.git"),
+        ("git.example/team/App.GIT", "git.example/Team/app"),
+    ],
+)
+def test_paths_that_differ_only_in_git_at_the_end_are_one_pattern(
+    first: str, second: str
+) -> None:
+    text = "".join(rule_of(pattern) for pattern in (first, second))
+
+    assert problems(text + IDENTITIES) == (
+        f'c.toml:3: [host."{second}"]: is the same pattern as "{first}", for `.git` at '
+        "the end of a path does not count",
+    )
+
+
 def rule_of(pattern: str) -> str:
     return f'[host."{pattern}"]\nidentity = "work"\n'
 
