@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hushkey.config import schema
+from hushkey.errors import visible
 from hushkey.providers.registry import SPECS
 
 MASK = "***"
@@ -45,6 +46,8 @@ _TELLING = re.compile(
 )
 #: what no word of a language looks like: long and of one piece, or with digits
 _OPAQUE = re.compile(r"[A-Za-z0-9+_~=-]{16,}")
+#: a name and what belongs to it, and nothing else
+_NOTED = re.compile(r"\s*[^\s:]+\s*:(?!//)\s*\S+\s*")
 _MAYBE = f"# {MASK} (a comment that may hold a secret)"
 
 
@@ -83,8 +86,8 @@ def text(shown: str) -> str:
 
 def safe(path: tuple[str, ...], value: Any) -> Any:
     """Return the *value* at *path*, or what is shown instead of it."""
-    login = isinstance(value, str) and "@" in value.partition("://")[2]
-    return value if is_public(path) and not login else MASK
+    inside = value.partition("://")[2] if isinstance(value, str) else ""
+    return value if is_public(path) and not {*"@?#"} & {*inside} else MASK
 
 
 def _login(match: re.Match[str]) -> str:
@@ -102,21 +105,27 @@ def _part(match: re.Match[str]) -> str:
     """Return a string as it is, and comments with what may be shown of them."""
     if match["comment"] is None:
         return match[0]
-    return "".join(_comments(match[0].splitlines(keepends=True)))
+    return "".join(_comments(re.findall(r"[^\n]*\n|[^\n]+", match[0])))
 
 
 def _comments(lines: list[str]) -> Iterator[str]:
-    """Yield comments; from one that may hold a secret on, it may be on any line."""
+    """Yield comments; from one that may hold a secret on, it may be on any line.
+
+    A line ends where TOML says so: other characters that end one elsewhere (U+2028)
+    stand inside.
+    """
     masked = False
     for line in lines:
         before, _, body = line.partition("#")
-        masked = masked or may_be_secret(body.strip().lstrip("#"))
+        masked = masked or may_be_secret(visible(body).strip().lstrip("#"))
         end = line[len(line.rstrip("\r\n")) :]
         yield f"{before}{_MAYBE}{end}" if masked else line
 
 
 def may_be_secret(comment: str) -> bool:
     """Tell whether a *comment* may hold a secret that was turned off, or noted."""
+    if _NOTED.fullmatch(comment):
+        return True
     try:
         parsed = tomllib.loads(comment)
     except (ValueError, RecursionError):

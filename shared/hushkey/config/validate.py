@@ -258,7 +258,7 @@ class _Lines:
         self._headers: dict[tuple[str, ...], int] = {}
         self._keys: dict[tuple[str, ...], int] = {}
         current: tuple[str, ...] = ()
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             stripped = line.strip()
             if stripped.startswith("["):
                 current = _path_to_leaf(stripped)

@@ -456,6 +456,13 @@ identity = "wrk"
     )
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_line_of_a_fault_is_counted_as_toml_counts(end: str) -> None:
+    (problem,) = problems(f"# one{end}more\n[settings]\nagnet = true\n")
+
+    assert problem.startswith("c.toml:3: ")
+
+
 def test_order_of_unknown_tables_is_the_file_s() -> None:
     found = problems("d = 1\nb = 1\nc = 1\na = 1\ne = 1")
 
