@@ -61,7 +61,11 @@ DEMO = "hushkey_install.demo"
 FOR_PEOPLE = {"click", "rich"}
 MAX_LINES = 310
 #: longer for now, and no longer than that
-LONG = {"hushkey.providers.oidc": 320, "hushkey.store.tokencache": 320}
+LONG = {
+    "hushkey.origins": 330,
+    "hushkey.providers.oidc": 320,
+    "hushkey.store.tokencache": 320,
+}
 
 
 def _modules() -> dict[str, Path]:
