@@ -16,12 +16,13 @@ from hushkey.system import ownership, paths
 
 BACKUP = ".hushkey-backup"
 #: what a file holds where it may hold a password: better one backup too few. The last
-#: line is a word that nobody types: letters and digits, twenty or more of them
+#: line is a word that nobody types: letters and digits, twenty or more of them. It is
+#: tried once for each word, or a long one would be read again from each hyphen on
 _SECRET = re.compile(
     r"""://[^/\s"']*@
     | pass | secret | token | "auth" | authorization | headers? | cookie | bearer
     | private | api_?key | \bnetrc
-    | \b(?=[a-z+=_-]*\d)(?=[\d+=_-]*[a-z])[a-z0-9+=_-]{20,}
+    | (?<![a-z0-9+=_-])[+=-]*+(?=[a-z+=_-]*\d)(?=[\d+=_-]*[a-z])[a-z0-9+=_-]{20,}
     """,
     re.IGNORECASE | re.VERBOSE,
 )
