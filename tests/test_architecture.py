@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from hushkey.providers.registry import SPECS
+from hushkey_helpers import PROGRAMS
 from shared.oauth_fakes import BIN, Machine, grant, imported, timed_imports
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +42,7 @@ OWNERS = {
     "idna": {"hushkey.origins"},
     "jeepney": {"hushkey_helpers.agent.keyring_signals"},
     "joserfc": {"hushkey.providers.idtoken"},
-    "keyring": {"hushkey.store.datakey", "hushkey_helpers.backend"},
+    "keyring": {"hushkey.store.keystores", "hushkey_helpers.backend"},
     "msal": {"hushkey.providers.entra"},
     "platformdirs": {"hushkey.system.paths"},
     "psutil": {
@@ -48,8 +50,7 @@ OWNERS = {
         "hushkey.system.callers",
         "hushkey.system.python_callers",
     },
-    # the exchange names a type of it alone
-    "requests": {"hushkey.net.http", "hushkey.providers.exchange"},
+    "requests": {"hushkey.net.http", "hushkey.providers.exchange.acr"},
     "secretstorage": {
         "hushkey.store.secretservice",
         "hushkey_install.importers.libsecret",
@@ -80,12 +81,16 @@ FLOORS = {
     "hushkey.signin": 7,
     "hushkey.acquire": 8,
     "hushkey_helpers": 9,
+    "hushkey_helpers.answer": 9,
     "hushkey_helpers.process": 9,
+    "hushkey_helpers.tool": 9,
     "hushkey_helpers.git": 10,
     "hushkey_helpers.docker": 10,
     "hushkey_helpers.keyring": 10,
+    "hushkey_helpers.table": 11,
     "hushkey_helpers.backend": 11,
     "hushkey_helpers.agent": 11,
+    "hushkey_helpers._client": 12,
     "hushkey_install": 12,
     "hushkey_install.common": 12,
     "hushkey_install.demo": 12,
@@ -298,6 +303,105 @@ def test_nothing_of_the_tests_is_in_production(name: str) -> None:
     assert [n for n in names if any(w in n for w in words)] == []
 
 
+SPECS_PACKAGE = "hushkey.providers.specs"
+
+
+@every_module
+def test_only_a_provider_s_own_file_asks_for_it_by_name(name: str) -> None:
+    """What differs between providers is an attribute of ProviderSpec."""
+    if name.startswith((f"{SPECS_PACKAGE}.", DEMO)):
+        return
+    tree = ast.parse(MODULES[name].read_text())
+
+    assert [ast.unparse(n) for n in ast.walk(tree) if _asks_for_provider(n)] == []
+
+
+def _asks_for_provider(node: ast.AST) -> bool:
+    """Tell whether *node* decides by a provider's name: ==, in, match, a table."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+    elif isinstance(node, ast.MatchValue):
+        sides = [node.value]
+    elif isinstance(node, ast.Subscript):  # SPECS["entra"] is such a question, too
+        sides = [node.slice] if "SPECS" in ast.unparse(node.value) else []
+    elif isinstance(node, ast.Dict):
+        sides = [key for key in node.keys if key]
+    elif isinstance(node, ast.Tuple | ast.List | ast.Set):  # of which one is KEEPS_OLD
+        sides = [node]
+    else:
+        return False
+    inner = [e for s in sides for e in (*getattr(s, "elts", ()), s)]
+    return any(isinstance(e, ast.Constant) and e.value in SPECS for e in inner)
+
+
+@pytest.mark.parametrize(
+    ("code", "asks"),
+    [
+        ('identity.provider == "entra"', True),
+        ('"oidc" != rule.identity.provider', True),
+        ('identity.provider in ("github", "gitlab")', True),
+        ('identity.provider not in {"static"}', True),
+        ('KEEPS_OLD = ("entra", "oidc")', True),
+        ('DEFAULT_USER = "oauth2"', False),
+        ('{"oidc": 1}[identity.provider]', True),
+        ('SPECS["entra"].tenants', True),
+        ('match provider:\n case "gitea": pass', True),
+        ("identity.tenants", False),
+        ('scheme == "basic"', False),
+        ("SPECS[provider].required", False),
+    ],
+)
+def test_every_form_of_asking_for_a_provider_is_seen(code: str, asks: bool) -> None:
+    nodes = ast.walk(ast.parse(code))
+
+    assert any(map(_asks_for_provider, nodes)) == asks
+
+
+def test_every_file_of_a_provider_is_in_the_registry() -> None:
+    files = {n.rpartition(".")[2] for n in MODULES if n.startswith(f"{SPECS_PACKAGE}.")}
+
+    assert files == SPECS.keys()
+
+
+def test_readme_lists_every_provider_with_its_keys() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    table = text.partition("| `provider` |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
+    listed = {name.strip(" `"): {*re.findall("`(.+?)`", keys)} for name, keys in rows}
+
+    assert listed == {name: set(spec.keys) for name, spec in SPECS.items()}
+
+
+#: what is written in one place only, so that it is right everywhere: the words that
+#: betray a copy, and the modules that may hold them
+ONE_HOME = {
+    "XDG_": {
+        "hushkey.system.paths",
+        "hushkey_helpers.agent.protocol",  # no module that costs: a test compares them
+        "hushkey_install.commands.report",  # names of variables to show
+    },
+    "os.replace": {
+        "hushkey.system.ownership",
+        "hushkey.store.sealedfile",  # its room is claimed before a person is asked
+        "hushkey_install.commands.reset",  # moves what is there
+    },
+    "tempfile.mkstemp": set(),
+}
+
+
+@pytest.mark.parametrize("word", ONE_HOME)
+def test_rule_has_one_home(word: str) -> None:
+    holders = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Constant) and str(node.value).startswith(word))
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) == word)
+    }
+
+    assert holders == ONE_HOME[word]
+
+
 # -- shape -----------------------------------------------------------------------
 
 
@@ -319,15 +423,7 @@ def test_entry_points_load() -> None:
     assert backend.Keyring.priority == 9.9
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "hushkey",
-        "git-credential-hushkey",
-        "docker-credential-hushkey",
-        "hushkey-keyring",
-    ],
-)
+@pytest.mark.parametrize("program", ["hushkey", *PROGRAMS])
 def test_program_is_installed_and_starts(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [BIN / program, "--help"],
@@ -390,6 +486,7 @@ HEAVY = {
     "hushkey.acquire.interactive",
     "hushkey.system.tracefile",
     "hushkey.providers.oidc",
+    "hushkey.providers.registry",
     "hushkey.store.secretservice",
 }
 #: what the cached path needs and a host that is not ours does not
@@ -408,6 +505,7 @@ CACHED_ONLY = {
     "hushkey.store.typed",
     "hushkey.store.tokenfile",
     "hushkey.store.datakey",
+    "hushkey.store.keystores",
 }
 
 

@@ -11,38 +11,16 @@ from __future__ import annotations
 import os
 import sys
 
-from hushkey.errors import HushkeyError, plain
+from hushkey.errors import plain
 from hushkey.trace import event
+from hushkey_helpers import PROGRAMS
+from hushkey_helpers.answer import Answer, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    Answerer = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], "Answer"]
-
-
-class Answer:
-    """What a helper says: bytes for the tool, lines for the person, a code.
-
-    ``instead`` is another program's command line, by its absolute path, that
-    takes this one's place and streams and gives the answer; ``environ`` is its.
-    """
-
-    __slots__ = ("code", "environ", "instead", "lines", "out")
-
-    def __init__(
-        self,
-        out: bytes = b"",
-        lines: tuple[str, ...] = (),
-        code: int = 0,
-        instead: tuple[str, ...] = (),
-        environ: Mapping[str, str] | None = None,
-    ):
-        self.out = out
-        self.lines = lines
-        self.code = code
-        self.instead = instead
-        self.environ = environ
+    from hushkey_helpers.answer import Answerer
 
 
 def serve(
@@ -59,25 +37,25 @@ def serve(
     """
     out = _guarded_stdout()
     if os.environ.get("HUSHKEY_LOG"):
-        _begin_trace(answer.__module__.split(".")[1])  # the room is the tool
+        _begin_trace(_name_of(answer))
 
     def asked() -> bytes:
         return read(0) if request is None else request
 
     try:
         result = answer(sys.argv[1:], asked, os.environ)
-    except HushkeyError as error:
-        event("failed", error=error)
-        result = Answer(lines=(error.line(),), code=1)
     except KeyboardInterrupt:
         result = Answer(code=130)
     except Exception as error:
-        # The text may quote anything, a secret included: the type must do.
-        event("failed", error=error)
-        line = f"internal error ({type(error).__name__}); please report it"
-        result = Answer(lines=(line,), code=1)
+        result = failed(error)
     event("answered" if result.out else "answered-nothing", status=result.code)
     _finish(result, out, after_work)
+
+
+def _name_of(answer: Answerer) -> str:
+    """Return the name of the tool that *answer* is for."""
+    names = {module: name for name, module, *_ in PROGRAMS.values()}
+    return names[answer.__module__]
 
 
 def _begin_trace(tool: str) -> None:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import click
 
-from hushkey.system import ownership, paths, tracefile
+from hushkey.system import tracefile
 from hushkey.trace import event
 from hushkey_install.commands import (
     completing,
@@ -20,7 +20,7 @@ from hushkey_install.commands import (
 )
 from hushkey_install.commands import reset as resetting
 from hushkey_install.common import agentcontrol, output
-from hushkey_install.register import docker, git, pip, plugins, systemd, uv
+from hushkey_install.register import table
 
 
 @click.group(
@@ -78,25 +78,14 @@ def reset(yes: bool) -> None:
     resetting.run(yes)
 
 
-#: tool -> whose `install` and `uninstall` register hushkey with it
-_TOOLS = {
-    "git": git,
-    "docker": docker.DOCKER,
-    "podman": docker.PODMAN,
-    "pip": pip,
-    "uv": uv,
-    "twine": plugins.TWINE,
-    "poetry": plugins.POETRY,
-    "agent": systemd,
-}
-
-
 def _registering(verb: str, about: str) -> click.Group:
     """Return the group *verb*, with one command for each tool."""
     group = click.Group(verb, help=f"{about} a tool.")
-    for tool, module in _TOOLS.items():
-        command = _for_tool(tool, getattr(module, verb), f"{about} {tool}.")
-        for option in getattr(module, f"{verb}_options", ()):
+    for tool in table.REGISTRATIONS:
+        installs = verb == "install"
+        run = tool.install if installs else tool.uninstall
+        command = _for_tool(tool.name, run, f"{about} {tool.name}.")
+        for option in tool.install_options if installs else tool.uninstall_options:
             option(command)  # what only this tool has
         group.add_command(command)
     return group
@@ -107,8 +96,6 @@ def _for_tool(tool: str, run: Callable[..., None], about: str) -> click.Command:
     @click.argument("hosts", nargs=-1, shell_complete=completing.urls)
     @click.option("--dry-run", is_flag=True, help="Only show what would change.")
     def command(hosts: tuple[str, ...], dry_run: bool, **more: object) -> None:
-        # Where nothing can be noted, nothing is changed, nor is a note believed.
-        ownership.check_private(paths.data_folder(os.environ))
         run(hosts, dry_run, **more)
 
     return command

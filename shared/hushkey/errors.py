@@ -161,7 +161,7 @@ class ConfigError(Permanent):
 #: why keyring or token files cannot serve
 REASONS = (
     *("absent", "broken", "denied", "foreign", "hung", "locked"),
-    *("no-key", "open", "other-key", "unwritable"),
+    *("newer", "no-key", "open", "other-key", "unwritable"),
 )
 
 

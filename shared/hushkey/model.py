@@ -9,26 +9,58 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Never
+    from dataclasses import KW_ONLY
+    from typing import Any, ClassVar, Never, dataclass_transform
 
     from hushkey.errors import HushkeyError
+else:
+
+    def dataclass_transform(**_: bool) -> Any:
+        """Leave the class as it is: only type checkers read this."""
+        return lambda frozen: frozen
 
 
-#: Marks which Entra tenant a token is for, beside the scopes that it was asked
-#: with. No scope can begin like this (RFC 6749 3.3), and none of it is ever sent.
-TENANT = "\\tenant="
+#: the user name that goes with a token where neither tool, config nor provider has one
+DEFAULT_USER = "oauth2"
 
 
+@dataclass_transform(frozen_default=True)
 class Frozen:
-    """A value: fields are set once, equality is by content."""
+    """A value: fields are set once, equality is by content.
 
-    __slots__: tuple[str, ...] = ()
+    The annotations of a subclass are its fields and the parameters of its
+    constructor, in that order; those after ``_: KW_ONLY`` are given by name.
+    Nothing is worked out before there is a value: classes are made on every run.
+    """
+
     #: fields whose content never appears in repr
-    _secret: tuple[str, ...] = ()
+    _secret: ClassVar[tuple[str, ...]] = ()
 
-    def _set(self, **fields: object) -> None:
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        own, names = vars(type(self)), self._names()
+        annotated = list(type(self).__annotations__)
+        last = annotated.index("_") if "_" in annotated else len(names)
+        placed = dict(zip(names[:last], given, strict=False))
+        values = {name: own[name] for name in names if name in own} | placed | named
+        if (
+            len(given) > len(placed)
+            or not placed.keys().isdisjoint(named)
+            or values.keys() != set(names)
+        ):
+            raise TypeError(
+                f"{type(self).__name__} has the fields {', '.join(names)}: "
+                f"{len(given)} by position and {sorted(named)} are not those"
+            )
+        self._complete(values)
+        vars(self).update(values)
+
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        """Change the *values* of the fields before they are set for good."""
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for name in cls.__annotations__ if name != "_"]
 
     def __setattr__(self, name: str, value: object) -> Never:
         raise AttributeError(f"{type(self).__name__} is frozen")
@@ -37,7 +69,7 @@ class Frozen:
         raise AttributeError(f"{type(self).__name__} is frozen")
 
     def _fields(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self._names()}
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._fields() == other._fields()
@@ -59,52 +91,37 @@ class Frozen:
 class Request(Frozen):
     """What a tool asked: an origin, perhaps a path and a user name."""
 
-    __slots__ = ("host", "path", "protocol", "username")
     protocol: str
     host: str
-    path: str
-    username: str
-
-    def __init__(
-        self, protocol: str, host: str, path: str = "", username: str = ""
-    ) -> None:
-        self._set(protocol=protocol, host=host, path=path, username=username)
+    path: str = ""
+    username: str = ""
 
 
 class Identity(Frozen):
     """Who signs the user in: one ``[identity.NAME]`` table, with its defaults.
 
     ``options`` holds the keys that only some providers have, a client secret
-    among them.
+    among them. ``typed`` to ``keyring_user`` are what its provider is like: see
+    `hushkey.providers.spec`, which the compiled config has them from.
     """
 
-    __slots__ = ("account", "client_id", "name", "options", "provider", "scopes")
     _secret = ("options",)
     name: str
     provider: str
-    account: str
-    client_id: str
-    scopes: tuple[str, ...]
-    options: dict[str, Any]
+    _: KW_ONLY
+    account: str = ""
+    client_id: str = ""
+    scopes: tuple[str, ...] = ()
+    options: dict[str, Any] = {}  # noqa: RUF012 - never shared, see below
+    typed: bool = False
+    tenants: bool = False
+    keeps_old: bool = False
+    git_user: str = DEFAULT_USER
+    keyring_user: str = DEFAULT_USER
 
-    def __init__(
-        self,
-        name: str,
-        provider: str,
-        *,
-        account: str = "",
-        client_id: str = "",
-        scopes: tuple[str, ...] = (),
-        options: dict[str, Any] | None = None,
-    ) -> None:
-        self._set(
-            name=name,
-            provider=provider,
-            account=account,
-            client_id=client_id,
-            scopes=scopes,
-            options=options or {},
-        )
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        values["options"] = values["options"] or {}
 
     @property
     def issuer(self) -> str:
@@ -122,85 +139,70 @@ class HostRule(Frozen):
 
     ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
-    host's name alone, without a scheme, is enough for keyring clients.
+    host's name alone, without a scheme, is enough for keyring clients. ``tenant``
+    is the Entra tenant whose tokens it takes, empty where none is known.
     """
 
-    __slots__ = (
-        "account",
-        "bare",
-        "exchange",
-        "identity",
-        "interactive",
-        "min_lifetime",
-        "origin",
-        "pattern",
-        "scheme",
-        "scopes",
-        "username",
-    )
     pattern: str
     identity: Identity
+    _: KW_ONLY
+    scopes: tuple[str, ...] = ()
+    account: str = ""
+    username: str = ""
+    scheme: str = ""
+    exchange: str = ""
+    interactive: str = ""
+    min_lifetime: int = 0
+    origin: str = "user"
+    bare: bool = False
+    tenant: str = ""
+
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        values["account"] = values["account"] or values["identity"].account
+
+    def with_tenant(self, tenant: str) -> HostRule:
+        """Return the rule with tokens of its own for the Entra *tenant*."""
+        return HostRule(**self._fields() | {"tenant": tenant})
+
+    @property
+    def token_key(self) -> TokenKey:
+        """The access token that the rule's hosts take."""
+        return TokenKey(self.scopes, self.tenant)
+
+
+class TokenKey(Frozen):
+    """Which token of an account: what it was asked for with, and where.
+
+    ``scopes`` are a set: sorted, each once. ``tenant`` is the Entra tenant that it
+    is of. ``exchange`` is ``KIND:HOST`` for what that host gave for the access
+    token, and empty for the access token itself.
+    """
+
     scopes: tuple[str, ...]
-    account: str
-    username: str
-    scheme: str
-    exchange: str
-    interactive: str
-    min_lifetime: int
-    origin: str
-    bare: bool
+    tenant: str = ""
+    exchange: str = ""
 
-    def __init__(
-        self,
-        pattern: str,
-        identity: Identity,
-        *,
-        scopes: tuple[str, ...] = (),
-        account: str = "",
-        username: str = "",
-        scheme: str = "",
-        exchange: str = "",
-        interactive: str = "",
-        min_lifetime: int = 0,
-        origin: str = "user",
-        bare: bool = False,
-    ) -> None:
-        self._set(
-            pattern=pattern,
-            identity=identity,
-            scopes=scopes,
-            account=account or identity.account,
-            username=username,
-            scheme=scheme,
-            exchange=exchange,
-            interactive=interactive,
-            min_lifetime=min_lifetime,
-            origin=origin,
-            bare=bare,
-        )
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        values["scopes"] = tuple(sorted(set(values["scopes"])))
 
+    @property
+    def asked(self) -> str:
+        """The scopes in their one spelling: sorted, separated by spaces."""
+        return " ".join(self.scopes)
 
-def tenant_of(rule: HostRule) -> str:
-    """Return the Entra tenant that *rule* is placed in, or nothing."""
-    marks = (s for s in rule.scopes if s.startswith(TENANT))
-    return next((mark[len(TENANT) :] for mark in marks), "")
-
-
-def placed(rule: HostRule, tenant: str) -> HostRule:
-    """Return *rule* with tokens of its own for the Entra *tenant*."""
-    fields = rule._fields() | {"scopes": (*rule.scopes, TENANT + tenant)}
-    return HostRule(**fields)
+    @property
+    def text(self) -> str:
+        """One line that no other key has, for what is noted about it."""
+        return f"{self.exchange}\t{self.tenant}\t{self.asked}"
 
 
 class Account(Frozen):
     """A signed-in user: *id* is the issuer's key for it, *label* what people read."""
 
-    __slots__ = ("id", "label")
     id: str
     label: str
-
-    def __init__(self, id: str, label: str) -> None:
-        self._set(id=id, label=label)
 
 
 class Token(Frozen):
@@ -208,35 +210,18 @@ class Token(Frozen):
 
     Times are seconds since the epoch, UTC; ``expires_at`` is None for a token
     that the server gave no end. ``source`` is cache, refresh or sign-in.
+    ``username`` goes with what a host gave for an access token, else it is empty.
     """
 
-    __slots__ = ("account", "expires_at", "obtained_at", "scopes", "source", "value")
     _secret = ("value",)
     value: str
+    _: KW_ONLY
     expires_at: int | None
     obtained_at: int
     scopes: tuple[str, ...]
     account: Account
-    source: str
-
-    def __init__(
-        self,
-        value: str,
-        *,
-        expires_at: int | None,
-        obtained_at: int,
-        scopes: tuple[str, ...],
-        account: Account,
-        source: str = "cache",
-    ) -> None:
-        self._set(
-            value=value,
-            expires_at=expires_at,
-            obtained_at=obtained_at,
-            scopes=scopes,
-            account=account,
-            source=source,
-        )
+    source: str = "cache"
+    username: str = ""
 
     def is_fresh(self, now: float, min_lifetime: int, began: float) -> bool:
         """Tell whether the token can be handed out at *now*.
@@ -256,20 +241,12 @@ class Token(Frozen):
 
     def with_source(self, source: str) -> Token:
         """Return the same token, said to come from *source*."""
-        return Token(
-            self.value,
-            expires_at=self.expires_at,
-            obtained_at=self.obtained_at,
-            scopes=self.scopes,
-            account=self.account,
-            source=source,
-        )
+        return Token(**{**self._fields(), "source": source})
 
 
 class CodeFlow(Frozen):
     """An authorization code request under way (RFC 6749 4.1, PKCE RFC 7636)."""
 
-    __slots__ = ("data", "redirect_uri", "state", "url")
     _secret = ("data", "state", "url")
     url: str
     state: str
@@ -277,48 +254,17 @@ class CodeFlow(Frozen):
     #: what redeeming needs: verifier, nonce, scopes
     data: Mapping[str, Any]
 
-    def __init__(
-        self, url: str, state: str, redirect_uri: str, data: Mapping[str, Any]
-    ) -> None:
-        self._set(url=url, state=state, redirect_uri=redirect_uri, data=data)
-
 
 class DeviceCode(Frozen):
     """A device authorization under way (RFC 8628 3.2); times in seconds."""
 
-    __slots__ = (
-        "data",
-        "expires_in",
-        "interval",
-        "user_code",
-        "verification_uri",
-        "verification_uri_complete",
-    )
     _secret = ("data",)
     verification_uri: str
-    verification_uri_complete: str
     user_code: str
     expires_in: float
     interval: float
     data: Mapping[str, Any]
-
-    def __init__(
-        self,
-        verification_uri: str,
-        user_code: str,
-        expires_in: float,
-        interval: float,
-        data: Mapping[str, Any],
-        verification_uri_complete: str = "",
-    ) -> None:
-        self._set(
-            verification_uri=verification_uri,
-            verification_uri_complete=verification_uri_complete,
-            user_code=user_code,
-            expires_in=expires_in,
-            interval=interval,
-            data=data,
-        )
+    verification_uri_complete: str = ""
 
 
 class Grant(Frozen):
@@ -334,41 +280,12 @@ class Grant(Frozen):
     with MSAL, its own cache as JSON.
     """
 
-    __slots__ = (
-        "access_token",
-        "account",
-        "claims",
-        "expires_in",
-        "fault",
-        "refresh_token",
-        "scopes",
-    )
     _secret = ("access_token", "refresh_token")
     access_token: str
-    refresh_token: str
-    expires_in: float | None
-    scopes: tuple[str, ...]
-    account: Account | None
-    claims: Mapping[str, Any]
-    fault: HushkeyError | None
-
-    def __init__(
-        self,
-        access_token: str,
-        *,
-        refresh_token: str = "",
-        expires_in: float | None = None,
-        scopes: tuple[str, ...] = (),
-        account: Account | None = None,
-        claims: Mapping[str, Any] | None = None,
-        fault: HushkeyError | None = None,
-    ) -> None:
-        self._set(
-            access_token=access_token,
-            refresh_token=refresh_token,
-            expires_in=expires_in,
-            scopes=scopes,
-            account=account,
-            claims=claims or {},
-            fault=fault,
-        )
+    _: KW_ONLY
+    refresh_token: str = ""
+    expires_in: float | None = None
+    scopes: tuple[str, ...] = ()
+    account: Account | None = None
+    claims: Mapping[str, Any] = {}
+    fault: HushkeyError | None = None

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
         ) -> None:
             """Remember the compiled form of *source*."""
 
-        def proof(self, evidence: object) -> object:
+        def proof(self, version: object) -> object:
             """Return what stays the same while the key is where it was."""
 
-        def tokens(self, path: str, stamp: object, evidence: object) -> Any:
+        def tokens(self, path: str, stamp: object, version: object) -> Any:
             """Return the remembered `TokenCache` of *path*, or None."""
 
         def keep_tokens(
@@ -53,8 +53,17 @@ if TYPE_CHECKING:
         ) -> None:
             """Remember the `TokenCache` of *path*."""
 
-        def name(self, evidence: object, value: str, make: Callable[[], str]) -> str:
+        def name(self, version: object, value: str, make: Callable[[], str]) -> str:
             """Return the keyed hash of the token *value*; *make* needs the key."""
+
+
+def _nobody(_: str) -> Mapping[str, str]:
+    return {}
+
+
+#: tool -> the programs that a person types to use it, each with the subcommands worth
+#: naming (one text). Whoever answers for tools sets it before a person can be asked
+programs_of: Callable[[str], Mapping[str, str]] = _nobody
 
 
 class WouldBlock(BaseException):

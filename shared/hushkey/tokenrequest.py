@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from hushkey.model import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from dataclasses import KW_ONLY
+    from typing import Any
 
     from hushkey.model import HostRule
 
@@ -20,29 +24,35 @@ class PromptOptions(Frozen):
     us off the terminal. ``login`` is an explicit ``hushkey login``.
     """
 
-    __slots__ = ("command", "login", "no_terminal", "tool_may_ask", "wish")
-    tool_may_ask: bool
-    login: bool
-    wish: Callable[[], str]
-    command: Callable[[], str]
-    no_terminal: Callable[[], str]
+    _: KW_ONLY
+    tool_may_ask: bool = True
+    login: bool = False
+    wish: Callable[[], str] = str
+    command: Callable[[], str] = str
+    no_terminal: Callable[[], str] = str
 
-    def __init__(
-        self,
-        *,
-        tool_may_ask: bool = True,
-        login: bool = False,
-        wish: Callable[[], str] = str,
-        command: Callable[[], str] = str,
-        no_terminal: Callable[[], str] = str,
-    ) -> None:
-        self._set(
-            tool_may_ask=tool_may_ask,
-            login=login,
-            wish=wish,
-            command=command,
-            no_terminal=no_terminal,
-        )
+
+class Session(Frozen):
+    """One call of a tool: what everything that is done for it works with.
+
+    ``settings`` are the config's, ``folder`` the data folder; ``warn`` says a line
+    to the person. ``began`` is when the caller began to wait (epoch seconds):
+    now, unless it is given. ``clock`` returns the time (epoch seconds).
+    """
+
+    _secret = ("environ", "settings")
+    settings: Mapping[str, Any]
+    folder: str
+    environ: Mapping[str, str]
+    options: PromptOptions
+    warn: Callable[[str], None]
+    _: KW_ONLY
+    began: float = 0.0
+    clock: Callable[[], float] = time.time
+
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        values["began"] = values["began"] or values["clock"]()
 
 
 class TokenRequest(Frozen):
@@ -53,31 +63,12 @@ class TokenRequest(Frozen):
     is the claims request (JSON) with which the host refuses lesser tokens.
     """
 
-    __slots__ = ("began", "claims", "host", "min_lifetime", "rule", "username")
     rule: HostRule
     host: str
     username: str
     began: float
     min_lifetime: int
-    claims: str
-
-    def __init__(
-        self,
-        rule: HostRule,
-        host: str,
-        username: str,
-        began: float,
-        min_lifetime: int,
-        claims: str = "",
-    ) -> None:
-        self._set(
-            rule=rule,
-            host=host,
-            username=username,
-            began=began,
-            min_lifetime=min_lifetime,
-            claims=claims,
-        )
+    claims: str = ""
 
     @property
     def account(self) -> str:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.__main__ import desk
 from contracts.desk import BIN, Desk
-from hushkey.model import Account, Grant
+from hushkey.model import Account, Grant, TokenKey
 from servers.agent import Agent
 from servers.process import clean_environ, wait_until
 
@@ -185,7 +185,9 @@ def grow(made: Desk) -> None:
         who = Account(change.cache.current, "")
         for number in range(MANY_TOKENS):
             grant = Grant("t" * 1500 + str(number), expires_in=36000)
-            change.cache.keep(grant, who, (f"scope{number}",), int(time.time()))
+            change.cache.keep(
+                grant, who, TokenKey((f"scope{number}",)), int(time.time())
+            )
         change.save()
 
 

@@ -16,7 +16,7 @@ from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import rules
 from hushkey.store import tokenfile
 from hushkey.system import paths
-from hushkey.tokenrequest import PromptOptions
+from hushkey.tokenrequest import PromptOptions, Session
 from servers.apache import Apache
 from servers.browser import Browser
 from servers.gits import Git
@@ -153,7 +153,9 @@ class Desk:
         environ = self.environ
         config = rules.load(environ)
         folder = paths.data_folder(environ)
-        return Acquirer(config.settings, folder, environ, PromptOptions(), print)
+        return Acquirer(
+            Session(config.settings, folder, environ, PromptOptions(), print)
+        )
 
     def token_file(self) -> tokenfile.TokenFile:
         config = rules.load(self.environ)

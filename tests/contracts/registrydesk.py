@@ -16,7 +16,7 @@ from contracts.desk import BIN, Done
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import rules
 from hushkey.system import paths
-from hushkey.tokenrequest import PromptOptions
+from hushkey.tokenrequest import PromptOptions, Session
 from servers.acr import ISSUER, Acr, Signer, access_claims
 from servers.authority import Authority
 from servers.entra import ALICE, Detour, DetouredBrowser, Entra
@@ -164,13 +164,15 @@ class RegistryDesk:
 
     def age_registry_tokens(self, seconds: int) -> None:
         """Let *seconds* pass for what registries gave, not for access tokens."""
-        self._each(seconds, lambda row: "\\exchange=" in row["asked"])
+        self._each(seconds, lambda row: "exchange" in row)
 
     def _each(self, seconds: int, which: Any) -> None:
         environ = self.environ
         config = rules.load(environ)
         folder = paths.data_folder(environ)
-        acquirer = Acquirer(config.settings, folder, environ, PromptOptions(), print)
+        acquirer = Acquirer(
+            Session(config.settings, folder, environ, PromptOptions(), print)
+        )
         for identity in config.identities().values():
             file = acquirer.file_of(identity)
             if identity.provider != "entra" or not os.path.exists(file.path):

@@ -19,7 +19,7 @@ from contracts.canary import Ear, Leak, Secret
 from contracts.desk import BIN, Done
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import rules
-from hushkey.tokenrequest import PromptOptions
+from hushkey.tokenrequest import PromptOptions, Session
 from servers.authority import Authority
 from servers.entra import (
     ALICE,
@@ -130,8 +130,9 @@ class AzureDesk:
         """Let *seconds* pass for every token in every token file."""
         environ = self.environ
         config = rules.load(environ)
+        folder = str(self.folder / "data")
         acquirer = Acquirer(
-            config.settings, str(self.folder / "data"), environ, PromptOptions(), print
+            Session(config.settings, folder, environ, PromptOptions(), print)
         )
         for identity in config.identities().values():
             file = acquirer.file_of(identity)

@@ -9,7 +9,8 @@ import pytest
 PROLOGUE = """
 import os, sys, subprocess, time
 from hushkey.errors import StoreError
-from hushkey_helpers.process import Answer, serve
+from hushkey_helpers.answer import Answer
+from hushkey_helpers.process import serve
 def read(descriptor):
     return os.read(descriptor, 100)
 """

@@ -16,7 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from hushkey.model import Account
+from hushkey.model import Account, TokenKey
 from hushkey_install.cli import main
 from shared.oauth_fakes import BIN, Machine, OidcServer, grant
 from shared.unseen import HOSTILE, unseen
@@ -125,7 +125,7 @@ def machine(home: Path, server: OidcServer, monkeypatch: pytest.MonkeyPatch) -> 
     with made.token_file().change(5) as change:
         account = Account("user-1", f"me{FORGED}{HOSTILE}")
         granted = grant("at", refresh_token="rt", account=account)
-        change.cache.keep(granted, account, ("git",), int(time.time()) - 7200)
+        change.cache.keep(granted, account, TokenKey(("git",)), int(time.time()) - 7200)
         change.save()
     programs = folder / "bin"
     programs.mkdir()

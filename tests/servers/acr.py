@@ -32,7 +32,7 @@ from servers.entra import (
     Answer,
     Asked,
     Entra,
-    StoredCredential,
+    Record,
     _Drop,
     _Site,
 )
@@ -85,7 +85,7 @@ class Acr(_Site):
         self.entra = entra
         self.registry = registry
         self.tenants = {"contoso.azurecr.io": CONTOSO.id}
-        self.settings: StoredCredential = {}
+        self.settings: Record = {}
         self._signer = Signer(authority)
         #: refresh token -> (registry, user)
         self._refresh: dict[str, tuple[str, str]] = {}
@@ -104,7 +104,7 @@ class Acr(_Site):
     ) -> None:
         super().fail(name, times, where=where)
 
-    def exchanges(self, status: int | None = None) -> list[StoredCredential]:
+    def exchanges(self, status: int | None = None) -> list[Record]:
         """Every request to the exchange."""
         found = self.log("exchange")
         return [r for r in found if status is None or r["status"] == status]
@@ -143,7 +143,7 @@ class Acr(_Site):
         record["status"], record["error"] = given.status, given.name
         return given
 
-    def _exchange(self, asked: Asked, record: StoredCredential) -> Answer:
+    def _exchange(self, asked: Asked, record: Record) -> Answer:
         if asked.method != "POST":
             return self._filled("exchange.not_found", asked)
         time.sleep(self.settings["delay"])
@@ -171,7 +171,7 @@ class Acr(_Site):
         if self.settings["opaque"]:
             return str(uuid.uuid4())
         now = int(time.time())
-        claims: StoredCredential = {
+        claims: Record = {
             "jti": str(uuid.uuid4()),
             "sub": user,
             "nbf": now,
@@ -188,7 +188,7 @@ class Acr(_Site):
             claims["exp"] = now + self.settings["lifetime"]
         return self._signer.sign(claims)
 
-    def _token(self, asked: Asked, record: StoredCredential) -> Answer:
+    def _token(self, asked: Asked, record: Record) -> Answer:
         if asked.method == "POST":
             form = parse_qs(asked.body.decode())
             if form.get("grant_type") != ["refresh_token"]:
@@ -208,7 +208,7 @@ class Acr(_Site):
         access = self._signer.sign(access_claims(host, user, scopes))
         return self._filled("token", asked, access_token=access)
 
-    def _registry(self, asked: Asked, record: StoredCredential) -> Answer:
+    def _registry(self, asked: Asked, record: Record) -> Answer:
         """Let the real registry answer; its challenge is the one that ACR sends."""
         kept = ("accept", "authorization", "content-type", "content-range", "range")
         headers = {
@@ -242,7 +242,7 @@ class Acr(_Site):
         return entra.answer(name, self.answers).filled(usual | values)
 
 
-def access_claims(host: str, user: str, scopes: Sequence[str]) -> StoredCredential:
+def access_claims(host: str, user: str, scopes: Sequence[str]) -> Record:
     """Claims of an access token: everything that was asked for is granted."""
     now = int(time.time())
     access = []

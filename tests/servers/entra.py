@@ -55,7 +55,7 @@ from servers.process import Server, free_port, short_folder
 ANSWERS = Path(__file__).with_suffix("")
 """The folder of the answers as data."""
 
-StoredCredential = dict[str, Any]
+Record = dict[str, Any]
 
 # ---------------------------------------------------------------- names of Microsoft's
 
@@ -319,12 +319,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = 30
-    rule: "_Site"
+    site: "_Site"
 
     def _serve(self) -> None:
         asked = Asked(self.command, self.path, self.headers, self._body())
         try:
-            given = self.rule.handle(asked)
+            given = self.site.handle(asked)
         except _Drop:
             self.close_connection = True
             return
@@ -398,8 +398,8 @@ class _Site(Server):
         self._listener: _Listener | None = None
         self._stopping = threading.Event()
         self._lock = threading.RLock()
-        self._log: list[StoredCredential] = []
-        self._faults: list[StoredCredential] = []
+        self._log: list[Record] = []
+        self._faults: list[Record] = []
         self._healed = 0
 
     # -- its life
@@ -475,7 +475,7 @@ class _Site(Server):
 
     # -- its log
 
-    def log(self, endpoint: str | None = None) -> list[StoredCredential]:
+    def log(self, endpoint: str | None = None) -> list[Record]:
         """Every request that came in, in its order; `status` 0 is no answer."""
         with self._lock:
             return [
@@ -488,7 +488,7 @@ class _Site(Server):
         with self._lock:
             self._log.clear()
 
-    def _note(self, record: StoredCredential) -> StoredCredential:
+    def _note(self, record: Record) -> Record:
         with self._lock:
             self._log.append(record)
         return record
@@ -538,7 +538,7 @@ class Entra(_Site):
     token_size, refresh_size     characters
     """
 
-    SETTINGS: ClassVar[StoredCredential] = {
+    SETTINGS: ClassVar[Record] = {
         "expires_in": 3599,
         "ext_expires_in": 3599,
         "refresh_in": None,
@@ -573,11 +573,11 @@ class Entra(_Site):
         self.clients = {client.id: client for client in clients}
         self.resources = dict(resources)
         self._first = settings
-        self._set: StoredCredential = {}
+        self._set: Record = {}
         self._grants: dict[str, Grant] = {}
-        self._devices: dict[str, StoredCredential] = {}
-        self._pages: dict[str, StoredCredential] = {}
-        self._demands: list[StoredCredential] = []
+        self._devices: dict[str, Record] = {}
+        self._pages: dict[str, Record] = {}
+        self._demands: list[Record] = []
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._kid = secrets.token_urlsafe(20)
         self.reset()
@@ -634,7 +634,7 @@ class Entra(_Site):
 
     def token_requests(
         self, grant_type: str | None = None, *, status: int | None = None
-    ) -> list[StoredCredential]:
+    ) -> list[Record]:
         """Every request to the token endpoint, faults included."""
         return [
             record
@@ -720,7 +720,7 @@ class Entra(_Site):
     def _with_faults(
         self,
         endpoint: str,
-        record: StoredCredential,
+        record: Record,
         cloud: str,
         tenant: str,
         asked: Asked,
@@ -836,7 +836,7 @@ class Entra(_Site):
         sent = sent | {"_tenant": tenant, "_cloud": cloud}
         return self._login_page(sent, sent.get("login_hint", ""))
 
-    def _login_page(self, sent: StoredCredential, hint: str) -> Answer:
+    def _login_page(self, sent: Record, hint: str) -> Answer:
         context = secrets.token_urlsafe(16)
         with self._lock:
             self._pages[context] = sent
@@ -907,7 +907,7 @@ class Entra(_Site):
             back["client_info"] = _client_info(user)
         return _back(sent, back | {"session_state": str(uuid.uuid4())})
 
-    def _end(self, sent: StoredCredential, name: str, asked: Asked) -> Answer:
+    def _end(self, sent: Record, name: str, asked: Asked) -> Answer:
         """The person does not get through: a page, or back to the client."""
         given = self._say(name, asked, sent["_cloud"], sent["_tenant"])
         if "_device" in sent:
@@ -1158,7 +1158,7 @@ class Entra(_Site):
     ) -> str:
         now = int(time.time())
         subject = hashlib.sha256(f"{user.name} {tenant} {client}".encode()).digest()
-        claims: StoredCredential = {
+        claims: Record = {
             "aud": client,
             "iss": f"https://{cloud}/{tenant}/v2.0",
             "iat": now - 300,

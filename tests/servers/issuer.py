@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).with_name("oidc-provider.mjs")
 MODULES = CACHE / "node" / "node_modules"
 CLIENT_ID = "hushkey"
 
-StoredCredential = dict[str, Any]
+Record = dict[str, Any]
 
 
 class Issuer(Server):
@@ -61,7 +61,7 @@ class Issuer(Server):
         self._admin = 0
         self._folder: Path | None = None
         self._program: Program | None = None
-        self._secrets: list[StoredCredential] = []
+        self._secrets: list[Record] = []
 
     # -- its life
 
@@ -72,7 +72,7 @@ class Issuer(Server):
         node = find_program("node", package="nodejs npm")
         if self._folder is None:
             self._folder = short_folder("issuer")
-        options: StoredCredential = {
+        options: Record = {
             "host": self.host,
             "port": self.port,
             "path": self.path,
@@ -182,13 +182,13 @@ class Issuer(Server):
 
     # -- its log
 
-    def log(self, event: str | None = None) -> list[StoredCredential]:
+    def log(self, event: str | None = None) -> list[Record]:
         """What the server wrote: token, authorization, login, declined, ..."""
         lines = self.log_file.read_text().splitlines()
-        records: list[StoredCredential] = [json.loads(line) for line in lines]
+        records: list[Record] = [json.loads(line) for line in lines]
         return [r for r in records if event is None or r["event"] == event]
 
-    def secrets(self) -> list[StoredCredential]:
+    def secrets(self) -> list[Record]:
         """What it gave and was given: tokens, codes, verifiers, states."""
         if self._folder is None:
             return self._secrets  # until it stopped
@@ -198,7 +198,7 @@ class Issuer(Server):
 
     def token_requests(
         self, grant_type: str | None = None, *, status: int | None = None
-    ) -> list[StoredCredential]:
+    ) -> list[Record]:
         """Every request to the token endpoint, faults included."""
         return [
             record
@@ -215,9 +215,7 @@ class Issuer(Server):
         """How many people completed the login page."""
         return len(self.log("login"))
 
-    def _command(
-        self, name: str, value: StoredCredential | None = None
-    ) -> StoredCredential:
+    def _command(self, name: str, value: Record | None = None) -> Record:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._admin}/{name}",
             data=json.dumps(value or {}).encode(),
@@ -225,5 +223,5 @@ class Issuer(Server):
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as answer:
-            result: StoredCredential = json.load(answer)
+            result: Record = json.load(answer)
         return result

@@ -87,7 +87,7 @@ class MemoryDrawer:
         self._called("get")
         return self.text
 
-    def evidence(self) -> object:
+    def version(self) -> object:
         return None
 
     def put(self, text: str) -> None:

@@ -34,6 +34,7 @@ from hushkey.model import (
     HostRule,
     Identity,
     Token,
+    TokenKey,
 )
 from hushkey.net.http import Network
 from hushkey.store.datakey import open_data_key
@@ -45,7 +46,7 @@ from hushkey.store.typed import (
     open_typed_credentials,
 )
 from hushkey.store.typed_index import CredentialKey
-from hushkey.tokenrequest import PromptOptions
+from hushkey.tokenrequest import PromptOptions, Session
 from shared.signin.signin_fakes import Clock
 
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -358,7 +359,7 @@ class Desk:
         environ: dict[str, str] | None = None,
         options: PromptOptions | None = None,
     ) -> Acquirer:
-        return Acquirer(
+        session = Session(
             SETTINGS,
             str(self.folder),
             DEVICE if environ is None else environ,
@@ -366,6 +367,9 @@ class Desk:
             self.warnings.append,
             began=began,
             clock=self.clock,
+        )
+        return Acquirer(
+            session,
             open_provider=lambda *_, claims="", **__: (
                 provider or FakeProvider()
             ).with_claims(claims),
@@ -386,7 +390,9 @@ class Desk:
 
     def has(self, granted: Grant, asked: tuple[str, ...] = ("git",)) -> None:
         """Let a sign-in of a moment ago be in the store."""
-        self.change(lambda cache: cache.keep(granted, ME, asked, int(self.clock.now)))
+        self.change(
+            lambda cache: cache.keep(granted, ME, TokenKey(asked), int(self.clock.now))
+        )
 
     def change(self, act: Callable[[Any], object]) -> None:
         with self.process().file_of(CORP).change(5) as change:
@@ -489,7 +495,7 @@ class Machine:
     ) -> None:
         """Let *granted* have been stored *age* seconds ago."""
         with self.token_file().change(5) as change:
-            change.cache.keep(granted, ME, asked, int(time.time()) - age)
+            change.cache.keep(granted, ME, TokenKey(asked), int(time.time()) - age)
             change.save()
 
     def stored(self) -> list[str]:

@@ -12,7 +12,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Account, Grant, HostRule, Identity, Token, placed
+from hushkey.model import Account, Grant, HostRule, Identity, Token, TokenKey
 from hushkey.tokenrequest import PromptOptions, TokenRequest
 from shared.oauth_fakes import (
     DEVICE,
@@ -26,7 +26,7 @@ from shared.oauth_fakes import (
 HOME, AWAY = "11111111-aaaa-4aaa-8aaa-000000000001", "other.example.com"
 ANN = Account(f"uid-1.{HOME}", "ann@contoso.com")
 BEN = Account("uid-2.22222222-aaaa-4aaa-8aaa-000000000002", "ben@fabrikam.com")
-AZURE = Identity("azure", "entra", client_id="app")
+AZURE = Identity("azure", "entra", client_id="app", tenants=True)
 FEED = HostRule("dev.azure.com", AZURE, scopes=("feed/.default",))
 HOST = "dev.azure.com/contoso"
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -65,13 +65,15 @@ class Azure(Desk):
                 granted = grant(
                     f"at-{name}", refresh_token=name, account=account, scopes=("other",)
                 )
-                change.cache.keep(granted, account, ("other",), int(self.clock.now))
+                change.cache.keep(
+                    granted, account, TokenKey(("other",)), int(self.clock.now)
+                )
                 change.cache.current = account.id
             change.save()
 
     def wanted(self, acquirer: Acquirer, rule: HostRule, **fields: Any) -> TokenRequest:
         wanted = acquirer.wanted(rule, HOST)
-        changed = {name: getattr(wanted, name) for name in wanted.__slots__} | fields
+        changed = wanted._fields() | fields
         return TokenRequest(**changed)
 
     def token(
@@ -105,20 +107,20 @@ def test_account_of_the_tenant_comes_first(desk: Azure) -> None:
     provider = Directory(ann=granted(ANN), ben=granted(BEN))
     desk.sign_in(ANN, BEN)  # now BEN is the last who signed in
 
-    assert desk.token(provider, placed(FEED, HOME)).account == ANN
+    assert desk.token(provider, FEED.with_tenant(HOME)).account == ANN
     assert provider.asked == ["ann"]
 
 
 def test_last_who_signed_in_comes_first_where_no_tenant_tells(desk: Azure) -> None:
     provider = Directory(ann=granted(ANN), ben=granted(BEN))
 
-    assert desk.token(provider, placed(FEED, AWAY)).account == ANN
+    assert desk.token(provider, FEED.with_tenant(AWAY)).account == ANN
 
 
 def test_every_account_is_tried_before_a_person_is_asked(desk: Azure) -> None:
     provider = Directory(ann=NOT_HERE, ben=granted(BEN))
 
-    assert desk.token(provider, placed(FEED, AWAY), environ=DEVICE).account == BEN
+    assert desk.token(provider, FEED.with_tenant(AWAY), environ=DEVICE).account == BEN
     assert provider.asked == ["ann", "ben"]
 
 
@@ -143,7 +145,7 @@ def test_other_failures_lead_to_nobody_else(desk: Azure, error: Exception) -> No
     provider = Directory(ann=error, ben=granted(BEN))
 
     with pytest.raises(type(error)):
-        desk.token(provider, placed(FEED, HOME))
+        desk.token(provider, FEED.with_tenant(HOME))
     assert provider.asked == ["ann"]
 
 
@@ -188,7 +190,7 @@ def test_accounts_of_other_servers_are_not_mixed(tmp_path: Path) -> None:
         for account in (BEN, ANN):
             name = account.label.partition("@")[0]
             kept = grant(refresh_token=name, account=account, scopes=("other",))
-            change.cache.keep(kept, account, ("other",), int(desk.clock.now))
+            change.cache.keep(kept, account, TokenKey(("other",)), int(desk.clock.now))
         change.save()
     provider = Directory(ben=NOT_HERE, ann=granted(ANN))
 
@@ -314,10 +316,10 @@ def test_claims_that_the_server_rejects_are_demanded_once(desk: Azure) -> None:
 def test_claims_of_a_host_ask_once_whatever_tenant_it_names(desk: Azure) -> None:
     wanted = UiRequired("a step is missing", code="interaction_required", claims=CLAIMS)
     provider = Directory(granted(ANN), ann=wanted, ben=wanted)
-    desk.token(provider, placed(FEED, HOME), environ=DEVICE)
+    desk.token(provider, FEED.with_tenant(HOME), environ=DEVICE)
 
     with pytest.raises(InteractionUnavailable, match="again"):
-        desk.token(provider, placed(FEED, "evil.example.com"), environ=DEVICE)
+        desk.token(provider, FEED.with_tenant("evil.example.com"), environ=DEVICE)
     assert provider.asked.count("sign-in") == 1
 
 
@@ -426,7 +428,7 @@ def test_tenant_in_capitals_is_the_same_home(desk: Azure) -> None:
     options = {"tenant": HOME.upper()}
     rule = HostRule(
         "dev.azure.com",
-        Identity("azure", "entra", client_id="app", options=options),
+        Identity("azure", "entra", client_id="app", options=options, tenants=True),
         scopes=FEED.scopes,
     )
 

@@ -1,6 +1,9 @@
+from __future__ import annotations
+
 import copy
 import pickle
 import traceback
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +19,9 @@ from hushkey.model import (
     Token,
 )
 from shared.core_fakes import ME
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 SECRET = "s3cr3t-value"
 
@@ -55,12 +61,57 @@ def kind(value: Frozen) -> str:
 
 @pytest.mark.parametrize("value", VALUES, ids=kind)
 def test_value_is_frozen(value: Frozen) -> None:
-    for name in (*value.__slots__, "another"):
+    for name in (*value._names(), "another"):
         with pytest.raises(AttributeError, match="is frozen"):
             setattr(value, name, "x")
         with pytest.raises(AttributeError, match="is frozen"):
             delattr(value, name)
-    assert not hasattr(value, "__dict__")
+
+
+class Sample(Frozen):
+    """Two fields by position, two by name; one of each has a default."""
+
+    first: str
+    second: tuple[str, ...] = ()
+    _: KW_ONLY
+    third: str
+    fourth: int = 4
+
+
+def test_annotations_are_the_fields_and_their_order() -> None:
+    assert Sample._names() == ["first", "second", "third", "fourth"]
+    assert Sample("1", third="3") == Sample("1", (), third="3", fourth=4)
+    assert repr(Sample("1", ("2",), third="3", fourth=5)) == (
+        "Sample(first='1', second=('2',), third='3', fourth=5)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        pytest.param((), {"third": "3"}, id="one is missing"),
+        pytest.param(("1",), {}, id="one that has a name only is missing"),
+        pytest.param(("1", (), "3"), {"third": "3"}, id="one too many"),
+        pytest.param(("1", (), "3"), {}, id="a name only, by position"),
+        pytest.param(("1",), {"first": "1", "third": "3"}, id="one twice"),
+        pytest.param(("1",), {"third": "3", "fifth": SECRET}, id="an unknown one"),
+        pytest.param((), {"third": "3", "fifth": SECRET}, id="unknown for missing"),
+    ],
+)
+def test_constructor_takes_its_fields_and_nothing_else(
+    given: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    with pytest.raises(TypeError, match="Sample has the fields first, ") as caught:
+        Sample(*given, **named)
+
+    assert SECRET not in str(caught.value)
+
+
+def test_default_is_not_shared() -> None:
+    one, other = Identity("corp", "oidc"), Identity("corp", "oidc")
+    one.options["tenant"] = "a"
+
+    assert other.options == {}
 
 
 @pytest.mark.parametrize("value", SECRETIVE, ids=kind)

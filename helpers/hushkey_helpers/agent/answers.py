@@ -15,7 +15,7 @@ from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from hushkey_helpers.agent.memory import Memory
@@ -27,27 +27,30 @@ if TYPE_CHECKING:
 class Surroundings(dict[str, str]):
     """The caller's environment, as far as it came along.
 
-    Whoever needs more of it has to be in the caller's process. A proxy may have a
-    password in it, so nothing of it is shown.
+    Whoever needs more of it than comes along for *tool* has to be in the caller's
+    process. A proxy may have a password in it, so nothing of it is shown.
     """
 
     __repr__ = object.__repr__
 
+    def __init__(self, pairs: Iterable[tuple[str, str]] = (), tool: str = "") -> None:
+        self._names = frozenset(protocol.forwarded(tool))
+        super().__init__((n, value) for n, value in pairs if n in self._names)
+
     def get(self, name: str, default: Any = None) -> Any:
         """Return the variable *name*, if it is one that came along."""
-        return super().get(_known(name), default)
+        return super().get(self._known(name), default)
 
     def __getitem__(self, name: str) -> str:
-        return super().__getitem__(_known(name))
+        return super().__getitem__(self._known(name))
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(_known(name))
+        return super().__contains__(self._known(name))
 
-
-def _known(name: Any) -> Any:
-    if name not in protocol.FORWARDED_VARS:
-        raise NeedsCaller
-    return name
+    def _known(self, name: Any) -> Any:
+        if name not in self._names:
+            raise NeedsCaller
+        return name
 
 
 class Question:
@@ -56,7 +59,7 @@ class Question:
     __slots__ = ("argv", "asker", "began", "data", "environ", "installation", "tool")
 
     def __init__(self, fields: list[bytes], began: float, asker: int = 0) -> None:
-        """Take a frame apart; raises door.Garbage."""
+        """Take a frame apart; raises protocol.Garbage."""
         texts = (f.decode("utf-8", "surrogateescape") for f in fields[2:])
         try:
             self.installation, self.data = fields[:2]
@@ -64,7 +67,7 @@ class Question:
             self.argv = [next(texts) for _ in range(number)]
         except (ValueError, StopIteration, RuntimeError):
             raise protocol.Garbage("not a question") from None
-        self.environ = Surroundings(_pairs(texts))
+        self.environ = Surroundings(_pairs(texts), self.tool)
         self.began = began
         self.asker = asker
 
@@ -77,8 +80,7 @@ class Question:
 def _pairs(texts: Iterator[str]) -> Iterator[tuple[str, str]]:
     for text in texts:
         name, _, value = text.partition("=")
-        if name in protocol.FORWARDED_VARS:
-            yield name, value
+        yield name, value
 
 
 class Answers:
@@ -93,9 +95,7 @@ class Answers:
         self._tools = tools
         self._memory = memory
         self._installation = protocol.installation()
-        self._own = Surroundings(
-            (n, environ[n]) for n in protocol.FORWARDED_VARS if n in environ
-        )
+        self._own = Surroundings(environ.items())
         self._facts = {name: environ.get(name) for name in protocol.IDENTITY_VARS}
         self._network = {name: environ.get(name) for name in protocol.NETWORK_VARS}
         #: why this agent has had its time; nothing: it goes on
@@ -171,5 +171,5 @@ def _answered(code: int, out: bytes, lines: list[str]) -> Reply:
 
 
 def from_door(fields: list[bytes], asker: int) -> Question:
-    """Return what the process *asker* asks just now; raises door.Garbage."""
+    """Return what the process *asker* asks just now; raises protocol.Garbage."""
     return Question(fields, time.time(), asker)

@@ -9,26 +9,18 @@ frozen, another version's or another user's costs 250 ms at most.
 import os
 import sys
 
-from hushkey_helpers import read
+from hushkey_helpers import PROGRAMS, read
 from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 #: seconds to connect and see the first frame
 _PATIENCE = 0.25
 #: seconds between two frames of an agent at work, and how many there may be
 _HEARTBEAT, _MOST_HEARTBEATS = 3 * protocol.HEARTBEAT, 60
-#: our programs: the tool, the verbs that the agent knows, and whether an empty line
-#: ends a request; None: nothing comes on stdin
-_PROGRAMS = {
-    "git-credential-hushkey": ("git", ("get", "store", "erase"), True),
-    "docker-credential-hushkey": ("docker", ("get",), False),
-    # pip and uv say `get` first, or an option of its
-    "hushkey-keyring": ("keyring", ("get", "--mode", "--mode=creds"), None),
-}
 
 
 def start(program: str, packages: str, folders: "Sequence[str]") -> None:
@@ -36,21 +28,24 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
 
     *packages* and *folders* are `isolated.defer_site`'s.
     """
-    tool, verbs, ends_blank = _PROGRAMS[program]
+    tool, module, verbs, ends_blank, _ = PROGRAMS[program]
     request = ask(tool, verbs, ends_blank=ends_blank)
     import gc
 
+    from hushkey import runtime
     from hushkey.system import isolated
 
     gc.disable()  # what lives for one answer only would look through its imports
     isolated.defer_site(packages, folders)
-    if tool == "git":
-        from hushkey_helpers.git.helper import main
-    elif tool == "docker":
-        from hushkey_helpers.docker.helper import main
-    else:
-        from hushkey_helpers.keyring.command import main
-    main(request, _start_agent)
+    runtime.programs_of = _programs_of
+    __import__(module)
+    sys.modules[module].main(request, _start_agent)
+
+
+def _programs_of(tool: str) -> "Mapping[str, str]":
+    from hushkey_helpers import table  # before a person is asked only
+
+    return table.programs_of(tool)
 
 
 def _start_agent() -> None:
@@ -105,7 +100,9 @@ def _answer(
 
     environ = os.environ
     known = [
-        f"{name}={environ[name]}" for name in protocol.FORWARDED_VARS if name in environ
+        f"{name}={environ[name]}"
+        for name in protocol.forwarded(tool)
+        if name in environ
     ]
     words = [tool, str(len(argv)), *argv, *known]
     said = [word.encode("utf-8", "surrogateescape") for word in words]

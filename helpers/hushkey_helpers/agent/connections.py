@@ -1,7 +1,7 @@
 """One connection to the agent, from its first byte to its last.
 
 Nothing here waits: bytes are taken when there are some and given when there is room,
-and each link has a time at which it is over, whatever its other end does.
+and each connection has a time at which it is over, whatever its other end does.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Connection:
     def arrived(self) -> bytes | None:
         """Take what has arrived; return the whole question once it is there.
 
-        Raises door.Garbage, and OSError for a client that has gone.
+        Raises protocol.Garbage, and OSError for a client that has gone.
         """
         while True:
             try:

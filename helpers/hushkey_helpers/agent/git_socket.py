@@ -1,4 +1,4 @@
-"""The door for git's own C client: `git credential-cache --socket`.
+"""The socket for git's own C client: `git credential-cache --socket`.
 
 builtin/credential-cache.c writes ``action=...``, ``timeout=...`` and git's request,
 closes its half, and copies what comes until the end. Only `get` is answered, only

@@ -91,23 +91,23 @@ class Memory:
 
     # -- tokens -----------------------------------------------------------------
 
-    def proof(self, evidence: object) -> object:
+    def proof(self, version: object) -> object:
         """Return what stays the same while the key is where it was; None: unknown.
 
-        *evidence* is the vault's (`DataKey.evidence`).
+        *version* is the data key's (`DataKey.version`).
         """
-        if evidence == "signals":
+        if version == "signals":
             return self._watch.number()
-        if evidence is None:
+        if version is None:
             return int(self._clock() / UNSEEN)
-        return evidence
+        return version
 
-    def tokens(self, path: str, stamp: object, evidence: object) -> TokenCache | None:
+    def tokens(self, path: str, stamp: object, version: object) -> TokenCache | None:
         """Return the remembered tokens of the file *path*: no grants among them."""
         found = self._files.get(path)
         if not found or found[0] != stamp:
             return None
-        return found[2] if found[1] == self.proof(evidence) else None
+        return found[2] if found[1] == self.proof(version) else None
 
     def keep_tokens(
         self,
@@ -125,9 +125,9 @@ class Memory:
                 _make_room(self._files, path, _MOST)
                 self._files[path] = stamp, proof, _without_grants(cache)
 
-    def name(self, evidence: object, value: str, make: Callable[[], str]) -> str:
+    def name(self, version: object, value: str, make: Callable[[], str]) -> str:
         """Return the keyed hash of the token *value*; *make* needs the key."""
-        proof = self.proof(evidence)
+        proof = self.proof(version)
         key = (proof, value)
         if proof is None or (found := self._names.get(key)) is None:
             found = make()

@@ -1,4 +1,4 @@
-"""The agent's door: where it is, and the frames that pass through it.
+"""The agent's protocol: where its sockets are, and its frames.
 
 What a helper needs before it knows whether there is an agent at all, so it loads
 nothing but `os` and `sys`. A frame is a list of byte strings: ``hk``, one byte of
@@ -8,6 +8,8 @@ end first). Nothing in it is ever evaluated, and no length is believed beyond MA
 
 import os
 import sys
+
+from hushkey_helpers import PROGRAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ HEADER = len(_MAGIC) + 4
 MAX = 2 * 1024 * 1024
 _MAX_FIELDS = 256
 
-#: how an answer can begin: the answer itself; another frame follows within PULSE;
+#: how an answer can begin: the answer itself; another frame follows within HEARTBEAT;
 #: a person would be needed; do it yourself; the agent could not
 ANSWERED, WORKING, UI, NOT_OURS, ERROR = (
     b"answered",
@@ -56,17 +58,22 @@ NETWORK_VARS = (
     "http_proxy",
     "no_proxy",
 )
-#: all that an answer may depend on and that goes along with a question. What is not
-#: here is not known in the agent: who needs it is answered in a process of their own
+#: what every answer may depend on and goes along with a question. What is not here
+#: or the tool's own is unknown in the agent: who needs it has a process of their own
 FORWARDED_VARS = (
     *IDENTITY_VARS,
     *NETWORK_VARS,
-    "DOCKER_BUILDKIT",
     "HUSHKEY_AGENT",
     "HUSHKEY_CONFIG",
     "PATH",
     "XDG_CONFIG_HOME",
 )
+
+
+def forwarded(tool: str) -> "tuple[str, ...]":
+    """Return the names of all that an answer to *tool* may depend on."""
+    own = (name for row in PROGRAMS.values() if row[0] == tool for name in row[4])
+    return (*FORWARDED_VARS, *own)
 
 
 class Garbage(ValueError):

@@ -29,13 +29,11 @@ IN_USE = 30 * 60
 LEAD = 60
 #: seconds until a failed renewal is tried again: doubled each time, up to the end
 FIRST_WAIT, LONGEST_WAIT = 60, 15 * 60
-#: providers that leave the old token good until its end
-KEEPS_OLD = ("entra", "oidc")
 _MOST = 256
 
 
 class ActiveToken:
-    """A want that was answered, and the token that it was answered with."""
+    """A request that was answered, and the token that it was answered with."""
 
     __slots__ = ("asked", "environ", "failures", "not_before", "token", "wanted")
 
@@ -69,12 +67,12 @@ class RenewalSchedule:
         self, wanted: TokenRequest, environ: Mapping[str, str], token: Token
     ) -> None:
         """Take note that *wanted* was answered with *token*."""
-        if wanted.rule.identity.provider not in KEEPS_OLD:
+        if not wanted.rule.identity.keeps_old:
             return
         rule = wanted.rule
         key = (
             rule.identity.name,
-            rule.scopes,
+            rule.token_key,
             wanted.host,
             wanted.username,
             wanted.claims,

@@ -72,7 +72,7 @@ class Server:
             self._poll.unregister(descriptor)
             listener.close()
         self._listeners.clear()
-        # What a server was just asked must still be saved (promise 3).
+        # What a server was just asked must still be saved.
         end = time.monotonic() + _LAST_WAIT
         while (self._workers.busy or self._links) and time.monotonic() < end:
             self._turn()
@@ -102,7 +102,7 @@ class Server:
         if not self.over:
             self._renew()
 
-    # -- links --------------------------------------------------------------------
+    # -- connections --------------------------------------------------------------
 
     def _accept(self, kind: str, listener: socket.socket) -> None:
         try:
@@ -135,7 +135,7 @@ class Server:
         self._settle(link)
 
     def _settle(self, link: Connection) -> None:
-        """Close a link that is done, else listen for what it can do next."""
+        """Close a connection that is done, else listen for what it can do next."""
         if link.is_done:
             self._hang_up(link)
         elif link.fileno() in self._links:

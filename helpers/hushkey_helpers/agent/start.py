@@ -11,18 +11,14 @@ import sys
 import time
 from contextlib import suppress
 
+from hushkey.config import rules
 from hushkey.errors import HushkeyError
+from hushkey.signin import policy
 from hushkey.system import isolated, ownership, paths
 from hushkey_helpers.agent import protocol
 
 if sys.platform != "win32":
     import fcntl
-
-
-import sys
-
-from hushkey.config import rules
-from hushkey.signin import policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 #: what the agent's process calls itself on Linux, and a word of its command line
 NAME = "hushkey-agent"
 _OURS = "hushkey_helpers"
-#: permissions that nobody else may have where the sockets are (`door.is_safe`)
+#: permissions that nobody else may have where the sockets are (`protocol.is_safe`)
 OTHERS = 0o077
 #: seconds in which an agent that did not end in order is not started again
 BACK_OFF = 10

@@ -1,6 +1,6 @@
-"""The agent's own process: which functions answer for which tool.
+"""The agent's own process: who answers for which tool.
 
-One code path, two doors: these are the functions that the executables call.
+These are the functions that the executables call in the process of their caller.
 """
 
 from __future__ import annotations
@@ -8,18 +8,10 @@ from __future__ import annotations
 import os
 import sys
 
+from hushkey import runtime
 from hushkey.system import isolated
+from hushkey_helpers import table
 from hushkey_helpers.agent import process
-from hushkey_helpers.docker import helper as docker_helper
-from hushkey_helpers.git import helper as git_helper
-from hushkey_helpers.keyring import command
-
-#: the tool's name in a question -> who answers
-TOOLS = {
-    "docker": docker_helper.answer,
-    "git": git_helper.answer,
-    "keyring": command.answer,
-}
 
 
 def main(lock: int = -1) -> None:
@@ -27,4 +19,5 @@ def main(lock: int = -1) -> None:
     if not sys.flags.isolated:  # a unit that an older hushkey wrote
         words = isolated.words("hushkey_helpers.agent", str(lock))
         os.execv(words[0], words)  # noqa: S606
-    process.run(lock, TOOLS)
+    runtime.programs_of = table.programs_of
+    process.run(lock, {tool.name: tool.answer() for tool in table.TOOLS})

@@ -18,8 +18,9 @@ from hushkey.store import typed_index
 from hushkey.system import paths
 from hushkey.trace import event
 from hushkey_helpers import REQUEST_BYTES
+from hushkey_helpers.answer import Answer, explained
 from hushkey_helpers.docker import registries, typed
-from hushkey_helpers.process import Answer, serve
+from hushkey_helpers.process import serve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,12 +40,7 @@ NAME = "docker-credential-hushkey"
 NOT_FOUND = "credentials not found in native keychain"
 NO_SERVER = "no credentials server URL"
 NO_USER = "no credentials username"
-#: the user name that makes a secret a refresh token (docker/cli, login.md)
-AS_REFRESH = "<token>"
-#: Azure's user name for a refresh token sent as a password (Azure/acr, AAD-OAuth.md)
-NULL_GUID = "00000000-0000-0000-0000-000000000000"
-#: exchange -> (the user name that its secret goes with, and short words for others)
-_USERS = {"acr": (AS_REFRESH, {"token": AS_REFRESH, "guid": NULL_GUID})}
+#: the user name that an access token goes with
 DEFAULT_USER = "oauth2"
 _TOOL = typed.TOOL
 
@@ -75,22 +71,16 @@ def answer(
     """Answer one call; every failure is a line for docker, too."""
     try:
         return _answer(argv, request, environ)
-    except ConfigError as error:
-        event("failed", error=error)
-        return Answer(_line(NOT_FOUND), (error.line(),), 1)
     except Said as error:
         return Answer(_line(error.what), code=1)
-    except HushkeyError as error:
-        event("failed", error=error)
-        if getattr(error, "reason", "") == "foreign" and argv[0] in ("get", "list"):
-            # Another user's passwords are none; public images go on without one.
-            return Answer(_line(NOT_FOUND), (error.line(),), 1)
-        return Answer(_line(f"hushkey: {error.line()}"), code=1)
     except Exception as error:
-        event("failed", error=error)
-        # The text may quote anything, a secret included: the type must do.
-        words = f"hushkey: internal error ({type(error).__name__}); please report it"
-        return Answer(_line(words), code=1)
+        line = explained(error).line()
+        # Another user's passwords are none; public images go on without one.
+        foreign = getattr(error, "reason", "") == "foreign"
+        foreign = foreign and argv[0] in ("get", "list")
+        if foreign or isinstance(error, ConfigError):
+            return Answer(_line(NOT_FOUND), (line,), 1)
+        return Answer(_line(f"hushkey: {line}"), code=1)
 
 
 def _line(text: str) -> bytes:
@@ -171,7 +161,7 @@ class _Call:
             if token is None:
                 raise Said(NOT_FOUND)
         token = token or exchanged_credential.token()
-        return _found(server, user_of(rule), token.value)
+        return _found(server, user_of(rule, token.username), token.value)
 
     def store(self, server: str, user: str, secret: str) -> Answer:
         """Keep what a person typed; what is ours already is only taken note of."""
@@ -225,7 +215,7 @@ class _Call:
     def _rule(
         self, config: Config, registry: Registry, verb: str
     ) -> tuple[HostRule | None, str]:
-        """Return the site of *registry* and its origin; None: not ours."""
+        """Return the rule for *registry* and its origin; None: not ours."""
         for request in registry.requests():
             try:
                 rule = config.rule_for(request)
@@ -233,7 +223,7 @@ class _Call:
                 # Written for git, which could be told to name the path.
                 error.hint = "clients name no repository: write one rule for the host"
                 raise
-            if rule and rule.identity.provider != "static":
+            if rule and not rule.identity.typed:
                 found = origins.parse_origin(request.protocol, request.host)
                 host = origins.origin_text(request.protocol, *(found or ("", 0)))
                 event("asked", rule=rule, host=host, verb=verb)
@@ -298,10 +288,9 @@ class _Call:
         )
 
 
-def user_of(rule: HostRule) -> str:
-    """Return the user name that the secret of *rule* goes with."""
-    usual, words = _USERS.get(rule.exchange, (DEFAULT_USER, {}))
-    return words.get(rule.username, rule.username) or usual
+def user_of(rule: HostRule, own: str) -> str:
+    """Return the user name for *rule*'s secret; *own* is what came with it."""
+    return rule.username or own or DEFAULT_USER
 
 
 def _found(server: str, user: str, secret: str) -> Answer:

@@ -27,13 +27,9 @@ class Registry(Frozen):
     repository, if any.
     """
 
-    __slots__ = ("path", "place", "scheme")
     place: str
-    scheme: str
-    path: str
-
-    def __init__(self, place: str, scheme: str = "", path: str = "") -> None:
-        self._set(place=place, scheme=scheme, path=path)
+    scheme: str = ""
+    path: str = ""
 
     def requests(self) -> list[Request]:
         """Return what to look up in the config, the best first.

@@ -1,4 +1,4 @@
-"""Where docker's typed passwords lie in the store: one slot for each way to a place.
+"""Where docker's typed passwords lie in the store: one key for each way to a place.
 
 Which protocols a registry stands for is `registries.Registry.protocols`. Imported
 by every call; what opens the store is imported when there is something in it.

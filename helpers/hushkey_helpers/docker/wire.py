@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from hushkey_helpers.process import Answer
+from hushkey_helpers.answer import Answer
 
 _FIELDS = ("ServerURL", "Username", "Secret")
 

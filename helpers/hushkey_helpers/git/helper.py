@@ -14,9 +14,10 @@ from hushkey.config import rules
 from hushkey.errors import Cancelled, ConfigError, HushkeyError
 from hushkey.model import Request
 from hushkey.trace import event
+from hushkey_helpers.answer import Answer, explained
 from hushkey_helpers.git import typed
 from hushkey_helpers.git.wire import Malformed, Message, parse, read, render
-from hushkey_helpers.process import Answer, serve
+from hushkey_helpers.process import serve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from hushkey.model import HostRule, Token
 
 STATE = "hushkey:"
-DEFAULT_USER = "oauth2"
 _ACTIONS = ("get", "store", "erase")
 _CAPABILITIES = b"version 0\ncapability authtype\ncapability state\n"
 _USAGE = (
@@ -62,12 +62,10 @@ def answer(
         host = message.get("host")
         event("asked" if rule else "not-ours", rule=rule, host=host, verb=action)
     except (Malformed, ConfigError) as error:
-        event("failed", error=error)
-        return Answer(lines=(error.line(),))
+        return Answer(lines=(explained(error).line(),))
     except HushkeyError as error:
-        event("failed", error=error)
-        return _stop(error) if action == "get" else Answer()
-    if not rule or rule.identity.provider == "static":
+        return _stop(explained(error)) if action == "get" else Answer()
+    if not rule or rule.identity.typed:
         return typed.answer(action, message, environ, began)
     call = _Call(message, asked, rule, environ, began)
     return {"get": call.get, "store": call.store, "erase": call.erase}[action]()
@@ -106,7 +104,7 @@ class _Call:
         self._began = began
         origin = origins.parse_origin(request.protocol, request.host)
         self._host = origins.origin_text(request.protocol, *origin) if origin else ""
-        if rule.identity.provider == "entra":
+        if rule.identity.tenants:
             # Organisations of one host are different hosts to their users.
             from hushkey.providers import azure_devops
 
@@ -133,8 +131,7 @@ class _Call:
             return Answer(lines=(error.line(),))
         except Exception as error:
             # Ours, and yet no answer: git's own prompt would be no help.
-            event("failed", error=error)
-            return _stop(HushkeyError(f"internal error ({type(error).__name__})"))
+            return _stop(explained(error, more=""))
 
     def _is_the_user_s(self, acquirer: Acquirer, error: HushkeyError) -> bool:
         """Tell whether git's own prompt would be no help: the user is with us."""
@@ -172,7 +169,7 @@ class _Call:
             acquirer = self._acquirer()
             secret = self._message.secret()
             acquirer.refuse(self._rule, self._host, secret, self._challenges())
-            if self._rule.identity.provider == "entra":
+            if self._rule.identity.tenants:
                 acquirer.forget_tenant(self._request)
         except HushkeyError as error:
             error.about(host=self._host, identity=self._rule.identity.name)
@@ -200,7 +197,7 @@ class _Call:
             return False
         name = ours[0].removeprefix(STATE)
         acquirer.refuse_hashed(self._rule, self._host, name, self._challenges())
-        if self._rule.identity.provider == "entra":
+        if self._rule.identity.tenants:
             acquirer.forget_tenant(self._request)
         return True
 
@@ -227,7 +224,8 @@ class _Call:
         return render(lines)
 
     def _username(self) -> str:
-        return self._request.username or self._rule.username or DEFAULT_USER
+        fixed = self._rule.identity.git_user
+        return self._request.username or self._rule.username or fixed
 
     def _wants_bearer(self) -> bool:
         """Tell whether git can carry a Bearer token and the host takes one."""

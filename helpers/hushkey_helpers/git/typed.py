@@ -15,8 +15,8 @@ from hushkey.store import typed_index
 from hushkey.store.typed_index import CredentialKey
 from hushkey.system import paths
 from hushkey.trace import event
+from hushkey_helpers.answer import Answer
 from hushkey_helpers.git.wire import Message, render
-from hushkey_helpers.process import Answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

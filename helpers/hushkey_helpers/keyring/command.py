@@ -17,9 +17,9 @@ import time
 
 from hushkey.errors import ConfigError, HushkeyError
 from hushkey.system import programs
-from hushkey.trace import event
+from hushkey_helpers.answer import Answer, explained
 from hushkey_helpers.keyring import services
-from hushkey_helpers.process import Answer, serve
+from hushkey_helpers.process import serve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,19 +85,18 @@ def answer(
     try:
         found = services.find(call.service, call.username, environ)
     except ConfigError as error:
-        event("failed", error=error)
+        line = explained(error).line()
         # Nothing of a wrong config counts; entries of the user's own still do.
         passed = _pass_on(argv, call, environ)
-        passed.lines = (error.line(), *passed.lines)
+        passed.lines = (line, *passed.lines)
         return passed
     if found is None:
         return _pass_on(argv, call, environ)
     if call.operation != "get":
         return Answer(lines=(_refusal(call, found),), code=1)
     if found.unproven and not _is_proven(found, environ):
-        refusal = found.refusal()
-        event("failed", error=refusal)
-        return Answer(lines=(_told(refusal.line(), environ),), code=1)
+        line = explained(found.refusal()).line()
+        return Answer(lines=(_told(line, environ),), code=1)
     return _get(call, found, environ, began)
 
 
@@ -114,11 +113,10 @@ def _get(
         token = found.token(environ, began)
         return Answer(_render(call, found.answer_user(), token.value))
     except HushkeyError as error:
-        event("failed", error=error)
-        line = error.about(host=found.host, identity=found.rule.identity.name).line()
+        about = error.about(host=found.host, identity=found.rule.identity.name)
+        line = explained(about).line()
     except Exception as error:
-        event("failed", error=error)
-        line = f"internal error ({type(error).__name__}); please report it"
+        line = explained(error).line()
     return Answer(lines=(_told(line, environ),), code=1)
 
 

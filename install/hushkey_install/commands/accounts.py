@@ -7,9 +7,7 @@ import os
 from datetime import UTC, datetime
 
 from hushkey.errors import HushkeyError
-from hushkey.model import HostRule, Token, tenant_of
-from hushkey.providers import registry
-from hushkey.scopes import scope_key
+from hushkey.model import HostRule, Token, TokenKey
 from hushkey.tokenrequest import TokenRequest
 from hushkey_install.common import agentcontrol, output
 from hushkey_install.common.context import Context
@@ -21,11 +19,11 @@ def login(target: str | None, *, force: bool, method: str) -> None:
     if method != "auto":
         environ["HUSHKEY_INTERACTIVE"] = method
     context = Context(environ, login=True)
-    done: set[tuple[str, str]] = set()
+    done: set[tuple[str, TokenKey]] = set()
     # Only a URL can name an organisation; a pattern names many.
     url = "" if target in context.config.identities() else target or ""
     for rule, host in context.rules_of(target):
-        key = (rule.account, scope_key(rule.scopes))
+        key = (rule.account, rule.token_key)
         if key not in done:
             done.add(key)
             wanted = context.wanted(rule, host, url)
@@ -45,7 +43,7 @@ def _login(context: Context, wanted: TokenRequest, *, force: bool) -> None:
 
 def _client(rule: HostRule) -> str:
     identity = rule.identity
-    tenant = f", tenant {found}" if (found := tenant_of(rule)) else ""
+    tenant = f", tenant {found}" if (found := rule.tenant) else ""
     return (
         f"identity {identity.name}, client {identity.client_id} "
         f"at {identity.issuer}{tenant}"
@@ -68,7 +66,7 @@ def logout(target: str | None, *, everyone: bool, local: bool) -> None:
     else:
         identities = [context.identity(target)]
     for identity in identities:
-        if not everyone or registry.can_serve(identity):
+        if not everyone or not identity.typed:
             output.say(_logout(context, identity.name, local=local), err=True)
     agentcontrol.dismiss(context.environ)
 

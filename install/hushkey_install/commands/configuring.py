@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hushkey.config import schema
 from hushkey.errors import Permanent, plain
+from hushkey.providers.registry import SPECS
 from hushkey_install.commands import completing
 from hushkey_install.config import addhost, editor, settings
 
@@ -95,7 +95,7 @@ def unset(key: str) -> None:
 )
 @click.option(
     "--provider",
-    type=click.Choice(schema.PROVIDERS),
+    type=click.Choice(list(SPECS)),
     help="Who signs you in; oidc with --issuer, entra with --tenant.",
 )
 @click.option("--issuer", help="Address of an OpenID Connect server.")

@@ -15,7 +15,10 @@ from collections.abc import Collection, Iterator, Mapping
 from hushkey.errors import REASONS, HushkeyError
 from hushkey.net import outcomes
 from hushkey.system import tracefile
+from hushkey_helpers import PROGRAMS
 
+#: who writes a journal
+WRITERS = {"agent", "backend", "hushkey", *(name for name, *_ in PROGRAMS.values())}
 _LINE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
     r" pid=[0-9]{1,10} tool=(?P<tool>\S+) step=(?P<step>\S+)(?: |\Z)"
@@ -61,7 +64,7 @@ def own(line: str, verbs: Collection[str]) -> str:
     match = _LINE.match(line)
     if (
         match is None
-        or match["tool"] not in tracefile.TOOLS
+        or match["tool"] not in WRITERS
         or match["step"] not in tracefile.STEPS
     ):
         return ""

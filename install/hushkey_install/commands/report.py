@@ -22,6 +22,7 @@ from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import HostRule, Identity
 from hushkey.providers import clouds
+from hushkey.store.keystores import KEY_STORES
 from hushkey_install.commands import loglines
 from hushkey_install.common import output as screen
 from hushkey_install.common.context import Context
@@ -145,7 +146,7 @@ def _config(context: Context, names: Names) -> dict[str, Any]:
         "exists": os.path.exists(context.config.source),
         "default_place": not os.environ.get("HUSHKEY_CONFIG"),
         "settings": {key: settings[key] for key in (*_SETTINGS, *_MORE_SETTINGS)},
-        "key_store": store if store in ("keyring", "file") else "a class by name",
+        "key_store": store if store in KEY_STORES else "a class by name",
         "has_ca_file": bool(settings["ca_file"]),
         "has_proxy": bool(settings["proxy"]),
         "identities": [

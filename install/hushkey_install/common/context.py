@@ -1,4 +1,4 @@
-"""What every verb needs: the config, an acquirer, and which site is meant."""
+"""What every verb needs: the config, an acquirer, and which rule is meant."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Context:
         return self.acquirer.wanted(rule, host, request=self.request(url or host))
 
     def rule(self, url: str) -> tuple[HostRule, str]:
-        """Return the site for *url* and its origin; raises Permanent if not ours."""
+        """Return the rule for *url* and its origin; raises Permanent if not ours."""
         request = self.request(url)
         rule = self.config.rule_for(request)
         origin = origins.parse_origin(request.protocol, request.host)
@@ -64,7 +64,7 @@ class Context:
         return rule, origins.origin_text(request.protocol, *origin)
 
     def rules_of(self, target: str | None) -> list[tuple[HostRule, str]]:
-        """Return the sites that *target* means: a host, a URL, or an identity.
+        """Return the rules that *target* means: a host, a URL, or an identity.
 
         No target means the only identity, if the config has just one.
         """
@@ -88,7 +88,7 @@ class Context:
         return [self.rule(wanted)]
 
     def own_rules(self) -> Iterator[tuple[HostRule, str]]:
-        """Yield the sites that the user configured, with their patterns."""
+        """Yield the rules that the user configured, with their patterns."""
         for rule in self.config.rules():
             if rule.origin == "user":
                 yield rule, rule.pattern

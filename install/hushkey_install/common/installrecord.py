@@ -30,6 +30,10 @@ class InstallRecord:
         """Return what was noted, nothing if there is none that can be believed."""
         return cachefile.read(self._path)
 
+    def about(self, path: str, shape: Mapping[str, type]) -> dict[str, Any]:
+        """Return the notes if they are `whole`, nothing if not."""
+        return whole(self.read(), path, shape)
+
     def write(self, notes: Mapping[str, Any]) -> None:
         """Keep *notes*; none at all take the file away. StoreError if it cannot."""
         if notes:
@@ -39,10 +43,23 @@ class InstallRecord:
             remove(self._path)
 
 
+def whole(
+    notes: dict[str, Any], path: str, shape: Mapping[str, type]
+) -> dict[str, Any]:
+    """Return *notes*, nothing where they are not about *path*, or lack what they need.
+
+    *shape* is what they need: each key, and the type of its value.
+    """
+    complete = all(isinstance(notes.get(key), kind) for key, kind in shape.items())
+    return notes if complete and notes.get("path") == path else {}
+
+
 def replaced(before: str, after: str) -> dict[str, Any]:
     """Return the note from which `restored` makes *before* of *after*."""
     old, new = (text.splitlines(keepends=True) for text in (before, after))
-    changes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    # What comes again and again in a long text (blank lines) anchors no match: each of
+    # them compared with each costs the square of their number.
+    changes = SequenceMatcher(None, old, new).get_opcodes()
     hunks = [
         [start, end, "".join(old[first:last])]
         for kind, first, last, start, end in changes

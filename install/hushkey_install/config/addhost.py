@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from hushkey import origins
 from hushkey.config import rules, schema
 from hushkey.errors import ConfigError, HushkeyError, Permanent, plain
+from hushkey.providers.checks import one_of, secure_url
+from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
 from hushkey_install.common.context import shown
 from hushkey_install.config import document, keystore
 from hushkey_install.tools import githelpers
 
-#: providers whose built-in endpoints are those of one well-known server
-_ONE_SERVER = ("github", "gitlab", "bitbucket", "gitea")
+if TYPE_CHECKING:
+    from hushkey.providers.checks import Check
+
 _EXAMPLE = (
     "for example: hushkey config add-host git.example.com "
     "--issuer https://id.example.com --client-id hushkey"
@@ -126,8 +129,8 @@ def _plan(config: rules.Config, wish: Wish, pattern: str) -> Plan:
         table = _identity(wish, pattern)
         name = name or _free_name(str(table.get("issuer") or pattern), own)
     scopes = wish.scopes or (preset["scopes"] if preset and preset["scopes"] else ())
-    provider = table.get("provider") or config.identity(name).provider
-    if provider == "entra" and not scopes:
+    provider = str(table.get("provider") or config.identity(name).provider)
+    if SPECS[provider].needs_scopes and not scopes:
         scopes = tuple(_needed("scope", "scopes (RESOURCE/.default)").split())
     elif not scopes and is_person():
         words = "scopes that the host wants, if any (for example: git)"
@@ -164,7 +167,7 @@ def _completed(config: rules.Config, wish: Wish, preset: dict[str, Any]) -> Plan
             hint="name another --identity to sign in differently",
         )
     table: dict[str, object] = {"provider": provider, **wish.keys}
-    for key in schema.REQUIRED.get(provider, ()):
+    for key in SPECS[provider].required:
         table[key] = table.get(key) or _needed(key)
     host = _options(wish) | ({"scopes": list(wish.scopes)} if wish.scopes else {})
     whole = {"identity": name, "scopes": list(preset["scopes"]), **host}
@@ -176,20 +179,21 @@ def _identity(wish: Wish, pattern: str) -> dict[str, object]:
     keys = dict(wish.keys)
     provider = keys.pop("provider", "")
     if not provider:
-        provider = "oidc" if "issuer" in keys else "entra" if "tenant" in keys else ""
+        implied = [s.name for s in SPECS.values() if s.implied_by in keys]
+        provider = implied[-1] if implied else ""
     if not provider:
         provider = _needed("provider", "who signs you in", default="oidc")
-    if provider not in schema.PROVIDERS:
-        expected = schema.one_of(*schema.PROVIDERS)(provider)
+    if provider not in SPECS:
+        expected = one_of(*SPECS)(provider)
         raise Permanent(f"provider {plain(provider)!r}: expected {expected}")
-    if provider in _ONE_SERVER and "token_endpoint" not in keys:
+    if SPECS[provider].base_url and "token_endpoint" not in keys:
         raise Permanent(
             f"provider {provider} signs in at its own public server, not at {pattern}",
             hint="use --provider oidc --issuer URL, or --set token_endpoint=URL "
             "and --set authorization_endpoint=URL",
         )
     table: dict[str, object] = {"provider": provider}
-    for key in schema.REQUIRED.get(provider, ()):
+    for key in SPECS[provider].required:
         table[key] = keys.pop(key, "") or _needed(key, *_questions(provider, key))
     return table | keys
 
@@ -229,7 +233,7 @@ def is_person() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _questions(provider: str, key: str) -> tuple[str, schema.Check | None]:
+def _questions(provider: str, key: str) -> tuple[str, Check | None]:
     """Return how to ask for *key*, and what the answer has to be."""
     words = {
         "issuer": "issuer (the https address of your identity server)",
@@ -241,7 +245,7 @@ def _questions(provider: str, key: str) -> tuple[str, schema.Check | None]:
 def _needed(
     key: str,
     words: str = "",
-    check: schema.Check | None = None,
+    check: Check | None = None,
     default: str | None = None,
 ) -> str:
     """Return what the person types for *key*; Permanent where nobody can."""
@@ -266,7 +270,7 @@ def _probe(config: rules.Config, plan: Plan) -> None:
     )
     if not issuer:
         raise Permanent("--probe works with an issuer only")
-    if expected := schema.secure_url(issuer):
+    if expected := secure_url(issuer):
         raise ConfigError(f"issuer: expected {expected}")
     found = probe.issuer(str(issuer), config.settings, os.environ)
     output.say(f"{issuer} {found.line()}", err=True)

@@ -7,9 +7,7 @@ process that `idprocess` describes, so that nobody else pays for Django.
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -114,18 +112,3 @@ class IdentityServer(Service):
                 "grant_type" in entry and entry["status"] != 200 for entry in log
             ),
         )
-
-    def revoke_all(self) -> None:
-        """End every session and token at once, as an administrator would."""
-        with closing(sqlite3.connect(self.folder / "id.sqlite", timeout=20)) as data:
-            data.executescript(
-                """
-                BEGIN IMMEDIATE;
-                UPDATE oauth2_provider_refreshtoken SET
-                    access_token_id = NULL,
-                    revoked = coalesce(revoked, CURRENT_TIMESTAMP);
-                DELETE FROM oauth2_provider_accesstoken;
-                DELETE FROM django_session;
-                COMMIT;
-                """
-            )

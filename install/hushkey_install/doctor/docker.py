@@ -9,24 +9,13 @@ import os
 from collections.abc import Iterator
 
 from hushkey.errors import HushkeyError
-from hushkey.system import programs
+from hushkey.system import paths, programs
 from hushkey_helpers.docker import registries
 from hushkey_install.common.context import Context
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import docker
 from hushkey_install.register.docker import Client
 from hushkey_install.tools import ociconfig
-
-PROBLEM, NOTE = "problem", "note"
-
-
-class Finding:
-    """One thing that is wrong: a fixed name, how bad, what, and what mends it."""
-
-    def __init__(self, code: str, level: str, text: str, command: str = "") -> None:
-        self.code = code
-        self.level = level
-        self.text = text
-        self.command = command
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -117,8 +106,8 @@ def _environment(context: Context) -> Iterator[Finding]:
 
 def _shadowed(context: Context) -> Iterator[Finding]:
     """Yield logins in podman's session file, which it reads before ours."""
-    runtime = context.environ.get("XDG_RUNTIME_DIR", "")
-    if not os.path.isabs(runtime) or context.environ.get("REGISTRY_AUTH_FILE"):
+    runtime = paths.xdg_runtime(context.environ)
+    if not runtime or context.environ.get("REGISTRY_AUTH_FILE"):
         return
     path = os.path.join(runtime, "containers", "auth.json")
     try:

@@ -1,4 +1,4 @@
-"""What doctor found, and whom it looks at.
+"""Whom doctor looks at.
 
 A topic is a function from a `Installation` to findings; it asks no server, changes
 nothing, and never prompts. `hushkey_install.doctor.run` lists the topics.
@@ -7,32 +7,16 @@ nothing, and never prompts. `hushkey_install.doctor.run` lists the topics.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import NamedTuple
 
 from hushkey.config import rules
 from hushkey.errors import ConfigError, HushkeyError
 from hushkey_install.common.context import Context
+from hushkey_install.common.finding import NOTE as NOTE
+from hushkey_install.common.finding import PROBLEM as PROBLEM
+from hushkey_install.common.finding import Finding as Finding
 from hushkey_install.tools.gitfile import Git
-
-PROBLEM, NOTE = "problem", "note"
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong, or worth knowing.
-
-    ``code`` is a fixed name for programs; ``level`` is problem or note; ``text``
-    says what, for whom; ``command`` is what mends it, to be typed as it is, and
-    empty where no command can; ``mend`` does the same for `doctor --fix`, or is
-    None where only the person can.
-    """
-
-    code: str
-    level: str
-    text: str
-    command: str = ""
-    mend: Callable[[], object] | None = None
 
 
 class Installation:

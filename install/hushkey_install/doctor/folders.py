@@ -13,8 +13,7 @@ from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.system import ownership, paths
 from hushkey_install.common.filechange import backup_of, holds_secret, read_text, remove
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
-from hushkey_install.register import pip, uv
-from hushkey_install.tools import ociconfig
+from hushkey_install.register import table
 
 _DAMAGED = ".damaged-"
 #: what chmod is told, by the permissions that others may not have
@@ -155,17 +154,11 @@ def backups(installation: Installation) -> Iterator[Finding]:
 def _files(installation: Installation) -> Iterator[str]:
     """Yield the files of which hushkey has made backups."""
     environ = installation.environ
-    if installation.git is not None:
-        yield installation.git.path
-    for find in (
-        ociconfig.docker_file,
-        ociconfig.podman_file,
-        pip.config_path,
-        uv.config_path,
-        paths.config_file,
-    ):
+    for tool in table.REGISTRATIONS:
         with suppress(HushkeyError):
-            yield find(environ)
+            yield from tool.files(environ)
+    with suppress(HushkeyError):
+        yield paths.config_file(environ)
 
 
 def _delete(found: list[str]) -> None:

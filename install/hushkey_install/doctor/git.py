@@ -12,7 +12,7 @@ from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.system import programs
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
-from hushkey_install.register import git as git_registration
+from hushkey_install.register.git import GIT
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
 
@@ -57,8 +57,18 @@ def _version(git: Git) -> Iterator[Finding]:
 
 def _reachable(installation: Installation, git: Git) -> Iterator[Finding]:
     """Yield that git would not find the helper by its name."""
-    values = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
-    if not any(entry.partition("\n")[2] == "hushkey" for entry in values):
+    entries = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
+    values = dict.fromkeys(entry.partition("\n")[2] for entry in entries)
+    for program in filter(None, map(githelpers.program_of, values)):
+        if not os.access(program, os.X_OK):
+            yield Finding(
+                "helper-gone",
+                PROBLEM,
+                f"git is told to ask {program}, which is not there any more",
+                _INSTALL,
+                partial(GIT.install, (), False),
+            )
+    if "hushkey" not in values:
         return
     environ = {**installation.environ}
     environ["PATH"] = os.pathsep.join((git.exec_path(), environ.get("PATH", "")))
@@ -75,9 +85,7 @@ def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
     if installation.context is None:
         return
     rules = [
-        rule
-        for rule, _ in installation.context.own_rules()
-        if rule.identity.provider != "static"
+        rule for rule, _ in installation.context.own_rules() if not rule.identity.typed
     ]
     unregistered = []
     for rule in rules:
@@ -95,7 +103,7 @@ def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
             PROBLEM,
             f"git does not ask hushkey for {', '.join(unregistered)}",
             _INSTALL,
-            partial(git_registration.install, (), False),
+            partial(GIT.install, (), False),
         )
 
 
@@ -114,7 +122,7 @@ def _listeners(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
             f"for {rule.pattern} git also asks {helper.line()} {where} hushkey, and "
             f"hands it our tokens{' to keep' if keeps else ''}",
             _INSTALL,
-            partial(git_registration.install, (), False),
+            partial(GIT.install, (), False),
         )
 
 
@@ -126,7 +134,7 @@ def _paths(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
         PROBLEM,
         f"the rule {rule.pattern} goes by path, but git sends none (useHttpPath)",
         _INSTALL,
-        partial(git_registration.install, (), False),
+        partial(GIT.install, (), False),
     )
 
 
@@ -154,7 +162,7 @@ def _door(git: Git) -> Iterator[Finding]:
     """Yield a `cache --socket` on our socket: git's own daemon would keep tokens.
 
     `store` with nobody listening starts that daemon on our socket, and a frozen
-    listener hangs git (design 8; tried with git 2.39).
+    listener hangs git (tried with git 2.39).
     """
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     for entry in found:

@@ -17,12 +17,10 @@ from hushkey.system import paths, programs
 from hushkey_helpers.keyring.command import is_ours
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
-from hushkey_install.register import pip, uv
+from hushkey_install.register import pip, table, uv
 from hushkey_install.tools import pythontools
 from hushkey_install.tools.pythontools import Client
 
-#: tools that `hushkey install` knows
-_REGISTERED = ("pip", "uv", "twine", "poetry")
 #: tools that import keyring in their own process
 _IMPORTING = ("twine", "poetry", "pdm", "hatch")
 #: backends that ask others, ours among them
@@ -30,9 +28,11 @@ _OPEN = ("hushkey_helpers.", "keyring.backends.chainer.")
 
 
 def check(installation: Installation) -> Iterator[Finding]:
-    """Yield which door each tool of *patient* has, and why it is shut."""
+    """Yield how each tool here asks hushkey, and why that does not work."""
     registered = {
-        t for t in _REGISTERED if InstallRecord(installation.environ, t).read()
+        tool.name
+        for tool in table.REGISTRATIONS
+        if tool.asks_keyring and InstallRecord(installation.environ, tool.name).read()
     }
     first = programs.find("keyring", installation.environ)
     if not registered and not (first and is_ours(first)):
@@ -81,12 +81,11 @@ def _closed(name: str, where: str) -> tuple[str, str]:
 
 def _keyringrc(environ: Mapping[str, str]) -> str:
     """Return keyring's config file (keyring `util/platform_.py`)."""
-    home = paths.home(environ)
     if os.name == "nt":
-        base = environ.get("LOCALAPPDATA", home)
+        base = environ.get("LOCALAPPDATA", paths.home(environ))
         return os.path.join(base, "Python Keyring", "keyringrc.cfg")
-    base = environ.get("XDG_CONFIG_HOME", "") or os.path.join(home, ".config")
-    return os.path.join(base, "python_keyring", "keyringrc.cfg")
+    folder = os.path.join(paths.xdg_config(environ), "python_keyring")
+    return os.path.join(folder, "keyringrc.cfg")
 
 
 def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Finding | None:

@@ -1,7 +1,7 @@
 """Going through all topics, showing what was found, and mending it on consent.
 
 Exit codes: 0 nothing to mend (notes do not count), 1 there is, or was refused.
-A tool's own topic is one more line in `TOPICS`.
+A tool's own topic is its `Registration.checks`, or one more line in `TOPICS`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import click
 from hushkey.errors import HushkeyError, Permanent, plain, visible
 from hushkey_install.common import output
 from hushkey_install.doctor import (
+    agent,
     config,
     environment,
     folders,
@@ -30,6 +31,7 @@ from hushkey_install.doctor.finding import (
     Installation,
     installation,
 )
+from hushkey_install.register import table
 
 Topic = Callable[[Installation], Iterator[Finding]]
 
@@ -37,8 +39,13 @@ Topic = Callable[[Installation], Iterator[Finding]]
 def docker(looked_at: Installation) -> Iterator[Finding]:
     """Yield what docker's own doctor finds."""
     if looked_at.context is not None:
-        for found in docker_checks.check(looked_at.context):
-            yield Finding(found.code, found.level, found.text, found.command)
+        yield from docker_checks.check(looked_at.context)
+
+
+def registered(looked_at: Installation) -> Iterator[Finding]:
+    """Yield what the tools' own registrations find."""
+    for tool in table.REGISTRATIONS:
+        yield from tool.checks(looked_at.environ)
 
 
 TOPICS: tuple[Topic, ...] = (
@@ -51,8 +58,10 @@ TOPICS: tuple[Topic, ...] = (
     git.check,
     docker,
     python.check,
+    registered,
     signins.check,
     signins.clock,
+    agent.check,
     environment.browser,
     environment.twice,
 )

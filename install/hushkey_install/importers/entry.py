@@ -17,6 +17,10 @@ from hushkey.errors import HushkeyError, Permanent, plain
 from hushkey.model import Frozen
 from hushkey.system import programs
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
 #: seconds for one call of a helper; it may have to wait for the keyring
 _PATIENCE = 30
 _BREAKS = ("\n", "\r", "\0")
@@ -29,36 +33,15 @@ class Entry(Frozen):
     server's address as docker writes it.
     """
 
-    __slots__ = ("host", "path", "protocol", "secret", "source", "tool", "user")
     _secret = ("secret",)
     source: str
     tool: str
-    protocol: str
+    _: KW_ONLY
     host: str
-    path: str
     user: str
     secret: str
-
-    def __init__(
-        self,
-        source: str,
-        tool: str,
-        *,
-        host: str,
-        user: str,
-        secret: str,
-        protocol: str = "https",
-        path: str = "",
-    ) -> None:
-        self._set(
-            source=source,
-            tool=tool,
-            protocol=protocol,
-            host=host,
-            path=path,
-            user=user,
-            secret=secret,
-        )
+    protocol: str = "https"
+    path: str = ""
 
     def shown(self) -> str:
         """Return host and user, for a person."""

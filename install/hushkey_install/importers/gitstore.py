@@ -17,11 +17,9 @@ _MAX_BYTES = 4 * 1024 * 1024
 def places(environ: Mapping[str, str]) -> list[str]:
     """Return the files that it reads without a `--file` (git-credential-store(1))."""
     home = paths.home(environ)
-    base = environ.get("XDG_CONFIG_HOME", "")
-    base = base if os.path.isabs(base) else os.path.join(home, ".config")
     files = [
         os.path.join(home, ".git-credentials"),
-        os.path.join(base, "git", "credentials"),
+        os.path.join(paths.xdg_config(environ), "git", "credentials"),
     ]
     return [path for path in files if os.path.isfile(path)]
 

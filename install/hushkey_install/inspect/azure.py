@@ -1,4 +1,4 @@
-"""Where a site stands, by what is known already: its organisation, its tenant.
+"""What a rule is for, by what is known already: its organisation, its tenant.
 
 No network: `hushkey status` and `explain` say what was found before.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hushkey import origins
-from hushkey.model import HostRule, Request, placed
+from hushkey.model import HostRule, Request
 from hushkey.providers.azure_devops import Directory, organisation
 from hushkey.system import paths
 from hushkey_install.common.context import Context
@@ -16,15 +16,15 @@ from hushkey_install.common.context import Context
 
 def known(context: Context, rule: HostRule, request: Request) -> tuple[HostRule, str]:
     """Return *rule* in the tenant known for *request*, and the organisation."""
-    found = organisation(request) if rule.identity.provider == "entra" else ""
+    found = organisation(request) if rule.identity.tenants else ""
     tenant = _directory(context).known(found) if found and _is_open(rule) else ""
-    return (placed(rule, tenant) if tenant else rule), found
+    return (rule.with_tenant(tenant) if tenant else rule), found
 
 
 def everywhere(context: Context, rule: HostRule) -> Iterator[tuple[HostRule, str]]:
     """Yield *rule* in each organisation that it is known to serve, with the host.
 
-    A site that is for one organisation, or for none, is yielded as it is.
+    A rule that is for one organisation, or for none, is yielded as it is.
     """
     here = _request(rule.pattern)
     if not _is_open(rule) or ("*" not in rule.pattern and organisation(here)):
@@ -51,7 +51,7 @@ def _is_open(rule: HostRule) -> bool:
     """Tell whether the config leaves the tenant of *rule* to be found."""
     identity = rule.identity
     fixed = identity.option("tenant") or identity.option("authority")
-    return identity.provider == "entra" and not fixed
+    return identity.tenants and not fixed
 
 
 def _request(pattern: str) -> Request:

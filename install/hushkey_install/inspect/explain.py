@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from hushkey import origins
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
-from hushkey.model import TENANT, HostRule, Request, tenant_of
-from hushkey.providers import registry
+from hushkey.model import HostRule, Request
+from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
 from hushkey.system import paths
@@ -63,7 +63,7 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
             yield "rule", f"a built-in one that lacks {missing}"
         else:
             yield "rule", "none covers this URL"
-    elif rule.identity.provider == "static":
+    elif rule.identity.typed:
         yield "rule", f'[host."{rule.pattern}"], with a static secret'
         rule = None  # kept as it was typed, like that of any other host
     else:
@@ -85,8 +85,7 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     yield "issuer", identity.issuer
     yield "client", identity.client_id or "-"
     yield from _tenant(context, rule, request)
-    scopes = [scope for scope in rule.scopes if not scope.startswith(TENANT)]
-    yield "scopes", " ".join(scopes) or "the server's default"
+    yield "scopes", " ".join(rule.scopes) or "the server's default"
     if rule.account:
         yield "account", rule.account
     if rule.exchange:
@@ -98,11 +97,11 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
 
 def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
     """Yield the Entra tenant, where there is such a thing."""
-    if rule.identity.provider != "entra" or rule.identity.option("authority"):
+    if not rule.identity.tenants or rule.identity.option("authority"):
         return
     there, organisation = azure.known(context, rule, request)
-    tenant = tenant_of(there)
-    if tenant and not tenant_of(rule):
+    tenant = there.tenant
+    if tenant and not rule.tenant:
         yield "tenant", f"{tenant}, found for {organisation}"
     elif tenant:
         yield "tenant", tenant
@@ -115,9 +114,9 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
 def _answer(rule: HostRule, request: Request) -> str:
     """Return in which form a tool gets the token."""
     if rule.exchange:
-        user = docker_helper.user_of(rule)
+        user = docker_helper.user_of(rule, exchange.KINDS[rule.exchange].username)
         return f"user name {user}, and what the host gives for the token"
-    user = request.username or rule.username or "oauth2"
+    user = request.username or rule.username or rule.identity.git_user
     if rule.scheme == "basic":
         return f"user name {user}, the token as password"
     if rule.scheme == "bearer":
@@ -166,7 +165,7 @@ def _git(context: Context, request: Request) -> Facts:
 def _asked(context: Context, rule: HostRule | None, request: Request) -> Facts:
     """Yield what the servers say, or why they say nothing."""
     settings, environ = context.config.settings, context.environ
-    if rule is not None and rule.identity.provider == "oidc":
+    if rule is not None and registry.SPECS[rule.identity.provider].open_id:
         address = rule.identity.issuer
         yield (
             "asked",
@@ -197,8 +196,6 @@ def _typed(context: Context, request: Request) -> str:
 
 def _next(context: Context, rule: HostRule, request: Request) -> str:
     rule, organisation = azure.known(context, rule, request)
-    if not registry.can_serve(rule.identity):
-        return f"an error: this version has no provider {rule.identity.provider}"
     try:
         try:
             return _step(context, rule, organisation or rule.pattern)
@@ -217,7 +214,7 @@ def _step(context: Context, rule: HostRule, host: str) -> str:
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     cached.check_not_refused(cache, account, wanted, time.time())
-    if cache.grants(account, rule.scopes):
+    if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
     raise UiRequired("no refresh token covers these scopes")
 

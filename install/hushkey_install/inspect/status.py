@@ -9,8 +9,7 @@ from typing import Any
 
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
-from hushkey.model import HostRule, Identity, Token, tenant_of
-from hushkey.providers import registry
+from hushkey.model import HostRule, Identity, Token
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
@@ -63,7 +62,7 @@ def stored(context: Context) -> int:
 
 
 def _rules(context: Context) -> Iterator[HostRule]:
-    """Yield the user's sites, and the built-in ones where somebody is signed in."""
+    """Yield the user's rules, and the built-in ones where somebody is signed in."""
     for rule in context.config.rules():
         if rule.origin == "user" or _is_in_use(context, rule.identity):
             yield rule
@@ -71,13 +70,11 @@ def _rules(context: Context) -> Iterator[HostRule]:
 
 def _is_in_use(context: Context, identity: Identity) -> bool:
     """Tell whether a built-in *identity* has a token file; costs one stat."""
-    return registry.can_serve(identity) and bool(
-        context.acquirer.file_of(identity).stamp()
-    )
+    return not identity.typed and bool(context.acquirer.file_of(identity).stamp())
 
 
 def rows_of(context: Context, rule: HostRule) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one site; a site of several tenants may have several."""
+    """Yield the rows of one rule; a rule of several tenants may have several."""
     for there, host in azure.everywhere(context, rule):
         yield _row(context, there, host)
 
@@ -91,7 +88,7 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "provider": identity.provider,
         "issuer": identity.issuer,
         "client": identity.client_id,
-        "tenant": tenant_of(rule) or None,
+        "tenant": rule.tenant or None,
         "account": None,
         "renewable": False,
         "seconds_left": None,
@@ -114,10 +111,10 @@ def _signed_in(
 ) -> dict[str, Any]:
     """Return what the token file says about *rule*, as part of a row."""
     account = cached.account_for(cache, context.acquirer.wanted(rule, host))
-    token = cache.token(account, rule.scopes)
+    token = cache.token(account, rule.token_key)
     return {
         "account": account.label or account.id,
-        "renewable": bool(cache.grants(account, rule.scopes)),
+        "renewable": bool(cache.grants(account, rule.token_key)),
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
         "obtained_by": cache.origin_of(token) or None if token else None,

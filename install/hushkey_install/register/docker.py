@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from hashlib import blake2s
 from typing import Any
 
@@ -23,17 +23,22 @@ from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.register.registration import Plan, Registration
 from hushkey_install.tools import jsontext, ociconfig
 
+#: what a note about a client's file holds
+_SHAPE = {"existed": bool, "made": bool, "previous": dict, "empty": dict}
 #: seconds for another install to end
 _PATIENCE = 30
 
 
-class Client:
+class Client(Registration):
     """One client's config file, and what hushkey does to it."""
 
+    takes_hosts = True
+
     def __init__(self, name: str, *, has_store: bool) -> None:
-        self.name = name
+        super().__init__(name)
         self.has_store = has_store
         wide = click.option(
             "--all-hosts",
@@ -47,27 +52,35 @@ class Client:
         find = ociconfig.docker_file if self.name == "docker" else ociconfig.podman_file
         return find(environ)
 
+    def files(self, environ: Mapping[str, str]) -> Iterator[str]:
+        """Yield the config file."""
+        yield self.file(environ)
+
+    def alone(self, environ: Mapping[str, str]) -> AbstractContextManager[None]:
+        """Keep another `hushkey install` out, which would write what it read before."""
+        folder = os.path.join(paths.data_folder(environ), "locks")
+        return locks.held(os.path.join(folder, f"install-{self.name}.lock"), _PATIENCE)
+
     def key(self, registry: registries.Registry) -> str:
         """Return *registry* as this client calls it."""
         return registry.key if self.name == "docker" else registry.place
 
     # -- install ----------------------------------------------------------------
 
-    def install(
-        self, wanted: tuple[str, ...], dry_run: bool, all_hosts: bool = False
-    ) -> None:
-        """Register hushkey for the *wanted* registries, else for those it knows."""
-        context = Context()
-        with _alone(context, self.name, dry_run):
-            self._install(context, wanted, dry_run, all_hosts)
-
-    def _install(
-        self, context: Context, wanted: tuple[str, ...], dry_run: bool, all_hosts: bool
-    ) -> None:
+    def plan(
+        self,
+        environ: dict[str, str],
+        hosts: tuple[str, ...],
+        *,
+        all_hosts: bool = False,
+        **more: Any,
+    ) -> Plan:
+        """Return what registers *hosts*, else the registries that it knows."""
+        context = Context(environ)
         _check_found(context.environ, self.name)
         path = self.file(context.environ)
         before = ociconfig.text_of(path)
-        keys = self._keys(context, before, wanted)
+        keys = self._keys(context, before, hosts)
         if not keys and not all_hosts:
             raise Permanent(
                 "no registry is known by name",
@@ -79,12 +92,13 @@ class Client:
         after = before
         for step in steps:
             after = _noted(path, after, step, record)
-        change = Change(path, before, after)
-        if not _shown(path, before, after) or dry_run:
-            return
-        _remember(context, self.name, record)
-        change.apply()
-        _say_what_now(context, self.name, keys, all_hosts=all_hosts)
+
+        def apply() -> None:
+            _remember(context, self.name, record)
+            Change(path, before, after).apply()
+            _say_what_now(context, self.name, keys, all_hosts=all_hosts)
+
+        return Plan(lambda: _shown(path, before, after), apply)
 
     def _keys(
         self, context: Context, text: str, wanted: tuple[str, ...]
@@ -108,19 +122,15 @@ class Client:
 
     # -- uninstall ----------------------------------------------------------------
 
-    def uninstall(self, wanted: tuple[str, ...], dry_run: bool) -> None:
-        """Take out what install put in, for the *wanted* registries or for all."""
-        context = Context()
-        with _alone(context, self.name, dry_run):
-            self._uninstall(context, wanted, dry_run)
-
-    def _uninstall(
-        self, context: Context, wanted: tuple[str, ...], dry_run: bool
-    ) -> None:
+    def undo(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what takes out ours, for *hosts* or for all registries."""
+        context = Context(environ)
         path = self.file(context.environ)
         before = ociconfig.text_of(path)
         record = _record(context, self.name, path)
-        only = {self.key(r) for word in wanted if (r := registries.parse(word))}
+        only = {self.key(r) for word in hosts if (r := registries.parse(word))}
         after = before
         for step in list(ociconfig.ours(before)):
             if only and step[-1] not in only:
@@ -132,21 +142,23 @@ class Client:
                 else jsontext.put(after, step, old)
             )
         after = _emptied(after, record) if after != before else after
-        found = _shown(path, before, after)
-        if not dry_run:
+
+        def apply() -> None:
             drop_backup(path)
-        if not found or dry_run:
-            return
-        ours_still = any(ociconfig.ours(after))
-        if record["existed"] or ours_still or jsontext.value(after):
-            Change(path, before, after).apply(backup=False)
-        else:
-            remove(path)  # it was made by install
-        if ours_still:
-            _remember(context, self.name, record)
-        else:
-            _install_record(context, self.name, path).write({})
-        output.say(f"{self.name} no longer asks hushkey", err=True)
+            ours_still = any(ociconfig.ours(after))
+            if record["existed"] or ours_still or jsontext.value(after):
+                Change(path, before, after).apply(backup=False)
+            else:
+                remove(path)  # it was made by install
+            if ours_still:
+                _remember(context, self.name, record)
+            else:
+                _install_record(context, self.name, path).write({})
+            output.say(f"{self.name} no longer asks hushkey", err=True)
+
+        return Plan(
+            lambda: _shown(path, before, after), apply, lambda: drop_backup(path)
+        )
 
 
 DOCKER = Client("docker", has_store=True)
@@ -159,7 +171,7 @@ def serves(context: Context, registry: registries.Registry) -> bool:
         rules = [context.config.rule_for(request) for request in registry.requests()]
     except HushkeyError:
         return True  # several do, and that error says it better when it is used
-    return any(rule and rule.identity.provider != "static" for rule in rules)
+    return any(rule and not rule.identity.typed for rule in rules)
 
 
 def _configured(context: Context) -> Iterator[str]:
@@ -213,7 +225,6 @@ def _emptied(text: str, record: dict[str, Any]) -> str:
 def _shown(path: str, before: str, after: str) -> bool:
     """Show the change, by key: other lines may hold passwords. False: there is none."""
     if before == after:
-        output.say("nothing to change", err=True)
         return False
     output.say(path)
     old, new = _named(before), _named(after)
@@ -250,18 +261,6 @@ def _say_what_now(
 # -- what was done -----------------------------------------------------------------
 
 
-def _alone(
-    context: Context, client: str, dry_run: bool
-) -> AbstractContextManager[None]:
-    """Keep another `hushkey install` out, which would write what it read before."""
-    if dry_run:
-        return nullcontext()
-    folder = paths.data_folder(context.environ)
-    return locks.held(
-        os.path.join(folder, "locks", f"install-{client}.lock"), _PATIENCE
-    )
-
-
 def _install_record(context: Context, client: str, path: str) -> InstallRecord:
     """Return the notes about the file *path*; a client may have several."""
     name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
@@ -270,18 +269,13 @@ def _install_record(context: Context, client: str, path: str) -> InstallRecord:
 
 def _record(context: Context, client: str, path: str) -> dict[str, Any]:
     """Return what earlier installs noted about *path*, else an empty note."""
-    made = {
+    return _install_record(context, client, path).about(path, _SHAPE) or {
         "path": path,
         "existed": os.path.lexists(path),
         "made": False,
         "previous": {},
         "empty": {},
     }
-    found = _install_record(context, client, path).read()
-    whole = found.keys() >= made.keys()
-    whole = whole and all(isinstance(found[k], dict) for k in ("previous", "empty"))
-    whole = whole and found["path"] == path
-    return found if whole else made
 
 
 def _remember(context: Context, client: str, record: dict[str, Any]) -> None:

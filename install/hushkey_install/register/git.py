@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hushkey import origins
@@ -20,15 +20,39 @@ from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
+from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
 
 _HELPER = "git-credential-hushkey"
 
 
-def install(wanted: tuple[str, ...], dry_run: bool) -> None:
-    """Register hushkey for every host of the user's config, and those *wanted*."""
-    context = Context()
+class GitRegistration(Registration):
+    """git, by helper lines in its global file."""
+
+    takes_hosts = True
+
+    def plan(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what registers every host of the user's config, and *hosts*."""
+        return _plan(Context(environ), hosts)
+
+    def undo(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what takes all of it out; a wrong config is no hindrance."""
+        return _undo(environ)
+
+    def files(self, environ: Mapping[str, str]) -> Iterator[str]:
+        """Yield git's global file."""
+        yield Git(dict(environ)).path
+
+
+GIT = GitRegistration("git")
+
+
+def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
     sections = dict(_sections(context, wanted))
     if not sections:
         raise Permanent(
@@ -40,26 +64,24 @@ def install(wanted: tuple[str, ...], dry_run: bool) -> None:
     helper = _helper(context.environ)
     paths_set: list[str] = []
     change = git.edited(lambda file: _add(git, file, sections, helper, paths_set))
-    if not _shown(change) or dry_run:
-        return
-    # Remembered first: what could not be undone is not done.
-    _remember(context.environ, git, change, paths_set)
-    change.apply()
-    output.say(f"git asks hushkey for: {', '.join(sections)}", err=True)
-    if git.version() < (2, 46):
-        output.say(
-            "note: a repository's own credential.helper still sees tokens with this "
-            "git; from git 2.46 on they are marked as not to be kept",
-            err=True,
-        )
+
+    def apply() -> None:
+        # Remembered first: what could not be undone is not done.
+        _remember(context.environ, git, change, paths_set)
+        change.apply()
+        output.say(f"git asks hushkey for: {', '.join(sections)}", err=True)
+        if git.version() < (2, 46):
+            output.say(
+                "note: a repository's own credential.helper still sees tokens with "
+                "this git; from git 2.46 on they are marked as not to be kept",
+                err=True,
+            )
+
+    return Plan(lambda: show(change), apply)
 
 
-def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
-    """Take out what install put in; exactly, if the file is as we left it.
-
-    All of it: *wanted* hosts make no difference. A wrong config is no hindrance.
-    """
-    environ = dict(os.environ)
+def _undo(environ: dict[str, str]) -> Plan:
+    """Return what takes ours out; exactly, if the file is as we left it."""
     git = Git(environ)
     record = _record(environ, git)
     current = git.text()
@@ -68,25 +90,16 @@ def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
         change = Change(git.path, current, before)
     else:
         change = git.edited(lambda file: _remove(git, file, record))
-    found = _shown(change)
-    if not dry_run:
+
+    def apply() -> None:
         drop_backup(git.path)
-    if not found or dry_run:
-        return
-    change.apply(backup=False)
-    if before == "" and not record["existed"]:
-        remove(git.path)  # it was made by install
-    InstallRecord(environ, "git").write({})
-    output.say("git no longer asks hushkey", err=True)
+        change.apply(backup=False)
+        if before == "" and not record["existed"]:
+            remove(git.path)  # it was made by install
+        InstallRecord(environ, "git").write({})
+        output.say("git no longer asks hushkey", err=True)
 
-
-def _shown(change: Change) -> bool:
-    """Show the change; False if there is none."""
-    if not change:
-        output.say("nothing to change", err=True)
-        return False
-    output.block(change.diff())
-    return True
+    return Plan(lambda: show(change), apply, lambda: drop_backup(git.path))
 
 
 # -- what belongs there -----------------------------------------------------
@@ -112,9 +125,7 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
         )
         url = f"{pattern.scheme}://{host}{f':{port}' if port else ''}"
         by_url[url] = (
-            by_url.get(url, False)
-            or bool(pattern.path)
-            or rule.identity.provider == "entra"
+            by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
         )
     yield from by_url.items()
 
@@ -205,5 +216,4 @@ def _remember(
 
 def _record(environ: dict[str, str], git: Git) -> dict[str, Any]:
     """Return what install noted about git's file, or nothing."""
-    found = InstallRecord(environ, "git").read()
-    return found if "existed" in found and found.get("path") == git.path else {}
+    return InstallRecord(environ, "git").about(git.path, {"existed": bool})

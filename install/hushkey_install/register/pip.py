@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import click
 
@@ -17,79 +18,89 @@ from hushkey.errors import Permanent
 from hushkey.system import paths
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
-from hushkey_install.register import settingsfile
-from hushkey_install.register.launcher import Launcher, show
+from hushkey_install.common.filechange import Change
+from hushkey_install.register import launcher
+from hushkey_install.register.launcher import Launcher
+from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
 
 SECTION, KEY, WANTED = "global", "keyring-provider", "subprocess"
 #: instead of a key: a comment or an empty line, and one that goes on with a value
 _NOTHING, _MORE = "#", "+"
-install_options = (
-    click.option(
-        "--launcher",
-        metavar="DIR",
-        default="",
-        help="Where the program `keyring` goes; default: your first folder on PATH.",
-    ),
-)
 
 
-def install(wanted: tuple[str, ...], dry_run: bool, launcher: str = "") -> None:
-    """Let every pip of this user ask hushkey."""
-    no_hosts(wanted)
-    environ = Context().environ
-    file = settings_file(environ)
-    if register(file, WANTED, Launcher(environ, "pip"), launcher, dry_run):
-        output.say(
-            "pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
-            "any will do: https://me@HOST/simple/",
-            err=True,
-        )
+class KeyringProgram(Registration):
+    """A tool that starts the program `keyring`, once one setting tells it to."""
+
+    asks_keyring = True
+    install_options = (
+        click.option(
+            "--launcher",
+            metavar="DIR",
+            default="",
+            help="Where the program `keyring` goes; default: your first folder on "
+            "PATH.",
+        ),
+    )
+
+    def __init__(
+        self,
+        name: str,
+        file: Callable[[Mapping[str, str]], SettingsFile],
+        path: Callable[[Mapping[str, str]], str],
+        about: str,
+    ) -> None:
+        """*file* is its settings at *path*; *about* is said once it asks us."""
+        super().__init__(name)
+        self._file = file
+        self._path = path
+        self._about = about
+
+    def plan(
+        self,
+        environ: dict[str, str],
+        hosts: tuple[str, ...],
+        *,
+        launcher: str = "",
+        **more: Any,
+    ) -> Plan:
+        """Return what sets it, with a link in the folder *launcher*."""
+        environ = Context(environ).environ
+        file, link = self._file(environ), Launcher(environ, self.name)
+        change, path = file.setting(WANTED), link.plan(launcher)
+
+        def apply() -> None:
+            link.place(path)
+            if change:
+                file.keep(change)
+            output.say(self._about, err=True)
+
+        return Plan(lambda: _shown("+", path, change), apply, lambda: link.place(path))
+
+    def undo(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what takes the setting and the link back."""
+        environ = Context(environ).environ
+        file, link = self._file(environ), Launcher(environ, self.name)
+        change, path = file.undoing(), link.unneeded()
+
+        def apply() -> None:
+            link.remove(path)
+            file.undo(change)
+
+        return Plan(lambda: _shown("-", path, change), apply, apply)
+
+    def files(self, environ: Mapping[str, str]) -> Iterator[str]:
+        """Yield its own settings."""
+        yield self._path(environ)
 
 
-def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
-    """Take the setting and the launcher back."""
-    no_hosts(wanted)
-    environ = Context().environ
-    unregister(settings_file(environ), Launcher(environ, "pip"), dry_run)
-
-
-def no_hosts(wanted: tuple[str, ...]) -> None:
-    """Refuse hosts by name: these tools ask for every one, and we know ours."""
-    if wanted:
-        raise click.UsageError("it asks for every host: name none")
-
-
-def register(
-    file: SettingsFile, value: str, launcher: Launcher, folder: str, dry_run: bool
-) -> bool:
-    """Show what comes into *file* and *folder*; make it, unless *dry_run*.
-
-    True if something was made.
-    """
-    change, path = file.setting(value), launcher.plan(folder)
+def _shown(sign: str, path: str, change: Change) -> bool:
+    """Print what comes (+) or goes (-), a link at *path* too; False: nothing."""
     if path:
-        show("+", path)
-    if not settingsfile.show(change) and not path:
-        output.say("nothing to change", err=True)
-    if dry_run:
-        return False
-    launcher.place(path)
-    if change:
-        file.keep(change)
-    return bool(change or path)
-
-
-def unregister(file: SettingsFile, launcher: Launcher, dry_run: bool) -> None:
-    """Show what goes from *file* and PATH; take it back, unless *dry_run*."""
-    change, path = file.undoing(), launcher.unneeded()
-    if path:
-        show("-", path)
-    if not settingsfile.show(change) and not path:
-        output.say("nothing to change", err=True)
-    if not dry_run:
-        launcher.remove(path)
-        file.undo(change)
+        launcher.show(sign, path)
+    return show(change) or bool(path)
 
 
 def settings_file(environ: Mapping[str, str]) -> SettingsFile:
@@ -113,9 +124,7 @@ def config_path(environ: Mapping[str, str]) -> str:
     mac = os.path.join(home, "Library", "Application Support", "pip")
     if sys.platform == "darwin" and os.path.isdir(mac):
         return os.path.join(mac, "pip.conf")
-    base = environ.get("XDG_CONFIG_HOME", "")
-    base = base if os.path.isabs(base) else os.path.join(home, ".config")
-    return os.path.join(base, "pip", "pip.conf")
+    return os.path.join(paths.xdg_config(environ), "pip", "pip.conf")
 
 
 def value_in(text: str) -> str:
@@ -204,3 +213,12 @@ def _indent(line: str) -> str:
 
 def _value(line: str) -> str:
     return line.replace(":", "=").partition("=")[2].strip()
+
+
+PIP = KeyringProgram(
+    "pip",
+    settings_file,
+    config_path,
+    "pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
+    "any will do: https://me@HOST/simple/",
+)

@@ -23,7 +23,7 @@ from hushkey.system import programs
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.installrecord import InstallRecord
-from hushkey_install.register.pip import no_hosts
+from hushkey_install.register.registration import Plan, Registration
 from hushkey_install.tools import pythontools
 from hushkey_install.tools.pythontools import Client
 
@@ -32,68 +32,84 @@ _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 _PATIENCE = 600
 
 
-class Plugin:
-    """One tool that imports keyring; `install` and `uninstall` as every tool's."""
+class Plugin(Registration):
+    """One tool that imports keyring: hushkey goes into its environment."""
 
+    asks_keyring = True
     install_options = uninstall_options = (_YES,)
 
-    def __init__(self, tool: str) -> None:
-        self._tool = tool
-
-    def install(
-        self, wanted: tuple[str, ...], dry_run: bool, yes: bool = False
-    ) -> None:
-        """Add hushkey where the tool runs."""
-        no_hosts(wanted)
-        environ = Context().environ
+    def plan(
+        self,
+        environ: dict[str, str],
+        hosts: tuple[str, ...],
+        *,
+        yes: bool = False,
+        **more: Any,
+    ) -> Plan:
+        """Return what adds hushkey where the tool runs; *yes*: without asking."""
+        environ = Context(environ).environ
         client = self._client(environ)
         if client.has("hushkey"):
-            output.say("nothing to change", err=True)
-            return
-        self._run(adding(client, package(), environ), environ, dry_run, yes)
-        if not dry_run:
-            InstallRecord(environ, self._tool).write({"prefix": client.prefix})
+            return _NOTHING
+        notes = {"prefix": client.prefix}
+        return self._plan(adding(client, package(), environ), environ, notes, yes)
 
-    def uninstall(
-        self, wanted: tuple[str, ...], dry_run: bool, yes: bool = False
-    ) -> None:
-        """Take hushkey out of there, if install put it in."""
-        no_hosts(wanted)
-        environ = Context().environ
+    def undo(
+        self,
+        environ: dict[str, str],
+        hosts: tuple[str, ...],
+        *,
+        yes: bool = False,
+        **more: Any,
+    ) -> Plan:
+        """Return what takes hushkey out of there, if install put it in."""
+        environ = Context(environ).environ
         client = self._client(environ)
-        install_record = InstallRecord(environ, self._tool)
-        ours = install_record.read().get("prefix") == client.prefix
-        if not ours or not client.has("hushkey"):
-            output.say("nothing to change", err=True)
-            return
-        self._run(removing(client, environ), environ, dry_run, yes)
-        if not dry_run:
-            install_record.write({})
+        noted = InstallRecord(environ, self.name).read()
+        if noted.get("prefix") != client.prefix or not client.has("hushkey"):
+            return _NOTHING
+        return self._plan(removing(client, environ), environ, {}, yes)
 
     def _client(self, environ: Mapping[str, str]) -> Client:
-        client = pythontools.find(self._tool, environ)
+        client = pythontools.find(self.name, environ)
         if client is None:
             raise Permanent(
-                f"{self._tool} is not on PATH", hint=f"run: pipx install {self._tool}"
+                f"{self.name} is not on PATH", hint=f"run: pipx install {self.name}"
             )
         return client
 
-    def _run(
-        self, words: list[str], environ: Mapping[str, str], dry_run: bool, yes: bool
-    ) -> None:
-        output.say(shlex.join(words))
-        if dry_run:
-            return
-        if not yes:
-            output.confirm("run it?", abort=True)
-        try:
-            done = subprocess.run(
-                words, timeout=_PATIENCE, check=False, env=dict(environ), cwd=os.sep
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise Permanent(f"{words[0]} failed ({type(error).__name__})") from error
-        if done.returncode:
-            raise Permanent(f"{words[0]} failed", hint="see what it says above")
+    def _plan(
+        self,
+        words: list[str],
+        environ: Mapping[str, str],
+        notes: Mapping[str, Any],
+        yes: bool,
+    ) -> Plan:
+        def shown() -> bool:
+            output.say(shlex.join(words))
+            return True
+
+        def apply() -> None:
+            if not yes:
+                output.confirm("run it?", abort=True)
+            _run(words, environ)
+            InstallRecord(environ, self.name).write(notes)
+
+        return Plan(shown, apply)
+
+
+_NOTHING = Plan(lambda: False, lambda: None)
+
+
+def _run(words: list[str], environ: Mapping[str, str]) -> None:
+    try:
+        done = subprocess.run(
+            words, timeout=_PATIENCE, check=False, env=dict(environ), cwd=os.sep
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Permanent(f"{words[0]} failed ({type(error).__name__})") from error
+    if done.returncode:
+        raise Permanent(f"{words[0]} failed", hint="see what it says above")
 
 
 def package() -> str:

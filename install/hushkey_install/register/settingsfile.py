@@ -7,9 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hushkey.errors import Permanent, StoreError
-from hushkey_install.common import output
 from hushkey_install.common.filechange import Change, drop_backup, read_text, remove
-from hushkey_install.common.installrecord import InstallRecord, replaced, restored
+from hushkey_install.common.installrecord import (
+    InstallRecord,
+    replaced,
+    restored,
+    whole,
+)
 
 Edit = Callable[[str, str], str]
 
@@ -101,8 +105,7 @@ class SettingsFile:
         notes = self._install_record.read()
         if isinstance(notes.get("after"), str):  # hushkey 0.1.0
             notes["set"] = self._value(notes["after"])
-        whole = {"existed", "value", "set"} <= notes.keys()
-        return notes if whole and notes.get("path") == self.path else {}
+        return whole(notes, self.path, {"existed": bool, "value": str, "set": str})
 
     def _edited(self, text: str, value: str) -> str:
         try:
@@ -111,10 +114,3 @@ class SettingsFile:
             raise Permanent(
                 f"{self.path} cannot be understood: {error}", hint="mend it first"
             ) from error
-
-
-def show(change: Change) -> bool:
-    """Print *change* as a diff; False if there is none."""
-    if change:
-        output.block(change.diff())
-    return bool(change)

@@ -7,13 +7,17 @@ helper that had to do real work starts the agent.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from hushkey.errors import Permanent
 from hushkey.system import isolated, paths, programs
 from hushkey_install.common import agentcontrol, output
 from hushkey_install.common.filechange import Change, read_text, remove
+from hushkey_install.register.registration import Plan, Registration
 
 _NAMES = ("hushkey-agent.socket", "hushkey-agent.service")
 _SOCKET = """\
@@ -42,38 +46,80 @@ ExecStart={command}
 _PATIENCE = 20
 
 
-def install(wanted: tuple[str, ...], dry_run: bool) -> None:
-    """Write the units, and let systemd listen; *wanted* hosts make no difference."""
-    environ = dict(os.environ)
-    if not sys.platform.startswith("linux"):
-        raise Permanent("there is no systemd on this system")
-    texts = _texts(environ)
-    changes = [_change(environ, name, texts[name]) for name in _NAMES]
-    if not _show(changes, dry_run):
-        return
-    for change in changes:
-        change.apply(backup=False)
-    agentcontrol.end(environ)  # it holds the sockets that systemd is to hold
-    _systemctl(environ, "daemon-reload")
-    _systemctl(environ, "enable", "--now", _NAMES[0])
+class Agent(Registration):
+    """systemd, which listens for the agent; hosts make no difference."""
+
+    takes_hosts = True
+
+    def plan(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what writes the units, and lets systemd listen."""
+        if not sys.platform.startswith("linux"):
+            raise Permanent("there is no systemd on this system")
+        texts = _texts(environ)
+        changes = [_change(environ, name, texts[name]) for name in _NAMES]
+
+        def apply() -> None:
+            for change in changes:
+                change.apply(backup=False)
+            agentcontrol.end(environ)  # it holds the sockets that systemd is to hold
+            _systemctl(environ, "daemon-reload")
+            _systemctl(environ, "enable", "--now", _NAMES[0])
+
+        return Plan(lambda: _show(changes), apply)
+
+    def undo(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what takes the units out again."""
+        changes = [_change(environ, name, "") for name in _NAMES]
+
+        def apply() -> None:
+            _systemctl(environ, "disable", "--now", *_NAMES)
+            for change in changes:
+                if change:
+                    remove(change.path)
+            _systemctl(environ, "daemon-reload")
+
+        return Plan(lambda: _show(changes), apply)
 
 
-def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
-    """Take the units out again."""
-    environ = dict(os.environ)
-    changes = [_change(environ, name, "") for name in _NAMES]
-    if not _show(changes, dry_run):
-        return
-    _systemctl(environ, "disable", "--now", *_NAMES)
-    for change in changes:
-        if change:
-            remove(change.path)
-    _systemctl(environ, "daemon-reload")
+AGENT = Agent("agent")
+
+
+class WrittenCommand(NamedTuple):
+    """How the installed unit starts the agent."""
+
+    program: str
+    is_isolated: bool
+
+    @property
+    def starts(self) -> bool:
+        """Tell whether the program is there."""
+        return os.path.isabs(self.program) and os.access(self.program, os.X_OK)
+
+
+def written_command(environ: Mapping[str, str]) -> WrittenCommand | None:
+    """Return what the installed unit of ours starts; None if there is no such unit."""
+    try:
+        lines = read_text(_path(environ, _NAMES[1])).splitlines()
+    except OSError:
+        return None
+    if lines[:1] != _SERVICE.splitlines()[:1]:
+        return None
+    start = "ExecStart="
+    command = [line.removeprefix(start) for line in lines if line.startswith(start)]
+    try:
+        words = shlex.split(command[-1].replace("%%", "%").replace("$$", "$"))
+    except (LookupError, ValueError):
+        words = []
+    return WrittenCommand(words[0] if words else "program in it", "-I" in words[1:])
 
 
 def _texts(environ: dict[str, str]) -> dict[str, str]:
     folder = paths.runtime_folder(environ)
-    session = environ.get("XDG_RUNTIME_DIR", "")
+    session = paths.xdg_runtime(environ)
     if session and folder == os.path.join(session, paths.APP):
         folder = f"%t/{paths.APP}"
     else:
@@ -93,22 +139,21 @@ def _quoted(word: str) -> str:
 
 
 def _change(environ: dict[str, str], name: str, text: str) -> Change:
-    base = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.join(paths.home(environ), ".config")
-    path = os.path.join(base, "systemd", "user", name)
+    path = _path(environ, name)
     before = read_text(path) if os.path.exists(path) else ""
     return Change(path, before, text)
 
 
-def _show(changes: list[Change], dry_run: bool) -> bool:
-    """Show the changes; tell whether to make them."""
+def _path(environ: Mapping[str, str], name: str) -> str:
+    return os.path.join(paths.xdg_config(environ), "systemd", "user", name)
+
+
+def _show(changes: list[Change]) -> bool:
+    """Print the changes; False if there is none."""
     shown = [change.diff() for change in changes if change]
-    if not shown:
-        output.say("nothing to change", err=True)
-        return False
-    output.block("".join(shown))
-    return not dry_run
+    if shown:
+        output.block("".join(shown))
+    return bool(shown)
 
 
 def _systemctl(environ: dict[str, str], *words: str) -> None:

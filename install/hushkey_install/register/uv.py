@@ -9,34 +9,10 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from hushkey.system import paths
-from hushkey_install.common import output
-from hushkey_install.common.context import Context
 from hushkey_install.register import pip
-from hushkey_install.register.launcher import Launcher
 from hushkey_install.register.settingsfile import SettingsFile
 
 KEY, WANTED = "keyring-provider", "subprocess"
-install_options = pip.install_options
-
-
-def install(wanted: tuple[str, ...], dry_run: bool, launcher: str = "") -> None:
-    """Let uv ask hushkey."""
-    pip.no_hosts(wanted)
-    environ = Context().environ
-    file = settings_file(environ)
-    if pip.register(file, WANTED, Launcher(environ, "uv"), launcher, dry_run):
-        output.say(
-            "uv asks hushkey for URLs with a user name, any will do: https://me@HOST/; "
-            'or for an [[index]] with authenticate = "always"',
-            err=True,
-        )
-
-
-def uninstall(wanted: tuple[str, ...], dry_run: bool) -> None:
-    """Take the setting and the launcher back."""
-    pip.no_hosts(wanted)
-    environ = Context().environ
-    pip.unregister(settings_file(environ), Launcher(environ, "uv"), dry_run)
 
 
 def settings_file(environ: Mapping[str, str]) -> SettingsFile:
@@ -49,12 +25,10 @@ def config_path(environ: Mapping[str, str]) -> str:
     named = environ.get("UV_CONFIG_FILE", "")
     if os.path.isabs(named):
         return named
-    home = paths.home(environ)
     if os.name == "nt":
-        return os.path.join(environ.get("APPDATA", home), "uv", "uv.toml")
-    base = environ.get("XDG_CONFIG_HOME", "")
-    base = base if os.path.isabs(base) else os.path.join(home, ".config")
-    return os.path.join(base, "uv", "uv.toml")
+        base = environ.get("APPDATA", paths.home(environ))
+        return os.path.join(base, "uv", "uv.toml")
+    return os.path.join(paths.xdg_config(environ), "uv", "uv.toml")
 
 
 def value_in(text: str) -> str:
@@ -80,3 +54,12 @@ def _parsed(text: str) -> tomlkit.TOMLDocument:
         return tomlkit.parse(text)
     except TOMLKitError as error:
         raise ValueError(str(error)) from error
+
+
+UV = pip.KeyringProgram(
+    "uv",
+    settings_file,
+    config_path,
+    "uv asks hushkey for URLs with a user name, any will do: https://me@HOST/; "
+    'or for an [[index]] with authenticate = "always"',
+)

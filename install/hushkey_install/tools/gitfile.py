@@ -122,9 +122,6 @@ class Git:
         named = self._environ.get("GIT_CONFIG_GLOBAL", "")
         if os.path.isabs(named):
             return named
-        home = paths.home(self._environ)
-        plain = os.path.join(home, ".gitconfig")
-        base = self._environ.get("XDG_CONFIG_HOME", "")
-        base = base if os.path.isabs(base) else os.path.join(home, ".config")
-        below = os.path.join(base, "git", "config")
+        plain = os.path.join(paths.home(self._environ), ".gitconfig")
+        below = os.path.join(paths.xdg_config(self._environ), "git", "config")
         return below if os.path.exists(below) and not os.path.exists(plain) else plain

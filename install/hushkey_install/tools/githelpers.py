@@ -107,8 +107,18 @@ def is_ours(value: str) -> bool:
     return value == "hushkey" or value.rstrip("'\"").endswith(_OURS)
 
 
+def program_of(value: str) -> str:
+    """Return the absolute path under which *value* names hushkey, or nothing."""
+    try:
+        words = shlex.split(value.removeprefix("!"))
+    except ValueError:
+        return ""
+    named = is_ours(value) and len(words) == 1 and os.path.isabs(words[0])
+    return words[0] if named else ""
+
+
 def is_wrong_door(value: str) -> bool:
-    """Tell whether a helper *value* lets git's own cache use our socket (design 8).
+    """Tell whether a helper *value* lets git's own cache use our socket.
 
     Only ``get`` may reach it, with a deadline: a snippet that says so is right.
     """

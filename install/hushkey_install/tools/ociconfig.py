@@ -19,8 +19,9 @@ HELPERS, STORE = "credHelpers", "credsStore"
 def docker_file(environ: Mapping[str, str]) -> str:
     """Return docker's own config file (docker/cli, cli/config/config.go)."""
     named = environ.get("DOCKER_CONFIG", "")
-    folder = named if os.path.isabs(named) else os.path.join(_home(environ), ".docker")
-    return os.path.join(folder, "config.json")
+    if not os.path.isabs(named):
+        named = os.path.join(paths.home(environ), ".docker")
+    return os.path.join(named, "config.json")
 
 
 def podman_file(environ: Mapping[str, str]) -> str:
@@ -32,13 +33,7 @@ def podman_file(environ: Mapping[str, str]) -> str:
     named = environ.get("REGISTRY_AUTH_FILE", "")
     if os.path.isabs(named):
         return named
-    base = environ.get("XDG_CONFIG_HOME", "")
-    base = base if os.path.isabs(base) else os.path.join(_home(environ), ".config")
-    return os.path.join(base, "containers", "auth.json")
-
-
-def _home(environ: Mapping[str, str]) -> str:
-    return paths.home(environ)
+    return os.path.join(paths.xdg_config(environ), "containers", "auth.json")
 
 
 def used(text: str) -> list[str]:

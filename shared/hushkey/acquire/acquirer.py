@@ -10,8 +10,6 @@
 
 from __future__ import annotations
 
-import time
-
 from hushkey import runtime
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache
@@ -24,23 +22,22 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Token, placed
-from hushkey.providers import registry
+from hushkey.model import Token
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
 from hushkey.store.tokencache import TokenCache
 from hushkey.store.tokenfile import TokenFile
-from hushkey.tokenrequest import PromptOptions, TokenRequest
+from hushkey.tokenrequest import TokenRequest
 from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable
 
     from hushkey.acquire.interactive import Interaction
     from hushkey.model import HostRule, Identity, Request
     from hushkey.providers.base import Provider
+    from hushkey.tokenrequest import Session
 
 
 #: seconds for the anonymous question about an organisation's tenant
@@ -52,26 +49,16 @@ class Acquirer:
 
     def __init__(
         self,
-        settings: Mapping[str, Any],
-        folder: str,
-        environ: Mapping[str, str],
-        options: PromptOptions,
-        warn: Callable[[str], None],
+        session: Session,
         *,
-        began: float = 0.0,
-        clock: Callable[[], float] = time.time,
-        open_provider: Callable[..., Provider] = registry.open_provider,
+        open_provider: Callable[..., Provider] | None = None,
     ) -> None:
-        self._settings = settings
-        self._folder = folder
-        self._environ = environ
-        self._options = options
-        self._warn = warn
-        self._began = began or clock()
-        self._clock = clock
+        self.session = session
         self._open_provider = open_provider
         self.data_key: DataKey = open_data_key(
-            settings, folder, lambda: sealedfile.sealed_files(folder)
+            session.settings,
+            session.folder,
+            lambda: sealedfile.sealed_files(session.folder),
         )
 
     def wanted(
@@ -90,11 +77,11 @@ class Acquirer:
         that an Entra token needs to be taken.
         """
         claims = ""
-        if request is not None and rule.identity.provider == "entra":
+        if request is not None and rule.identity.tenants:
             rule, host = self._placed(rule, host, request, challenges)
             claims = _demanded(challenges)
-        lifetime = rule.min_lifetime or self._settings["min_lifetime"]
-        return TokenRequest(rule, host, username, self._began, lifetime, claims)
+        lifetime = rule.min_lifetime or self.session.settings["min_lifetime"]
+        return TokenRequest(rule, host, username, self.session.began, lifetime, claims)
 
     def _placed(
         self,
@@ -115,19 +102,19 @@ class Acquirer:
             return rule, host
         cloud = rule.identity.option("cloud") or "public"
         if organisation:
-            directory = azure_devops.Directory(self._folder, self._clock)
+            directory = azure_devops.Directory(self.session.folder, self.session.clock)
             tenant = directory.tenant(organisation, challenges, cloud, self._anonymous)
         else:
             tenant = azure_devops.from_challenges(challenges, cloud)
-        return (placed(rule, tenant) if tenant else rule), host
+        return (rule.with_tenant(tenant) if tenant else rule), host
 
     def _anonymous(self, url: str) -> list[tuple[str, str]]:
         """Ask *url* for its headers, without any credential and not for long."""
         from hushkey.net import http
 
-        patience = {**self._settings, "silent_timeout": _ANONYMOUS}
-        with http.Network(patience, self._environ).session() as session:
-            answer = session.head(url, withhold_token=True)
+        patience = {**self.session.settings, "silent_timeout": _ANONYMOUS}
+        with http.Network(patience, self.session.environ).session() as anonymous:
+            answer = anonymous.head(url, withhold_token=True)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Transient(f"{url} fails")  # it knows, but not now
         return list(answer.headers.items())
@@ -135,7 +122,11 @@ class Acquirer:
     def file_of(self, identity: Identity) -> TokenFile:
         """Return the token file that *identity* uses."""
         return TokenFile(
-            self._folder, identity.issuer, identity.client_id, self.data_key, self._warn
+            self.session.folder,
+            identity.issuer,
+            identity.client_id,
+            self.data_key,
+            self.session.warn,
         )
 
     # -- the line through everything ----------------------------------------
@@ -176,23 +167,23 @@ class Acquirer:
         """Return a token without anybody noticing, or raise why not."""
         file = self.file_of(wanted.rule.identity)
         cache = file.read_cached()
-        if token := cached.fresh_token(cache, wanted, self._clock()):
+        if token := cached.fresh_token(cache, wanted, self.session.clock()):
             event("cached", wanted)
-            return runtime.used(wanted, self._environ, token)
+            return runtime.used(wanted, self.session.environ, token)
         if runtime.memory():
             cache = file.read()  # what is remembered has nothing to renew with
         accounts = cached.accounts_for(cache, wanted)
-        if not any(cache.grants(account, wanted.rule.scopes) for account in accounts):
-            cached.check_not_refused(cache, accounts[0], wanted, self._clock())
+        if not any(cache.grants(a, wanted.rule.token_key) for a in accounts):
+            cached.check_not_refused(cache, accounts[0], wanted, self.session.clock())
             what = "a sign-in for these scopes is needed"
             raise UiRequired(what, claims=cached.demanded(cache, wanted))
         try:
             token = self._renewal(file, wanted).token(wanted)
-            return runtime.used(wanted, self._environ, token)
+            return runtime.used(wanted, self.session.environ, token)
         except (Transient, Permanent) as error:
             # The server, the network or a busy sibling fails: what still lives
             # serves, and no person is the wiser.
-            if token := cached.last_resort(file.read(), wanted, self._clock()):
+            if token := cached.last_resort(file.read(), wanted, self.session.clock()):
                 event("kept-old", wanted, error=error)
                 return token
             raise
@@ -201,12 +192,12 @@ class Acquirer:
         return Renewal(
             file,
             lambda claims: self._provider(
-                wanted.rule.identity, whole=True, claims=claims
+                wanted.rule.identity,
+                whole=True,
+                claims=claims,
+                tenant=wanted.rule.tenant,
             ),
-            self._settings,
-            self._folder,
-            self._clock,
-            login=self._options.login,
+            self.session,
         )
 
     # -- what helpers and people say about a token ---------------------------
@@ -218,17 +209,16 @@ class Acquirer:
 
         Only that token: the sign-in stays, and the next request refreshes, with
         the claims that the *challenges* of the refusal demand. No *secret*
-        (Docker's erase has none) means the site's current token.
+        (Docker's erase has none) means the rule's current token.
         """
         file = self.file_of(rule.identity)
         cache = file.read()
         secret = secret or self._current_secret(cache, rule)
         if not any(token.value == secret for token in cache.tokens()):
             return False
-        entra = rule.identity.provider == "entra"
-        claims = _demanded(challenges) if entra else ""
-        with file.change(self._settings["silent_timeout"]) as change:
-            change.cache.refuse(secret, host, int(self._clock()), claims)
+        claims = _demanded(challenges) if rule.identity.tenants else ""
+        with file.change(self.session.settings["silent_timeout"]) as change:
+            change.cache.refuse(secret, host, int(self.session.clock()), claims)
             change.save()
         event("refused", rule=rule, host=host)
         return True
@@ -242,7 +232,9 @@ class Acquirer:
     def _forget_tenant_of(self, organisation: str) -> None:
         from hushkey.providers import azure_devops
 
-        azure_devops.Directory(self._folder, self._clock).forget(organisation)
+        azure_devops.Directory(self.session.folder, self.session.clock).forget(
+            organisation
+        )
 
     def hashed(self, token: Token) -> str:
         """Return a name for *token* that says nothing about it to others."""
@@ -258,7 +250,7 @@ class Acquirer:
 
     def _current_secret(self, cache: TokenCache, rule: HostRule) -> str:
         account = cache.account(rule.account)
-        token = cache.token(account, rule.scopes) if account else None
+        token = cache.token(account, rule.token_key) if account else None
         return token.value if token else ""
 
     def sign_out(self, identity: Identity) -> list[str]:
@@ -267,7 +259,7 @@ class Acquirer:
         The caller may revoke them; here they are gone either way.
         """
         file = self.file_of(identity)
-        with file.change(self._settings["silent_timeout"]) as change:
+        with file.change(self.session.settings["silent_timeout"]) as change:
             accounts = list(change.cache.accounts)
             if identity.account:
                 found = change.cache.account(identity.account)
@@ -277,7 +269,7 @@ class Acquirer:
                 change.cache.sign_out(account)
             if accounts:
                 change.save()
-            FailureCache(self._folder, file.name).clear("sign-in")
+            FailureCache(self.session.folder, file.name).clear("sign-in")
         event("signed-out", host=identity.issuer)
         return tokens
 
@@ -293,25 +285,31 @@ class Acquirer:
         identity = wanted.rule.identity
         return Interaction(
             self.file_of(identity),
-            lambda claims: self._provider(identity, claims=claims),
-            self._settings,
-            self._folder,
-            self._environ,
-            self._options,
-            self._clock,
+            lambda claims: self._provider(
+                identity, claims=claims, tenant=wanted.rule.tenant
+            ),
+            self.session,
         )
 
     def _provider(
-        self, identity: Identity, *, whole: bool = False, claims: str = ""
+        self,
+        identity: Identity,
+        *,
+        whole: bool = False,
+        claims: str = "",
+        tenant: str = "",
     ) -> Provider:
         """Return the provider; *whole*: one deadline for all of its requests."""
-        return self._open_provider(
+        from hushkey.providers import registry
+
+        return (self._open_provider or registry.open_provider)(
             identity,
-            self._settings,
-            self._folder,
-            self._environ,
+            self.session.settings,
+            self.session.folder,
+            self.session.environ,
             whole=whole,
             claims=claims,
+            tenant=tenant,
         )
 
 

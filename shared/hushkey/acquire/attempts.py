@@ -4,22 +4,31 @@ Twenty processes that wait for one refresh or one sign-in must not each repeat
 a failure: the answer of the one that tried is everybody's answer. A sign-in
 that failed keeps windows closed for a minute; a server that said Retry-After
 is left alone until then. Nothing here is secret; a lost note costs one try.
+
+Whatever takes a network or a person goes the same way: what is stored serves; else
+`once`, under a lock, and how it failed is `FailureCache.recorded` for the others.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
 from hushkey import errors
 from hushkey.system import cachefile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import Any, TypeVar
+
+    Held = TypeVar("Held")
+    Made = TypeVar("Made")
 
 #: seconds in which a failed sign-in is not tried again unasked
 QUIET = 60
-#: seconds in which a server's claims lead to one sign-in at most (design 9)
+#: seconds in which a server's claims lead to one sign-in at most
 CLAIMS_QUIET = 600
 #: seconds; a longer Retry-After than this is not believed
 _LONGEST_BACKOFF = 600
@@ -47,6 +56,23 @@ _FIELDS = (
 )
 
 
+def once(
+    lock: AbstractContextManager[Held],
+    look: Callable[[Held], Made | None],
+    act: Callable[[Held], Made],
+) -> Made:
+    """Return what *act* makes, or what a sibling has made while this one waited.
+
+    Under *lock*, and given what it yields, *look* looks again: at what is stored,
+    and where that comes first at the failure to share, which it raises. If it
+    returns None, *act* raises a failure to share or makes the attempt, in a block
+    that is `FailureCache.recorded`.
+    """
+    with lock as held:
+        found = look(held)
+        return act(held) if found is None else found
+
+
 class FailureCache:
     """The notes beside one token file; call the setters under its lock."""
 
@@ -72,6 +98,25 @@ class FailureCache:
         recent = [slot for slot in notes if -5 <= now - notes[slot]["at"] < _OLDEST]
         recent.sort(key=lambda slot: notes[slot]["at"])
         self._write({slot: notes[slot] for slot in recent[-_MOST:]})
+
+    @contextmanager
+    def recorded(
+        self,
+        step: str,
+        clock: Callable[[], float],
+        kinds: tuple[type[errors.HushkeyError], ...],
+        key: str = "",
+    ) -> Iterator[None]:
+        """Note one of *kinds* that the block raises; forget the last if it works.
+
+        The rest is as for `note`; *clock* returns the time (epoch seconds).
+        """
+        try:
+            yield
+        except kinds as error:
+            self.record(step, error, clock(), key)
+            raise
+        self.clear(step)
 
     def clear(self, step: str) -> None:
         """Forget how *step* failed, since it has worked."""

@@ -1,4 +1,4 @@
-"""What the token cache alone can say to a want: no network, no lock.
+"""What the token cache alone can say to a request: no network, no lock.
 
 Every function takes the opened cache and the time; the flow that uses them is
 in `hushkey.acquire.acquirer`.
@@ -7,7 +7,6 @@ in `hushkey.acquire.acquirer`.
 from __future__ import annotations
 
 from hushkey.errors import Permanent, UiRequired
-from hushkey.model import tenant_of
 from hushkey.providers import clouds
 
 TYPE_CHECKING = False
@@ -26,8 +25,8 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     The config's account decides. Without one, a user name counts that is an
     account's; an unknown one only if it cannot be one (``git``, ``oauth2``, an
     organisation): nobody gets another person's token under a name of theirs.
-    Then whoever was chosen for this host or these scopes. Else everybody at
-    Entra, where a tenant knows its own; and whoever signed in last elsewhere.
+    Then whoever was chosen for this host or these scopes. Else everybody
+    where a tenant knows its own; and whoever signed in last elsewhere.
     Raises UiRequired if nobody that fits is signed in.
     """
     if wanted.account:
@@ -35,15 +34,17 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
         if named is None:
             raise UiRequired(f"{wanted.account} is not signed in")
         return [named]
-    chosen = _by_username(cache, wanted) or cache.bound(wanted.rule.scopes, wanted.host)
+    chosen = _by_username(cache, wanted) or cache.bound(
+        wanted.rule.token_key, wanted.host
+    )
     if chosen is not None:
         return [chosen]
     current = cache.account("")
     if current is None:
         raise UiRequired("nobody is signed in")
-    if wanted.rule.identity.provider != "entra":
+    if not wanted.rule.identity.tenants:
         return [current]
-    tenant = tenant_of(wanted.rule) or wanted.rule.identity.option("tenant")
+    tenant = wanted.rule.tenant or wanted.rule.identity.option("tenant")
     everybody = [cache.known(key) for key in cache.accounts]
     everybody.sort(key=lambda a: (not clouds.is_home(a.id, tenant), a != current))
     return everybody
@@ -64,7 +65,7 @@ def demanded(cache: TokenCache, wanted: TokenRequest) -> str:
         account = account_for(cache, wanted)
     except UiRequired:
         return wanted.claims
-    return wanted.claims or cache.demanded(account, wanted.rule.scopes)
+    return wanted.claims or cache.demanded(account, wanted.rule.token_key)
 
 
 def account_for(cache: TokenCache, wanted: TokenRequest) -> Account:
@@ -78,7 +79,7 @@ def fresh_token(cache: TokenCache, wanted: TokenRequest, now: float) -> Token | 
         account = account_for(cache, wanted)
     except UiRequired:
         return None
-    token = cache.token(account, wanted.rule.scopes, wanted.claims)
+    token = cache.token(account, wanted.rule.token_key, wanted.claims)
     fresh = token and token.is_fresh(now, wanted.min_lifetime, wanted.began)
     return token if fresh else None
 
@@ -89,7 +90,7 @@ def last_resort(cache: TokenCache, wanted: TokenRequest, now: float) -> Token | 
         account = account_for(cache, wanted)
     except UiRequired:
         return None
-    token = cache.token(account, wanted.rule.scopes, wanted.claims)
+    token = cache.token(account, wanted.rule.token_key, wanted.claims)
     if (
         token is None
         or not token.expires_at
@@ -104,7 +105,7 @@ def was_refused(
     cache: TokenCache, account: Account, wanted: TokenRequest, now: float
 ) -> bool:
     """Tell whether the host refused a young token of *account* a moment ago."""
-    return cache.was_refused(account, wanted.host, now, wanted.rule.scopes)
+    return cache.was_refused(account, wanted.host, now, wanted.rule.token_key)
 
 
 def check_not_refused(

@@ -2,38 +2,31 @@
 
 The same rule as for tokens. A secret that is still good costs no network and no
 lock; else one process exchanges, under a lock of that host, and whoever waited looks
-again, or shares the failure. It lies beside the access tokens, under a mark of its
-own in their scopes, so that signing out forgets it too.
+again, or shares the failure. It lies beside the access tokens, under a key of its
+own (`TokenKey.exchange`), so that signing out forgets it too.
 """
 
 from __future__ import annotations
 
-import time
 from hashlib import blake2s
 
 from hushkey.acquire import cached
-from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import Permanent, StoreError, Transient, UiRequired
-from hushkey.model import Grant, tenant_of
+from hushkey.model import Grant, TokenKey
 from hushkey.store.tokencache import ASSUMED_LIFETIME
 from hushkey.system import locks
 from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
-
     from hushkey.acquire.acquirer import Acquirer
     from hushkey.model import Token
-    from hushkey.providers.exchange import Exchanged
+    from hushkey.providers.exchange.base import Secret
     from hushkey.store.tokencache import TokenCache
     from hushkey.store.tokenfile import TokenFile
     from hushkey.tokenrequest import TokenRequest
 
-#: Marks what a token was exchanged for, and where. No scope can begin like this
-#: (RFC 6749 3.3), and none of it is ever sent.
-MARK = "\\exchange="
 #: seconds that something old must still live to serve where nothing may be asked
 _LAST_RESORT = 10
 #: seconds that a waiting process gives the exchanging one beyond its own limits
@@ -41,30 +34,17 @@ _GRACE = 5
 
 
 class ExchangedCredential:
-    """The secrets of one want: finds, makes and forgets what its host takes."""
+    """The secrets of one request: finds, makes and forgets what its host takes."""
 
-    def __init__(
-        self,
-        acquirer: Acquirer,
-        wanted: TokenRequest,
-        settings: Mapping[str, Any],
-        folder: str,
-        environ: Mapping[str, str],
-        warn: Callable[[str], None],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, acquirer: Acquirer, wanted: TokenRequest) -> None:
         self._acquirer = acquirer
         self._wanted = wanted
-        self._settings = settings
-        self._timeout = float(settings["silent_timeout"])
-        self._folder = folder
-        self._environ = environ
-        self._clock = clock
-        self._warn = warn
+        self._session = session = acquirer.session
+        self._timeout = float(session.settings["silent_timeout"])
         self._file: TokenFile = acquirer.file_of(wanted.rule.identity)
-        kind = wanted.rule.exchange
-        mark = (f"{MARK}{kind}:{wanted.host}",) if kind else ()
-        self._asked = (*wanted.rule.scopes, *mark)
+        rule, kind = wanted.rule, wanted.rule.exchange
+        made = f"{kind}:{wanted.host}" if kind else ""
+        self._key = TokenKey(rule.scopes, rule.tenant, made)
 
     # -- without asking anybody -------------------------------------------------
 
@@ -86,7 +66,7 @@ class ExchangedCredential:
             return None
         if token is None or token.expires_at is None:
             return token
-        left = token.expires_at - self._clock()
+        left = token.expires_at - self._session.clock()
         issued = token.expires_at - token.obtained_at
         return token if _LAST_RESORT < left <= issued + 5 else None
 
@@ -103,7 +83,7 @@ class ExchangedCredential:
 
     def _fresh(self, cache: TokenCache) -> Token | None:
         token, wanted = self._stored(cache), self._wanted
-        now = self._clock()
+        now = self._session.clock()
         good = token and token.is_fresh(now, wanted.min_lifetime, wanted.began)
         return token if good else None
 
@@ -112,7 +92,7 @@ class ExchangedCredential:
             account = cached.account_for(cache, self._wanted)
         except UiRequired:
             return None
-        return cache.token(account, self._asked)
+        return cache.token(account, self._key)
 
     # -- with the network, and perhaps a person ---------------------------------
 
@@ -150,37 +130,40 @@ class ExchangedCredential:
 
     def _exchanged(self) -> Token:
         """Exchange, unless a sibling has just done so or has just failed."""
-        wanted = self._wanted
-        name = blake2s(self._asked[-1].encode(), digest_size=8).hexdigest()
+        name = blake2s(self._key.exchange.encode(), digest_size=8).hexdigest()
         # Any registry's name may be asked for: one file of notes for all, and no
         # more than 256 lock files, each for whoever it falls to.
         lock = self._file.lock_path(f"exchange-{name[:2]}")
-        failures = FailureCache(self._folder, f"{self._file.name}.exchange")
+        failures = FailureCache(self._session.folder, f"{self._file.name}.exchange")
         # One exchange, and a refresh before and perhaps after it.
-        with locks.held(lock, 3 * self._timeout + _GRACE):
-            if token := self._fresh(self._file.read()):
-                event("refreshed-by-sibling", wanted)
-                return token
-            token = self._acquirer.silent(wanted)
-            now = self._clock()
-            if failure := failures.refresh_failure(wanted.began, now, step=name):
-                raise failure
-            try:
-                kept = self._keep(*self._perform(token))
-            except (Transient, Permanent) as error:
-                failures.record(name, error, self._clock())
-                raise
-            failures.clear(name)
-            event("exchanged", wanted)
-            return kept
+        turn = locks.held(lock, 3 * self._timeout + _GRACE)
+        return once(
+            turn, lambda _: self._look(), lambda _: self._exchange(failures, name)
+        )
 
-    def _perform(self, token: Token) -> tuple[Exchanged, Token]:
+    def _look(self) -> Token | None:
+        token = self._fresh(self._file.read())
+        if token:
+            event("refreshed-by-sibling", self._wanted)
+        return token
+
+    def _exchange(self, failures: FailureCache, name: str) -> Token:
+        wanted, clock = self._wanted, self._session.clock
+        token = self._acquirer.silent(wanted)
+        if failure := failures.refresh_failure(wanted.began, clock(), step=name):
+            raise failure
+        with failures.recorded(name, clock, (Transient, Permanent)):
+            kept = self._keep(*self._perform(token))
+        event("exchanged", wanted)
+        return kept
+
+    def _perform(self, token: Token) -> tuple[Secret, Token]:
         """Exchange *token*; once more with a new one if the host refuses it."""
-        from hushkey.providers import exchange
+        from hushkey.providers.exchange.base import Refused
 
         try:
             return self._ask(token), token
-        except exchange.Refused as refused:
+        except Refused as refused:
             self._acquirer.refuse(self._wanted.rule, self._wanted.host, token.value)
             try:
                 newer = self._acquirer.silent(self._wanted)
@@ -188,16 +171,17 @@ class ExchangedCredential:
                 raise refused from None  # it was new: another fares no better
             return self._ask(newer), newer
 
-    def _ask(self, token: Token) -> Exchanged:
+    def _ask(self, token: Token) -> Secret:
         from hushkey.net import http
         from hushkey.providers import exchange
+        from hushkey.providers.exchange.base import Context
 
         rule = self._wanted.rule
-        asked = exchange.Asked(self._wanted.host, token.value, tenant_of(rule))
-        network = http.Network(self._settings, self._environ)
-        return exchange.perform(rule.exchange, asked, network, self._clock())
+        asked = Context(self._wanted.host, token.value, rule.tenant)
+        network = http.Network(self._session.settings, self._session.environ)
+        return exchange.perform(rule.exchange, asked, network, self._session.clock())
 
-    def _keep(self, given: Exchanged, token: Token) -> Token:
+    def _keep(self, given: Secret, token: Token) -> Token:
         """Store what the host gave, for as long as it says that it lives.
 
         Raises Transient if the account has signed out since: storing would bring
@@ -206,7 +190,7 @@ class ExchangedCredential:
         lifetime = given.lifetime
         if lifetime is None:
             lifetime = ASSUMED_LIFETIME
-            self._warn(
+            self._session.warn(
                 f"{self._wanted.host} gave a token without an end; it is used for "
                 f"{ASSUMED_LIFETIME // 60} min"
             )
@@ -217,7 +201,9 @@ class ExchangedCredential:
                     f"{token.account.label or 'the account'} signed out meanwhile",
                     hint="try again",
                 )
-            now = int(self._clock())
-            kept = change.cache.keep(grant, token.account, self._asked, now)
+            now = int(self._session.clock())
+            kept = change.cache.keep(
+                grant, token.account, self._key, now, username=given.username
+            )
             change.save()
         return kept.with_source("refresh")

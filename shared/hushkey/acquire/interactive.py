@@ -1,19 +1,16 @@
 """The one sign-in, when silence cannot do it.
 
 However many processes come here, one asks: the others wait at the lock, look
-again, and take what it brought or share its failure (design 1, 5).
+again, and take what it brought or share its failure.
 """
 
 from __future__ import annotations
 
-import time
-
 from hushkey.acquire import accounts, cached, unlock
-from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.attempts import FailureCache, once
 from hushkey.claims import merged
 from hushkey.errors import (
     Cancelled,
-    HushkeyError,
     InteractionUnavailable,
     Permanent,
     StoreError,
@@ -21,8 +18,8 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Account
-from hushkey.net import outcomes
-from hushkey.scopes import covers, scope_key
+from hushkey.providers.registry import SPECS
+from hushkey.scopes import covers
 from hushkey.signin import messages
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.system import locks
@@ -30,16 +27,15 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from typing import Any
 
-    from hushkey.model import Grant, Identity, Token
+    from hushkey.model import Grant, Token
     from hushkey.providers.base import Provider
     from hushkey.signin.policy import PromptDecision
     from hushkey.store.datakey import DataKey
     from hushkey.store.tokenfile import TokenFile
-    from hushkey.tokenrequest import PromptOptions, TokenRequest
+    from hushkey.tokenrequest import Session, TokenRequest
 
 
 class Interaction:
@@ -49,20 +45,12 @@ class Interaction:
         self,
         file: TokenFile,
         open_provider: Callable[[str], Provider],
-        settings: Mapping[str, Any],
-        folder: str,
-        environ: Mapping[str, str],
-        options: PromptOptions,
-        clock: Callable[[], float] = time.time,
+        session: Session,
     ) -> None:
         self._file = file
         self._open_provider = open_provider
-        self._settings = settings
-        self._environ = environ
-        self._options = options
-        self._clock = clock
-        self._folder = folder
-        self._failures = FailureCache(folder, file.name)
+        self._session = session
+        self._failures = FailureCache(session.folder, file.name)
 
     def acquire(
         self,
@@ -80,23 +68,31 @@ class Interaction:
         decision = self._decision(wanted)
         if not decision.methods:
             raise self._unavailable(wanted, need, decision.reason)
-        if need.suberror == "additional_action" and not self._options.login:
+        if need.suberror == "additional_action" and not self._session.options.login:
             # A step beyond signing in, such as a device to be enrolled: a window
             # that nobody expects would be closed again.
             raise self._unavailable(wanted, need, "it takes more than a sign-in")
         self._check_failed(wanted)
         self._reserve()
-        with self._turn():
-            if self._file.stamp() != seen:
-                try:
-                    return silent(wanted)
-                except UiRequired as error:
-                    error.claims = error.claims or need.claims
-                    need = error
+
+        def look(_: None) -> Token | None:
+            nonlocal need
+            if self._file.stamp() == seen:
+                return None
+            try:
+                return silent(wanted)
+            except UiRequired as error:
+                error.claims = error.claims or need.claims
+                need = error
+            return None
+
+        def act(_: None) -> Token:
             self._check_failed(wanted)
             self._check_claims(wanted, need)
             self._reserve()
             return self._sign_in(wanted, decision, merged(wanted.claims, need.claims))
+
+        return once(self._turn(), look, act)
 
     def sign_in(self, wanted: TokenRequest) -> Token:
         """Sign in even if nothing requires it: another account, or anew."""
@@ -117,41 +113,38 @@ class Interaction:
             data_key,
             locked,
             self._decision(wanted),
-            self._settings["sign_in_timeout"],
-            self._folder,
+            self._session,
             began=wanted.began,
-            clock=self._clock,
-            login=self._options.login,
         )
 
     # -- one at a time ------------------------------------------------------
 
     def _turn(self) -> AbstractContextManager[None]:
-        patience = self._settings["sign_in_timeout"] + unlock.GRACE
+        patience = self._session.settings["sign_in_timeout"] + unlock.GRACE
         return locks.held(self._file.lock_path("sign-in"), patience)
 
     def _reserve(self) -> None:
         """Make sure that the store can keep what a person is about to give."""
-        with self._file.change(self._settings["silent_timeout"]) as change:
+        with self._file.change(self._session.settings["silent_timeout"]) as change:
             change.reserve()
 
     def _check_failed(self, wanted: TokenRequest) -> None:
         """Raise the failure of the sign-in that this caller should not repeat."""
         if failure := self._failures.sign_in_failure(
             wanted.began,
-            self._clock(),
+            self._session.clock(),
             _key(wanted),
-            asked_for=self._options.login,
+            asked_for=self._session.options.login,
         ):
             failure.hint = f"run: {messages.login_command(wanted.host)}"
             raise failure
 
     def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
-        """Let the claims of a server ask a person once in ten minutes (design 9)."""
-        if not need.claims or self._options.login:
+        """Let the claims of a server ask a person once in ten minutes."""
+        if not need.claims or self._session.options.login:
             return
-        # Not by scopes: those hold the tenant, which the same server may name.
-        now, key = self._clock(), f"{wanted.account} {wanted.host}"
+        # Not by the tenant, which the same server may name.
+        now, key = self._session.clock(), f"{wanted.account} {wanted.host}"
         if self._failures.asked_for_claims(now, key):
             raise InteractionUnavailable(
                 f"{need.what}, again, and a sign-in a moment ago did not end it",
@@ -163,9 +156,7 @@ class Interaction:
 
     def _decision(self, wanted: TokenRequest) -> PromptDecision:
         return unlock.decision(
-            self._environ,
-            self._settings,
-            self._options,
+            self._session,
             host_mode=wanted.rule.interactive,
             flows=tuple(wanted.rule.identity.options.get("flows", ())),
         )
@@ -174,7 +165,7 @@ class Interaction:
         self, wanted: TokenRequest, need: UiRequired, reason: str
     ) -> InteractionUnavailable:
         hint = f"run: {messages.login_command(wanted.host)}"
-        if self._options.login:
+        if self._session.options.login:
             hint = "run it on a desktop or a terminal, or try --method device"
         return InteractionUnavailable(
             f"{need.what}, but {reason}",
@@ -191,35 +182,37 @@ class Interaction:
         rule, identity = wanted.rule, wanted.rule.identity
         event("sign-in", wanted)
         kept: list[Token] = []
-        try:
-            sign_in(
-                self._open_provider(claims),
-                rule.scopes,
-                who=PromptSubject(
-                    wanted.host,
-                    identity=identity.name,
-                    account=wanted.account,
-                    command=self._options.command(),
-                ),
-                decision=decision,
-                redirect_uri=identity.option("redirect_uri") or _redirect(identity),
-                login_hint=wanted.account,
-                environ=self._environ,
-                timeout=self._settings["sign_in_timeout"],
-                says_who=self._options.login,
-                finish=lambda granted: kept.append(self._keep(wanted, granted, claims)),
-            )
-        except HushkeyError as error:
-            if isinstance(error, Cancelled):
-                if identity.provider == "entra":
-                    error.hint = error.hint or outcomes.on_its_page(identity.client_id)
+        # Not what only this process lacks: a browser, a terminal.
+        kinds = (Cancelled, Permanent, Transient)
+        clock, key = self._session.clock, _key(wanted)
+        with self._failures.recorded("sign-in", clock, kinds, key):
+            try:
+                sign_in(
+                    self._open_provider(claims),
+                    rule.scopes,
+                    who=PromptSubject(
+                        wanted.host,
+                        identity=identity.name,
+                        account=wanted.account,
+                        command=self._session.options.command(),
+                    ),
+                    decision=decision,
+                    redirect_uri=identity.option("redirect_uri")
+                    or SPECS[identity.provider].redirect_uri,
+                    login_hint=wanted.account,
+                    environ=self._session.environ,
+                    timeout=self._session.settings["sign_in_timeout"],
+                    says_who=self._session.options.login,
+                    finish=lambda granted: kept.append(
+                        self._keep(wanted, granted, claims)
+                    ),
+                )
+            except Cancelled as error:
+                hint = SPECS[identity.provider].given_up_hint
+                error.hint = error.hint or hint.format(client=identity.client_id)
                 again = f"run: {messages.login_command(wanted.host)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
-            if isinstance(error, Cancelled | Permanent | Transient):
-                # Not what only this process lacks: a browser, a terminal.
-                self._failures.record("sign-in", error, self._clock(), _key(wanted))
-            raise
-        self._failures.clear("sign-in")
+                raise
         self._failures.clear("refresh")
         event("signed-in", wanted)
         return kept[0]
@@ -237,26 +230,22 @@ class Interaction:
                 hint="check the host's scopes in config.toml, and the client's rights",
             )
         with (
-            self._file.change(self._settings["sign_in_timeout"]) as change,
+            self._file.change(self._session.settings["sign_in_timeout"]) as change,
             locks.uninterrupted(),
         ):
-            now = int(self._clock())
+            now = int(self._session.clock())
             account = accounts.known_as(change.cache, account, granted.claims)
-            token = change.cache.keep(granted, account, rule.scopes, now, "", claims)
+            token = change.cache.keep(granted, account, rule.token_key, now, "", claims)
             accounts.name(change.cache, account, granted.claims)
             accounts.check(change.cache, account, wanted.account)
             if not wanted.account:
                 # Nobody was asked for by name: this is who the user is here.
-                change.cache.bind(rule.scopes, wanted.host, account, here=False)
-                if self._options.login:
+                change.cache.bind(rule.token_key, wanted.host, account, here=False)
+                if self._session.options.login:
                     change.cache.current = account.id
             change.save()
         return token.with_source("sign-in")
 
 
 def _key(wanted: TokenRequest) -> str:
-    return f"{wanted.account} {scope_key(wanted.rule.scopes)}"
-
-
-def _redirect(identity: Identity) -> str:
-    return "http://localhost" if identity.provider == "entra" else "http://127.0.0.1/"
+    return f"{wanted.account} {wanted.rule.token_key.text}"

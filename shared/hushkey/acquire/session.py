@@ -1,4 +1,4 @@
-"""From an environment to an acquirer, or to the stash, with a tool's manners.
+"""From an environment to an acquirer, or to the typed credentials, as a tool asks.
 
 Imported by helpers only when a host is ours or something may be kept for it.
 """
@@ -6,13 +6,12 @@ Imported by helpers only when a host is ours or something may be kept for it.
 from __future__ import annotations
 
 import sys
-import time
 
 from hushkey import runtime
 from hushkey.config import rules
 from hushkey.errors import StoreError, plain
 from hushkey.system import paths
-from hushkey.tokenrequest import PromptOptions
+from hushkey.tokenrequest import PromptOptions, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,12 +45,14 @@ def acquirer(
     if here := runtime.current():
         began = min(began, here.began)  # a question may have waited for another one
     return Acquirer(
-        config.settings,
-        paths.data_folder(environ),
-        environ,
-        options or _options(environ, asks_for),
-        warn,
-        began=began,
+        Session(
+            config.settings,
+            paths.data_folder(environ),
+            environ,
+            options or _options(environ, asks_for),
+            warn,
+            began=began,
+        )
     )
 
 
@@ -70,11 +71,7 @@ def exchanged_credential(
     from hushkey.acquire.exchanged import ExchangedCredential
 
     made = acquirer(environ, began, asks_for=asks_for)
-    settings = rules.load(environ).settings
-    folder = paths.data_folder(environ)
-    return ExchangedCredential(
-        made, made.wanted(rule, host), settings, folder, environ, warn
-    )
+    return ExchangedCredential(made, made.wanted(rule, host))
 
 
 def leave_no_core() -> None:
@@ -99,7 +96,7 @@ def with_typed_credentials(
     asks_for: str = "",
     options: PromptOptions | None = None,
 ) -> T:
-    """Return what *act* does with the stash; raises StoreError.
+    """Return what *act* does with the typed credentials; raises StoreError.
 
     *act* runs a second time if the keyring was locked and the person, who may be
     asked by the policy of sign-ins, has unlocked it.
@@ -118,14 +115,9 @@ def with_typed_credentials(
 
         error.hint = "unlock it and try again"
         options = options or _options(environ, asks_for)
-        unlock.unlock(
-            typed_store.data_key,
-            error,
-            unlock.decision(environ, settings, options),
-            settings["sign_in_timeout"],
-            folder,
-            began=began or time.time(),
-        )
+        session = Session(settings, folder, environ, options, warn, began=began)
+        how = unlock.decision(session)
+        unlock.unlock(typed_store.data_key, error, how, session, began=session.began)
         return act(typed_store)
 
 

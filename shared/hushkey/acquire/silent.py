@@ -2,32 +2,32 @@
 
 Whoever waited for the lock looks again first, and shares a failure instead of
 repeating it. What the server gave is saved before anything is said about it: a
-rotated refresh token that is not saved is a sign-in lost (promise 3).
+rotated refresh token that is not saved is a sign-in lost.
 """
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 
 from hushkey.acquire import cached
-from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.attempts import FailureCache, once
 from hushkey.claims import merged
 from hushkey.errors import Permanent, Transient, UiRequired
-from hushkey.scopes import covers, scope_key
+from hushkey.scopes import covers
 from hushkey.system import locks
 from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable, Iterator
 
     from hushkey.errors import HushkeyError
-    from hushkey.model import Account, Grant, Token
+    from hushkey.model import Account, Grant, Token, TokenKey
     from hushkey.providers.base import Provider
     from hushkey.store.tokencache import GrantRow
     from hushkey.store.tokenfile import Change, TokenFile
-    from hushkey.tokenrequest import TokenRequest
+    from hushkey.tokenrequest import Session, TokenRequest
 
 #: suberrors of invalid_grant (Entra) with which the refresh token itself is dead;
 #: with others it lives, and a person has to do something for these scopes
@@ -43,64 +43,62 @@ class Renewal:
         self,
         file: TokenFile,
         open_provider: Callable[[str], Provider],
-        settings: Mapping[str, Any],
-        folder: str,
-        clock: Callable[[], float],
-        *,
-        login: bool = False,
+        session: Session,
     ) -> None:
         self._file = file
         self._open_provider = open_provider
-        self._timeout = float(settings["silent_timeout"])
-        self._failures = FailureCache(folder, file.name)
-        self._clock = clock
-        self._login = login
+        self._timeout = float(session.settings["silent_timeout"])
+        self._failures = FailureCache(session.folder, file.name)
+        self._clock = session.clock
+        self._login = session.options.login
 
     def token(self, wanted: TokenRequest) -> Token:
         """Return a renewed token; raises UiRequired, Transient, Permanent."""
+        return once(
+            self._turn(),
+            lambda change: self._look(change, wanted),
+            lambda change: self._renew(change, wanted),
+        )
+
+    @contextmanager
+    def _turn(self) -> Iterator[Change]:
         with (
             self._file.change(self._timeout + _GRACE) as change,
             locks.uninterrupted(),
         ):
-            now = self._clock()
-            if token := cached.fresh_token(change.cache, wanted, now):
-                event("refreshed-by-sibling", wanted)
-                return token
-            accounts = cached.accounts_for(change.cache, wanted)
-            allowed = [
-                account
-                for account in accounts
-                if not cached.was_refused(change.cache, account, wanted, now)
-            ]
-            try:
-                return self._shared(change, allowed, wanted)
-            except UiRequired:
-                # That the host refuses the likeliest is the better reason.
-                cached.check_not_refused(change.cache, accounts[0], wanted, now)
-                raise
+            yield change
 
-    def _shared(
-        self, change: Change, accounts: list[Account], wanted: TokenRequest
-    ) -> Token:
-        """Return the token of one of *accounts*, or share the failure of a sibling.
+    def _look(self, change: Change, wanted: TokenRequest) -> Token | None:
+        token = cached.fresh_token(change.cache, wanted, self._clock())
+        if token:
+            event("refreshed-by-sibling", wanted)
+        return token
 
-        A sibling that tried the same accounts with the same claims, that is.
+    def _renew(self, change: Change, wanted: TokenRequest) -> Token:
+        """Return a new token, or raise the failure of a sibling.
+
+        Of one that tried the same accounts with the same claims, that is.
         """
-        claims = (
-            hashlib.sha256(wanted.claims.encode()).hexdigest() if wanted.claims else ""
-        )
-        who = [account.id for account in accounts]
-        key = " ".join([*who, scope_key(wanted.rule.scopes), claims])
-        if failure := self._failures.refresh_failure(
-            wanted.began, self._clock(), key, asked_for=self._login
-        ):
-            raise failure
+        now = self._clock()
+        accounts = cached.accounts_for(change.cache, wanted)
+        allowed = [
+            account
+            for account in accounts
+            if not cached.was_refused(change.cache, account, wanted, now)
+        ]
+        key = _key(allowed, wanted)
         try:
-            token = self._first(change, accounts, wanted)
-        except (UiRequired, Transient, Permanent) as error:
-            self._failures.record("refresh", error, self._clock(), key)
+            if failure := self._failures.refresh_failure(
+                wanted.began, now, key, asked_for=self._login
+            ):
+                raise failure
+            kinds = (UiRequired, Transient, Permanent)
+            with self._failures.recorded("refresh", self._clock, kinds, key):
+                token = self._first(change, allowed, wanted)
+        except UiRequired:
+            # That the host refuses the likeliest is the better reason.
+            cached.check_not_refused(change.cache, accounts[0], wanted, now)
             raise
-        self._failures.clear("refresh")
         event("refreshed", wanted)
         return token
 
@@ -115,29 +113,29 @@ class Renewal:
         reason: UiRequired | None = None
         for account in accounts:
             try:
-                return self._renewed(change, account, wanted)
+                return self._redeem(change, account, wanted)
             except UiRequired as error:
                 reason = reason or error
         raise reason or UiRequired("nobody is signed in")
 
-    def _renewed(self, change: Change, account: Account, wanted: TokenRequest) -> Token:
+    def _redeem(self, change: Change, account: Account, wanted: TokenRequest) -> Token:
         """Try the refresh tokens of *account*, best first; one is the rule."""
-        scopes = wanted.rule.scopes
-        claims = wanted.claims or change.cache.demanded(account, scopes)
+        key = wanted.rule.token_key
+        claims = wanted.claims or change.cache.demanded(account, key)
         provider = self._open_provider(claims)
         need = UiRequired("a sign-in for these scopes is needed", claims=claims)
-        for grant in change.cache.grants(account, scopes):
+        for grant in change.cache.grants(account, key):
             change.reserve()
             try:
                 granted = provider.refresh(
-                    grant.refresh_token, grant.scopes_to_send(scopes)
+                    grant.refresh_token, grant.scopes_to_send(wanted.rule.scopes)
                 )
             except (UiRequired, Permanent) as error:
                 if claims and isinstance(error, Permanent):
                     # A host may demand what the server knows nothing of.
-                    change.cache.forget_demand(account, scopes)
+                    change.cache.forget_demand(account, key)
                     change.save()
-                need = _judge(change, grant, scopes, error, claims)
+                need = _judge(change, grant, key, error, claims)
                 need.claims = merged(claims, need.claims)
                 continue
             return self._keep(
@@ -155,19 +153,26 @@ class Renewal:
         claims: str,
     ) -> Token:
         """Save what was granted; then say what is wrong with it, if anything."""
-        now, scopes = int(self._clock()), wanted.rule.scopes
-        fault = _fault(granted, account, scopes)
+        now, key = int(self._clock()), wanted.rule.token_key
+        fault = _fault(granted, account, key.scopes)
         if fault is not None:
-            change.cache.keep_grant(granted, account, scopes, now, replaces)
+            change.cache.keep_grant(granted, account, key, now, replaces)
             if isinstance(fault, UiRequired):
-                change.cache.mark_narrow(account, scopes)
+                change.cache.mark_narrow(account, key)
             change.save()
             raise fault
-        token = change.cache.keep(granted, account, scopes, now, replaces, claims)
+        token = change.cache.keep(granted, account, key, now, replaces, claims)
         if not cached.is_named(change.cache, wanted):
-            change.cache.bind(scopes, wanted.host, account, here=True)
+            change.cache.bind(key, wanted.host, account, here=True)
         change.save()
         return token.with_source("refresh")
+
+
+def _key(accounts: list[Account], wanted: TokenRequest) -> str:
+    """Return for whom a failure counts: these accounts, scopes and claims."""
+    claims = hashlib.sha256(wanted.claims.encode()).hexdigest() if wanted.claims else ""
+    who = [account.id for account in accounts]
+    return " ".join([*who, wanted.rule.token_key.text, claims])
 
 
 def _fault(
@@ -186,7 +191,7 @@ def _fault(
 def _judge(
     change: Change,
     grant: GrantRow,
-    scopes: tuple[str, ...],
+    key: TokenKey,
     error: HushkeyError,
     claims: str,
 ) -> UiRequired:
@@ -196,7 +201,7 @@ def _judge(
     dropped, or every later call would pay for it. One that was to be widened
     may only serve its own audience, unless it was *claims* that were refused.
     """
-    if grant.covers(scopes):
+    if grant.covers(key):
         if not isinstance(error, UiRequired):
             raise error
         dead = error.code == "invalid_grant" and error.suberror in _DEAD
@@ -210,7 +215,7 @@ def _judge(
         "invalid_resource",
     ):
         if not claims:
-            grant.mark_narrow(scopes)
+            grant.mark_narrow(key)
             change.save()
         what = "the server wants a sign-in for these scopes"
         return UiRequired(

@@ -1,7 +1,7 @@
 """config.toml and the presets, as one checked, compiled whole.
 
 A wrong file is refused as a whole, with file, line, key and the nearest valid
-spelling; never is a token handed out for a half-read config (design 5).
+spelling; never is a token handed out for a half-read config.
 `hushkey.config.rules` reads the compiled form and is what helpers use; this module is
 imported only when the compiled form is out of date.
 """
@@ -14,6 +14,8 @@ from importlib.resources import files
 from hushkey import origins
 from hushkey.config import identities, schema, validate
 from hushkey.errors import ConfigError, plain
+from hushkey.providers import exchange
+from hushkey.providers.registry import SPECS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
     known = {
-        name: identities.compiled(table, presets["endpoints"])
+        name: identities.compiled(table)
         for name, table in user.get("identity", {}).items()
     }
     rules: list[dict[str, Any]] = []
@@ -61,11 +63,11 @@ def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
         rules.append(_rule(pattern, table, "user", missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
-        # Completed by the user's own identity, a preset is the user's wish.
+        # Completed by the user's own identity, a preset is what the user asked for.
         origin = "user" if table["identity"] in known else "preset"
         rules.append(_rule(pattern, table, origin, missing))
     for name, table in presets["identity"].items():
-        known.setdefault(name, identities.compiled(table, presets["endpoints"]))
+        known.setdefault(name, identities.compiled(table))
     return {
         "settings": {**schema.DEFAULTS, **user.get("settings", {})},
         "identities": known,
@@ -79,11 +81,14 @@ def _rule(
 ) -> dict[str, Any]:
     pattern = origins.parse_pattern(written)
     plain = all(map(str.isascii, pattern.path))
+    if "exchange" in table and "username" in table:
+        words = exchange.KINDS[table["exchange"]].words
+        table = {**table, "username": words.get(table["username"], table["username"])}
     return {
         **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
         **({} if plain else {"letters": origins.letters(pattern.path)}),
         "pattern": written,
-        "path": tuple(map(origins.folded, pattern.path)),
+        "path": origins.place(pattern.path),
         "key": (pattern.scheme, pattern.host, pattern.port, pattern.wild),
         "origin": origin,
         "missing": missing,
@@ -110,7 +115,7 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
     if own is not None and "token_endpoint" in own:
         return f"[identity.{name}] without a token_endpoint of its own"
     table = {**preset, **(own or {})}
-    for key in schema.REQUIRED.get(table["provider"], ()):
+    for key in SPECS[table["provider"]].required:
         if key not in table:
             return f"[identity.{name}] {key}"
     return ""

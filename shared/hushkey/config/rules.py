@@ -1,4 +1,4 @@
-"""The compiled config as helpers use it: which site covers a request.
+"""The compiled config as helpers use it: which rule covers a request.
 
 config.toml is compiled into a side file in the data folder that is valid for
 its mtime (ns), size, inode and device, and those of the presets. Reading it back
@@ -18,16 +18,16 @@ from binascii import crc32
 
 from hushkey import origins, runtime
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
-from hushkey.model import HostRule, Identity, Request, placed
+from hushkey.model import HostRule, Identity, Request
 from hushkey.system import ownership, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-#: rises with every change of the compiled form
-FORMAT = 2
+#: rises with every change of the compiled form, and of what a ProviderSpec puts there
+FORMAT = 4
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
@@ -51,13 +51,13 @@ class Config:
         return Identity(name, **self._compiled["identities"][name])
 
     def rules(self) -> Iterator[HostRule]:
-        """Yield the site of every rule that can serve, the user's first."""
+        """Yield every rule that can serve, the user's first."""
         for row in self._compiled["rules"]:
             if not row["missing"]:
                 yield self._rule(row)
 
     def rule_for(self, request: Request) -> HostRule | None:
-        """Return the site that covers *request*, or None: not ours.
+        """Return the rule that covers *request*, or None: not ours.
 
         Raises Permanent where several identities could serve the host and the
         request does not say which; never a guess between identities.
@@ -102,16 +102,15 @@ class Config:
         identity = self.identity(row["identity"])
         scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
         optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
-        rule = HostRule(
+        return HostRule(
             row["pattern"],
             identity,
             scopes=tuple(scopes),
             min_lifetime=row.get("min_lifetime", 0),
             origin=row["origin"],
+            tenant=identity.option("tenant"),
             **{key: row[key] for key in optional if key in row},
         )
-        tenant = identity.option("tenant")
-        return placed(rule, tenant) if tenant else rule
 
 
 def _choose(
@@ -131,15 +130,19 @@ def _choose(
             f"and the rules for {shown} go by path"
         )
     if path:
-        path = tuple(map(origins.folded, path))
-        fits = (r for r in by_path if path[: len(r["path"])] == r["path"])
+        lengths = {len(r["path"]) for r in by_path}
+        places = {length: origins.place(path[:length]) for length in lengths}
+        fits = (r for r in by_path if places[len(r["path"])] == r["path"])
         found = next(fits, whole_host)
         depth = len(found["path"]) if found else 0
-        closer = [r for r in by_path if "letters" in r and len(r["path"]) > depth]
-        _check_letters(path, closer, shown)
+        closer = [r for r in by_path if len(r["path"]) > depth]
+        _check_letters(path, closer, shown, "path")
         return found
-    name = origins.folded(request.username)
-    named = [r for r in by_path if name and r["path"][0] == name]
+    user = (request.username,) if request.username else ()
+    named = [r for r in by_path if origins.place(user) == r["path"][:1]]
+    if user and not named:
+        first = [{k: r[k][:1] for k in ("path", "letters") if k in r} for r in by_path]
+        _check_letters(user, first, shown, "user name")
     # Where the user's rules go by path, a preset for the whole host is a guess.
     guess = whole_host and whole_host["origin"] == "preset"
     if whole_host and not named and not guess:
@@ -148,18 +151,24 @@ def _choose(
 
 
 def _check_letters(
-    path: tuple[str, ...], closer: list[Mapping[str, Any]], shown: str
+    path: tuple[str, ...], closer: Sequence[Mapping[str, Any]], shown: str, what: str
 ) -> None:
     """Raise Permanent if to the server *path* may mean one of the *closer* rules.
 
-    Beyond ASCII each server folds case, and composes letters, in its own way.
+    Beyond ASCII each server folds case, and composes letters, in its own way. What is
+    ASCII in the rule and in the request has been compared already.
     """
-    if any(origins.letters(path[: len(r["path"])]) == r["letters"] for r in closer):
-        raise Permanent(
-            f"the path is that of a rule for {shown}, in letters that the server may "
-            "or may not take for the same",
-            hint="write it as config.toml does",
-        )
+    for row in closer:
+        asked = path[: len(row["path"])]
+        if "letters" not in row and all(map(str.isascii, asked)):
+            continue
+        letters = origins.letters(asked)
+        if letters is None or letters == row.get("letters", row["path"]):
+            raise Permanent(
+                f"the {what} is that of a rule for {shown}, in letters that the server "
+                "may or may not take for the same",
+                hint="write it as config.toml does",
+            )
 
 
 def _single(rows: list[Mapping[str, Any]], shown: str) -> Mapping[str, Any]:
@@ -298,17 +307,12 @@ def _write_side(side: str, source: str, stamp: Any, compiled: Any) -> None:
     """Keep the compiled form for the next call; failing to is no error."""
     if not _is_settled(source):
         return
-    try:
+    try:  # contextlib costs more than the whole answer may
         paths.make_private(os.path.dirname(side))
-        temporary = f"{side}.{os.getpid()}"
-        with open(ownership.create(temporary, os.O_EXCL), "wb") as file:
-            file.write(marshal.dumps((source, stamp, compiled)))
-        os.replace(temporary, side)
+        data = marshal.dumps((source, stamp, compiled))
+        ownership.replace(side, data, durable=False)
     except (OSError, HushkeyError):
-        try:  # noqa: SIM105 - contextlib costs more than the whole answer may
-            os.unlink(f"{side}.{os.getpid()}")
-        except OSError:
-            pass  # it was never made
+        pass  # it is compiled again next time
 
 
 def _is_settled(source: str) -> bool:

@@ -1,23 +1,24 @@
 """What config.toml may say: every key, its kind of value, and who needs it.
 
 `hushkey.config.compile` walks these tables; nothing here knows about files.
-A check returns None when the value will do, else what was expected.
+A check returns None when the value will do, else what was expected. The keys that
+only some providers have are in `hushkey.providers.registry`.
 """
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from urllib.parse import urlsplit
-
 from hushkey import origins
-from hushkey.providers import clouds, exchange
+from hushkey.providers import exchange
+from hushkey.providers.checks import near, one_of, text, url_parts
+from hushkey.providers.registry import SPECS
+from hushkey.store.keystores import KEY_STORES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
-    Check = Callable[[Any], "str | None"]
+    from hushkey.providers.checks import Check
 
 INTERACTIVE = ("auto", "browser", "device", "paste", "never")
 METHODS = ("browser", "paste", "device")
@@ -26,34 +27,9 @@ METHODS = ("browser", "paste", "device")
 PROJECT_NAMES = ("poetry-repository-", "pdm-", "conda-auth")
 
 
-def near(value: object, valid: Iterable[str]) -> str:
-    """Return the words that name the nearest valid spelling, if one is near."""
-    if not isinstance(value, str):
-        return ""
-    found = get_close_matches(value, list(valid), 1, 0.5)
-    return f"; did you mean {found[0]}?" if found else ""
-
-
-def text(value: Any) -> str | None:
-    """Accept a non-empty one-line string."""
-    good = isinstance(value, str) and value and value.isprintable()
-    return None if good else "a non-empty string without control characters"
-
-
 def flag(value: Any) -> str | None:
     """Accept true or false."""
     return None if isinstance(value, bool) else "true or false"
-
-
-def one_of(*words: str) -> Check:
-    """Accept one of *words*."""
-
-    def check(value: Any) -> str | None:
-        return (
-            None if value in words else f"one of {', '.join(words)}{near(value, words)}"
-        )
-
-    return check
 
 
 def seconds(low: int, high: int) -> Check:
@@ -113,8 +89,9 @@ def absolute_path(value: Any) -> str | None:
 
 
 def key_store(value: Any) -> str | None:
-    """Accept keyring, file, or an explicit keyring backend class."""
-    if value in ("keyring", "file"):
+    """Accept a word for a key store, or an explicit keyring backend class."""
+    words = [word for word in KEY_STORES if not word.endswith(":")]
+    if value in words:
         return None
     if isinstance(value, str) and value.startswith("keyring:"):
         module, dot, name = value[8:].rpartition(".")
@@ -124,36 +101,13 @@ def key_store(value: Any) -> str | None:
             and all(p.isidentifier() for p in module.split("."))
         ):
             return None
-    hint = near(value, ("keyring", "file"))
-    return f'keyring, file, or "keyring:module.Class"{hint}'
-
-
-def _parts(value: Any) -> tuple[str, str] | None:
-    """Return scheme and host of an absolute http(s) URL without user or fragment."""
-    if not isinstance(value, str) or any(c <= " " or c == "\x7f" for c in value):
-        return None
-    try:
-        parts = urlsplit(value)
-        found = origins.parse_origin(parts.scheme, parts.netloc)
-    except ValueError:
-        return None
-    if found is None or parts.fragment or "@" in parts.netloc:
-        return None
-    return parts.scheme, found[0]
-
-
-def secure_url(value: Any) -> str | None:
-    """Accept an https URL; http only on a loopback address (design 5)."""
-    parts = _parts(value)
-    good = parts and (
-        parts[0] == "https" or (parts[0] == "http" and origins.is_loopback(parts[1]))
-    )
-    return None if good else "an https:// URL (http:// only on a loopback address)"
+    hint = near(value, words)
+    return f'{", ".join(words)}, or "keyring:module.Class"{hint}'
 
 
 def loopback_url(value: Any) -> str | None:
     """Accept the http redirect of a native app (RFC 8252 7.3)."""
-    parts = _parts(value)
+    parts = url_parts(value)
     good = (
         parts
         and parts[0] == "http"
@@ -176,12 +130,6 @@ def proxy_url(value: Any) -> str | None:
         if origins.parse_origin("http", host)
         else "a proxy URL such as http://proxy:3128"
     )
-
-
-def tenant(value: Any) -> str | None:
-    """Accept a tenant id or a domain of the tenant."""
-    good = isinstance(value, str) and clouds.is_tenant(value)
-    return None if good else "a tenant id or domain, such as contoso.onmicrosoft.com"
 
 
 def pattern(value: str) -> str | None:
@@ -227,45 +175,6 @@ _COMMON: Mapping[str, Check] = {
     "redirect_uri": loopback_url,
     "flows": methods,
 }
-_ENDPOINTS: Mapping[str, Check] = {
-    "authorization_endpoint": secure_url,
-    "token_endpoint": secure_url,
-    "device_authorization_endpoint": secure_url,
-}
-_OWN: Mapping[str, Mapping[str, Check]] = {
-    "entra": {
-        "tenant": tenant,
-        "cloud": one_of(*clouds.HOSTS),
-        "authority": secure_url,
-    },
-    "oidc": {"issuer": secure_url},
-    "github": _ENDPOINTS,
-    "gitlab": _ENDPOINTS,
-    "gitea": _ENDPOINTS,
-    "bitbucket": _ENDPOINTS,
-    "oauth2": _ENDPOINTS,
-    "workload": {
-        "kind": text,
-        "tenant": text,
-        "cloud": text,
-        "audience": text,
-        "certificate_file": absolute_path,
-        "token_file": absolute_path,
-        "service_connection": text,
-    },
-    "static": {},
-}
-PROVIDERS = tuple(_OWN)
-#: keys without which an identity of that provider cannot sign anybody in
-REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "oidc": ("issuer", "client_id"),
-    "github": ("client_id",),
-    "gitlab": ("client_id",),
-    "gitea": ("client_id",),
-    "bitbucket": ("client_id",),
-    "oauth2": ("client_id", "token_endpoint"),
-    "workload": ("kind",),
-}
 
 HOST: Mapping[str, Check] = {
     "identity": text,
@@ -283,5 +192,5 @@ HOST: Mapping[str, Check] = {
 
 def identity_keys(provider: object) -> Mapping[str, Check]:
     """Return the keys that an identity of *provider* may have."""
-    own = _OWN.get(provider) if isinstance(provider, str) else None
-    return {**_COMMON, **(own or {})}
+    spec = SPECS.get(provider) if isinstance(provider, str) else None
+    return {**_COMMON, **(spec.keys if spec else {})}

@@ -11,13 +11,16 @@ import tomllib
 from hushkey import origins
 from hushkey.config import identities, schema
 from hushkey.errors import plain
+from hushkey.providers.checks import near
+from hushkey.providers.registry import SPECS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from hushkey.config.schema import Check
+    from hushkey.providers.checks import Check
+    from hushkey.providers.spec import ProviderSpec
 
 #: (table, key, what is wrong)
 Fault = tuple[tuple[str, ...], str, str]
@@ -75,11 +78,10 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
         table = identities.get(name, presets["identity"].get(name))
         if not isinstance(table, dict) or "token_endpoint" in table:
             continue
-        provider = table.get("provider")
-        endpoints = isinstance(provider, str) and presets["endpoints"].get(provider)
-        if not endpoints or schema.pattern(written):
+        spec = _spec(table)
+        if spec is None or not spec.base_url or schema.pattern(written):
             continue
-        server = origins.parse_url(endpoints["token_endpoint"]).host
+        server = origins.parse_url(spec.base_url).host
         host = origins.parse_pattern(written).host
         if host != server and not host.endswith(f".{server}"):
             what = f"is signed in at {server}, whose tokens are not for {host}"
@@ -91,21 +93,21 @@ def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fau
     """Yield identities that share a token file, and do not say whose tokens are theirs.
 
     Only an account tells their tokens apart: without one, what is sent to the host
-    of one identity may be the token of the other. The built-in Entra identities
-    count for nobody here: they serve Microsoft's own hosts, by design with
+    of one identity may be the token of the other. Built-in identities with tenants
+    count for nobody here: they serve their makers' own hosts, by design with
     whichever account fits.
     """
     own = dict(_tables("identity", user.get("identity")))
     files: dict[object, list[str]] = {}
     for name, table in (presets["identity"] | own).items():
         texts = _texts(table)
-        provider = texts.get("provider", "")
-        missing = {*schema.REQUIRED.get(provider, ())} - texts.keys()
-        if provider not in schema.PROVIDERS:
+        spec = _spec(texts)
+        if spec is None:
             continue
-        if name not in own and (provider == "entra" or missing):
+        missing = {*spec.required} - texts.keys()
+        if name not in own and (spec.tenants or missing):
             continue
-        if file := identities.token_file(name, texts, presets["endpoints"]):
+        if file := identities.token_file(name, texts):
             files.setdefault(file, []).append(name)
     for names in files.values():
         for name in names if len(names) > 1 else ():
@@ -115,6 +117,12 @@ def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fau
                     f"is required beside {others}: the same server and client, and so"
                 )
                 yield ("identity", name), "account", f"{what} the same tokens"
+
+
+def _spec(table: Mapping[str, Any]) -> ProviderSpec | None:
+    """Return the provider of an identity's *table*, if it names one."""
+    provider = table.get("provider")
+    return SPECS.get(provider) if isinstance(provider, str) else None
 
 
 def _texts(table: object) -> dict[str, str]:
@@ -147,7 +155,7 @@ def _table_faults(
 
 
 def _unknown(key: str, valid: tuple[str, ...]) -> str:
-    tail = schema.near(key, valid) or "; valid: " + ", ".join(sorted(valid))
+    tail = near(key, valid) or "; valid: " + ", ".join(sorted(valid))
     return f"unknown key{tail}"
 
 
@@ -155,19 +163,17 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
     provider = table.get("provider")
     if provider is not None and not isinstance(provider, str):
         return  # which its own check has said
-    if provider not in schema.PROVIDERS:
-        hint = schema.near(provider, schema.PROVIDERS)
+    spec = _spec(table)
+    if spec is None:
+        hint = near(provider, SPECS)
         word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
-        yield path, "provider", f"{word}; one of {', '.join(schema.PROVIDERS)}{hint}"
+        yield path, "provider", f"{word}; one of {', '.join(SPECS)}{hint}"
         return
-    for key in schema.REQUIRED.get(provider, ()):
-        if key not in table:
-            yield path, key, f"is required for provider {provider}"
-    if provider == "oauth2" and not table.keys() & {
-        "authorization_endpoint",
-        "device_authorization_endpoint",
-    }:
-        yield path, "authorization_endpoint", "is required for provider oauth2"
+    missing = [key for key in spec.required if key not in table]
+    if spec.any_of and not table.keys() & {*spec.any_of}:
+        missing.append(spec.any_of[0])
+    for key in missing:
+        yield path, key, f"is required for provider {provider}"
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
 
@@ -185,15 +191,16 @@ def _host_faults(
     if identity is None:
         yield path, "identity", "is required: which [identity.NAME] serves this host?"
     elif isinstance(identity, str) and identity not in known:
-        hint = schema.near(identity, known)
+        hint = near(identity, known)
         yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
 
 
 def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
     """Yield patterns that are written twice in different spellings.
 
-    Two paths that differ only in case are one: most servers ignore it, and on
-    the others nobody could say which of the two a request is for.
+    Two paths that differ only in case, or in a ``.git`` at the end, are one: most
+    servers ignore both, and on the others nobody could say which of the two a
+    request is for.
     """
     seen: dict[object, tuple[str, tuple[str, ...]]] = {}
     for written in rules:
@@ -201,12 +208,16 @@ def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
             parsed = origins.parse_pattern(written)
         except ValueError:
             continue
-        place = (parsed.scheme, parsed.host, parsed.port, parsed.wild)
-        key = (place, tuple(map(origins.folded, parsed.path)))
+        server = (parsed.scheme, parsed.host, parsed.port, parsed.wild)
+        key = (server, origins.place(parsed.path))
         if key in seen:
             other, path = seen[key]
-            case = "" if path == parsed.path else ", for case does not count in paths"
-            yield ("host", written), "", f'is the same pattern as "{other}"{case}'
+            why = ""
+            if [*map(origins.folded, path)] != [*map(origins.folded, parsed.path)]:
+                why = ", for `.git` at the end of a path does not count"
+            elif path != parsed.path:
+                why = ", for case does not count in paths"
+            yield ("host", written), "", f'is the same pattern as "{other}"{why}'
         seen[key] = written, parsed.path
 
 
@@ -247,7 +258,7 @@ class _Lines:
         self._headers: dict[tuple[str, ...], int] = {}
         self._keys: dict[tuple[str, ...], int] = {}
         current: tuple[str, ...] = ()
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             stripped = line.strip()
             if stripped.startswith("["):
                 current = _path_to_leaf(stripped)

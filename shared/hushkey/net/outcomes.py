@@ -1,4 +1,4 @@
-"""The table from what a token endpoint said to what we call it (design 6).
+"""The table from what a token endpoint said to what we call it.
 
 OAuth error codes decide (RFC 6749 5.2, RFC 8628 3.5, OpenID Connect Core
 3.1.2.6), with the HTTP status where there is no code. Texts and vendor numbers
@@ -83,8 +83,6 @@ BY_SUBERROR: Mapping[str, tuple[type[HushkeyError], str, str]] = {
 }
 _APPROVAL = "ask an administrator of your tenant to approve client ID {client}, or "
 _APPROVAL += "set `client_id` to an application that is approved"
-_PAGE = "if Microsoft's page named a policy, a device or an administrator, ask yours "
-_PAGE += "about client ID {client}"
 _POLICY = "a policy of your organisation (Conditional Access) stopped this sign-in"
 _DEMAND = "ask your administrator what it demands: a managed device, another network"
 #: error code at the end of an interactive sign-in at Entra -> the same three: what
@@ -136,14 +134,6 @@ def from_answer(
         suberror=suberror if isinstance(suberror, str) else "",
         claims=claims.claims(body.get("claims")),
     )
-
-
-def on_its_page(client_id: str) -> str:
-    """Return the next step after a sign-in that ended on a page of Entra's.
-
-    Such a page (admin approval, a blocking policy) never leads back here.
-    """
-    return _PAGE.format(client=client_id)
 
 
 def _detail(body: Mapping[str, Any]) -> str:

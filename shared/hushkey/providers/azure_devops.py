@@ -3,7 +3,7 @@
 Azure DevOps says so itself: in the challenge of its 401, which git >= 2.41
 hands to its helper, and in the answer to an anonymous HEAD (as Git Credential
 Manager reads it). What it names is used only if it is an authority of the
-identity's own cloud (design 5); the finding is kept for each organisation and
+identity's own cloud; the finding is kept for each organisation and
 dropped when the host refuses the token that it led to. That nobody knows is
 kept for an hour, and that nobody answered for a minute: offline, one question
 is enough.

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import msal
 
 from hushkey.errors import HushkeyError, Permanent, UiRequired, plain
-from hushkey.model import TENANT, Account, CodeFlow, DeviceCode, Grant
+from hushkey.model import Account, CodeFlow, DeviceCode, Grant
 from hushkey.net import answers, http, outcomes
 from hushkey.net.discovery import Discovery
 from hushkey.providers import clouds, idtoken
@@ -51,12 +51,19 @@ class EntraProvider:
     """
 
     def __init__(
-        self, identity: Identity, network: Network, folder: str, claims: str = ""
+        self,
+        identity: Identity,
+        network: Network,
+        folder: str,
+        claims: str = "",
+        tenant: str = "",
     ) -> None:
         self.issuer = identity.issuer
         self.client_id = identity.client_id
         self._own = identity.option("authority")
-        self._tenant = identity.option("tenant") or clouds.DEFAULT_TENANT
+        #: where the identity signs in, and where its tokens are asked for
+        self._home = identity.option("tenant") or clouds.DEFAULT_TENANT
+        self._tenant = tenant or self._home
         self._network = network
         self._folder = folder
         #: asked for with every request (JSON); see `hushkey.claims`
@@ -70,7 +77,7 @@ class EntraProvider:
         """
         cache = _loaded(refresh_token)
         with self._wire() as wire:
-            app = self._app(cache, wire, scopes)
+            app = self._app(cache, wire, self._tenant)
             accounts = app.get_accounts()
             if not accounts:
                 raise UiRequired("nobody is signed in")
@@ -107,7 +114,7 @@ class EntraProvider:
     ) -> CodeFlow:
         """Prepare an authorization request; see Provider."""
         with self._wire() as wire:
-            app = self._app(_loaded(""), wire, _for_a_person(scopes))
+            app = self._app(_loaded(""), wire, self._tenant_to_sign_in())
             with warnings.catch_warnings():
                 # It warns of anything but form_post, which cannot be pasted back.
                 warnings.simplefilter("ignore", UserWarning)
@@ -134,7 +141,7 @@ class EntraProvider:
             )
         cache = _loaded("")
         with self._wire() as wire:
-            app = self._app(cache, wire, _for_a_person(flow.data["scopes"]))
+            app = self._app(cache, wire, self._tenant_to_sign_in())
             try:
                 result = app.acquire_token_by_auth_code_flow(
                     flow.data["flow"], dict(answer)
@@ -152,7 +159,7 @@ class EntraProvider:
     def begin_device(self, scopes: tuple[str, ...]) -> DeviceCode | None:
         """Ask for a device code; see Provider."""
         with self._wire() as wire:
-            app = self._app(_loaded(""), wire, _for_a_person(scopes))
+            app = self._app(_loaded(""), wire, self._tenant_to_sign_in())
             try:
                 flow = app.initiate_device_flow(
                     _asked(scopes), claims_challenge=self._claims_challenge
@@ -168,7 +175,7 @@ class EntraProvider:
         """Ask once whether the person is done; see Provider."""
         cache = _loaded("")
         with self._wire() as wire:
-            app = self._app(cache, wire, _for_a_person(code.data["scopes"]))
+            app = self._app(cache, wire, self._tenant_to_sign_in())
             try:
                 result = app.acquire_token_by_device_flow(
                     dict(code.data["flow"]),
@@ -251,15 +258,21 @@ class EntraProvider:
             server_date=wire.date,
         )
 
+    def _tenant_to_sign_in(self) -> str:
+        """Return the tenant to sign in to.
+
+        Microsoft's own tenant for personal accounts is one to redeem in only.
+        """
+        return self._home if self._tenant == clouds.PERSONAL else self._tenant
+
     def _app(
         self,
         cache: msal.SerializableTokenCache,
         wire: Wire,
-        scopes: tuple[str, ...],
+        tenant: str,
     ) -> msal.PublicClientApplication:
         """Return MSAL's client; its discovery is answered from our own cache."""
-        tenant = next((s[len(TENANT) :] for s in scopes if s.startswith(TENANT)), "")
-        authority = self._own or f"{self.issuer}/{tenant or self._tenant}"
+        authority = self._own or f"{self.issuer}/{tenant}"
         where = authority if self._own else f"{authority}/v2.0"
         wire.serve(
             Discovery(where, self._network, self._folder, of_entra=not self._own)
@@ -280,12 +293,8 @@ class EntraProvider:
 
 
 def _asked(scopes: tuple[str, ...]) -> list[str]:
-    """Return the scopes to name to MSAL.
-
-    Without those that it adds, and refuses, itself, and without our own mark.
-    """
-    own = (scope for scope in scopes if not scope.startswith(TENANT))
-    return [scope for scope in own if scope not in _RESERVED]
+    """Return the scopes to name to MSAL: without those that it adds itself."""
+    return [scope for scope in scopes if scope not in _RESERVED]
 
 
 def _loaded(foreign: str) -> msal.SerializableTokenCache:
@@ -299,15 +308,6 @@ def _slim(cache: msal.SerializableTokenCache) -> str:
     """Return MSAL's cache without access tokens."""
     content = json.loads(cache.serialize())
     return json.dumps({name: content.get(name, {}) for name in _SECTIONS})
-
-
-def _for_a_person(scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return *scopes* as a sign-in names their tenant.
-
-    Microsoft's own tenant for personal accounts is one to redeem in, not one
-    to sign in to.
-    """
-    return tuple(s for s in scopes if s != TENANT + clouds.PERSONAL)
 
 
 def _grant(

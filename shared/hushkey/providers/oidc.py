@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from hushkey.model import Account, Identity
     from hushkey.net.http import Network, Session
+    from hushkey.providers.spec import ProviderSpec
 
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -40,11 +41,13 @@ class OAuthProvider:
         network: Network,
         folder: str,
         environ: Mapping[str, str],
+        spec: ProviderSpec,
     ) -> None:
         self._identity = identity
         self._network = network
         self._environ = environ
-        self._open_id = identity.provider == "oidc"
+        self._spec = spec
+        self._open_id = spec.open_id
         self.client_id = identity.client_id
         self.issuer = identity.issuer
         self._discovery = Discovery(self.issuer, network, folder)
@@ -76,7 +79,7 @@ class OAuthProvider:
                 # OpenID Connect Core 11: offline_access is ignored without it.
                 extra["prompt"] = "consent"
         if login_hint:
-            extra["login_hint"] = login_hint
+            extra[self._spec.hint_parameter] = login_hint
         with self._session() as session:
             url, state = session.create_authorization_url(
                 endpoint,
@@ -234,7 +237,7 @@ class OAuthProvider:
             expires_in=token.get("expires_in"),
             scopes=answers.scopes(token.get("scope"), scopes),
             account=account,
-            claims=claims,
+            claims=claims or {},
             fault=fault,
         )
 

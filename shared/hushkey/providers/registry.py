@@ -1,8 +1,21 @@
-"""From an identity to the provider that speaks for it."""
+"""Every provider that this version has, and the way from an identity to its own.
+
+A new provider is a file under `hushkey.providers.specs` and a line here.
+"""
 
 from __future__ import annotations
 
 from hushkey.errors import Permanent
+from hushkey.providers.specs import (
+    bitbucket,
+    entra,
+    gitea,
+    github,
+    gitlab,
+    oauth2,
+    oidc,
+    static,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,13 +24,22 @@ if TYPE_CHECKING:
 
     from hushkey.model import Identity
     from hushkey.providers.base import Provider
+    from hushkey.providers.spec import ProviderSpec
 
-_KNOWN = ("entra", "oidc", "oauth2", "github", "gitlab", "gitea", "bitbucket")
-
-
-def can_serve(identity: Identity) -> bool:
-    """Tell whether this version has the identity's provider."""
-    return identity.provider in _KNOWN
+#: by name, in the order in which they are listed to people
+SPECS: Mapping[str, ProviderSpec] = {
+    spec.name: spec
+    for spec in (
+        entra.Entra(),
+        oidc.Oidc(),
+        github.GitHub(),
+        gitlab.GitLab(),
+        gitea.Gitea(),
+        bitbucket.Bitbucket(),
+        oauth2.OAuth2(),
+        static.Static(),
+    )
+}
 
 
 def open_provider(
@@ -28,25 +50,23 @@ def open_provider(
     *,
     whole: bool = False,
     claims: str = "",
+    tenant: str = "",
 ) -> Provider:
     """Return the provider of *identity*; imports it, contacts nobody.
 
     *whole*: all its requests together have ``silent_timeout`` seconds. *claims*
-    (JSON) are asked for with every request; only Entra's provider knows how.
+    (JSON) are asked for with every request, of *tenant* instead of the identity's
+    own, where the provider has ``tenants``.
 
     Raises Permanent for providers that this version does not have.
     """
-    if not can_serve(identity):
+    spec = SPECS.get(identity.provider)
+    if spec is None or spec.typed:
         raise Permanent(
             f"this version of hushkey has no provider {identity.provider} yet",
             hint="use provider oidc or oauth2, or a newer version",
         )
     from hushkey.net.http import Network
-    from hushkey.providers.oidc import OAuthProvider
 
     network = Network(settings, environ, whole=whole)
-    if identity.provider == "entra":
-        from hushkey.providers.entra import EntraProvider
-
-        return EntraProvider(identity, network, folder, claims)
-    return OAuthProvider(identity, network, folder, environ)
+    return spec.open(identity, network, folder, environ, claims, tenant)

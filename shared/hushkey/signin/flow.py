@@ -1,6 +1,6 @@
-"""The ladder of a sign-in: browser, printed address with paste-back, device code.
+"""The flow of a sign-in: browser, printed address with paste-back, device code.
 
-One flow and one listener serve the first two rungs, so that whichever way the
+One flow and one listener serve the first two methods, so that whichever way the
 answer comes, through the browser here or by hand from another machine, it is
 compared with the same state and redeemed once.
 """
@@ -21,6 +21,10 @@ from hushkey.signin.policy import PromptDecision, over_ssh
 from hushkey.signin.receiver import Receiver
 from hushkey.signin.terminal import Terminal, TerminalWriter, open_terminal, warn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
 # Seconds between two looks at a browser command that still runs.
 _LOOK = 0.2
 
@@ -28,16 +32,11 @@ _LOOK = 0.2
 class PromptSubject(Frozen):
     """Who is asked, for what, and by which *command* ('git fetch in /repo')."""
 
-    __slots__ = ("account", "command", "host", "identity")
     host: str
-    identity: str
-    account: str
-    command: str
-
-    def __init__(
-        self, host: str, *, identity: str = "", account: str = "", command: str = ""
-    ) -> None:
-        self._set(host=host, identity=identity, account=account, command=command)
+    _: KW_ONLY
+    identity: str = ""
+    account: str = ""
+    command: str = ""
 
     def asks(self) -> str:
         """Return the words that say who asks for what."""
@@ -60,12 +59,12 @@ def sign_in(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Grant:
-    """Ask a person, by the rungs that *verdict* allows, and return the grant.
+    """Ask a person, by the methods that *verdict* allows, and return the grant.
 
     *finish* is called with the grant before anyone is told "signed in": it stores.
     *timeout* is in seconds, for everything. *terminal* is opened here if not given,
-    and only if a rung needs it. *says_who*: the caller writes to standard error who
-    signed in, so this does not. Raises InteractionUnavailable if no rung holds,
+    and only if a method needs it. *says_who*: the caller writes to standard error who
+    signed in, so this does not. Raises InteractionUnavailable if no method works,
     Cancelled, and whatever *provider* and *finish* raise.
     """
     if not decision.methods:
@@ -95,10 +94,10 @@ def sign_in(
 
 
 class _Attempt:
-    """One sign-in under way; a rung that does not hold returns None."""
+    """One sign-in under way; a method that does not work returns None."""
 
     deadline: float = 0.0
-    #: why the last rung did not hold
+    #: why the last method did not work
     missing = "there is no way to ask here"
 
     def __init__(
@@ -138,7 +137,7 @@ class _Attempt:
             )
 
     def _answer(self, receiver: Receiver, flow: CodeFlow) -> dict[str, str] | None:
-        """Open the address and return what comes back; None: on to the next rung."""
+        """Open the address and return what comes back; None: on to the next method."""
         raw = self._reading.raw_input() if self._reading else nullcontext()
         with raw:  # first of all, for it drops what was typed before
             launch = None
@@ -261,7 +260,7 @@ class _Attempt:
 def _opened(
     decision: PromptDecision, environ: Mapping[str, str], given: Terminal | None
 ) -> Iterator[Terminal | None]:
-    """Give the terminal that the rungs may use: *given*, or one of our own."""
+    """Give the terminal that the methods may use: *given*, or one of our own."""
     if not {"paste", "device"} & set(decision.methods):
         yield None
     elif given is not None:

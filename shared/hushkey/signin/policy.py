@@ -1,7 +1,7 @@
 """May we ask a person here, and how? One pure function over one value.
 
 The order is the design's, section 5: the first line that says no gives the reason.
-A mode in the config (`interactive = "browser"`) picks the rung where asking is
+A mode in the config (`interactive = "browser"`) picks the method where asking is
 allowed at all; it does not override a caller that wants no interaction, as git's
 hourly background maintenance does. `HUSHKEY_INTERACTIVE` does.
 """
@@ -14,7 +14,11 @@ from collections.abc import Mapping
 from hushkey.errors import Permanent
 from hushkey.model import Frozen
 
-#: the ladder, from the top
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
+
+#: the methods, in the order in which they are tried
 METHODS = ("browser", "paste", "device")
 MODES = ("auto", *METHODS, "never")
 
@@ -38,85 +42,30 @@ class PromptEnvironment(Frozen):
     ``switch`` is HUSHKEY_INTERACTIVE, ``host_mode`` and ``settings_mode`` are the
     config's; ``wish`` is git's credential.interactive as the caller set it.
     ``no_terminal`` and ``ci`` name the variable or option that says so, ``flows``
-    the rungs of the identity (empty: all). ``login`` is an explicit `hushkey login`.
+    the methods of the identity (empty: all). ``login`` is an explicit `hushkey login`.
     """
 
-    __slots__ = (
-        "browser",
-        "ci",
-        "declined",
-        "display",
-        "flows",
-        "host_mode",
-        "login",
-        "no_terminal",
-        "settings_mode",
-        "ssh",
-        "switch",
-        "terminal",
-        "tool_may_ask",
-        "wish",
-    )
-    switch: str
-    tool_may_ask: bool
-    host_mode: str
-    settings_mode: str
-    wish: str
-    no_terminal: str
-    ci: str
-    ssh: bool
-    display: bool
-    browser: bool
-    terminal: bool
-    declined: bool
-    login: bool
-    flows: tuple[str, ...]
-
-    def __init__(
-        self,
-        *,
-        switch: str = "auto",
-        tool_may_ask: bool = True,
-        host_mode: str = "",
-        settings_mode: str = "auto",
-        wish: str = "",
-        no_terminal: str = "",
-        ci: str = "",
-        ssh: bool = False,
-        display: bool = False,
-        browser: bool = False,
-        terminal: bool = False,
-        declined: bool = False,
-        login: bool = False,
-        flows: tuple[str, ...] = (),
-    ) -> None:
-        self._set(
-            switch=switch,
-            tool_may_ask=tool_may_ask,
-            host_mode=host_mode,
-            settings_mode=settings_mode,
-            wish=wish,
-            no_terminal=no_terminal,
-            ci=ci,
-            ssh=ssh,
-            display=display,
-            browser=browser,
-            terminal=terminal,
-            declined=declined,
-            login=login,
-            flows=flows,
-        )
+    _: KW_ONLY
+    switch: str = "auto"
+    tool_may_ask: bool = True
+    host_mode: str = ""
+    settings_mode: str = "auto"
+    wish: str = ""
+    no_terminal: str = ""
+    ci: str = ""
+    ssh: bool = False
+    display: bool = False
+    browser: bool = False
+    terminal: bool = False
+    login: bool = False
+    flows: tuple[str, ...] = ()
 
 
 class PromptDecision(Frozen):
-    """The rungs to climb, from the top; when there is none, one phrase says why."""
+    """The methods to try, in this order; when there is none, one phrase says why."""
 
-    __slots__ = ("methods", "reason")
     methods: tuple[str, ...]
-    reason: str
-
-    def __init__(self, methods: tuple[str, ...], reason: str = "") -> None:
-        self._set(methods=methods, reason=reason)
+    reason: str = ""
 
 
 def decide(prompt_environment: PromptEnvironment) -> PromptDecision:
@@ -146,7 +95,7 @@ def decide(prompt_environment: PromptEnvironment) -> PromptDecision:
 
 
 def _refusal(s: PromptEnvironment) -> str:
-    """Return why nobody may be asked at all, in the design's order, or nothing."""
+    """Return why nobody may be asked at all, or nothing."""
     if s.switch == "never":
         return "HUSHKEY_INTERACTIVE is never"
     if not s.tool_may_ask:
@@ -157,13 +106,11 @@ def _refusal(s: PromptEnvironment) -> str:
         return f"credential.interactive is {s.wish}"
     if s.switch == "auto" and s.ci:
         return f"this is a CI job ({s.ci} is set)"
-    if s.declined and not s.login:
-        return "a sign-in was declined in the last minute"
     return ""
 
 
 def _possible(s: PromptEnvironment) -> tuple[str, ...]:
-    """Return the rungs that can work here, chosen ones without further questions.
+    """Return the methods that can work here, chosen ones without further questions.
 
     A device code is only shown, so one that was asked for by name needs no
     terminal: standard error will do. A paste has to be read.
@@ -207,7 +154,6 @@ def prompt_environment(
     settings_mode: str = "auto",
     wish: str = "",
     no_terminal: str = "",
-    declined: bool = False,
     login: bool = False,
     flows: tuple[str, ...] = (),
 ) -> PromptEnvironment:
@@ -230,7 +176,6 @@ def prompt_environment(
         display=_has_display(environ, platform),
         browser=bool(environ.get("BROWSER", "").strip()),
         terminal=terminal,
-        declined=declined,
         login=login,
         flows=flows,
     )

@@ -38,7 +38,7 @@ _FLUSH = 1.0
 class Receiver:
     """Listens from its making until `close`; raises Permanent if it cannot.
 
-    *redirect_uri* is as configured; *host*, what the pages name, is the site's.
+    *redirect_uri* is as configured; *host*, what the pages name, is the rule's.
     """
 
     def __init__(self, redirect_uri: str, host: str) -> None:
@@ -246,32 +246,13 @@ class Request(Frozen):
     ``ahead`` tells that a browser only prepares for what its user may do.
     """
 
-    __slots__ = ("_connection", "ahead", "form", "hosts", "method", "path")
     _secret = ("form",)
+    _connection: socket.socket
     method: str
     path: str
     hosts: list[str]
     form: str
     ahead: bool
-    _connection: socket.socket
-
-    def __init__(
-        self,
-        connection: socket.socket,
-        method: str,
-        path: str,
-        hosts: list[str],
-        form: str,
-        ahead: bool,
-    ) -> None:
-        self._set(
-            _connection=connection,
-            method=method,
-            path=path,
-            hosts=hosts,
-            form=form,
-            ahead=ahead,
-        )
 
     def answer(self, status: int, page: str) -> None:
         """Send *page*; without its body to a HEAD."""

@@ -17,15 +17,11 @@ _FIELDS = 64
 class Loopback(Frozen):
     """A redirect URI taken apart: ``port`` 0 is any free one, ``path`` as written."""
 
-    __slots__ = ("host", "netloc_host", "path", "port")
     host: str
     #: as it stands in the URI, an IPv6 literal in brackets
     netloc_host: str
     port: int
     path: str
-
-    def __init__(self, host: str, netloc_host: str, port: int, path: str) -> None:
-        self._set(host=host, netloc_host=netloc_host, port=port, path=path)
 
     def uri(self, port: int) -> str:
         """Return the URI with *port*, and no slash at the end if none was there."""

@@ -1,9 +1,7 @@
 """The user's one data key, in the OS keyring or where the config says.
 
-The only file that names keyring. Backends come from an allow-list and are made
-by name: never keyring's default or its chainer, which could be our own backend
-(it would recurse) or a plug-in that writes plain text (design 7). Every call
-that does not prompt ends within ``timeout`` seconds.
+Every call that does not prompt ends within ``timeout`` seconds. The places are
+`hushkey.store.keystores`.
 """
 
 from __future__ import annotations
@@ -11,12 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import sys
 
 from hushkey import runtime
 from hushkey.errors import StoreError
 from hushkey.store import cipher
-from hushkey.store.keyfile import KeyFile
+from hushkey.store.keystores import CHOOSE_FILE, USER, open_key_store
 from hushkey.system import locks
 from hushkey.system.deadline import Expired, within
 from hushkey.trace import event
@@ -24,42 +21,11 @@ from hushkey.trace import event
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, Protocol, TypeVar
+    from typing import Any, TypeVar
+
+    from hushkey.store.keystores import KeyStore
 
     T = TypeVar("T")
-else:
-    Protocol = object
-
-#: the item in the keyring; `keyring get hushkey data-key` finds it too
-SERVICE, USER = "hushkey", "data-key"
-_CHOOSE_FILE = "run `hushkey config set key_store file` to keep the key in a file"
-_BY_PLATFORM = {
-    "darwin": "keyring.backends.macOS.Keyring",
-    "win32": "keyring.backends.Windows.WinVaultKeyring",
-}
-#: backends that ask others: our own would come back here, without an end
-_NEVER = ("hushkey", "keyring.backends.chainer.")
-
-
-class KeyStore(Protocol):
-    """A place that holds one short text; every call may raise StoreError."""
-
-    name: str
-
-    def get(self) -> str | None:
-        """Return the text, None if there is none; StoreError if locked."""
-
-    def put(self, text: str) -> None:
-        """Keep the text."""
-
-    def unlock(self) -> None:
-        """Ask the person to unlock; may take as long as a person does."""
-
-    def evidence(self) -> object:
-        """Return what changes when the text may have changed.
-
-        ``signals`` if the place itself says so, None if nobody can tell.
-        """
 
 
 class DataKey:
@@ -91,9 +57,9 @@ class DataKey:
             event("key-read")
         return self._key
 
-    def evidence(self) -> object:
+    def version(self) -> object:
         """Return what changes when the key may have changed; see `KeyStore`."""
-        return self._key_store.evidence()
+        return self._key_store.version()
 
     def hashed(self, text: str) -> str:
         """Return what only the holder of the key can make of *text*.
@@ -105,7 +71,7 @@ class DataKey:
             return cipher.keyed_hash(self.key() or b"", text)
 
         memory = runtime.memory()
-        return memory.name(self.evidence(), text, make) if memory else make()
+        return memory.name(self.version(), text, make) if memory else make()
 
     def ensure_key(self) -> bytes:
         """Return the key, making it if this is the first use.
@@ -148,7 +114,7 @@ class DataKey:
             raise StoreError(
                 "broken",
                 f"{self.name} did not give back the key that was just put in",
-                hint=_CHOOSE_FILE,
+                hint=CHOOSE_FILE,
             )
         self._key = key
         return key
@@ -163,7 +129,7 @@ class DataKey:
             raise StoreError(
                 "hung",
                 f"{self.name} gave no answer within {timeout:g} s",
-                hint="restart your keyring (log out and in), or " + _CHOOSE_FILE,
+                hint="restart your keyring (log out and in), or " + CHOOSE_FILE,
             ) from error
         except Exception as error:
             # Backends raise whatever their D-Bus or OS binding raises, and the
@@ -171,7 +137,7 @@ class DataKey:
             raise StoreError(
                 "broken",
                 f"{self.name} failed with {type(error).__name__}",
-                hint="unlock or restart your keyring, or " + _CHOOSE_FILE,
+                hint="unlock or restart your keyring, or " + CHOOSE_FILE,
             ) from error
 
 
@@ -194,72 +160,6 @@ def open_data_key(
     folder: str,
     sealed_files: Callable[[], list[str]],
 ) -> DataKey:
-    """Return the vault that the settings choose; nothing is contacted yet."""
-    key_store = _key_store(settings["key_store"], folder)
+    """Return the data key that the settings choose; nothing is contacted yet."""
+    key_store = open_key_store(settings["key_store"], folder)
     return DataKey(key_store, folder, settings["keyring_timeout"], sealed_files)
-
-
-def _key_store(choice: str, folder: str) -> KeyStore:
-    if choice == "file":
-        return KeyFile(os.path.join(folder, "key"))
-    if choice.startswith("keyring:"):
-        return KeyringStore(choice.removeprefix("keyring:"))
-    if sys.platform in _BY_PLATFORM:
-        return KeyringStore(_BY_PLATFORM[sys.platform])
-    from hushkey.store.secretservice import SecretServiceStore
-
-    return SecretServiceStore(SERVICE, USER, _CHOOSE_FILE)
-
-
-class KeyringStore:
-    """One backend of the keyring package, made by its class name."""
-
-    def __init__(self, class_name: str) -> None:
-        self.name = f"the keyring ({class_name})"
-        self._class_name = class_name
-
-    def get(self) -> str | None:
-        found = self._guard(lambda: self._backend().get_password(SERVICE, USER))
-        return None if found is None else str(found)
-
-    def put(self, text: str) -> None:
-        self._guard(lambda: self._backend().set_password(SERVICE, USER, text))
-
-    def unlock(self) -> None:
-        """Read the item: these keyrings prompt by themselves when they must."""
-        self.get()
-
-    def evidence(self) -> object:
-        """Return None: these keyrings do not say when something changes."""
-
-    def _backend(self) -> Any:
-        import keyring.core
-
-        if self._class_name.startswith(_NEVER):
-            raise ImportError(f"{self._class_name} is no keyring of its own")
-        try:
-            return keyring.core.load_keyring(self._class_name)
-        except RuntimeError as error:  # keyring's "not on this system"
-            raise ImportError(str(error)) from error
-
-    def _guard(self, call: Callable[[], T]) -> T:
-        import keyring.errors
-
-        try:
-            return call()
-        except keyring.errors.KeyringLocked as error:
-            raise StoreError(
-                "locked",
-                f"{self.name} is locked",
-                hint="unlock it, or run `hushkey login` to be asked",
-            ) from error
-        except (keyring.errors.NoKeyringError, ImportError, AttributeError) as error:
-            raise StoreError(
-                "absent", f"{self.name} cannot be used here", hint=_CHOOSE_FILE
-            ) from error
-        except keyring.errors.KeyringError as error:
-            raise StoreError(
-                "denied",
-                f"{self.name} refused ({type(error).__name__})",
-                hint="allow hushkey in your keyring, or " + _CHOOSE_FILE,
-            ) from error

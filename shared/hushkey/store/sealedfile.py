@@ -2,7 +2,7 @@
 
 Files are only ever replaced whole, so a read takes no lock. What is wrong with
 one decides what happens to it: another key or no key leaves everything untouched
-(StoreError); only the right key with a failing tag is `seal.Damaged` (design 7).
+(StoreError); only the right key with a failing tag is `cipher.Damaged`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SealedFile:
     def content(self) -> bytes | None:
         """Return what the file holds, None if there is none.
 
-        Raises StoreError if the keyring cannot open it, seal.Damaged if the
+        Raises StoreError if the keyring cannot open it, cipher.Damaged if the
         right key does not.
         """
         data = self._bytes()

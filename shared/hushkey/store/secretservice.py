@@ -73,7 +73,7 @@ class SecretServiceStore:
             elif collection.is_locked() and collection.unlock():
                 raise self._locked("was not unlocked")
 
-    def evidence(self) -> object:
+    def version(self) -> object:
         """Return that the service has signals for what changes."""
         return "signals"
 

@@ -3,6 +3,10 @@
 What a token file holds once it is opened. Access tokens are kept by the exact
 set of scopes they were asked with; a broader token never serves a host that
 asked for less. Times are seconds since the epoch, UTC.
+
+Rows name their `hushkey.model.TokenKey` with ``asked`` (the scopes, sorted,
+separated by spaces), ``tenant`` and ``exchange``; the last two only where they
+are not empty.
 """
 
 from __future__ import annotations
@@ -10,18 +14,22 @@ from __future__ import annotations
 import json
 
 from hushkey.claims import carries
+from hushkey.errors import StoreError
 from hushkey.model import Account, Token
-from hushkey.scopes import SIGN_IN_SCOPES, covers, marks, resource_scopes, scope_key
+from hushkey.scopes import SIGN_IN_SCOPES, covers, resource_scopes, whole_resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hushkey.model import Grant
+    from hushkey.model import Grant, TokenKey
+
+#: of the content; version 1 is read, too (`hushkey.store.tokencache_v1`)
+VERSION = 2
 
 #: seconds; for servers that name no lifetime but issue refresh tokens (as MSAL)
 ASSUMED_LIFETIME = 600
-#: seconds; a token refused this young is not refreshed again (design 7)
+#: seconds; a token refused this young is not refreshed again
 YOUNG = 60
 
 
@@ -36,19 +44,33 @@ class TokenCache:
         self._tokens: list[dict[str, Any]] = content.get("tokens", [])
         self._refused: list[dict[str, Any]] = content.get("refused", [])
         #: which account was chosen for a set of scopes when nobody was named
-        self._bound: dict[str, str] = content.get("bound", {})
-        #: account and scopes -> the claims that the next token has to carry
-        self._demanded: dict[str, str] = content.get("demanded", {})
+        self._bound: list[dict[str, Any]] = content.get("bound", [])
+        #: the claims that the next token of an account has to carry
+        self._demanded: list[dict[str, Any]] = content.get("demanded", [])
 
     @classmethod
     def loads(cls, data: bytes) -> TokenCache:
-        """Parse *data*; ValueError if it is not a token cache."""
+        """Parse *data*; ValueError if it is not a token cache.
+
+        Raises StoreError if a newer version of hushkey has written it.
+        """
         try:
             content = json.loads(data)
         except RecursionError as error:
             raise ValueError("not a token cache: nested too deep") from error
-        if not isinstance(content, dict) or content.get("version") != 1:
-            raise ValueError("not a token cache of version 1")
+        version = content.get("version") if isinstance(content, dict) else None
+        if type(version) is not int or version < 1:
+            raise ValueError("not a token cache")
+        if version > VERSION:
+            raise StoreError(
+                "newer",
+                "a newer version of hushkey has written these tokens",
+                hint="update this hushkey; `hushkey reset` forgets them",
+            )
+        if version == 1:
+            from hushkey.store import tokencache_v1
+
+            content = tokencache_v1.upgraded(content)
         if not is_whole(content):
             raise ValueError("a token cache with rows that are none")
         return cls(content)
@@ -56,7 +78,7 @@ class TokenCache:
     def dumps(self) -> bytes:
         """Return the cache as bytes for `loads`."""
         content = {
-            "version": 1,
+            "version": VERSION,
             "accounts": self.accounts,
             "current": self.current,
             "grants": self._grants,
@@ -81,26 +103,36 @@ class TokenCache:
                 return account
         return None
 
-    def bind(
-        self, scopes: tuple[str, ...], host: str, account: Account, *, here: bool
-    ) -> None:
-        """Remember who serves *scopes* at *host* where nobody is named.
+    def bind(self, key: TokenKey, host: str, account: Account, *, here: bool) -> None:
+        """Remember who serves *key* at *host* where nobody is named.
 
         *here*: at this host alone; else at every host without a choice of its
         own, because a person has just made this one.
         """
-        self._bound[_host_key(host, scopes)] = account.id
+        self._bind(_row_of(key), host, account.id)
         if not here:
-            self._bound[scope_key(scopes)] = account.id
+            self._bind(_row_of(key), None, account.id)
 
-    def bound(self, scopes: tuple[str, ...], host: str) -> Account | None:
-        """Return who was chosen for *scopes* at *host*, else for *scopes*.
+    def bound(self, key: TokenKey, host: str) -> Account | None:
+        """Return who was chosen for *key* at *host*, else for *key*.
 
-        Nobody where the host has refused the one who was.
+        None if the host refused that account's token.
         """
-        here, all_over = _host_key(host, scopes), scope_key(scopes)
-        account = self._bound.get(here, self._bound.get(all_over, ""))
+        account = self._chosen(_row_of(key), host)
         return self.known(account) if account in self.accounts else None
+
+    def _bind(self, row: dict[str, Any], host: str | None, account: str) -> None:
+        if host is not None:
+            row = {**row, "host": host}
+        self._bound = [r for r in self._bound if not _is_like(r, row, "host")]
+        self._bound.append({**row, "account": account})
+
+    def _chosen(self, row: dict[str, Any], host: str) -> str:
+        for wanted in ({**row, "host": host}, row):
+            for found in self._bound:
+                if _is_like(found, wanted, "host"):
+                    return str(found["account"])
+        return ""
 
     def known(self, key: str) -> Account:
         """Return the account with the id *key*."""
@@ -108,16 +140,14 @@ class TokenCache:
 
     # -- access tokens ------------------------------------------------------
 
-    def token(
-        self, account: Account, scopes: tuple[str, ...], claims: str = ""
-    ) -> Token | None:
-        """Return the stored access token for exactly *scopes*, fresh or not.
+    def token(self, account: Account, key: TokenKey, claims: str = "") -> Token | None:
+        """Return the stored access token for exactly *key*, fresh or not.
 
         With *claims*, only one that was asked for with them.
         """
-        key = scope_key(scopes)
+        wanted = _row_of(key, account=account.id)
         for row in self._tokens:
-            if row.get("account") == account.id and row.get("asked") == key:
+            if _is_like(row, wanted, "account"):
                 good = carries(row.get("claims", ""), claims)
                 return token_of(row, account) if good else None
         return None
@@ -144,54 +174,67 @@ class TokenCache:
         ]
         for row in [r for r in self._tokens if r["value"] == value]:
             self._tokens.remove(row)
-            account, asked = row["account"], row["asked"]
+            account, key = row["account"], _key_part(row)
             young = now - row["obtained_at"] < YOUNG
             if claims and not (young and carries(row.get("claims", ""), claims)):
-                self._demanded[f"{account} {asked}"] = claims
+                demand = {**key, "account": account}
+                self._forget_demand(demand)
+                self._demanded.append({**demand, "claims": claims})
             elif young:
-                scopes = sorted(resource_scopes(tuple(asked.split(" "))))
                 refusal = {"host": host, "account": account, "at": now}
+                if "exchange" in key:
+                    refusal["exchange"] = key["exchange"]
+                scopes = sorted(resource_scopes(tuple(row["asked"].split())))
                 self._refused.append({**refusal, "scopes": scopes})
-                self._unbind(asked, host, account)
+                self._unbind(key, host, account)
 
     def forget(self, value: str) -> None:
         """Forget the token *value*, which nobody refused."""
         self._tokens = [row for row in self._tokens if row["value"] != value]
 
-    def _unbind(self, asked: str, host: str, account: str) -> None:
+    def _unbind(self, key: dict[str, Any], host: str, account: str) -> None:
         """Let another account be tried at *host* alone, if there is another one."""
-        here = f"{host}\t{asked}"
-        chosen = self._bound.get(here, self._bound.get(asked))
-        if len(self.accounts) > 1 and chosen == account:
-            self._bound[here] = ""
+        if len(self.accounts) > 1 and self._chosen(key, host) == account:
+            self._bind(key, host, "")
 
     def was_refused(
-        self, account: Account, host: str, now: float, asked: tuple[str, ...]
+        self, account: Account, host: str, now: float, key: TokenKey
     ) -> bool:
-        """Tell whether *host* refused a young token for *asked* a moment ago."""
-        wanted = sorted(resource_scopes(asked))
+        """Tell whether *host* refused a young token for *key* a moment ago.
+
+        Of whatever tenant: the same server may name another one each time.
+        """
+        wanted = sorted(resource_scopes(key.scopes))
         return any(
             row["host"] == host
             and row["account"] == account.id
+            and row.get("exchange", "") == key.exchange
             and row.get("scopes", wanted) == wanted
             and row["at"] - 5 <= now < row["at"] + YOUNG
             for row in self._refused
         )
 
-    def demanded(self, account: Account, scopes: tuple[str, ...]) -> str:
-        """Return the claims that the next token for *scopes* is asked for with."""
-        return self._demanded.get(_demand_key(account, scopes), "")
+    def demanded(self, account: Account, key: TokenKey) -> str:
+        """Return the claims that the next token for *key* is asked for with."""
+        wanted = _row_of(key, account=account.id)
+        rows = (r for r in self._demanded if _is_like(r, wanted, "account"))
+        return str(next(rows, {}).get("claims", ""))
 
-    def forget_demand(self, account: Account, scopes: tuple[str, ...]) -> None:
+    def forget_demand(self, account: Account, key: TokenKey) -> None:
         """Ask for no claims: they were asked for, or cannot be had."""
-        self._demanded.pop(_demand_key(account, scopes), None)
+        self._forget_demand(_row_of(key, account=account.id))
+
+    def _forget_demand(self, demand: dict[str, Any]) -> None:
+        self._demanded = [
+            r for r in self._demanded if not _is_like(r, demand, "account")
+        ]
 
     # -- grants -------------------------------------------------------------
 
-    def grants(self, account: Account, scopes: tuple[str, ...]) -> list[GrantRow]:
-        """Return the refresh tokens worth trying for *scopes*, best first.
+    def grants(self, account: Account, key: TokenKey) -> list[GrantRow]:
+        """Return the refresh tokens worth trying for *key*, best first.
 
-        Those granted for all of *scopes* come first, newest first; then those
+        Those granted for all of its scopes come first, newest first; then those
         of other scopes that the server has not refused to widen.
         """
         rows = [
@@ -199,8 +242,8 @@ class TokenCache:
             for row in self._grants
             if row.get("account") == account.id and row.get("refresh_token")
         ]
-        rows.sort(key=lambda g: (not g.covers(scopes), -g.obtained_at))
-        return [grant for grant in rows if not grant.is_narrow(scopes)]
+        rows.sort(key=lambda g: (not g.covers(key), -g.obtained_at))
+        return [grant for grant in rows if not grant.is_narrow(key)]
 
     def has_grants(self, account: str) -> bool:
         """Tell whether *account* can be renewed silently at all."""
@@ -210,10 +253,10 @@ class TokenCache:
         """Return the refresh tokens of *account*, for revocation."""
         return [r["refresh_token"] for r in self._grants if r["account"] == account]
 
-    def mark_narrow(self, account: Account, scopes: tuple[str, ...]) -> None:
-        """Remember that no grant of *account* serves *scopes*."""
-        for grant in self.grants(account, scopes):
-            grant.mark_narrow(scopes)
+    def mark_narrow(self, account: Account, key: TokenKey) -> None:
+        """Remember that no grant of *account* serves *key*."""
+        for grant in self.grants(account, key):
+            grant.mark_narrow(key)
 
     def drop_grant(self, refresh_token: str) -> None:
         """Forget a refresh token that the server has declared dead."""
@@ -225,10 +268,8 @@ class TokenCache:
         self._grants = [r for r in self._grants if r["account"] != account]
         self._tokens = [r for r in self._tokens if r["account"] != account]
         self._refused = [r for r in self._refused if r["account"] != account]
-        self._bound = {k: who for k, who in self._bound.items() if who != account}
-        self._demanded = {
-            k: v for k, v in self._demanded.items() if not k.startswith(f"{account} ")
-        }
+        self._bound = [r for r in self._bound if r["account"] != account]
+        self._demanded = [r for r in self._demanded if r["account"] != account]
         if self.current == account:
             self.current = next(iter(self.accounts), "")
 
@@ -238,60 +279,62 @@ class TokenCache:
         self,
         granted: Grant,
         account: Account,
-        asked: tuple[str, ...],
+        key: TokenKey,
         now: int,
         replaces: str = "",
         claims: str = "",
+        *,
+        username: str = "",
     ) -> Token:
-        """Keep what the server *granted*; return the access token.
+        """Keep what the server *granted* for *key*; return the access token.
 
         *replaces* is the refresh token that was redeemed for it; the server
         may have rotated it, or sent none, in which case it lives on. *claims*
-        are those that it was asked for with.
+        are those that it was asked for with; *username* goes with it (`Token`).
         """
-        token = self._keep_token(granted, account, asked, now, claims)
-        self._tokens[-1]["via"] = "refresh" if replaces else "sign-in"
-        self.forget_demand(account, asked)
-        self.keep_grant(granted, account, asked, now, replaces)
+        row = self._keep_token(granted, account, key, now, claims)
+        row["via"] = "refresh" if replaces else "sign-in"
+        if username:
+            row["username"] = username
+        self.forget_demand(account, key)
+        self.keep_grant(granted, account, key, now, replaces)
         known = self.accounts.setdefault(account.id, {})
         if account.label or "label" not in known:
             known["label"] = account.label
         self.current = self.current or account.id
-        return token
+        return token_of(row, account)
 
     def _keep_token(
         self,
         granted: Grant,
         account: Account,
-        asked: tuple[str, ...],
+        key: TokenKey,
         now: int,
         claims: str,
-    ) -> Token:
+    ) -> dict[str, Any]:
         lifetime = granted.expires_in
         if lifetime is None and (granted.refresh_token or self.has_grants(account.id)):
             lifetime = ASSUMED_LIFETIME
         row = {
-            "account": account.id,
-            "asked": scope_key(asked),
+            **_row_of(key, account=account.id),
             "scopes": list(granted.scopes),
             "value": granted.access_token,
             "claims": claims,
             "obtained_at": now,
             "expires_at": None if lifetime is None else now + int(lifetime),
         }
-        key = (row["account"], row["asked"])
-        self._tokens = [r for r in self._tokens if (r["account"], r["asked"]) != key]
+        self._tokens = [r for r in self._tokens if not _is_like(r, row, "account")]
         self._tokens = [
             r for r in self._tokens if r["expires_at"] is None or r["expires_at"] > now
         ]
         self._tokens.append(row)
-        return token_of(row, account)
+        return row
 
     def keep_grant(
         self,
         granted: Grant,
         account: Account,
-        asked: tuple[str, ...],
+        key: TokenKey,
         now: int,
         replaces: str = "",
     ) -> None:
@@ -300,24 +343,49 @@ class TokenCache:
             return
         old = next((r for r in self._grants if r["refresh_token"] == replaces), None)
         if old is None:
-            scopes = tuple({*(granted.scopes or asked), *marks(asked)})
+            scopes = {*(granted.scopes or key.scopes), *whole_resources(key.scopes)}
+            old = {"account": account.id, "scopes": sorted(scopes)}
+            if key.tenant:
+                old["tenant"] = key.tenant
             # One sign-in for the same scopes replaces the one before it.
-            self._grants = [
-                r
-                for r in self._grants
-                if (r["account"], set(r["scopes"])) != (account.id, set(scopes))
-            ]
-            old = {"account": account.id, "scopes": list(scopes)}
+            self._grants = [r for r in self._grants if not _is_same_grant(r, old)]
             self._grants.append(old)
         old.update(refresh_token=granted.refresh_token, obtained_at=now)
 
 
-def _host_key(host: str, scopes: tuple[str, ...]) -> str:
-    return f"{host}\t{scope_key(scopes)}"
+_KEY = ("asked", "tenant", "exchange")
 
 
-def _demand_key(account: Account, scopes: tuple[str, ...]) -> str:
-    return f"{account.id} {scope_key(scopes)}"
+def _row_of(key: TokenKey, **more: str) -> dict[str, Any]:
+    """Return how a row names *key*, and *more*."""
+    row = {**more, "asked": key.asked}
+    if key.tenant:
+        row["tenant"] = key.tenant
+    if key.exchange:
+        row["exchange"] = key.exchange
+    return row
+
+
+def _key_part(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _KEY if name in row}
+
+
+def _is_like(row: dict[str, Any], wanted: dict[str, Any], more: str) -> bool:
+    """Tell whether two rows name the same key, and the same in the field *more*."""
+    return (
+        row["asked"] == wanted["asked"]
+        and row.get(more) == wanted.get(more)
+        and row.get("tenant") == wanted.get("tenant")
+        and row.get("exchange") == wanted.get("exchange")
+    )
+
+
+def _is_same_grant(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    return (
+        row["account"] == other["account"]
+        and row.get("tenant") == other.get("tenant")
+        and set(row.get("scopes", ())) == set(other["scopes"])
+    )
 
 
 class GrantRow:
@@ -329,17 +397,21 @@ class GrantRow:
         self.obtained_at: int = row.get("obtained_at", 0)
         self.scopes: tuple[str, ...] = tuple(row.get("scopes", ()))
 
-    def covers(self, scopes: tuple[str, ...]) -> bool:
-        """Tell whether the grant named every resource scope of *scopes*."""
-        return marks(scopes) <= set(self.scopes) and covers(self.scopes, scopes)
+    def covers(self, key: TokenKey) -> bool:
+        """Tell whether the grant named every resource scope of *key*."""
+        return (
+            key.tenant in ("", self._row.get("tenant"))
+            and whole_resources(key.scopes) <= set(self.scopes)
+            and covers(self.scopes, key.scopes)
+        )
 
-    def is_narrow(self, scopes: tuple[str, ...]) -> bool:
-        """Tell whether the server has refused this grant for *scopes* before."""
-        return scope_key(scopes) in self._row.get("refused", ())
+    def is_narrow(self, key: TokenKey) -> bool:
+        """Tell whether the server has refused this grant for *key* before."""
+        return _row_of(key) in self._row.get("refused", ())
 
-    def mark_narrow(self, scopes: tuple[str, ...]) -> None:
-        """Remember that the server refuses this grant for *scopes*."""
-        self._row.setdefault("refused", []).append(scope_key(scopes))
+    def mark_narrow(self, key: TokenKey) -> None:
+        """Remember that the server refuses this grant for *key*."""
+        self._row.setdefault("refused", []).append(_row_of(key))
 
     def scopes_to_send(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
         """Return the scope parameter of a refresh for *scopes*.
@@ -362,8 +434,11 @@ _ROWS: dict[str, dict[str, Any]] = {
         "expires_at": int | None,
     },
     "refused": {"account": str, "host": str, "at": int},
+    "bound": {"account": str, "asked": str},
+    "demanded": {"account": str, "asked": str, "claims": str},
 }
-_WORDS = ("scopes", "refused", "names")
+_WORDS = ("scopes", "names")
+_TEXTS = ("tenant", "exchange", "host", "username")
 
 
 def is_whole(content: dict[str, Any]) -> bool:
@@ -371,7 +446,6 @@ def is_whole(content: dict[str, Any]) -> bool:
     accounts = content.get("accounts", {})
     return (
         isinstance(content.get("current", ""), str)
-        and all(_is_texts(content.get(name, {})) for name in ("bound", "demanded"))
         and isinstance(accounts, dict)
         and all(_is_row(row, {}) for row in accounts.values())
         and all(
@@ -379,6 +453,7 @@ def is_whole(content: dict[str, Any]) -> bool:
             and all(_is_row(row, fields) for row in rows)
             for name, fields in _ROWS.items()
         )
+        and all(_are_keys(row.get("refused", [])) for row in content.get("grants", ()))
     )
 
 
@@ -387,11 +462,14 @@ def _is_row(row: object, fields: dict[str, Any]) -> bool:
         isinstance(row, dict)
         and all(isinstance(row.get(name), kind) for name, kind in fields.items())
         and all(_is_words(row.get(name, [])) for name in _WORDS)
+        and all(isinstance(row.get(name, ""), str) for name in _TEXTS)
     )
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+def _are_keys(value: object) -> bool:
+    return isinstance(value, list) and all(
+        _is_row(row, {"asked": str}) for row in value
+    )
 
 
 def _is_words(value: object) -> bool:
@@ -406,4 +484,5 @@ def token_of(row: dict[str, Any], account: Account) -> Token:
         obtained_at=int(row["obtained_at"]),
         scopes=tuple(row.get("scopes", ())),
         account=account,
+        username=row.get("username", ""),
     )

@@ -2,7 +2,7 @@
 
 Reads take no lock. Every change is one transaction: lock, reload, act, save. A
 damaged file is moved aside with one warning, which signs that one identity out;
-see `hushkey.store.sealedfile` for what counts as damage (design 7).
+see `hushkey.store.sealedfile` for what counts as damage.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class TokenFile(SealedFile):
         memory = runtime.memory()
         if memory is None:
             return self.read()
-        stamp, evidence = self.stamp(), self._data_key.evidence()
-        known: TokenCache | None = memory.tokens(self.path, stamp, evidence)
+        stamp, version = self.stamp(), self._data_key.version()
+        known: TokenCache | None = memory.tokens(self.path, stamp, version)
         if known:
             return known
-        proof = memory.proof(evidence)
+        proof = memory.proof(version)
         cache = self.read()
         memory.keep_tokens(self.path, stamp, proof, cache)
         for token in cache.tokens():

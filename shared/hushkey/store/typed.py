@@ -35,24 +35,24 @@ _PATIENCE = 60
 
 
 class StoredCredential(Frozen):
-    """One kept secret: its slot, and what the tool gave, by the tool's own names.
+    """One kept secret: its key, and what the tool gave, by the tool's own names.
 
     Everything in ``values`` counts as secret.
     """
 
-    __slots__ = ("slot", "values")
     _secret = ("values",)
     slot: CredentialKey
     values: Mapping[str, str]
 
-    def __init__(self, slot: CredentialKey, values: Mapping[str, str]) -> None:
-        self._set(slot=slot, values=dict(values))
+    @staticmethod
+    def _complete(values: dict[str, Any]) -> None:
+        values["values"] = dict(values["values"])
 
 
 def open_typed_credentials(
     settings: Mapping[str, Any], folder: str, warn: Callable[[str], None]
 ) -> TypedCredentials:
-    """Return the stash below the data *folder*; nothing is contacted yet.
+    """Return the typed credentials below the data *folder*; nothing is contacted yet.
 
     What a person typed is none of the agent's: only the process that was called has it.
     """
@@ -91,7 +91,7 @@ class TypedCredentials:
         found = []
         for path in typed_index.files(self._folder) if index else ():
             record = self._read(path)
-            # A rebuild that was cut short leaves files that no slot leads to.
+            # A rebuild that was cut short leaves files that no key leads to.
             if record and index and index.path_of(record.slot) == path:
                 found.append(record.slot)
         wanted = (slot for slot in found if tool in ("", slot.tool))
@@ -110,7 +110,7 @@ class TypedCredentials:
     # -- changing -----------------------------------------------------------
 
     def store(self, record: StoredCredential, *, alone: bool = False) -> None:
-        """Keep *record* in the place of an older one for the same slot.
+        """Keep *record* in the place of an older one for the same key.
 
         *alone*: forget all others of the same tool, protocol and host, for tools
         that know one user for each host.

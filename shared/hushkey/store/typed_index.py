@@ -51,30 +51,19 @@ class CredentialKey(Frozen):
     kept, that there is none (an empty user name is a user name).
     """
 
-    __slots__ = ("host", "path", "protocol", "tool", "user")
     tool: str
     protocol: str
     host: str
-    path: str | None
-    user: str | None
-
-    def __init__(
-        self,
-        tool: str,
-        protocol: str,
-        host: str,
-        path: str | None = None,
-        user: str | None = None,
-    ) -> None:
-        self._set(tool=tool, protocol=protocol, host=host, path=path, user=user)
+    path: str | None = None
+    user: str | None = None
 
 
 class Lost(Exception):
-    """There is a stash, and no usable index of it: `TypedCredentials` makes it anew."""
+    """The index of what is kept is not usable: `TypedCredentials` makes it anew."""
 
 
 class Index:
-    """Which file a slot has; made by `read`."""
+    """Which file a key has; made by `read`."""
 
     def __init__(self, folder: str, key: bytes) -> None:
         self._typed_store = os.path.join(folder, FOLDER)
@@ -123,18 +112,17 @@ class Index:
         folder, name = os.path.split(self.path_of(slot))
         others = (n for n in _recent(folder) if n != name)
         there = [n for n in others if os.path.exists(os.path.join(folder, n))]
-        temporary = os.path.join(self._typed_store, DRAFTS, f"recent.{os.getpid()}.new")
+        recent = os.path.join(folder, "recent")
+        data = "\n".join([name, *there[: _RECENT - 1]]).encode("ascii")
+        drafts = os.path.join(self._typed_store, DRAFTS)
         try:
-            with open(ownership.create(temporary, os.O_TRUNC), "w") as file:
-                file.write("\n".join([name, *there[: _RECENT - 1]]))
-            os.replace(temporary, os.path.join(folder, "recent"))
+            ownership.replace(recent, data, folder=drafts, durable=False)
         except OSError:
             # A full disk: an old hint would be a wrong one, the dates remain.
-            for stale in (temporary, os.path.join(folder, "recent")):
-                try:  # noqa: SIM105 - contextlib costs more than the whole answer may
-                    os.unlink(stale)
-                except OSError:
-                    pass
+            try:  # noqa: SIM105 - contextlib costs more than the whole answer may
+                os.unlink(recent)
+            except OSError:
+                pass
 
     def digest(self, *parts: str) -> str:
         """Return a hash of *parts* that others cannot make: never for a file."""
@@ -153,7 +141,7 @@ class Index:
 
 
 def read(folder: str) -> Index | None:
-    """Return the index below the data *folder*; None if there is no stash.
+    """Return the index below the data *folder*; None if nothing is kept.
 
     Raises Lost if there is one without a usable index.
     """

@@ -44,15 +44,9 @@ def write(path: str, content: dict[str, Any]) -> None:
     data = json.dumps(content).encode()
     if len(data) > MAX_BYTES:
         return
-    temporary = f"{path}.{os.getpid()}"
-    try:
+    with suppress(OSError, HushkeyError):
         ownership.make_inside(os.path.dirname(path))
-        with open(ownership.create(temporary, os.O_TRUNC), "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except (OSError, HushkeyError):
-        with suppress(OSError):  # half of it would only take the room of a full disk
-            os.unlink(temporary)
+        ownership.replace(path, data, durable=False)
 
 
 def trim(folder: str, seconds: float, most: int, now: float) -> None:

@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 _DEPTH = 12
 #: seconds for `git config`
 _PATIENCE = 3
-_OCI = "attach build bud compose copy create inspect login manifest pull push run"
-_GIT = "archive clone credential fetch ls-remote maintenance pull push remote submodule"
-_DOCKER = f"buildx {_OCI}"
-#: tool -> its programs, with the subcommands worth naming
-_PROGRAMS = {
-    "git": {"git": frozenset(_GIT.split(" "))},
-    "docker": {"docker": frozenset(_DOCKER.split(" "))}
-    | dict.fromkeys(
-        ("podman", "buildah", "skopeo", "nerdctl", "helm", "oras", "crane"),
-        frozenset(_OCI.split(" ")),
-    ),
-}
 #: docker's own options, before the subcommand, that take a value
 _VALUES = "-c --context --config -H --host -l --log-level"
 _VALUED = frozenset(f"{_VALUES} --tlscacert --tlscert --tlskey".split(" "))
@@ -59,7 +47,7 @@ def command_of(tool: str) -> str:
 def _described(process: Process, tool: str) -> str:
     words = process.cmdline()
     program = _program(words)
-    known = _PROGRAMS.get(tool, {}).get(program, frozenset())
+    known = runtime.programs_of(tool).get(program, "").split()
     subcommand = next((word for word in words[1:] if word in known), "")
     return f"{program} {subcommand} in {process.cwd()}" if subcommand else ""
 
@@ -94,7 +82,7 @@ def needs_registry(host: str, environ: Mapping[str, str]) -> bool:
             return _needs(words, host, environ)
         plugin = program.startswith("docker-")
         helper = program.startswith("docker-credential-")
-        if program in _PROGRAMS["docker"] or (plugin and not helper):
+        if program in runtime.programs_of("docker") or (plugin and not helper):
             return True
     return True
 

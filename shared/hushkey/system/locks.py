@@ -21,19 +21,16 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
 
 @contextmanager
-def held(
-    path: str, timeout: float, waiting: Callable[[], None] | None = None
-) -> Iterator[None]:
+def held(path: str, timeout: float) -> Iterator[None]:
     """Hold the lock file *path*, waiting at most *timeout* seconds.
 
-    *waiting* is called once if the lock is not free within a second. Raises
-    Transient when the time is over, StoreError where locks cannot be made: it lies in
-    a folder of the data folder.
+    It lies in a folder of the data folder. Raises Transient when the time is over,
+    StoreError where locks cannot be made.
     """
     runtime.ensure_may_block()
     from filelock import FileLock, Timeout
@@ -46,8 +43,6 @@ def held(
             lock.acquire(timeout=min(1.0, timeout), poll_interval=0.02)
         except Timeout:
             event("waiting")
-            if waiting:
-                waiting()
             lock.acquire(timeout=max(timeout - 1.0, 0), poll_interval=0.05)
     except Timeout as error:
         raise Transient(

@@ -149,6 +149,35 @@ def create(path: str, flags: int) -> int:
     return descriptor
 
 
+def replace(
+    path: str, data: bytes, *, mode: int = 0o600, folder: str = "", durable: bool = True
+) -> None:
+    """Put *data* in place of what *path* holds: whole, or not at all.
+
+    It is written in *folder*, on the same file system, beside *path* if not given;
+    *durable* is for what must outlive a power cut. For folders that the gate let
+    pass; raises OSError, and then nothing has changed and nothing is left behind.
+    """
+    name = f".hushkey-{os.urandom(6).hex()}.new"  # fits wherever *path*'s does
+    temporary = os.path.join(folder or os.path.dirname(path), name)
+    descriptor = create(temporary, os.O_EXCL)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
+        if mode != 0o600:
+            os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:  # half of it would only take the room of a full disk
+        try:  # noqa: SIM105 - contextlib costs more than the whole answer may
+            os.unlink(temporary)
+        except OSError:
+            pass  # the disk has worse troubles
+        raise
+
+
 def open_own(path: str) -> int:
     """Return the file *path*, opened to be read, if it is a plain one of this user's.
 

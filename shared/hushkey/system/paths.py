@@ -1,8 +1,8 @@
 """Where hushkey keeps its things; `hushkey.system.ownership` looks whose they are.
 
-The folders are platformdirs' (design: config, data, runtime). On Linux and the
-other XDG systems they are worked out here, because importing platformdirs
-costs more than the whole answer "not ours" may take; elsewhere it is asked.
+The folders are platformdirs'. On Linux and the other XDG systems they are worked
+out here, because importing platformdirs costs more than the whole answer "not ours"
+may take; elsewhere it is asked. `xdg_config` is where other tools keep theirs.
 """
 
 from __future__ import annotations
@@ -42,10 +42,21 @@ def runtime_folder(environ: Mapping[str, str]) -> str:
     """Return the absolute path of the folder for sockets."""
     if override := _override(environ, "HUSHKEY_RUNTIME_DIR"):
         return override
-    base = environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(base) and os.path.isdir(base):
+    base = xdg_runtime(environ)
+    if base and os.path.isdir(base):
         return os.path.join(base, APP)
     return os.path.join(data_folder(environ), "run")
+
+
+def xdg_config(environ: Mapping[str, str]) -> str:
+    """Return the folder in which programs keep their settings, on XDG systems."""
+    return _xdg(environ, "XDG_CONFIG_HOME", ".config")
+
+
+def xdg_runtime(environ: Mapping[str, str]) -> str:
+    """Return the session's folder for sockets, nothing if none is named."""
+    named = environ.get("XDG_RUNTIME_DIR", "")
+    return named if os.path.isabs(named) else ""
 
 
 def home(environ: Mapping[str, str]) -> str:
@@ -77,8 +88,10 @@ def _folder(environ: Mapping[str, str], xdg: str, below_home: str, kind: str) ->
             "data": platformdirs.user_data_dir,
         }[kind](APP, appauthor=False)
         return str(found)
+    return os.path.join(_xdg(environ, xdg, below_home), APP)
+
+
+def _xdg(environ: Mapping[str, str], name: str, below_home: str) -> str:
     # The XDG specification: a relative path is invalid and must be ignored.
-    base = environ.get(xdg, "").strip()
-    if not os.path.isabs(base):
-        base = os.path.join(home(environ), below_home)
-    return os.path.join(base, APP)
+    base = environ.get(name, "").strip()
+    return base if os.path.isabs(base) else os.path.join(home(environ), below_home)

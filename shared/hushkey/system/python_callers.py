@@ -19,21 +19,6 @@ if TYPE_CHECKING:
     from psutil import Process
 
 _DEPTH = 12
-#: program -> its subcommands worth naming; empty: the name says it all
-_PROGRAMS = {
-    "build": "",
-    "hatch": "publish run shell",
-    "keyring": "get",
-    "nox": "",
-    "pdm": "add install lock publish sync update",
-    "pip": "download index install lock wheel",
-    "pipx": "inject install reinstall run upgrade",
-    "poetry": "add install lock publish sync update",
-    "tox": "",
-    "twine": "upload",
-    "uv": "add build lock pip publish run sync tool",
-    "uvx": "",
-}
 _NAMES = {"pyproject-build": "build", "__pip-runner__.py": "pip"}
 #: what keeps pip, twine, poetry and pdm from asking on the terminal
 _FORBIDDING = ("--no-input", "--non-interactive", "--no-interaction")
@@ -43,7 +28,7 @@ def command() -> str:
     """Return for example ``pip install in /src/app``, or nothing if unknown."""
     best = ""
     for program, arguments, folder in _tools():
-        known = _PROGRAMS[program].split()
+        known = runtime.programs_of("keyring")[program].split()
         shown = next((word for word in arguments if word in known), "")
         if shown or not known:
             # the outermost one is what the person typed
@@ -65,7 +50,7 @@ def _tools() -> Iterator[tuple[str, list[str], str]]:
 
     for process, words in _around():
         program, arguments = named(words)
-        if program in _PROGRAMS:
+        if program in runtime.programs_of("keyring"):
             with suppress(psutil.Error, OSError):
                 yield program, arguments, process.cwd()
 

@@ -66,8 +66,6 @@ STEPS = frozenset(
         "waiting",
     )
 )
-#: who writes a log
-TOOLS = frozenset(("agent", "backend", "docker", "git", "hushkey", "keyring"))
 #: what git and docker want, and the methods of HTTP that we use; those of the
 #: command are its own
 VERBS = frozenset(("get", "store", "erase", "list", "version", "GET", "HEAD", "POST"))

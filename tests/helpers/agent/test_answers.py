@@ -41,7 +41,7 @@ def test_any_fields_are_a_question_or_garbage(found: list[bytes]) -> None:
         asked = Question(found, 1.0)
     except protocol.Garbage:
         return
-    assert set(asked.environ) <= set(protocol.FORWARDED_VARS)
+    assert set(asked.environ) <= set(protocol.forwarded(asked.tool))
 
 
 @pytest.mark.parametrize("number", [b"-1", b"9", b"x", b""])
@@ -80,11 +80,18 @@ class TestSurroundings:
             look(Surroundings())
 
     def test_known(self) -> None:
-        environ = Surroundings({"HOME": "/h"})
+        environ = Surroundings({"HOME": "/h"}.items())
 
         assert environ.get("HOME") == environ["HOME"] == "/h"
         assert environ.get("PATH", "x") == "x"
         assert "PATH" not in environ
+
+    def test_what_one_tool_alone_needs_is_known_for_it_alone(self) -> None:
+        environ = {"DOCKER_BUILDKIT": "1"}
+
+        assert Surroundings(environ.items(), "docker").get("DOCKER_BUILDKIT") == "1"
+        with pytest.raises(NeedsCaller):
+            Surroundings(environ.items(), "git").get("DOCKER_BUILDKIT")
 
 
 def test_warnings_go_to_whoever_asked(
@@ -154,7 +161,7 @@ def test_began_is_when_the_question_came(memory: Memory, home: Path) -> None:
     with runtime.AgentContext(memory, 5.0, quick=False):
         acquirer = session.acquirer(os.environ, 9.0)
 
-    assert acquirer._began == 5.0
+    assert acquirer.session.began == 5.0
 
 
 def test_replaced_hushkey_ends_the_agent(

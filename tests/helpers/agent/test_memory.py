@@ -9,6 +9,7 @@ import pytest
 from helpers.agent.agent_fakes import Told
 from hushkey import runtime
 from hushkey.config import rules
+from hushkey.model import TokenKey
 from hushkey.store.tokencache import TokenCache
 from hushkey_helpers.agent.memory import UNSEEN, Memory
 from hushkey_helpers.agent.renewal import RenewalSchedule
@@ -31,16 +32,21 @@ def memory(watch: Told) -> Memory:
 
 def cache(value: str = "at") -> TokenCache:
     made = TokenCache()
-    made.keep(grant(value, refresh_token="rt-secret"), ME, ("git",), int(time.time()))
+    made.keep(
+        grant(value, refresh_token="rt-secret"),
+        ME,
+        TokenKey(("git",)),
+        int(time.time()),
+    )
     return made
 
 
-def keep(memory: Memory, evidence: object, stamp: tuple[int, ...] = STAMP) -> None:
-    memory.keep_tokens("f", stamp, memory.proof(evidence), cache())
+def keep(memory: Memory, version: object, stamp: tuple[int, ...] = STAMP) -> None:
+    memory.keep_tokens("f", stamp, memory.proof(version), cache())
 
 
-def known(memory: Memory, evidence: object, stamp: object = STAMP) -> bool:
-    return memory.tokens("f", stamp, evidence) is not None
+def known(memory: Memory, version: object, stamp: object = STAMP) -> bool:
+    return memory.tokens("f", stamp, version) is not None
 
 
 def test_tokens_are_remembered_without_their_grants(memory: Memory) -> None:
@@ -49,7 +55,7 @@ def test_tokens_are_remembered_without_their_grants(memory: Memory) -> None:
     found = memory.tokens("f", STAMP, FILE_KEY)
     assert found
     assert [token.value for token in found.tokens()] == ["at"]
-    assert found.grants(ME, ("git",)) == []
+    assert found.grants(ME, TokenKey(("git",))) == []
     assert b"rt-secret" not in found.dumps()
 
 
@@ -164,12 +170,12 @@ class TestThroughTheCore:
 
     def test_second_look_opens_nothing(self, memory: Memory, machine: Machine) -> None:
         with runtime.AgentContext(memory, 0, quick=False):
-            assert machine.token_file().read_cached().grants(ME, ("git",))
+            assert machine.token_file().read_cached().grants(ME, TokenKey(("git",)))
         with runtime.AgentContext(memory, 0, quick=True):
             found = machine.token_file().read_cached()
 
         assert [token.value for token in found.tokens()] == ["at-kept"]
-        assert found.grants(ME, ("git",)) == []
+        assert found.grants(ME, TokenKey(("git",))) == []
 
     def test_first_look_takes_time(self, memory: Memory, machine: Machine) -> None:
         here = runtime.AgentContext(memory, 0, quick=True)
@@ -204,7 +210,7 @@ class TestThroughTheCore:
             machine.token_file().read_cached()
 
     def test_without_the_agent_nothing_is_remembered(self, machine: Machine) -> None:
-        assert machine.token_file().read_cached().grants(ME, ("git",))
+        assert machine.token_file().read_cached().grants(ME, TokenKey(("git",)))
         assert runtime.current() is None
 
     def test_changed_config_is_compiled_anew(

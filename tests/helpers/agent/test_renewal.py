@@ -8,6 +8,7 @@ import pytest
 from helpers.agent.agent_fakes import Told
 from hushkey.acquire import acquirer, session
 from hushkey.acquire.acquirer import Acquirer
+from hushkey.config.identities import compiled
 from hushkey.errors import Transient, UiRequired
 from hushkey.model import HostRule, Identity, Token
 from hushkey.tokenrequest import TokenRequest
@@ -28,7 +29,8 @@ NOW = 1_000_000.0
 def wanted(
     provider: str = "oidc", host: str = "h", min_lifetime: int = 300
 ) -> TokenRequest:
-    rule = HostRule(host, Identity("corp", provider), scopes=("git",))
+    identity = Identity("corp", **compiled({"provider": provider}))
+    rule = HostRule(host, identity, scopes=("git",))
     return TokenRequest(rule, host, "", NOW, min_lifetime)
 
 

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from hushkey.acquire import session
 from hushkey.errors import StoreError
-from hushkey.model import HostRule, Identity
+from hushkey.model import Request, TokenKey
+from hushkey.providers.exchange import KINDS
 from hushkey.system import callers
 from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers import REQUEST_BYTES
+from hushkey_helpers.answer import Answer
 from hushkey_helpers.docker import helper as docker_helper
-from hushkey_helpers.process import Answer
+from shared.core_fakes import config_of, rule
 from shared.oauth_fakes import ME, Machine, grant
 
 NOT_FOUND = b"credentials not found in native keychain\n"
@@ -498,7 +500,7 @@ def test_logout_just_after_a_sign_in_is_no_refusal(machine: Machine) -> None:
 
     cache = machine.token_file().read()
 
-    assert not cache.was_refused(ME, "git.test", time.time(), ("git",))
+    assert not cache.was_refused(ME, "git.test", time.time(), TokenKey(("git",)))
 
 
 def test_path_decides_where_rules_go_by_path(machine: Machine) -> None:
@@ -538,7 +540,10 @@ def test_host_with_rules_by_path_alone_is_an_error_not_a_guess(
 def test_user_name_goes_with_the_secret(
     exchange: str, username: str, expected: str
 ) -> None:
-    identity = Identity("corp", "oidc")
-    rule = HostRule("r.test", identity, exchange=exchange, username=username)
+    words = {"exchange": exchange, "username": username}
+    config = config_of(rule("r.test", **{k: v for k, v in words.items() if v}))
+    found = config.rule_for(Request("https", "r.test"))
+    assert found
+    own = KINDS[exchange].username if exchange else ""
 
-    assert docker_helper.user_of(rule) == expected
+    assert docker_helper.user_of(found, own) == expected

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from hushkey_helpers.answer import Answer
 from hushkey_helpers.git import helper as git_helper
-from hushkey_helpers.process import Answer
 from shared.oauth_fakes import CANARY, Machine, OidcServer, grant
 
 ASKED = b"protocol=https\nhost=git.test\n"

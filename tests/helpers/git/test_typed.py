@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
+from hushkey_helpers.answer import Answer
 from hushkey_helpers.git import helper as git_helper
-from hushkey_helpers.process import Answer
 from shared.oauth_fakes import CANARY, Machine, grant
 
 HOST = "protocol=https\nhost=typed.test\n"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from hushkey_helpers.answer import Answer
 from hushkey_helpers.keyring import command
-from hushkey_helpers.process import Answer
 from shared.oauth_fakes import BIN, CANARY, Machine, grant
 
 URL = "https://git.test/simple/"

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushkey_install.common.installrecord import InstallRecord, replaced, restored
+from hushkey_install.common.installrecord import (
+    InstallRecord,
+    replaced,
+    restored,
+    whole,
+)
 
 LINES = st.lists(st.sampled_from(["a\n", "b\n", "c\r\n", "\n", "M\udce9\n"])).map(
     "".join
@@ -55,3 +60,21 @@ def test_ledger_that_is_none_is_empty(home: Path, text: str) -> None:
     path.write_text(text)
 
     assert InstallRecord(environ, "git").read() == {}
+
+
+SHAPE = {"existed": bool, "previous": dict}
+
+
+def test_notes_about_another_file_or_without_what_they_need_are_none() -> None:
+    notes = {"path": "/a", "existed": True, "previous": {}, "more": 1}
+
+    assert whole(notes, "/a", SHAPE) == notes
+    assert whole(notes, "/b", SHAPE) == {}
+    wrongs: list[dict[str, object]] = [
+        {"existed": "yes"},
+        {"previous": []},
+        {"previous": None},
+    ]
+    for wrong in wrongs:
+        assert whole({**notes, **wrong}, "/a", SHAPE) == {}
+    assert whole({}, "/a", SHAPE) == {}

@@ -84,17 +84,6 @@ def test_revocation_is_seen_at_once(identity: IdentityServer, person: "Person") 
     assert person.refresh(token["refresh_token"]).json()["error"] == "invalid_grant"
 
 
-def test_revoke_all_ends_every_session(
-    identity: IdentityServer, person: "Person"
-) -> None:
-    """After an administrator's revocation nothing that was issued is good."""
-    token = person.sign_in()
-    identity.revoke_all()
-
-    assert not person.introspect(token["access_token"])["active"]
-    assert person.refresh(token["refresh_token"]).json()["error"] == "invalid_grant"
-
-
 def test_many_sign_ins_at_once(identity: IdentityServer, person: "Person") -> None:
     """The database file stands several clients writing at the same time."""
     before = identity.tally()

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from hushkey_install.common.context import Context
-from hushkey_install.doctor.docker import Finding, check
+from hushkey_install.common.finding import Finding
+from hushkey_install.doctor.docker import check
 from shared.oauth_fakes import Machine
 
 MORE = """

@@ -92,17 +92,6 @@ def test_path_rules_without_a_path_are_an_error_to_come(machine: Machine) -> Non
     assert "dev.test/a" in explain(machine, "https://dev.test/a/x")["rule"]
 
 
-def test_provider_that_this_version_lacks_is_an_error_to_come(
-    machine: Machine,
-) -> None:
-    machine.configure(
-        '[identity.w]\nprovider = "workload"\nkind = "x"\n'
-        '[host."w.test"]\nidentity = "w"\n'
-    )
-
-    assert "no provider workload" in explain(machine, "w.test")["next"]
-
-
 STATIC = '[identity.s]\nprovider = "static"\n[host."s.test"]\nidentity = "s"\n'
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey.model import TokenKey
 from hushkey.providers.clouds import DEFAULT_CLIENT_ID
 from hushkey.store.tokenfile import TokenFile
 from hushkey_install.cli import main
@@ -154,7 +155,7 @@ def test_built_in_host_is_listed_once_somebody_is_signed_in(machine: Machine) ->
     assert [row["host"] for row in report(machine)] == ["git.test"]
 
     with file.change(5) as change:
-        change.cache.keep(grant(), ME, ("x",), int(time.time()))
+        change.cache.keep(grant(), ME, TokenKey(("x",)), int(time.time()))
         change.save()
     rows = {row["host"]: row for row in report(machine)}
 

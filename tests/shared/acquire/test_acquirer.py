@@ -12,7 +12,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Account, HostRule
+from hushkey.model import Account, HostRule, TokenKey
 from hushkey.store.tokencache import TokenCache
 from shared.oauth_fakes import CORP, HEADLESS, ME, SITE, Desk, FakeProvider, grant
 
@@ -204,8 +204,8 @@ def test_narrower_answer_keeps_the_grant_and_not_the_token(desk: Desk) -> None:
     error = desk.fails(FakeProvider(narrow, Cancelled("declined")))
 
     assert type(error) is Cancelled
-    assert desk.stored().token(ME, ("git",)) is None or (
-        desk.stored().token(ME, ("git",)).value != "narrow"
+    assert desk.stored().token(ME, TokenKey(("git",))) is None or (
+        desk.stored().token(ME, TokenKey(("git",))).value != "narrow"
     )
     assert desk.refresh_tokens() == ["rt-2"]
 
@@ -428,7 +428,7 @@ def test_configured_account_is_the_one_that_is_used(desk: Desk) -> None:
     desk.has(OLD)
 
     def sign_in(cache: TokenCache) -> None:
-        cache.keep(granted, you, ("git",), int(desk.clock.now))
+        cache.keep(granted, you, TokenKey(("git",)), int(desk.clock.now))
         cache.current = you.id
 
     desk.change(sign_in)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 import os
 from pathlib import Path
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushkey.acquire.attempts import FailureCache
+from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import (
     Cancelled,
     ConfigError,
@@ -211,3 +213,82 @@ def test_any_note_is_an_error_with_a_line_or_none(
         failures.sign_in_failure(NOW + 1, NOW + 2, asked_for=False),
     ):
         assert failure is None or isinstance(failure.line(), str)
+
+
+class Turn:
+    """A lock that says whether it is held."""
+
+    held = False
+
+    def __enter__(self) -> Turn:
+        self.held = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.held = False
+
+
+def test_once_acts_under_the_lock_after_a_second_look() -> None:
+    turn, steps = Turn(), []
+
+    def look(held: Turn) -> None:
+        steps.append(("look", held.held))
+
+    def act(held: Turn) -> str:
+        steps.append(("act", held.held))
+        return "made"
+
+    assert once(turn, look, act) == "made"
+    assert steps == [("look", True), ("act", True)]
+    assert not turn.held
+
+
+@pytest.mark.parametrize("found", ["", False, "brought"])
+def test_once_takes_what_a_sibling_brought(found: object) -> None:
+    def act(_: Turn) -> object:
+        raise AssertionError("nobody acts")
+
+    assert once(Turn(), lambda _: found, act) is found
+
+
+def test_once_shares_a_failure_and_gives_the_lock_back() -> None:
+    turn = Turn()
+
+    def look(_: Turn) -> None:
+        raise Transient("a sibling's")
+
+    with pytest.raises(Transient, match="a sibling's"):
+        once(turn, look, lambda _: None)
+
+    assert not turn.held
+
+
+def test_failure_in_a_recorded_block_is_shared(failures: FailureCache) -> None:
+    with (
+        pytest.raises(Transient),
+        failures.recorded("refresh", lambda: NOW, (Transient,), "key"),
+    ):
+        raise Transient("no network")
+
+    assert failures.refresh_failure(NOW, NOW, "key") is not None
+
+
+def test_failure_of_another_kind_is_not_recorded(failures: FailureCache) -> None:
+    with (
+        pytest.raises(Cancelled),
+        failures.recorded("refresh", lambda: NOW, (Transient, Permanent), "key"),
+    ):
+        raise Cancelled("no")
+
+    assert failures.refresh_failure(NOW, NOW, "key") is None
+
+
+def test_recorded_block_that_works_ends_the_failure(failures: FailureCache) -> None:
+    failures.note("refresh", Transient("busy", retry_after=60), NOW)
+    failures.note("sign-in", Cancelled("no"), NOW)
+
+    with failures.recorded("refresh", lambda: NOW, (Transient,)):
+        pass
+
+    assert failures.refresh_failure(NOW, NOW) is None
+    assert failures.sign_in_failure(NOW, NOW) is not None

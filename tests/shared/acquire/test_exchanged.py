@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hushkey.acquire.exchanged import MARK, ExchangedCredential
+from hushkey.acquire.exchanged import ExchangedCredential
 from hushkey.errors import (
     HushkeyError,
     InteractionUnavailable,
@@ -14,11 +14,10 @@ from hushkey.errors import (
 )
 from hushkey.model import HostRule, Token
 from hushkey.providers import exchange
-from hushkey.providers.exchange import Asked, Exchanged, Refused
+from hushkey.providers.exchange.base import Context, Exchange, Refused, Secret
 from shared.oauth_fakes import (
     CORP,
     HEADLESS,
-    SETTINGS,
     Desk,
     FakeProvider,
     grant,
@@ -31,11 +30,11 @@ HOST = "one.reg.test"
 class Swap:
     """An exchange that gives or raises in turn, the last one again and again."""
 
-    def __init__(self, *outcomes: Exchanged | HushkeyError) -> None:
+    def __init__(self, *outcomes: Secret | HushkeyError) -> None:
         self._outcomes = list(outcomes)
-        self.asked: list[Asked] = []
+        self.asked: list[Context] = []
 
-    def __call__(self, asked: Asked, network: object, now: float) -> Exchanged:
+    def __call__(self, asked: Context, network: object, now: float) -> Secret:
         self.asked.append(asked)
         last = len(self._outcomes) == 1
         outcome = self._outcomes[0] if last else self._outcomes.pop(0)
@@ -49,9 +48,9 @@ Swapping = Callable[..., Swap]
 
 @pytest.fixture
 def swapping(monkeypatch: pytest.MonkeyPatch) -> Swapping:
-    def make(*outcomes: Exchanged | HushkeyError) -> Swap:
-        swap = Swap(*(outcomes or (Exchanged("reg-1", 10800),)))
-        monkeypatch.setattr(exchange, "KINDS", {"swap": swap})
+    def make(*outcomes: Secret | HushkeyError) -> Swap:
+        swap = Swap(*(outcomes or (Secret("<token>", "reg-1", 10800),)))
+        monkeypatch.setattr(exchange, "KINDS", {"swap": Exchange(swap, "<token>")})
         return swap
 
     return make
@@ -75,15 +74,7 @@ def exchanged_credential(
 ) -> ExchangedCredential:
     environ = process.get("environ", HEADLESS)
     acquirer = desk.process(provider, **process | {"environ": environ})
-    return ExchangedCredential(
-        acquirer,
-        acquirer.wanted(rule, host),
-        SETTINGS,
-        str(desk.folder),
-        environ,
-        desk.warnings.append,
-        desk.clock,
-    )
+    return ExchangedCredential(acquirer, acquirer.wanted(rule, host))
 
 
 def get(desk: Desk, provider: FakeProvider | None = None, **more: Any) -> Token:
@@ -108,7 +99,7 @@ def test_token_is_exchanged_once_and_kept(desk: Desk, swapping: Swapping) -> Non
     values = [get(desk).value for _ in range(3)]
 
     assert values == ["reg-1"] * 3
-    assert swap.asked == [Asked(HOST, "at-1")]
+    assert swap.asked == [Context(HOST, "at-1")]
 
 
 def test_what_is_kept_is_found_without_a_lock_or_network(
@@ -125,7 +116,7 @@ def test_what_is_kept_is_found_without_a_lock_or_network(
 
 
 def test_each_host_has_a_secret_of_its_own(desk: Desk, swapping: Swapping) -> None:
-    swapping(Exchanged("one", 10800), Exchanged("two", 10800))
+    swapping(Secret("<token>", "one", 10800), Secret("<token>", "two", 10800))
 
     values = [get(desk, host=f"{h}.reg.test").value for h in ("a", "b", "a", "b")]
 
@@ -170,7 +161,7 @@ def test_old_access_token_is_refreshed_before_the_exchange(
 def test_refused_old_token_is_renewed_and_exchanged_again(
     desk: Desk, swapping: Swapping
 ) -> None:
-    swap = swapping(Refused("no (HTTP 401)"), Exchanged("reg-2", 100))
+    swap = swapping(Refused("no (HTTP 401)"), Secret("<token>", "reg-2", 100))
     desk.clock.now += 600
 
     token = get(desk, FakeProvider(refresh=grant("at-2")))
@@ -249,7 +240,7 @@ def test_nobody_signed_in_and_nobody_to_ask_is_said(
 def test_what_is_alive_serves_while_the_exchange_fails(
     desk: Desk, swapping: Swapping, error: HushkeyError
 ) -> None:
-    swapping(Exchanged("reg-1", 10800), error)
+    swapping(Secret("<token>", "reg-1", 10800), error)
     get(desk)
     desk.clock.now += 10800 - 60
 
@@ -267,7 +258,7 @@ def test_what_is_alive_serves_while_the_issuer_fails(
 
 
 def test_what_has_ended_does_not_serve(desk: Desk, swapping: Swapping) -> None:
-    swapping(Exchanged("reg-1", 10800), Transient("down"))
+    swapping(Secret("<token>", "reg-1", 10800), Transient("down"))
     get(desk)
     desk.clock.now += 10800 - 5
 
@@ -275,7 +266,7 @@ def test_what_has_ended_does_not_serve(desk: Desk, swapping: Swapping) -> None:
 
 
 def test_who_began_before_a_failure_shares_it(desk: Desk, swapping: Swapping) -> None:
-    swap = swapping(Transient("down"), Exchanged("reg-1", 10800))
+    swap = swapping(Transient("down"), Secret("<token>", "reg-1", 10800))
     began = desk.clock.now
     fails(desk, began=began)
     desk.clock.now += 1
@@ -288,7 +279,9 @@ def test_who_began_before_a_failure_shares_it(desk: Desk, swapping: Swapping) ->
 def test_server_that_said_when_is_left_alone_until_then(
     desk: Desk, swapping: Swapping
 ) -> None:
-    swap = swapping(Transient("busy", retry_after=30), Exchanged("reg-1", 10800))
+    swap = swapping(
+        Transient("busy", retry_after=30), Secret("<token>", "reg-1", 10800)
+    )
     fails(desk)
     desk.clock.now += 29
     assert "busy" in fails(desk).line()
@@ -301,7 +294,7 @@ def test_server_that_said_when_is_left_alone_until_then(
 def test_failure_of_one_registry_is_not_anothers(
     desk: Desk, swapping: Swapping
 ) -> None:
-    swapping(Transient("busy", retry_after=30), Exchanged("reg-1", 10800))
+    swapping(Transient("busy", retry_after=30), Secret("<token>", "reg-1", 10800))
     fails(desk, host="a.reg.test")
 
     assert get(desk, host="b.reg.test").value == "reg-1"
@@ -310,7 +303,7 @@ def test_failure_of_one_registry_is_not_anothers(
 def test_secret_without_an_end_is_kept_for_a_while_with_a_word(
     desk: Desk, swapping: Swapping
 ) -> None:
-    swap = swapping(Exchanged("reg-1", None))
+    swap = swapping(Secret("<token>", "reg-1", None))
 
     first, second = get(desk), get(desk)
 
@@ -349,11 +342,11 @@ def test_sign_out_during_an_exchange_stays_a_sign_out(
 ) -> None:
     swap = swapping()
 
-    def signs_out(asked: Asked, network: object, now: float) -> Exchanged:
+    def signs_out(asked: Context, network: object, now: float) -> Secret:
         desk.process().sign_out(CORP)
         return swap(asked, network, now)
 
-    exchange.KINDS["swap"] = signs_out  # type: ignore[index]
+    exchange.KINDS["swap"] = Exchange(signs_out, "x")  # type: ignore[index]
 
     assert "signed out" in fails(desk).line()
     assert desk.stored().tokens() == []
@@ -385,18 +378,14 @@ def test_clock_that_went_back_makes_nothing_live_longer(
     assert exchanged_credential(desk).fresh() is None
 
 
-def test_mark_is_nothing_that_a_scope_could_be() -> None:
-    assert MARK.startswith("\\")  # which RFC 6749 3.3 leaves out of scopes
-
-
-def test_mark_is_never_sent(desk: Desk, swapping: Swapping) -> None:
+def test_key_of_the_exchange_is_never_sent(desk: Desk, swapping: Swapping) -> None:
     swapping()
     provider = FakeProvider(refresh=grant("at-2"))
     get(desk)
     desk.clock.now += 20000
     get(desk, provider)
 
-    assert all(MARK not in s for _, scopes in provider.redeemed for s in scopes)
+    assert {scopes for _, scopes in provider.redeemed} == {("git",)}
 
 
 def test_registries_asked_for_in_vain_leave_one_file_of_notes(
@@ -420,7 +409,9 @@ def test_registries_asked_for_in_vain_leave_one_file_of_notes(
 def test_failure_at_one_registry_is_none_of_another_s(
     desk: Desk, swapping: Swapping
 ) -> None:
-    swap = swapping(Transient("busy", retry_after=300), Exchanged("reg-2", 10800))
+    swap = swapping(
+        Transient("busy", retry_after=300), Secret("<token>", "reg-2", 10800)
+    )
     with pytest.raises(Transient, match="busy"):
         exchanged_credential(desk).token()
 

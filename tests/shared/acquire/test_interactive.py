@@ -21,7 +21,6 @@ from shared.oauth_fakes import (
     DEVICE,
     HEADLESS,
     ME,
-    SETTINGS,
     SITE,
     Desk,
     FakeProvider,
@@ -341,15 +340,9 @@ class LockedVault:
 
 
 def unlock(desk: Desk, data_key: LockedVault, environ: dict[str, str]) -> None:
-    acquirer = desk.process()
+    acquirer = desk.process(environ=environ)
     interaction = Interaction(
-        acquirer.file_of(CORP),
-        lambda claims: FakeProvider(),
-        SETTINGS,
-        str(desk.folder),
-        environ,
-        PromptOptions(),
-        desk.clock,
+        acquirer.file_of(CORP), lambda claims: FakeProvider(), acquirer.session
     )
     locked = StoreError("locked", "the keyring is locked")
     interaction.unlock(acquirer.wanted(SITE, "git.test"), locked, data_key)  # type: ignore[arg-type]

@@ -69,11 +69,6 @@ authorization_endpoint = "https://id.example/authorize"
 token_endpoint = "http://localhost:8080/token"
 device_authorization_endpoint = "https://id.example/device"
 
-[identity.ci]
-provider = "workload"
-kind = "federated"
-token_file = "/var/run/token"
-
 [identity.robot]
 provider = "static"
 
@@ -176,12 +171,12 @@ IDENTITY_FAULTS = [
         'provider = "azure"',
         3,
         "provider: 'azure' is not one; one of entra, oidc, github, gitlab, gitea, "
-        "bitbucket, oauth2, workload, static",
+        "bitbucket, oauth2, static",
     ),
     ('provider = "gitlub"', 3, "provider: 'gitlub' is not one; one of entra"),
     ("provider = 3", 3, "provider: expected a non-empty string"),
     ('provider = "github"', 2, "client_id: is required for provider github"),
-    ('provider = "workload"', 2, "kind: is required for provider workload"),
+    ('provider = "workload"', 3, "provider: 'workload' is not one; one of entra"),
     ('provider = "oauth2"', 2, "client_id: is required for provider oauth2"),
     (
         'provider = "entra"\ntennant = "x"',
@@ -459,6 +454,13 @@ identity = "wrk"
         "/home/me/config.toml:2: [settings] agent: expected true or false "
         "(and 3 more); run `hushkey config check`"
     )
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_line_of_a_fault_is_counted_as_toml_counts(end: str) -> None:
+    (problem,) = problems(f"# one{end}more\n[settings]\nagnet = true\n")
+
+    assert problem.startswith("c.toml:3: ")
 
 
 def test_order_of_unknown_tables_is_the_file_s() -> None:
@@ -809,6 +811,24 @@ def test_paths_that_differ_only_in_case_are_one_pattern(
     assert problems(text + IDENTITIES) == (
         f'c.toml:3: [host."{second}"]: is the same pattern as "{first}", for case does '
         "not count in paths",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("git.example/team/app", "git.example/team/app.git"),
+        ("git.example/team/App.GIT", "git.example/Team/app"),
+    ],
+)
+def test_paths_that_differ_only_in_git_at_the_end_are_one_pattern(
+    first: str, second: str
+) -> None:
+    text = "".join(rule_of(pattern) for pattern in (first, second))
+
+    assert problems(text + IDENTITIES) == (
+        f'c.toml:3: [host."{second}"]: is the same pattern as "{first}", for `.git` at '
+        "the end of a path does not count",
     )
 
 

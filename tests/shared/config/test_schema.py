@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hushkey.config import schema
+from hushkey.providers.registry import SPECS
 from shared.core_fakes import ANY
 
 CHECKS: dict[str, Callable[[Any], str | None]] = {
     **{f"settings {key}": check for key, check in schema.SETTINGS.items()},
     **{
         f"{provider} {key}": check
-        for provider in schema.PROVIDERS
+        for provider in SPECS
         for key, check in schema.identity_keys(provider).items()
     },
     **{f"host {key}": check for key, check in schema.HOST.items()},
@@ -49,11 +50,12 @@ def test_every_setting_has_a_default() -> None:
     assert schema.DEFAULTS.keys() == schema.SETTINGS.keys()
 
 
-@pytest.mark.parametrize("provider", schema.PROVIDERS)
+@pytest.mark.parametrize("provider", SPECS)
 def test_required_key_is_one_that_the_provider_may_have(provider: str) -> None:
     keys = schema.identity_keys(provider)
 
-    assert set(schema.REQUIRED.get(provider, ())) <= keys.keys()
+    spec = SPECS[provider]
+    assert {*spec.required, *spec.any_of, *spec.paths} <= keys.keys()
 
 
 @pytest.mark.parametrize("provider", [None, "another", 3, [], {}])

@@ -11,7 +11,7 @@ import pytest
 from hushkey.config import schema
 from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.providers import exchange
-from hushkey.providers.exchange import Asked, Exchanged, Refused
+from hushkey.providers.exchange.base import Context, Refused, Secret
 from servers.authority import Authority
 from shared.oauth_fakes import Reply, Scripted, network
 
@@ -35,8 +35,8 @@ class Registry(Scripted):
         self.ca_file = str(authority.ca_file)
         self.host = urlsplit(self.url).netloc
 
-    def ask(self, tenant: str = "", now: float = NOW, kind: str = "acr") -> Exchanged:
-        asked = Asked(self.host, SECRET, tenant)
+    def ask(self, tenant: str = "", now: float = NOW, kind: str = "acr") -> Secret:
+        asked = Context(self.host, SECRET, tenant)
         return exchange.perform(kind, asked, network(3, ca_file=self.ca_file), now)
 
     def gives(self, value: object, date: str = "") -> None:
@@ -149,7 +149,7 @@ def test_lifetime_by_a_wrong_clock_is_the_whole_life_at_most(
 def test_token_without_a_readable_end_has_none(registry: Registry, value: str) -> None:
     registry.gives(value)
 
-    assert registry.ask() == Exchanged(value, None)
+    assert registry.ask() == Secret("<token>", value, None)
 
 
 def test_token_that_has_ended_is_transient(registry: Registry) -> None:
@@ -239,14 +239,14 @@ def test_odd_error_is_told_without_words(registry: Registry, body: object) -> No
 
 
 def test_host_without_tls_gets_nothing() -> None:
-    asked = Asked("http://127.0.0.1:1", SECRET)
+    asked = Context("http://127.0.0.1:1", SECRET)
 
     with pytest.raises(Permanent, match="over https only"):
         exchange.perform("acr", asked, network(1), NOW)
 
 
 def test_secrets_stay_out_of_repr() -> None:
-    shown = repr((Asked("h", SECRET), Exchanged(SECRET, 1)))
+    shown = repr((Context("h", SECRET), Secret("<token>", SECRET, 1)))
 
     assert SECRET not in shown
 

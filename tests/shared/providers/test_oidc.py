@@ -18,6 +18,7 @@ from hushkey.errors import (
 from hushkey.model import CodeFlow, Grant, Identity
 from hushkey.providers.base import Pending
 from hushkey.providers.oidc import OAuthProvider
+from hushkey.providers.registry import SPECS
 from shared.oauth_fakes import OidcServer, Reply, claims, network, signed
 
 REDIRECT = "http://127.0.0.1:1234/"
@@ -54,7 +55,8 @@ class Desk:
         self, kind: str, options: dict[str, Any], environ: Any
     ) -> OAuthProvider:
         identity = Identity("corp", kind, client_id="c", options=options)
-        return OAuthProvider(identity, network(), str(self.folder), environ or {})
+        folder, spec = str(self.folder), SPECS[kind]
+        return OAuthProvider(identity, network(), folder, environ or {}, spec)
 
     def id_token(self, **changes: Any) -> str:
         return signed(claims(self.server.issuer, time.time(), **changes))

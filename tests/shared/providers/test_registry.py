@@ -2,45 +2,130 @@ from pathlib import Path
 
 import pytest
 
-from hushkey.config.schema import DEFAULTS, PROVIDERS
+from hushkey.config.identities import compiled
+from hushkey.config.schema import DEFAULTS
 from hushkey.errors import Permanent
 from hushkey.model import Identity
-from hushkey.providers.registry import can_serve, open_provider
+from hushkey.providers.registry import SPECS, open_provider
 
 ISSUER = "https://id.example.com"
-
-
-@pytest.mark.parametrize(
-    "provider",
-    ["entra", "oidc", "oauth2", "github", "gitlab", "gitea", "bitbucket"],
+NEEDED = {
+    "issuer": ISSUER,
+    "token_endpoint": f"{ISSUER}/token",
+    "authorization_endpoint": f"{ISSUER}/authorize",
+}
+every_provider = pytest.mark.parametrize("name", SPECS)
+every_server = pytest.mark.parametrize(
+    "name", [name for name, spec in SPECS.items() if not spec.typed]
 )
-def test_open_provider_contacts_nobody(provider: str, tmp_path: Path) -> None:
-    options = {
-        "issuer": ISSUER,
-        "token_endpoint": f"{ISSUER}/token",
-        "authorization_endpoint": f"{ISSUER}/authorize",
-    }
-    identity = Identity("corp", provider, client_id="c", options=options)
 
-    opened = open_provider(identity, DEFAULTS, str(tmp_path), {})
 
-    assert opened.client_id == "c"
+def identity(name: str, **keys: object) -> Identity:
+    return Identity("corp", **compiled({"provider": name, **keys}))
+
+
+@every_server
+def test_open_provider_contacts_nobody(name: str, tmp_path: Path) -> None:
+    corp = identity(name, client_id="c", **NEEDED)
+
+    opened = open_provider(corp, DEFAULTS, str(tmp_path), {})
+
+    assert (opened.client_id, opened.issuer) == ("c", corp.issuer)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("provider", ["workload", "static", "another"])
+@pytest.mark.parametrize("name", ["workload", "static", "another"])
 def test_open_provider_that_this_version_lacks_is_permanent(
-    provider: str, tmp_path: Path
+    name: str, tmp_path: Path
 ) -> None:
-    identity = Identity("work", provider)
-    if can_serve(identity):
-        pytest.fail("this version has it: move it to the test above")
-
-    with pytest.raises(Permanent, match=f"has no provider {provider} yet"):
-        open_provider(identity, DEFAULTS, str(tmp_path), {})
+    with pytest.raises(Permanent, match=f"has no provider {name} yet"):
+        open_provider(Identity("work", name), DEFAULTS, str(tmp_path), {})
 
 
-def test_can_serve_names_only_providers_that_config_may_name() -> None:
-    names = [*PROVIDERS, "another"]
+@every_provider
+def test_identity_knows_what_its_provider_is_like(name: str) -> None:
+    spec, known = SPECS[name], identity(name)
 
-    assert {n for n in names if can_serve(Identity("x", n))} <= set(PROVIDERS)
+    for trait, value in spec.traits().items():
+        assert getattr(known, trait) == getattr(spec, trait) == value
+
+
+@every_provider
+def test_endpoints_are_below_the_base_url_and_hold_a_token_endpoint(name: str) -> None:
+    spec = SPECS[name]
+
+    assert bool(spec.base_url) == bool(spec.paths)
+    for key, path in spec.paths.items():
+        assert identity(name).option(key) == spec.base_url + path
+        assert spec.keys[key](spec.base_url + path) is None
+    if spec.paths:
+        assert {"token_endpoint", "authorization_endpoint"} <= spec.paths.keys()
+
+
+def test_no_key_implies_two_providers() -> None:
+    implied = [spec.implied_by for spec in SPECS.values() if spec.implied_by]
+
+    assert len(implied) == len(set(implied))
+
+
+# issuer and client id name the token files that people have
+@pytest.mark.parametrize(
+    ("table", "issuer", "client_id"),
+    [
+        (
+            {"provider": "entra"},
+            "https://login.microsoftonline.com",
+            "04b07795-8ddb-461a-bbee-02f9e1bf7b46",
+        ),
+        (
+            {"provider": "entra", "cloud": "usgov", "client_id": "c"},
+            "https://login.microsoftonline.us",
+            "c",
+        ),
+        ({"provider": "entra", "authority": ISSUER, "client_id": "c"}, ISSUER, "c"),
+        ({"provider": "oidc", "issuer": ISSUER, "client_id": "c"}, ISSUER, "c"),
+        (
+            {"provider": "oauth2", "token_endpoint": f"{ISSUER}/t", "client_id": "c"},
+            f"{ISSUER}/t",
+            "c",
+        ),
+        (
+            {"provider": "github", "client_id": "c"},
+            "https://github.com/login/oauth/access_token",
+            "c",
+        ),
+        (
+            {"provider": "gitlab", "client_id": "c"},
+            "https://gitlab.com/oauth/token",
+            "c",
+        ),
+        (
+            {"provider": "gitea", "client_id": "c"},
+            "https://codeberg.org/login/oauth/access_token",
+            "c",
+        ),
+        (
+            {"provider": "bitbucket", "client_id": "c"},
+            "https://bitbucket.org/site/oauth2/access_token",
+            "c",
+        ),
+        (
+            {"provider": "gitlab", "token_endpoint": f"{ISSUER}/t", "client_id": "c"},
+            f"{ISSUER}/t",
+            "c",
+        ),
+    ],
+)
+def test_what_names_a_token_file_never_changes(
+    table: dict[str, str], issuer: str, client_id: str
+) -> None:
+    corp = Identity("corp", **compiled(table))
+
+    assert (corp.issuer, corp.client_id) == (issuer, client_id)
+
+
+def test_default_redirect_is_what_the_servers_have_registered() -> None:
+    redirects = {name: spec.redirect_uri for name, spec in SPECS.items()}
+
+    assert redirects.pop("entra") == "http://localhost"
+    assert set(redirects.values()) == {"http://127.0.0.1/"}

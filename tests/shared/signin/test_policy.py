@@ -32,9 +32,8 @@ TABLE: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
     ({"switch": "device", "host_mode": "browser"}, ("device",), ""),
     ({"switch": "device"}, ("device",), ""),
     ({"switch": "paste", "terminal": True, "no_terminal": "x"}, ("paste",), ""),
-    # ... but nobody can paste into nothing, and a decline is a decline
+    # ... but nobody can paste into nothing
     ({"switch": "paste", "display": True}, NONE, "no terminal"),
-    ({"switch": "browser", "declined": True}, NONE, "declined"),
     # a mode in the config picks the rung, and does not override the caller
     (DESKTOP | {"settings_mode": "device"}, ("device",), ""),
     (DESKTOP | {"host_mode": "paste"}, ("paste",), ""),
@@ -68,9 +67,6 @@ TABLE: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
     ({"browser": True}, ("browser",), ""),
     ({"display": True}, ("browser",), ""),
     ({}, NONE, "there is no display and there is no terminal"),
-    # declined
-    (DESKTOP | {"declined": True}, NONE, "declined in the last minute"),
-    (DESKTOP | {"declined": True, "login": True}, ALL, ""),
     # the identity's flows
     (DESKTOP | {"flows": ("device",)}, ("device",), ""),
     (DESKTOP | {"flows": ("device", "browser")}, ("browser", "device"), ""),

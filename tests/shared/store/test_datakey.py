@@ -13,8 +13,8 @@ import keyring.errors
 import pytest
 
 from hushkey.errors import HushkeyError, StoreError, Transient
-from hushkey.store.datakey import DataKey, KeyringStore, open_data_key
-from hushkey.store.keyfile import KeyFile
+from hushkey.store.datakey import DataKey, open_data_key
+from hushkey.store.keystores import KeyFile, KeyringStore
 from shared.core_fakes import (
     MemoryDrawer,
     MemoryKeyring,
@@ -419,7 +419,7 @@ def test_keyring_class_that_fails(
         "keyring.backends.fail.Keyring",
         "keyring.backends.chainer.ChainerBackend",
         "hushkey_helpers.keyring_backend.HushkeyKeyring",
-        "hushkey.store.datakey.KeyringStore",
+        "hushkey.store.keystores.KeyringStore",
         "hushkey_install.anything.Keyring",
     ],
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hushkey.errors import StoreError
-from hushkey.store.datakey import SERVICE, USER, open_data_key
+from hushkey.store.datakey import open_data_key
+from hushkey.store.keystores import SERVICE, USER
 from hushkey.store.secretservice import SecretServiceStore
 
 SETTINGS = {"key_store": "keyring", "keyring_timeout": 5}

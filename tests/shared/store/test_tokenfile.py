@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hushkey.errors import StoreError
+from hushkey.model import TokenKey
 from hushkey.store import cipher
 from hushkey.store.sealedfile import sealed_files
 from hushkey.store.tokencache import TokenCache
@@ -71,7 +72,7 @@ class Desk:
 
 
 def keep(cache: TokenCache, access: str) -> None:
-    cache.keep(grant(access), ME, ("git",), NOW)
+    cache.keep(grant(access), ME, TokenKey(("git",)), NOW)
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_changes_by_many_processes_are_all_kept(used: Desk) -> None:
         for n in range(5):
             with used.file().change(30) as change:
                 scopes = (f"{name}-{n}",)
-                change.cache.keep(grant(name), ME, scopes, NOW)
+                change.cache.keep(grant(name), ME, TokenKey(scopes), NOW)
                 change.save()
 
     with child(lambda: work("a")) as one, child(lambda: work("b")) as two:
@@ -313,7 +314,7 @@ def test_damaged_file_is_moved_aside_with_one_warning(
     assert used.kept("another-client") == ["other"]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 2}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 0}', b"\xff"])
 def test_file_of_the_right_key_with_another_content_is_damaged(
     used: Desk, content: bytes
 ) -> None:

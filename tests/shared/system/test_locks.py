@@ -61,16 +61,19 @@ def test_held_releases_when_the_block_raises(path: str) -> None:
         pass
 
 
-def test_held_waits_and_gets_it_when_the_holder_is_killed(path: str) -> None:
+def test_held_waits_and_gets_it_when_the_holder_is_killed(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with held_elsewhere(path) as pid:
-        waited: list[int] = []
+        traced: list[str] = []
 
-        def waiting() -> None:
-            waited.append(pid)
+        def kill_holder(step: str) -> None:
+            traced.append(step)
             os.kill(pid, signal.SIGKILL)
 
-        with locks.held(path, 10, waiting):
-            assert waited == [pid]
+        monkeypatch.setattr(locks, "event", kill_holder)
+        with locks.held(path, 10):
+            assert traced == ["waiting"]
 
 
 @pytest.mark.parametrize("timeout", [0, 0.2])
@@ -79,7 +82,7 @@ def test_held_after_the_timeout_is_transient(path: str, timeout: float) -> None:
         began = time.monotonic()
         with (
             pytest.raises(Transient, match="another hushkey process has been busy"),
-            locks.held(path, timeout, lambda: None),
+            locks.held(path, timeout),
         ):
             pytest.fail("the lock is held elsewhere")
 

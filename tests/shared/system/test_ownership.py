@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,74 @@ def test_what_is_no_plain_file_is_not_believed(tmp_path: Path, kind: str) -> Non
 
     with pytest.raises(OSError):
         ownership.open_own(str(path))
+
+
+# -- replaced whole ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", [0o600, 0o644])
+def test_replace_sets_content_and_mode_whatever_the_umask(
+    tmp_path: Path, asked: int
+) -> None:
+    kept = file(tmp_path / ("x" * 255))
+    before = os.umask(0o777)
+    try:
+        ownership.replace(str(kept), b"new", mode=asked)
+    finally:
+        os.umask(before)
+
+    assert (kept.read_bytes(), mode(kept)) == (b"new", asked)
+    assert os.listdir(tmp_path) == [kept.name]
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("trouble", [OSError(28, "full"), KeyboardInterrupt()])
+def test_replace_that_fails_changes_nothing_and_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    trouble: BaseException,
+) -> None:
+    kept = tmp_path / "kept"
+    kept.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(type(trouble)):
+        ownership.replace(str(kept), b"new", mode=0o644)
+
+    assert kept.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_replace_is_on_the_disk_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    rename = os.replace
+
+    def renamed(source: str, target: str) -> None:
+        steps.append("replace")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda _: steps.append("fsync"))
+    monkeypatch.setattr(os, "replace", renamed)
+    ownership.replace(str(tmp_path / "a"), b"a")
+    ownership.replace(str(tmp_path / "b"), b"b", durable=False)
+
+    assert steps == ["fsync", "replace", "replace"]
+
+
+def test_replace_by_threads_of_one_process_mixes_nothing(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    texts = [bytes([letter]) * 100_000 for letter in b"abcdefgh"]
+
+    def write(text: bytes) -> None:
+        for _ in range(20):
+            ownership.replace(str(kept), text, durable=False)
+            assert kept.read_bytes() in texts
+
+    with ThreadPoolExecutor(len(texts)) as threads:
+        list(threads.map(write, texts))

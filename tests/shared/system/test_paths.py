@@ -51,6 +51,20 @@ def test_folders_follow_the_environment(
     assert paths.data_folder(environ) == data
 
 
+@pytest.mark.parametrize("named", ["", "c", "./c", "~/c"])
+def test_xdg_folders_that_are_not_absolute_do_not_count(named: str) -> None:
+    environ = {"HOME": "/home/me", "XDG_CONFIG_HOME": named, "XDG_RUNTIME_DIR": named}
+
+    assert paths.xdg_config(environ) == "/home/me/.config"
+    assert paths.xdg_runtime(environ) == ""
+
+
+def test_xdg_folders_as_named() -> None:
+    environ = {"XDG_CONFIG_HOME": "/c", "XDG_RUNTIME_DIR": "/r"}
+
+    assert (paths.xdg_config(environ), paths.xdg_runtime(environ)) == ("/c", "/r")
+
+
 @pytest.mark.parametrize("value", ["config.toml", "./x", "../x", "~/x", " /x"])
 @pytest.mark.parametrize(
     ("name", "folder"),

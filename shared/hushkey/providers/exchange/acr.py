@@ -1,9 +1,4 @@
-"""What a host wants instead of the access token: one function for each kind.
-
-A kind turns the access token into what the host's clients take, at that very host
-and nowhere else. To add one, write its function and name it in `KINDS`; caching,
-single flight and renewal are `hushkey.acquire.exchanged`'s, and the same for all.
-"""
+"""The exchange of Azure Container Registry."""
 
 from __future__ import annotations
 
@@ -12,12 +7,12 @@ from binascii import Error, a2b_base64
 from email.utils import parsedate_to_datetime
 
 from hushkey.errors import HushkeyError, Permanent, Transient, plain
-from hushkey.model import Frozen
 from hushkey.net import outcomes
+from hushkey.providers.exchange.base import Context, Exchange, Refused, Secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from requests import Response
@@ -25,36 +20,13 @@ if TYPE_CHECKING:
     from hushkey.net.http import Network
 
 
-class Asked(Frozen):
-    """One exchange: *token* is the access token, *host* the origin that takes it."""
-
-    __slots__ = ("host", "tenant", "token")
-    _secret = ("token",)
-    host: str
-    tenant: str
-    token: str
-
-    def __init__(self, host: str, token: str, tenant: str = "") -> None:
-        self._set(host=host, token=token, tenant=tenant)
+#: the user name that makes a secret a refresh token (docker/cli, login.md)
+AS_REFRESH = "<token>"
+#: Azure's user name for a refresh token sent as a password (Azure/acr, AAD-OAuth.md)
+NULL_GUID = "00000000-0000-0000-0000-000000000000"
 
 
-class Exchanged(Frozen):
-    """What the host gave; ``lifetime`` is in seconds, None if it names no end."""
-
-    __slots__ = ("lifetime", "value")
-    _secret = ("value",)
-    value: str
-    lifetime: float | None
-
-    def __init__(self, value: str, lifetime: float | None) -> None:
-        self._set(value=value, lifetime=lifetime)
-
-
-class Refused(Permanent):
-    """The host refuses the access token itself (HTTP 401): a newer one may do."""
-
-
-def acr(asked: Asked, network: Network, now: float) -> Exchanged:
+def acr(asked: Context, network: Network, now: float) -> Secret:
     """Return the refresh token of an Azure Container Registry.
 
     POST /oauth2/exchange (Azure/acr, docs/AAD-OAuth.md), at the registry itself: the
@@ -74,21 +46,10 @@ def acr(asked: Asked, network: Network, now: float) -> Exchanged:
     value = data.get("refresh_token")
     if not isinstance(value, str) or not value or not _is_visible(value):
         raise Permanent(f"{asked.host}: the answer holds no registry token")
-    return Exchanged(value, _lifetime(value, answer.headers, now, asked.host))
+    return Secret(AS_REFRESH, value, _lifetime(value, answer.headers, now, asked.host))
 
 
-#: exchange (the config's word) -> the function that does it
-KINDS: Mapping[str, Callable[[Asked, Network, float], Exchanged]] = {"acr": acr}
-
-
-def perform(kind: str, asked: Asked, network: Network, now: float) -> Exchanged:
-    """Exchange by *kind*; raises Permanent for a host without TLS."""
-    if "://" in asked.host:
-        raise Permanent(
-            f"{asked.host}: a token is exchanged over https only",
-            hint="take `http://` out of the host's pattern",
-        )
-    return KINDS[kind](asked, network, now)
+EXCHANGE = Exchange(acr, AS_REFRESH, {"token": AS_REFRESH, "guid": NULL_GUID})
 
 
 # -- what an answer means --------------------------------------------------------
@@ -119,7 +80,7 @@ _BY_STATUS: Mapping[int, tuple[type[HushkeyError], str, str]] = {
 }
 
 
-def _outcome(answer: Response, data: Any, asked: Asked) -> HushkeyError:
+def _outcome(answer: Response, data: Any, asked: Context) -> HushkeyError:
     """Return what an answer that is no token means; never with the token in it."""
     detail = plain(_message(data).replace(asked.token, "***"), 160)
     status, headers = answer.status_code, answer.headers

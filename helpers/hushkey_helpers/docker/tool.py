@@ -1,0 +1,12 @@
+"""docker and what speaks its protocol, as tools that ask for credentials."""
+
+from __future__ import annotations
+
+from hushkey_helpers.tool import Tool
+
+_COMMANDS = "attach build bud compose copy create inspect login manifest pull push run"
+_KIN = ("podman", "buildah", "skopeo", "nerdctl", "helm", "oras", "crane")
+TOOL = Tool(
+    "docker-credential-hushkey",
+    callers={"docker": f"buildx {_COMMANDS}", **dict.fromkeys(_KIN, _COMMANDS)},
+)

@@ -1,0 +1,57 @@
+"""What hushkey knows of one tool that asks it for credentials."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from hushkey.model import Frozen
+from hushkey_helpers import PROGRAMS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from dataclasses import KW_ONLY
+
+    from hushkey_helpers.answer import Answerer
+
+
+class Tool(Frozen):
+    """One tool: the row of its *program*, and what only slow answers need.
+
+    ``callers`` are the programs that a person types to use the tool, each with the
+    subcommands worth naming in a question, in one text; none: its name says it all.
+    """
+
+    program: str
+    _: KW_ONLY
+    callers: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Its name, here and in the log."""
+        return PROGRAMS[self.program][0]
+
+    @property
+    def module(self) -> str:
+        """The module with its `main` and `answer`."""
+        return PROGRAMS[self.program][1]
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The first words of a command line that the agent is asked about."""
+        return PROGRAMS[self.program][2]
+
+    @property
+    def ends_blank(self) -> bool | None:
+        """Whether an empty line ends a request; None: nothing comes on stdin."""
+        return PROGRAMS[self.program][3]
+
+    @property
+    def environ(self) -> tuple[str, ...]:
+        """The variables that its answer depends on, beside everybody's."""
+        return PROGRAMS[self.program][4]
+
+    def answer(self) -> Answerer:
+        """Return the function that answers the tool; it is loaded now."""
+        found: Answerer = import_module(self.module).answer
+        return found

@@ -1,0 +1,117 @@
+"""How hushkey registers with a tool: shown first, then made, and taken back exactly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import click
+
+from hushkey.system import ownership, paths
+from hushkey_install.common import output
+from hushkey_install.common.filechange import Change
+from hushkey_install.common.finding import Finding
+
+Option = Callable[[Any], Any]
+
+
+class Plan:
+    """What one `install` or `uninstall` is about to do.
+
+    *show* prints it and tells whether there is anything; *apply* does it; *tidy* is
+    what is done where there is nothing to show.
+    """
+
+    def __init__(
+        self,
+        show: Callable[[], bool],
+        apply: Callable[[], object],
+        tidy: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._show = show
+        self._apply = apply
+        self._tidy = tidy
+
+    def run(self, *, dry_run: bool) -> None:
+        """Show it, and do it unless *dry_run*."""
+        shown = self._show()
+        if not shown:
+            output.say("nothing to change", err=True)
+        if not dry_run:
+            (self._apply if shown else self._tidy)()
+
+
+class Registration:
+    """One tool, by its *name* in `hushkey install NAME`.
+
+    ``install_options`` and ``uninstall_options`` are options of click's that only this
+    tool has; their values are handed to `plan` and `undo`, which raise HushkeyError.
+    """
+
+    #: hosts may be named; else the tool asks for every host
+    takes_hosts = False
+    #: it asks a keyring, and doctor looks at the door it goes through
+    asks_keyring = False
+    install_options: tuple[Option, ...] = ()
+    uninstall_options: tuple[Option, ...] = ()
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def plan(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what registers hushkey: for *hosts*, or for all that it knows."""
+        raise NotImplementedError
+
+    def undo(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+    ) -> Plan:
+        """Return what takes that back: for *hosts*, or all of it."""
+        raise NotImplementedError
+
+    def alone(self, environ: Mapping[str, str]) -> AbstractContextManager[None]:
+        """Return what keeps another `hushkey install` out while files change."""
+        return nullcontext()
+
+    def files(self, environ: Mapping[str, str]) -> Iterator[str]:
+        """Yield the tool's own files that are changed, and may have a backup."""
+        return iter(())
+
+    def checks(self, environ: Mapping[str, str]) -> Iterator[Finding]:
+        """Yield what doctor is to say of this tool."""
+        return iter(())
+
+    # -- what the command does ------------------------------------------------------
+
+    def install(self, hosts: tuple[str, ...], dry_run: bool, **more: Any) -> None:
+        """Register hushkey with the tool."""
+        self._run(self.plan, hosts, dry_run, more)
+
+    def uninstall(self, hosts: tuple[str, ...], dry_run: bool, **more: Any) -> None:
+        """Take out what install put in."""
+        self._run(self.undo, hosts, dry_run, more)
+
+    def _run(
+        self,
+        make: Callable[..., Plan],
+        hosts: tuple[str, ...],
+        dry_run: bool,
+        more: Mapping[str, Any],
+    ) -> None:
+        environ = dict(os.environ)
+        # Where nothing can be noted, nothing is changed, nor is a note believed.
+        ownership.check_private(paths.data_folder(environ))
+        if hosts and not self.takes_hosts:
+            raise click.UsageError("it asks for every host: name none")
+        with nullcontext() if dry_run else self.alone(environ):
+            make(environ, hosts, **more).run(dry_run=dry_run)
+
+
+def show(change: Change) -> bool:
+    """Print *change* as a diff; False if there is none."""
+    if change:
+        output.block(change.diff())
+    return bool(change)

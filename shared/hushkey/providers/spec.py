@@ -1,0 +1,100 @@
+"""What is particular about one identity provider: all of it, in one value.
+
+Each provider is a subclass in a file of its own under `hushkey.providers.specs`, and
+one entry in `hushkey.providers.registry`; the schema, the compiled config,
+``config add-host``, ``explain``, the README's table and the tests walk the registry.
+No other module asks for a provider by its name.
+
+A further difference between providers is a further attribute here: with the default
+that suits all present ones, read where the difference shows. What a helper has to
+know while it answers from the cache goes into `ProviderSpec.traits`, too, and becomes
+an attribute of `hushkey.model.Identity`: no helper loads the registry for that.
+"""
+
+from __future__ import annotations
+
+from hushkey.model import DEFAULT_USER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from hushkey.model import Identity
+    from hushkey.net.http import Network
+    from hushkey.providers.base import Provider
+    from hushkey.providers.checks import Check
+
+
+class ProviderSpec:
+    """One provider; the attributes are the defaults of those that set no other."""
+
+    #: how the config names it
+    name: str
+    #: the config keys that only its identities may have, with their checks
+    keys: Mapping[str, Check] = {}
+    #: keys without which its identities cannot sign anybody in
+    required: tuple[str, ...] = ()
+    #: one of these is needed, too; the first is the one that is missed
+    any_of: tuple[str, ...] = ()
+    #: ``add-host`` takes an identity that has this key, and no provider, for its
+    implied_by = ""
+    #: ``add-host`` asks for scopes: without any its tokens are good for nothing
+    needs_scopes = False
+    #: the one public server that its endpoints are at, if the config names no other
+    base_url = ""
+    #: endpoint's key -> path below ``base_url``
+    paths: Mapping[str, str] = {}
+    #: as which client it signs in where the config names none
+    client_id = ""
+    #: the redirect address where the config names none (RFC 8252 7.3)
+    redirect_uri = "http://127.0.0.1/"
+    #: the authorization request's parameter for the account that is meant
+    hint_parameter = "login_hint"
+    #: an OpenID Connect server: discovered at its ``issuer``, and names its accounts
+    open_id = False
+    #: what may help after a sign-in was given up on its page; ``{client}`` is the id
+    given_up_hint = ""
+    #: nobody signs in, and there is no token file: the secret is what people type
+    typed = False
+    #: tokens are for a tenant and may have to carry claims that a host demands
+    tenants = False
+    #: the old access token stays good beside the new one, until its end
+    keeps_old = False
+    #: the user names that go with a token where nobody names one
+    git_user = DEFAULT_USER
+    keyring_user = DEFAULT_USER
+
+    def options(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that an identity has beside those in its *table*.
+
+        ``issuer``, else ``token_endpoint``, names the token file, with the client id.
+        """
+        return {key: self.base_url + path for key, path in self.paths.items()}
+
+    def traits(self) -> dict[str, Any]:
+        """Return what `Identity` knows of its provider."""
+        return {
+            "typed": self.typed,
+            "tenants": self.tenants,
+            "keeps_old": self.keeps_old,
+            "git_user": self.git_user,
+            "keyring_user": self.keyring_user,
+        }
+
+    def open(
+        self,
+        identity: Identity,
+        network: Network,
+        folder: str,
+        environ: Mapping[str, str],
+        claims: str,
+        tenant: str,
+    ) -> Provider:
+        """Return the client that speaks to the provider; it is imported only here.
+
+        *folder* is the data folder; *claims* (JSON) are asked for with every request,
+        where there are ``tenants``.
+        Not called where secrets are ``typed``.
+        """
+        raise NotImplementedError(self.name)

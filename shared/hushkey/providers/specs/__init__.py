@@ -1,0 +1,1 @@
+"""One file for each provider that the config can name; `registry` lists them."""

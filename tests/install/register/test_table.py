@@ -1,0 +1,123 @@
+"""Every tool that hushkey registers with is reached by the commands, and documented."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from hushkey_install import cli
+from hushkey_install.common import output
+from hushkey_install.common.finding import NOTE, Finding
+from hushkey_install.doctor import run
+from hushkey_install.register import table
+from hushkey_install.register.registration import Plan, Registration
+
+README = Path(__file__).parents[3] / "README.md"
+each_tool = pytest.mark.parametrize(
+    "tool", table.REGISTRATIONS, ids=lambda tool: tool.name
+)
+
+
+class Toy(Registration):
+    """A tool that notes what is done to it."""
+
+    takes_hosts = False
+
+    def __init__(self, *, changes: bool) -> None:
+        super().__init__("toy")
+        self.done: list[str] = []
+        self._changes = changes
+
+    def _planned(self, name: str) -> Plan:
+        def shown() -> bool:
+            output.say(f"{name}?")
+            return self._changes
+
+        return Plan(
+            shown,
+            lambda: self.done.append(name),
+            lambda: self.done.append(f"tidy {name}"),
+        )
+
+    def plan(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: object
+    ) -> Plan:
+        return self._planned("plan")
+
+    def undo(
+        self, environ: dict[str, str], hosts: tuple[str, ...], **more: object
+    ) -> Plan:
+        return self._planned("undo")
+
+    def checks(self, environ: Mapping[str, str]) -> Iterator[Finding]:
+        yield Finding("toy-broken", NOTE, "the toy is broken")
+
+
+@each_tool
+@pytest.mark.parametrize("verb", ["install", "uninstall"])
+def test_tool_is_a_command(tool: Registration, verb: str) -> None:
+    group = cli.main.commands[verb]
+    assert isinstance(group, click.Group)
+
+    result = CliRunner().invoke(cli.main, [verb, tool.name, "--help"])
+
+    assert list(group.commands) == [each.name for each in table.REGISTRATIONS]
+    assert result.exit_code == 0
+    assert f"{verb} {tool.name} [OPTIONS]" in result.stdout
+
+
+def test_names_are_completed() -> None:
+    environ = {
+        "COMP_WORDS": "hushkey install ",
+        "COMP_CWORD": "2",
+        "_HUSHKEY_COMPLETE": "bash_complete",
+    }
+    result = CliRunner().invoke(cli.main, prog_name="hushkey", env=environ)
+
+    offered = {line.partition(",")[2] for line in result.stdout.splitlines()}
+    assert offered == {each.name for each in table.REGISTRATIONS}
+
+
+@each_tool
+def test_tool_is_in_the_readme(tool: Registration) -> None:
+    rows = [line for line in README.read_text().splitlines() if line[:1] == "|"]
+
+    assert any(
+        re.search(rf"hushkey install [\w\\|`, ]*\b{tool.name}\b", row) for row in rows
+    )
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_plan_is_shown_then_made(home: Path, changes: bool) -> None:
+    toy = Toy(changes=changes)
+
+    toy.install((), dry_run=True)
+    assert toy.done == []
+    toy.install((), dry_run=False)
+    toy.uninstall((), dry_run=False)
+
+    assert toy.done == (["plan", "undo"] if changes else ["tidy plan", "tidy undo"])
+
+
+def test_nothing_to_change_is_said(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Toy(changes=False).install((), dry_run=True)
+
+    assert capsys.readouterr().err == "nothing to change\n"
+
+
+def test_hosts_are_refused_where_none_are_taken(home: Path) -> None:
+    with pytest.raises(click.UsageError, match="name none"):
+        Toy(changes=True).install(("git.test",), dry_run=True)
+
+
+def test_doctor_says_what_a_registration_finds(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "REGISTRATIONS", (Toy(changes=True),))
+
+    assert "toy-broken" in {found.code for found in run.findings()}
