@@ -284,8 +284,8 @@ def test_failure_of_another_kind_is_not_recorded(failures: FailureCache) -> None
 
 
 def test_recorded_block_that_works_ends_the_failure(failures: FailureCache) -> None:
-    failures.note("refresh", Transient("busy", retry_after=60), NOW)
-    failures.note("sign-in", Cancelled("no"), NOW)
+    failures.record("refresh", Transient("busy", retry_after=60), NOW)
+    failures.record("sign-in", Cancelled("no"), NOW)
 
     with failures.recorded("refresh", lambda: NOW, (Transient,)):
         pass
