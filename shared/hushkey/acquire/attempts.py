@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 QUIET = 60
 #: seconds in which a server's claims lead to one sign-in at most
 CLAIMS_QUIET = 600
-#: seconds; a longer Retry-After than this is not believed
+#: seconds; a failure is shared for no longer than this, whatever Retry-After says
 _LONGEST_BACKOFF = 600
 #: seconds for which a note can matter, and how many are kept: the newest
 _OLDEST, _MOST = 600, 40
