@@ -7,8 +7,10 @@ in full. `Counting` counts the bytes that a search looks at.
 
 import json
 import os
+import subprocess
 import sys
 import tracemalloc
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -343,3 +345,53 @@ def test_question_for_one_of_many_stored_secrets_is_linear(tmp_path: Path) -> No
     small = cost(200)
 
     assert cost(400) < 2.6 * small
+
+
+# -- what the standard library or a regular expression repeats in C: bounded by input --
+
+
+@pytest.mark.parametrize(
+    "run",
+    ["\u0316\u0301", "\uff9e\u0316", "\u0f73\u0f71", "\u0344"],
+    ids=["marks", "half-width", "decomposed", "two in one"],
+)
+def test_no_long_run_of_combining_characters_is_normalised(
+    run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = 0
+    normalize = unicodedata.normalize
+
+    def look(form: Any, text: str) -> str:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", look)
+
+    assert origins.split_path("a" + run * 16000) is None
+    assert longest == 1
+    assert origins.split_path("a" + "\u0301" * 30 + "b") is not None
+
+
+#: in a process of its own: what is quadratic would take longer than the whole suite
+_SEARCHES = {
+    "a URL in a URL": "masking.text('# ' + '://' * N)",
+    "a word": "masking.text('# ' + 'a' * N)",
+    "a word of many parts": "filechange.holds_secret('a-' * N)",
+    "blank lines": "installrecord.replaced('a\\n' + '\\n' * N, '\\n' * N + 'b\\n')",
+}
+
+
+@pytest.mark.parametrize("name", _SEARCHES)
+def test_search_of_much_ends_within_seconds_of_processor(
+    name: str,
+) -> None:
+    code = (
+        "import resource; from hushkey_install.config import masking;"
+        "from hushkey_install.common import filechange, installrecord;"
+        "N = 300_000; used = resource.getrusage(resource.RUSAGE_SELF).ru_utime;"
+        "resource.setrlimit(resource.RLIMIT_CPU, (int(used) + 10, -1));"
+        f"{_SEARCHES[name]}"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

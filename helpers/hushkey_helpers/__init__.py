@@ -9,8 +9,6 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     #: the tool's name, here and in the log; the module with its `main` and `answer`;
     #: the first words of a command line that the agent is asked about; whether an
     #: empty line ends a request (None: nothing comes on stdin); the variables that its
@@ -42,13 +40,6 @@ PROGRAMS: "dict[str, Row]" = {
         (),
     ),
 }
-
-
-def programs_of(tool: str) -> "Mapping[str, str]":
-    """Return what a person types to use *tool*; as `hushkey.runtime.programs_of`."""
-    from hushkey_helpers import table  # noqa: PLC0415 - before a person is asked only
-
-    return {each.name: each.callers for each in table.TOOLS}.get(tool, {})
 
 
 #: bytes; one more is read, so that whoever parses it sees that it is too long

@@ -128,10 +128,10 @@ def _ask(found: Service) -> Outcome:
     """Get a token and how long it will do, or the line that says why not."""
     from hushkey import runtime
     from hushkey.errors import HushkeyError
-    from hushkey_helpers import programs_of
+    from hushkey_helpers import table
     from hushkey_helpers.keyring import services
 
-    runtime.programs_of = programs_of
+    runtime.programs_of = table.programs_of
     began = time.time()
     try:
         with _Aside():

@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 import sys
 
-from hushkey import runtime
 from hushkey.errors import plain
 from hushkey.trace import event
-from hushkey_helpers import PROGRAMS, programs_of
+from hushkey_helpers import PROGRAMS
 from hushkey_helpers.answer import Answer, failed
 
 TYPE_CHECKING = False
@@ -39,7 +38,6 @@ def serve(
     out = _guarded_stdout()
     if os.environ.get("HUSHKEY_LOG"):
         _begin_trace(_name_of(answer))
-    runtime.programs_of = programs_of
 
     def asked() -> bytes:
         return read(0) if request is None else request

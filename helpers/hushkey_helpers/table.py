@@ -8,6 +8,8 @@ from hushkey_helpers.keyring import tool as keyring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hushkey_helpers.tool import Tool
 
 TOOLS: tuple[Tool, ...] = (
@@ -15,3 +17,8 @@ TOOLS: tuple[Tool, ...] = (
     docker.TOOL,
     keyring.TOOL,
 )
+
+
+def programs_of(tool: str) -> Mapping[str, str]:
+    """Return what a person types to use *tool*; as `hushkey.runtime.programs_of`."""
+    return {each.name: each.callers for each in TOOLS}.get(tool, {})

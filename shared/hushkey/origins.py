@@ -22,6 +22,9 @@ _CONTROLS = frozenset(map(chr, (*range(32), 127)))
 _NOT_IN_SEGMENT = _CONTROLS | frozenset("/\\;?#")
 #: where readers of a URL disagree on its host
 _NOT_IN_USERINFO = frozenset(map(chr, range(33))) | frozenset("/?#\\")
+#: combining characters in a row: no language has more, and to sort a run of them
+#: costs its length squared (Stream-Safe Text Format, UAX #15 section 13)
+_LONGEST_RUN = 30
 _LOWER = {number: number + 32 for number in range(ord("A"), ord("Z") + 1)}
 
 
@@ -87,7 +90,8 @@ def split_path(path: str) -> tuple[str, ...] | None:
 
     A server resolves ``contoso/../fabrikam``; a prefix rule must not be fooled by
     it, written plainly, percent-encoded (once or more), as bytes that are no UTF-8
-    (overlong dots) or in compatibility letters; nor by ``contoso;x``, which a
+    (overlong dots) or in compatibility letters; nor made to wait by endless runs of
+    combining characters; nor fooled by ``contoso;x``, which a
     servlet container reads as ``contoso`` (RFC 3986 3.3), or ``contoso?x``. Trailing
     slashes do not count.
     """
@@ -112,11 +116,30 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
-def letters(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Return *path* without what servers may or may not tell apart beyond ASCII."""
+def place(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return *path* as it is compared: `folded`, without a ``.git`` at its end.
+
+    Forges serve ``team/app`` and ``team/app.git`` as one repository.
+    """
+    return _without_git(tuple(map(folded, path)))
+
+
+def letters(path: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return `place` without what servers may or may not tell apart beyond ASCII.
+
+    None for what cannot be said in reasonable time, as in `split_path`.
+    """
     from unicodedata import normalize
 
-    return tuple(normalize("NFKC", normalize("NFKC", s).casefold()) for s in path)
+    if not all(map(_is_stream_safe, path)):
+        return None
+    normal = (normalize("NFKC", normalize("NFKC", s).casefold()) for s in path)
+    return _without_git(tuple(normal))
+
+
+def _without_git(path: tuple[str, ...]) -> tuple[str, ...]:
+    last = path[-1].removesuffix(".git") if path else ""
+    return (*path[:-1], last) if last else path
 
 
 def parse_url(url: str) -> Request:
@@ -257,8 +280,26 @@ def _is_flat(segment: str) -> bool:
         return True
     from unicodedata import normalize
 
+    if not _is_stream_safe(segment):
+        return False
     normal = normalize("NFKC", segment)
     return normal == segment or _is_flat(normal)
+
+
+def _is_stream_safe(text: str) -> bool:
+    """Tell whether *text* may be normalised in time proportional to its length.
+
+    Letters are decomposed one by one: what combines may show only then (U+FF9E).
+    """
+    from unicodedata import combining, normalize
+
+    run = 0
+    for letter in text:
+        for part in normalize("NFKD", letter):
+            run = run + 1 if combining(part) else 0
+            if run > _LONGEST_RUN:
+                return False
+    return True
 
 
 def _decode(text: str) -> str | None:

@@ -113,7 +113,7 @@ def test_cached_token_imports_no_msal_and_asks_nobody(msal_desk: Desk) -> None:
     script = (
         "import sys\nsys.argv = ['git-credential-hushkey', 'get']\n"
         "import hushkey_helpers.process as serve\n"
-        "def finish(result, out):\n"
+        "def finish(result, out, after_work):\n"
         "    print('msal' in sys.modules, 'requests' in sys.modules, file=sys.stderr)\n"
         "serve._finish = finish\n"
         "from hushkey_helpers.git.helper import main\nmain()\n"

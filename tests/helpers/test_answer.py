@@ -8,12 +8,12 @@ from hushkey_helpers.answer import explained, failed
 
 
 class Heard:
-    """A journal that keeps the errors it was told."""
+    """A sink that keeps the errors it was told."""
 
     def __init__(self) -> None:
         self.errors: list[object] = []
 
-    def note(self, step: str, **facts: object) -> None:
+    def event(self, step: str, **facts: object) -> None:
         assert step == "failed"
         self.errors.append(facts["error"])
 
@@ -21,7 +21,7 @@ class Heard:
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
     found = Heard()
-    monkeypatch.setattr(trace, "_journal", found)
+    monkeypatch.setattr(trace, "_sink", found)
     return found
 
 

@@ -1,6 +1,7 @@
 """Our programs where PYTHON* and the working directory are somebody else's."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -119,6 +120,106 @@ def test_program_runs_nothing_of_a_repository(
     assert (done.stderr, done.returncode) == (b"", 0)
     assert TOKEN.encode() in done.stdout
     assert repository.ran() == ""
+
+
+OPENSSL_CONF = """
+openssl_conf = init
+[init]
+providers = some
+[some]
+default = builtin
+evil = evil
+[builtin]
+activate = 1
+[evil]
+module = /proc/self/cwd/evil.so
+activate = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shared library that leaves a file `loaded` where it is loaded."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to make a library with")
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "evil.c").write_text(
+        "#include <stdio.h>\n"
+        "__attribute__((constructor)) static void run(void)"
+        '{ FILE *f = fopen("loaded", "w"); if (f) fclose(f); }\n'
+    )
+    made = folder / "evil.so"
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", made, folder / "evil.c"], check=True
+    )
+    return made
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OPENSSL_CONF": "openssl.cnf"},
+        {"OPENSSL_CONF": "./openssl.cnf", "OPENSSL_MODULES": "."},
+        {"OPENSSL_CONF": "../cloned/openssl.cnf", "OPENSSL_ENGINES": "/opt:."},
+        {"OPENSSL_CONF_INCLUDE": "", "OPENSSL_CONF": "openssl.cnf"},
+    ],
+)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program_gives_openssl_nothing_of_a_repository(
+    machine: Machine,
+    repository: Repository,
+    library: Path,
+    program: str,
+    variables: dict[str, str],
+    cached: bool,
+) -> None:
+    (repository.folder / "openssl.cnf").write_text(OPENSSL_CONF)
+    shutil.copy(library, repository.folder / "evil.so")
+    if not cached:
+        machine.has(grant(TOKEN, expires_in=1))
+
+    run(program, repository, machine.environ | variables)
+
+    assert not (repository.folder / "loaded").exists()
+
+
+def test_library_would_be_loaded(library: Path, repository: Repository) -> None:
+    """What the test above relies on: OpenSSL here obeys such a config."""
+    (repository.folder / "openssl.cnf").write_text(OPENSSL_CONF)
+    shutil.copy(library, repository.folder / "evil.so")
+
+    subprocess.run(
+        [sys.executable, "-I", "-c", "import ssl; ssl.create_default_context()"],
+        cwd=repository.folder,
+        env={"OPENSSL_CONF": "openssl.cnf"},
+        check=False,
+        capture_output=True,
+    )
+
+    assert (repository.folder / "loaded").exists()
+
+
+def test_absolute_openssl_variables_stay(machine: Machine, tmp_path: Path) -> None:
+    conf = str(tmp_path / "openssl.cnf")
+    script = tmp_path / "bin" / "hushkey-python"
+    script.parent.mkdir()
+    link = tmp_path / "link"
+    shutil.copy(BIN / "hushkey-python", script)
+    target = tmp_path / "shows"
+    target.write_text('#!/bin/sh\necho "$OPENSSL_CONF $OPENSSL_MODULES."\n')
+    target.chmod(0o755)
+    link.symlink_to(target)
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", script, "hushkey", link],
+        env={"OPENSSL_CONF": conf, "OPENSSL_MODULES": "lib"},
+        capture_output=True,
+        check=True,
+    )
+
+    assert done.stdout.decode() == f"{conf} .\n"
 
 
 def test_programs_start_all_in_the_same_way() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from hushkey import runtime
 from hushkey.system import callers
-from hushkey_helpers import PROGRAMS, programs_of, table
+from hushkey_helpers import PROGRAMS, table
 from hushkey_helpers.agent import protocol
 from hushkey_helpers.tool import Tool
 from hushkey_install.commands import loglines
@@ -47,8 +47,9 @@ def test_tool_s_lines_of_the_log_are_known(tool: Tool) -> None:
 def test_callers_are_known_once_they_are_handed_in(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runtime, "programs_of", runtime._nobody)
     assert runtime.programs_of(tool.name) == {}
-    monkeypatch.setattr(runtime, "programs_of", programs_of)
+    monkeypatch.setattr(runtime, "programs_of", table.programs_of)
 
     assert runtime.programs_of(tool.name) == tool.callers
     assert callers.command_of("no-such-tool") == ""

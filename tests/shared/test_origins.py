@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from hushkey import origins
 from hushkey.errors import Permanent
 from hushkey.model import Request
-from hushkey.origins import parse_origin, parse_pattern, parse_url, split_path
+from hushkey.origins import (
+    folded,
+    parse_origin,
+    parse_pattern,
+    parse_url,
+    split_path,
+)
 from shared.core_fakes import ANY, config_of, pattern_of, rule
 
 CYRILLIC = "d\u0435v.azure.com"  # the e is Cyrillic
@@ -526,7 +532,10 @@ PATHS = config_of(rule("git.example.com/acme/app"))
         ("acme/app/info/refs", True),
         ("acme/%61pp", True),
         ("acme/application", False),
-        ("acme/app.git", False),
+        ("acme/app.git", True),
+        ("Acme/APP.Git/info/refs", True),
+        ("acme/app.git.git", False),
+        ("acme.git/app", False),
         ("acme", False),
         ("Acme/APP", True),
         ("x/acme/app", False),
@@ -546,4 +555,7 @@ def test_site_for_any_path_is_inside_the_prefix(tail: str) -> None:
     except Permanent:
         assert split_path(path) is None
         return
-    assert (rule is not None) == ((split_path(path) or ())[:2] == ("acme", "app"))
+    first = (split_path(path) or ())[:2]
+    assert (rule is not None) == (
+        tuple(map(folded, first)) in (("acme", "app"), ("acme", "app.git"))
+    )

@@ -14,7 +14,7 @@ from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 #: seconds to connect and see the first frame
@@ -32,12 +32,20 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
     request = ask(tool, verbs, ends_blank=ends_blank)
     import gc
 
+    from hushkey import runtime
     from hushkey.system import isolated
 
     gc.disable()  # what lives for one answer only would look through its imports
     isolated.defer_site(packages, folders)
+    runtime.programs_of = _programs_of
     __import__(module)
     sys.modules[module].main(request, _start_agent)
+
+
+def _programs_of(tool: str) -> "Mapping[str, str]":
+    from hushkey_helpers import table  # before a person is asked only
+
+    return table.programs_of(tool)
 
 
 def _start_agent() -> None:

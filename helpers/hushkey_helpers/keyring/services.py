@@ -31,6 +31,8 @@ MIN_LIFETIME = 600
 _BY_ORGANISATION = ("dev.azure.com", "pkgs.dev.azure.com")
 #: seconds in which a host asked for over plain http is not answered by bare name
 _PLAIN = 600
+#: how many files hold those notes
+_FILES = 256
 
 
 class Service:
@@ -104,6 +106,7 @@ def find(name: str, username: str, environ: Mapping[str, str]) -> Service | None
 
 def _find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:
     config = rules.load(environ)
+    _note_plain(config, name, environ)
     aliased = config.aliased(name)
     request = aliased or _request(name)
     if request is None:
@@ -117,8 +120,6 @@ def _find(name: str, username: str, environ: Mapping[str, str]) -> Service | Non
         request = Request("http", request.host)
         rule = _rule(config, request)
     if rule is None:
-        if request.protocol == "http" and not bare:
-            _note_plain(config, request, environ)
         return None
     if unproven and rule.bare:
         unproven = _may_be_plain(request.host, environ)
@@ -187,35 +188,78 @@ def _shown(request: Request, rule: HostRule) -> str:
 # next, perhaps from another process, and would send a token over plain http.
 
 
-def _plain_file(netloc: str, environ: Mapping[str, str]) -> str:
-    name = f"plain-{crc32(netloc.lower().encode('utf-8', 'replace')):08x}"
+#
+# A note is the time of a file that stands for each _FILES-th host: a flood of hosts
+# takes no more room and pushes no note out, it only makes notes of hosts without one.
+
+
+def _plain_file(host: str, environ: Mapping[str, str]) -> str:
+    """Return the file whose time says when *host*, or one that shares it, was asked.
+
+    An empty *host* stands for every host.
+    """
+    name = f"plain-{crc32(host.encode()) % _FILES:02x}" if host else "plain-all"
     return os.path.join(paths.data_folder(environ), "state", name)
 
 
-def _note_plain(
-    config: rules.Config, request: Request, environ: Mapping[str, str]
-) -> None:
-    """Remember that *request* went over http, if that is of use to `_may_be_plain`."""
-    secure = _rule(config, Request("https", request.host))
-    if secure is None or not secure.bare:
+def _note_plain(config: rules.Config, name: str, environ: Mapping[str, str]) -> None:
+    """Remember that *name* goes over http, if that is of use to `_may_be_plain`.
+
+    Also where it is none of our URLs: what the client makes of it is not ours to say.
+    """
+    seen = "".join(c for c in name if c > " ")  # as some readers do
+    if not seen.lower().startswith("http:"):
+        return
+    # Any port: the bare name for https is without the one that http has.
+    hosts = [
+        (pattern.host, pattern.wild)
+        for rule in config.rules()
+        if rule.bare
+        for pattern in (origins.parse_pattern(rule.pattern),)
+        if pattern.scheme == "https"
+    ]
+    host = _plain_host(name)
+    if not hosts or (
+        host
+        and (host, False) not in hosts
+        and (host.partition(".")[2], True) not in hosts
+    ):
         return
     try:
-        _note(_plain_file(request.host, environ), time.time())
+        _note(_plain_file(host, environ), time.time())
     except (OSError, HushkeyError):
         return  # `_may_be_plain` finds that out, too
 
 
+def _plain_host(name: str) -> str:
+    """Return the host of an http URL, normalised; empty if readers may differ on it."""
+    rest = name.strip().partition(":")[2].lstrip("/")
+    origin = origins.parse_origin("http", rest.partition("/")[0])
+    return origin[0] if origin else ""
+
+
 def _may_be_plain(netloc: str, environ: Mapping[str, str]) -> bool:
     """Tell whether *netloc* was asked for over http, or no note of that can be kept."""
-    path = _plain_file(netloc, environ)
+    origin = origins.parse_origin("https", netloc)
+    if origin is None:
+        return True
+    path, every = (_plain_file(host, environ) for host in (origin[0], ""))
     try:
-        noted = os.stat(path).st_mtime if os.path.exists(path) else 0
-        if time.time() - noted < _PLAIN:
+        noted = _noted(path)
+        if time.time() - max(noted, _noted(every)) < _PLAIN:
             return True
         _note(path, noted)
     except (OSError, HushkeyError):
         return True
     return False
+
+
+def _noted(path: str) -> float:
+    """Return the time of *path* in epoch seconds, 0 if there is none."""
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0
 
 
 def _note(path: str, when: float) -> None:

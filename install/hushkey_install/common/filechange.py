@@ -16,12 +16,13 @@ from hushkey.system import ownership, paths
 
 BACKUP = ".hushkey-backup"
 #: what a file holds where it may hold a password: better one backup too few. The last
-#: line is a word that nobody types: letters and digits, twenty or more of them
+#: line is a word that nobody types: letters and digits, twenty or more of them. It is
+#: tried once for each word, or a long one would be read again from each hyphen on
 _SECRET = re.compile(
     r"""://[^/\s"']*@
     | pass | secret | token | "auth" | authorization | headers? | cookie | bearer
     | private | api_?key | \bnetrc
-    | \b(?=[a-z+=_-]*\d)(?=[\d+=_-]*[a-z])[a-z0-9+=_-]{20,}
+    | (?<![a-z0-9+=_-])[+=-]*+(?=[a-z+=_-]*\d)(?=[\d+=_-]*[a-z])[a-z0-9+=_-]{20,}
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -135,6 +136,23 @@ def write_text(path: str, text: str, mode: int) -> None:
     ownership.replace(path, text.encode("utf-8", "surrogateescape"), mode=mode)
 
 
+def temporary_place() -> str:
+    """Return where `tempfile` would make its files, if this user may write there.
+
+    It tries each place out with a file of its own, so the gate comes first. Raises
+    StoreError ``foreign``.
+    """
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        if place := os.environ.get(name):
+            place = os.path.abspath(place)
+            ownership.check_name(os.path.join(place, "hushkey"))
+            if os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):
+                return place
+    place = tempfile.gettempdir()
+    ownership.check_name(os.path.join(place, "hushkey"))
+    return place
+
+
 @contextmanager
 def temporary_folder() -> Iterator[str]:
     """Yield a new folder of this user's alone, gone afterwards.
@@ -142,6 +160,5 @@ def temporary_folder() -> Iterator[str]:
     Raises StoreError ``foreign`` where TMPDIR is another user's, who could put
     another folder in its place.
     """
-    ownership.check_name(os.path.join(tempfile.gettempdir(), "hushkey"))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=temporary_place()) as folder:
         yield folder

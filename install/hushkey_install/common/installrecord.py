@@ -57,7 +57,9 @@ def whole(
 def replaced(before: str, after: str) -> dict[str, Any]:
     """Return the note from which `restored` makes *before* of *after*."""
     old, new = (text.splitlines(keepends=True) for text in (before, after))
-    changes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    # What comes again and again in a long text (blank lines) anchors no match: each of
+    # them compared with each costs the square of their number.
+    changes = SequenceMatcher(None, old, new).get_opcodes()
     hunks = [
         [start, end, "".join(old[first:last])]
         for kind, first, last, start, end in changes

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hushkey.config import schema
+from hushkey.errors import visible
 from hushkey.providers.registry import SPECS
 
 MASK = "***"
@@ -26,8 +27,10 @@ _PUBLIC = {
     ("identity", "*"): _IDENTITY - SECRET_KEYS,
     ("host", "*"): frozenset(schema.HOST),
 }
-#: a user name, and so perhaps a password: in a URL, or with a password beside it
-_LOGIN = re.compile(r"(?<=://)[^\s\"']*@|[^\s/\"'@:=]+:[^\s/\"'@:]+@")
+#: where a user name, and so perhaps a password, may be: in a URL (if it holds an @),
+#: or with a password beside it. Each piece of text is read once: a URL is taken to its
+#: end, login or not, and a word from its first letter
+_LOGIN = re.compile(r"://[^\s\"']*+|(?<![^\s/\"'@:=])[^\s/\"'@:=]++:[^\s/\"'@:]++@")
 #: TOML's strings and comments, in the order in which they must be tried
 _PARTS = re.compile(
     r'"""(?:\\[\s\S]|[^\\])*?"{3,5}'
@@ -43,6 +46,8 @@ _TELLING = re.compile(
 )
 #: what no word of a language looks like: long and of one piece, or with digits
 _OPAQUE = re.compile(r"[A-Za-z0-9+_~=-]{16,}")
+#: a name and what belongs to it, and nothing else
+_NOTED = re.compile(r"\s*[^\s:]+\s*:(?!//)\s*\S+\s*")
 _MAYBE = f"# {MASK} (a comment that may hold a secret)"
 
 
@@ -76,34 +81,51 @@ def is_public(path: tuple[str, ...]) -> bool:
 
 def text(shown: str) -> str:
     """Return a document that `mask` has gone through, without logins and comments."""
-    return _LOGIN.sub(f"{MASK}@", _PARTS.sub(_part, shown))
+    return _LOGIN.sub(_login, _PARTS.sub(_part, shown))
 
 
 def safe(path: tuple[str, ...], value: Any) -> Any:
     """Return the *value* at *path*, or what is shown instead of it."""
-    login = isinstance(value, str) and "@" in value.partition("://")[2]
-    return value if is_public(path) and not login else MASK
+    inside = value.partition("://")[2] if isinstance(value, str) else ""
+    return value if is_public(path) and not {*"@?#"} & {*inside} else MASK
+
+
+def _login(match: re.Match[str]) -> str:
+    _, login, rest = match[0].rpartition("@")
+    if not login:
+        return match[0]
+    return f"{'://' if match[0].startswith('://') else ''}{MASK}@{rest}"
+
+
+def _has_login(text: str) -> bool:
+    return any("@" in match[0] for match in _LOGIN.finditer(text))
 
 
 def _part(match: re.Match[str]) -> str:
     """Return a string as it is, and comments with what may be shown of them."""
     if match["comment"] is None:
         return match[0]
-    return "".join(_comments(match[0].splitlines(keepends=True)))
+    return "".join(_comments(re.findall(r"[^\n]*\n|[^\n]+", match[0])))
 
 
 def _comments(lines: list[str]) -> Iterator[str]:
-    """Yield comments; from one that may hold a secret on, it may be on any line."""
+    """Yield comments; from one that may hold a secret on, it may be on any line.
+
+    A line ends where TOML says so: other characters that end one elsewhere (U+2028)
+    stand inside.
+    """
     masked = False
     for line in lines:
         before, _, body = line.partition("#")
-        masked = masked or may_be_secret(body.strip().lstrip("#"))
+        masked = masked or may_be_secret(visible(body).strip().lstrip("#"))
         end = line[len(line.rstrip("\r\n")) :]
         yield f"{before}{_MAYBE}{end}" if masked else line
 
 
 def may_be_secret(comment: str) -> bool:
     """Tell whether a *comment* may hold a secret that was turned off, or noted."""
+    if _NOTED.fullmatch(comment):
+        return True
     try:
         parsed = tomllib.loads(comment)
     except (ValueError, RecursionError):
@@ -111,15 +133,13 @@ def may_be_secret(comment: str) -> bool:
     if parsed:
         inner = (part["comment"] for part in _PARTS.finditer(comment))
         return (
-            bool(_LOGIN.search(comment))
+            _has_login(comment)
             or not all(_leaves(parsed, _is_known))
             or any(may_be_secret(more.lstrip("# \t")) for more in inner if more)
         )
     assigned = "=" in comment
     opaque = any(map(_is_opaque, _OPAQUE.findall(comment)))
-    return bool(
-        assigned or opaque or _TELLING.search(comment) or _LOGIN.search(comment)
-    )
+    return bool(assigned or opaque or _TELLING.search(comment) or _has_login(comment))
 
 
 def _leaves(table: dict[str, Any], good: Callable[[str], bool]) -> Iterator[bool]:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from hushkey.config import rules
-from hushkey.errors import ConfigError, Permanent, plain
+from hushkey.errors import ConfigError, Permanent, StoreError, plain
 from hushkey.system import paths
 from hushkey_install.common import output
 from hushkey_install.config import document, masking
@@ -19,12 +19,17 @@ def print_path() -> None:
 
 def check() -> int:
     """Print every problem, or that there is none; return the exit code."""
+    from hushkey.net import trust  # noqa: PLC0415 - `config path` needs no ssl
+
     source = paths.config_file(os.environ)
     try:
-        rules.load(os.environ)
+        trust.check(str(rules.load(os.environ).settings["ca_file"]))
     except ConfigError as error:
         for problem in error.problems or (error.line(),):
             output.say(problem, err=True)
+        return 5
+    except StoreError as error:
+        output.say(f"{source}: [settings] ca_file: {error.line()}", err=True)
         return 5
     if os.path.exists(source):
         output.say(f"{source}: no problems")

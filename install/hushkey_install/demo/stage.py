@@ -17,6 +17,7 @@ from typing import Self
 import psutil
 
 from hushkey.system import isolated
+from hushkey_install.common.filechange import temporary_place
 from hushkey_install.demo import repository, visitor
 from hushkey_install.demo.commands import Commands
 from hushkey_install.demo.gitserver import GitServer
@@ -68,7 +69,9 @@ class Stage:
     def __init__(self, git: Path, programs: Path, access_seconds: int) -> None:
         self.git = git
         self.programs = programs
-        self.folder = Path(tempfile.mkdtemp(prefix="hushkey-demo-"))
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="hushkey-demo-", dir=temporary_place())
+        )
         self.work = self.folder / "work"
         self.identity = IdentityServer(self.folder / "identity", access_seconds)
         self._served: GitServer | None = None

@@ -11,6 +11,7 @@ from functools import partial
 from hushkey import origins
 from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.model import Request
+from hushkey.net import trust
 from hushkey.system import ownership, paths
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
 
@@ -38,6 +39,17 @@ def check(installation: Installation) -> Iterator[Finding]:
             f"{source} does not exist: only the built-in hosts count",
             "hushkey config add-host HOST",
         )
+    if installation.config is not None:
+        try:
+            trust.check(str(installation.config.settings["ca_file"]))
+        except StoreError as error:
+            command = f"chmod go-w {shlex.quote(error.path)}"
+            yield Finding(
+                "ca-file-untrusted",
+                PROBLEM,
+                f"`ca_file`: {error.what}",
+                command if error.reason == "open" else "",
+            )
 
 
 def _untrusted(error: StoreError) -> Iterator[Finding]:

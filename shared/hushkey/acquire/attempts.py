@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 QUIET = 60
 #: seconds in which a server's claims lead to one sign-in at most
 CLAIMS_QUIET = 600
-#: seconds; a longer Retry-After than this is not believed
+#: seconds; a failure is shared for no longer than this, whatever Retry-After says
 _LONGEST_BACKOFF = 600
 #: seconds for which a note can matter, and how many are kept: the newest
 _OLDEST, _MOST = 600, 40
@@ -79,7 +79,7 @@ class FailureCache:
     def __init__(self, folder: str, name: str) -> None:
         self._path = os.path.join(folder, "state", name + ".json")
 
-    def note(
+    def record(
         self, step: str, error: errors.HushkeyError, now: float, key: str = ""
     ) -> None:
         """Remember how *step* (``refresh`` or ``sign-in``) failed at *now*.
@@ -114,7 +114,7 @@ class FailureCache:
         try:
             yield
         except kinds as error:
-            self.note(step, error, clock(), key)
+            self.record(step, error, clock(), key)
             raise
         self.clear(step)
 

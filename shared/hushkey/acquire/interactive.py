@@ -152,7 +152,7 @@ class Interaction:
                 code=need.code,
                 correlation=need.correlation,
             )
-        self._failures.note("claims", need, now, key)
+        self._failures.record("claims", need, now, key)
 
     def _decision(self, wanted: TokenRequest) -> PromptDecision:
         return unlock.decision(

@@ -81,7 +81,7 @@ def unlock(
         try:
             data_key.unlock(timeout)
         except StoreError as error:
-            failures.note("sign-in", Cancelled(error.what), session.clock())
+            failures.record("sign-in", Cancelled(error.what), session.clock())
             raise
         return True
 

@@ -88,7 +88,7 @@ def _rule(
         **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
         **({} if plain else {"letters": origins.letters(pattern.path)}),
         "pattern": written,
-        "path": tuple(map(origins.folded, pattern.path)),
+        "path": origins.place(pattern.path),
         "key": (pattern.scheme, pattern.host, pattern.port, pattern.wild),
         "origin": origin,
         "missing": missing,

@@ -23,11 +23,11 @@ from hushkey.system import ownership, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
 #: rises with every change of the compiled form, and of what a ProviderSpec puts there
-FORMAT = 3
+FORMAT = 4
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
@@ -130,15 +130,19 @@ def _choose(
             f"and the rules for {shown} go by path"
         )
     if path:
-        path = tuple(map(origins.folded, path))
-        fits = (r for r in by_path if path[: len(r["path"])] == r["path"])
+        lengths = {len(r["path"]) for r in by_path}
+        places = {length: origins.place(path[:length]) for length in lengths}
+        fits = (r for r in by_path if places[len(r["path"])] == r["path"])
         found = next(fits, whole_host)
         depth = len(found["path"]) if found else 0
-        closer = [r for r in by_path if "letters" in r and len(r["path"]) > depth]
-        _check_letters(path, closer, shown)
+        closer = [r for r in by_path if len(r["path"]) > depth]
+        _check_letters(path, closer, shown, "path")
         return found
-    name = origins.folded(request.username)
-    named = [r for r in by_path if name and r["path"][0] == name]
+    user = (request.username,) if request.username else ()
+    named = [r for r in by_path if origins.place(user) == r["path"][:1]]
+    if user and not named:
+        first = [{k: r[k][:1] for k in ("path", "letters") if k in r} for r in by_path]
+        _check_letters(user, first, shown, "user name")
     # Where the user's rules go by path, a preset for the whole host is a guess.
     guess = whole_host and whole_host["origin"] == "preset"
     if whole_host and not named and not guess:
@@ -147,18 +151,24 @@ def _choose(
 
 
 def _check_letters(
-    path: tuple[str, ...], closer: list[Mapping[str, Any]], shown: str
+    path: tuple[str, ...], closer: Sequence[Mapping[str, Any]], shown: str, what: str
 ) -> None:
     """Raise Permanent if to the server *path* may mean one of the *closer* rules.
 
-    Beyond ASCII each server folds case, and composes letters, in its own way.
+    Beyond ASCII each server folds case, and composes letters, in its own way. What is
+    ASCII in the rule and in the request has been compared already.
     """
-    if any(origins.letters(path[: len(r["path"])]) == r["letters"] for r in closer):
-        raise Permanent(
-            f"the path is that of a rule for {shown}, in letters that the server may "
-            "or may not take for the same",
-            hint="write it as config.toml does",
-        )
+    for row in closer:
+        asked = path[: len(row["path"])]
+        if "letters" not in row and all(map(str.isascii, asked)):
+            continue
+        letters = origins.letters(asked)
+        if letters is None or letters == row.get("letters", row["path"]):
+            raise Permanent(
+                f"the {what} is that of a rule for {shown}, in letters that the server "
+                "may or may not take for the same",
+                hint="write it as config.toml does",
+            )
 
 
 def _single(rows: list[Mapping[str, Any]], shown: str) -> Mapping[str, Any]:

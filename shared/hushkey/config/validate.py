@@ -198,8 +198,9 @@ def _host_faults(
 def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
     """Yield patterns that are written twice in different spellings.
 
-    Two paths that differ only in case are one: most servers ignore it, and on
-    the others nobody could say which of the two a request is for.
+    Two paths that differ only in case, or in a ``.git`` at the end, are one: most
+    servers ignore both, and on the others nobody could say which of the two a
+    request is for.
     """
     seen: dict[object, tuple[str, tuple[str, ...]]] = {}
     for written in rules:
@@ -207,12 +208,16 @@ def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
             parsed = origins.parse_pattern(written)
         except ValueError:
             continue
-        place = (parsed.scheme, parsed.host, parsed.port, parsed.wild)
-        key = (place, tuple(map(origins.folded, parsed.path)))
+        server = (parsed.scheme, parsed.host, parsed.port, parsed.wild)
+        key = (server, origins.place(parsed.path))
         if key in seen:
             other, path = seen[key]
-            case = "" if path == parsed.path else ", for case does not count in paths"
-            yield ("host", written), "", f'is the same pattern as "{other}"{case}'
+            why = ""
+            if [*map(origins.folded, path)] != [*map(origins.folded, parsed.path)]:
+                why = ", for `.git` at the end of a path does not count"
+            elif path != parsed.path:
+                why = ", for case does not count in paths"
+            yield ("host", written), "", f'is the same pattern as "{other}"{why}'
         seen[key] = written, parsed.path
 
 
@@ -253,7 +258,7 @@ class _Lines:
         self._headers: dict[tuple[str, ...], int] = {}
         self._keys: dict[tuple[str, ...], int] = {}
         current: tuple[str, ...] = ()
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             stripped = line.strip()
             if stripped.startswith("["):
                 current = _path_to_leaf(stripped)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import ssl
 import sys
+from contextlib import suppress
 
-from hushkey.errors import Permanent
+from hushkey.errors import Permanent, StoreError
+from hushkey.system import ownership
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +33,12 @@ def context(ca_file: str, environ: Mapping[str, str]) -> ssl.SSLContext:
     """Return whom to trust: *ca_file*, else the environment's, else the OS.
 
     A relative path in *environ* is passed over. Raises Permanent where a file that was
-    chosen cannot be read.
+    chosen cannot be read, or others can change *ca_file*.
     """
+    try:
+        check(ca_file)
+    except StoreError as error:
+        raise Permanent(f"`ca_file`: {error.what}", hint=error.hint) from error
     named = (environ.get(name, "") for name in _FILES)
     chosen = ca_file or next(filter(os.path.isabs, named), "")
     try:
@@ -48,6 +54,20 @@ def context(ca_file: str, environ: Mapping[str, str]) -> ssl.SSLContext:
             f"cannot read certificates from {chosen or 'the system'}",
             hint="set `ca_file`",
         ) from error
+
+
+def check(ca_file: str) -> None:
+    """Raise StoreError unless *ca_file*, if any, is to be believed as the config is.
+
+    Of a folder, each file in it. ``foreign`` and ``open`` as
+    `ownership.check_trusted`: whoever writes it can read every token.
+    """
+    if not ca_file:
+        return
+    with suppress(OSError):  # told where it is read
+        ownership.check_trusted(ca_file)
+        for name in os.listdir(ca_file) if os.path.isdir(ca_file) else ():
+            ownership.check_trusted(os.path.join(ca_file, name))
 
 
 def _system(folders: list[str]) -> ssl.SSLContext:

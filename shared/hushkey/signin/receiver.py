@@ -164,6 +164,7 @@ class Receiver:
             return self._not_onward(request)
         if request.path == self._cancel_path and request.method in ("GET", "HEAD"):
             if request.method == "GET":
+                self._connections.keep(connection)  # the page is shown all the same
                 self._cancel()
             return 200, pages.cancelled(self._host)
         if request.path != self._path:

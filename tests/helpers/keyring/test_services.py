@@ -205,6 +205,58 @@ def test_bare_host_is_not_believed_after_plain_http(machine: Machine) -> None:
     assert not unproven(machine, "https://bare.test/simple/")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://bare.test/a\x01b", "http://bare.test/a b", "http://bare.test./x"),
+        *("http://bare.test:80/x", "http://bare.test:080/x", "http://bare.test:81/"),
+        *("http:bare.test/", "http:/bare.test/", "http:///bare.test", "HtTp:Bare.Test"),
+        *("http://a\uff03b@bare.test/x", "http://u:p w@bare.test/", "http:"),
+        *("http://ba\\re@bare.test/", "http:\\\\bare.test/", " http://bare.test/"),
+        *("http://b%61re.test/", "http://bare.test?x", "http://bare.test#@other.test/"),
+        *("ht\ttp://bare.test/", "http://bare.test:99999/", "http://\udc80@bare.test"),
+    ],
+)
+@pytest.mark.parametrize("bare", ["bare.test", "bare.test:443", "Bare.test."])
+def test_bare_host_is_not_believed_after_plain_http_in_any_form(
+    machine: Machine, url: str, bare: str
+) -> None:
+    assert find(machine, url) is None
+
+    assert unproven(machine, bare)
+
+
+def test_bare_host_of_a_wildcard_or_a_port_is_not_believed_after_plain_http(
+    machine: Machine,
+) -> None:
+    own = 'identity = "corp"\nbare = true\nscopes = ["git"]\n'
+    machine.configure(f'[host."*.wild.test"]\n{own}[host."port.test:8443"]\n{own}')
+    for url in ("http://a.wild.test/x y", "http://port.test/"):
+        assert find(machine, url) is None
+
+    assert unproven(machine, "a.wild.test")
+    assert unproven(machine, "port.test:8443")
+
+
+def test_host_that_can_be_read_is_noted_alone(machine: Machine) -> None:
+    for url in ("http://other.test/a b", "http:other.test/", "https://http:x/"):
+        assert find(machine, url) is None
+
+    assert not unproven(machine, "bare.test")
+
+
+def test_notes_stay_few_and_none_is_lost_in_a_flood(machine: Machine) -> None:
+    machine.configure(
+        '[host."*.wild.test"]\nidentity = "corp"\nbare = true\nscopes = ["git"]\n'
+    )
+    for number in range(600):
+        find(machine, f"http://h{number}.wild.test/")
+
+    assert len(list(machine.data.glob("state/plain-*"))) <= 257
+    for number in (0, 300, 599):
+        assert unproven(machine, f"h{number}.wild.test")
+
+
 def test_bare_host_is_believed_again_later(machine: Machine) -> None:
     find(machine, "http://bare.test/simple/")
     (note,) = (machine.data / "state").glob("plain-*")

@@ -106,16 +106,41 @@ def test_folders_are_closed_whatever_the_umask_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("name", ["TMPDIR", "TEMP", "TMP"])
 def test_temporary_folder_is_not_made_where_another_user_could_swap_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    forget_temporary_folders(monkeypatch)
+    monkeypatch.setenv(name, str(tmp_path))
     os.chown(tmp_path, 12345, 12345)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    os.utime(tmp_path, (1, 1))
 
     with pytest.raises(StoreError) as caught, temporary_folder():
         pass
+
     assert caught.value.reason == "foreign"
+    assert tmp_path.stat().st_mtime == 1  # nothing was made there, if only to try
+
+
+def test_temporary_folder_is_made_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_temporary_folders(monkeypatch)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setenv("TMP", str(tmp_path))
+
+    with temporary_folder() as folder:
+        assert Path(folder).parent == tmp_path
+        assert Path(folder).stat().st_mode & 0o777 == 0o700
+
     assert list(tmp_path.iterdir()) == []
+
+
+def forget_temporary_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `tempfile` look for its place anew, as in a new process."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_apply_follows_a_link_and_keeps_it(file: Path, tmp_path: Path) -> None:

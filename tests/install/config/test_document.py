@@ -78,6 +78,24 @@ def test_secrets_are_not_shown(text: str) -> None:
     assert "***" in shown
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+@pytest.mark.parametrize("before", ["", "a = 1 ", "# account = 'x'\n"])
+def test_comment_ends_where_toml_ends_it(end: str, before: str) -> None:
+    text = f'{before}# plain note{end}client_secret = "{SECRET}"\n'
+
+    assert CANARY not in document.without_secrets(text)
+
+
+@pytest.mark.parametrize("end", ["?client_secret=", "?code=x&p=", "#"])
+def test_query_of_an_address_may_hold_a_secret(end: str) -> None:
+    text = f'[identity.a]\ntoken_endpoint = "https://id.test/token{end}{SECRET}"\n'
+
+    shown = document.without_secrets(text)
+
+    assert CANARY not in shown
+    assert "***" in shown
+
+
 def test_all_else_is_shown_as_it_stands() -> None:
     text = '# mine\n\n[settings]   # taste\nproxy = "http://p:1"\nagent = true\n'
 
@@ -97,6 +115,11 @@ def test_comments_and_strings_without_a_secret_stay() -> None:
     )
 
     assert document.without_secrets(text) == text
+
+
+@pytest.mark.parametrize("comment", ["mine: hunter", "# mine :hunter"])
+def test_comment_that_is_a_name_and_a_word_is_masked(comment: str) -> None:
+    assert document.without_secrets(f"# {comment}\n").count("***") == 1
 
 
 def test_comment_below_a_masked_block_stays() -> None:

@@ -60,6 +60,20 @@ def test_check_of_a_good_config(machine: Machine) -> None:
     assert "no problems" in hushkey(machine, "config", "check").stdout
 
 
+def test_check_names_a_ca_file_that_others_can_change(
+    machine: Machine, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    file.touch()
+    file.chmod(0o666)
+    machine.configure(text=f'[settings]\nca_file = "{file}"\n')
+
+    result = hushkey(machine, "config", "check", code=5)
+
+    assert "[settings] ca_file: " in result.stderr
+    assert f"chmod go-w {file}" in result.stderr
+
+
 def test_check_prints_every_problem(machine: Machine) -> None:
     machine.configure(text='[settings]\nagnt = true\n[host."a.b"]\nidentity = "x"\n')
 

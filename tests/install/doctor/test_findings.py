@@ -113,6 +113,17 @@ def test_every_problem_of_a_wrong_config_is_named(machine: Machine) -> None:
     assert result.exit_code == 1
 
 
+def test_ca_file_that_others_can_change(machine: Machine, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.touch()
+    file.chmod(0o666)
+    machine.configure(text=f'[settings]\nca_file = "{file}"\n')
+
+    finding = found(machine)["ca-file-untrusted"]
+
+    assert finding["command"] == f"chmod go-w {file}"
+
+
 def test_config_that_others_can_change(machine: Machine) -> None:
     machine.config_file.chmod(0o666)
 

@@ -36,7 +36,7 @@ def test_failure_of_nothing_is_none(failures: FailureCache) -> None:
 
 
 def test_refresh_failure_is_shared_by_those_who_waited(failures: FailureCache) -> None:
-    failures.note("refresh", Transient("no network", hint="plug in", code="x"), NOW)
+    failures.record("refresh", Transient("no network", hint="plug in", code="x"), NOW)
 
     shared = failures.refresh_failure(NOW - 1, NOW)
 
@@ -60,7 +60,7 @@ def test_refresh_failure_is_shared_by_those_who_waited(failures: FailureCache) -
 def test_refresh_failure_with_retry_after_holds_until_then(
     failures: FailureCache, retry_after: float | None, later: float, shared: bool
 ) -> None:
-    failures.note("refresh", Transient("busy", retry_after=retry_after), NOW)
+    failures.record("refresh", Transient("busy", retry_after=retry_after), NOW)
 
     failure = failures.refresh_failure(began=NOW + later, now=NOW + later)
 
@@ -82,7 +82,7 @@ def test_refresh_failure_with_retry_after_holds_until_then(
 def test_note_keeps_the_kind_of_error(
     failures: FailureCache, error: HushkeyError, kind: type[HushkeyError]
 ) -> None:
-    failures.note("refresh", error, NOW)
+    failures.record("refresh", error, NOW)
 
     assert type(failures.refresh_failure(NOW, NOW)) is kind
 
@@ -110,7 +110,7 @@ def test_sign_in_failure_keeps_windows_closed_for_a_minute(
     asked_for: bool,
     speaks: bool,
 ) -> None:
-    failures.note("sign-in", error, NOW)
+    failures.record("sign-in", error, NOW)
 
     failure = failures.sign_in_failure(NOW + began, NOW + now, asked_for=asked_for)
 
@@ -118,7 +118,7 @@ def test_sign_in_failure_keeps_windows_closed_for_a_minute(
 
 
 def test_sign_in_failure_of_before_says_how_long_ago(failures: FailureCache) -> None:
-    failures.note("sign-in", Cancelled("declined"), NOW)
+    failures.record("sign-in", Cancelled("declined"), NOW)
 
     before = failures.sign_in_failure(NOW + 1, NOW + 42, asked_for=False)
     during = failures.sign_in_failure(NOW - 1, NOW + 42, asked_for=False)
@@ -132,14 +132,14 @@ def test_sign_in_failure_of_before_says_how_long_ago(failures: FailureCache) -> 
 def test_refresh_failure_after_the_clock_went_back_is_none(
     failures: FailureCache,
 ) -> None:
-    failures.note("refresh", Transient("busy", retry_after=500), NOW)
+    failures.record("refresh", Transient("busy", retry_after=500), NOW)
 
     assert failures.refresh_failure(NOW - 900, NOW - 900) is None
 
 
 def test_steps_are_noted_and_cleared_apart(failures: FailureCache) -> None:
-    failures.note("refresh", Transient("busy"), NOW)
-    failures.note("sign-in", Cancelled("no"), NOW)
+    failures.record("refresh", Transient("busy"), NOW)
+    failures.record("sign-in", Cancelled("no"), NOW)
 
     failures.clear("refresh")
     failures.clear("another")
@@ -149,7 +149,7 @@ def test_steps_are_noted_and_cleared_apart(failures: FailureCache) -> None:
 
 
 def test_files_do_not_share_notes(tmp_path: Path, failures: FailureCache) -> None:
-    failures.note("refresh", Transient("busy"), NOW)
+    failures.record("refresh", Transient("busy"), NOW)
 
     assert FailureCache(str(tmp_path), "other").refresh_failure(NOW, NOW) is None
 
@@ -157,7 +157,7 @@ def test_files_do_not_share_notes(tmp_path: Path, failures: FailureCache) -> Non
 def test_note_is_private_and_leaves_nothing_else(
     tmp_path: Path, failures: FailureCache
 ) -> None:
-    failures.note("refresh", Transient("busy"), NOW)
+    failures.record("refresh", Transient("busy"), NOW)
 
     state = tmp_path / "state"
     assert [path.name for path in state.iterdir()] == ["file.json"]
@@ -169,7 +169,7 @@ def test_note_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
     failures = FailureCache(str(tmp_path), "file")
 
-    failures.note("refresh", Transient("busy"), NOW)
+    failures.record("refresh", Transient("busy"), NOW)
 
     assert failures.refresh_failure(NOW, NOW) is None
 
@@ -181,12 +181,12 @@ GARBAGE = [b"", b"{", b"[]", b"\xff", b"null", b"[" * 60_000, b'{"refresh": 3}']
 def test_garbage_is_as_good_as_nothing(
     tmp_path: Path, failures: FailureCache, data: bytes
 ) -> None:
-    failures.note("refresh", Transient("busy"), NOW)
+    failures.record("refresh", Transient("busy"), NOW)
     (tmp_path / "state" / "file.json").write_bytes(data)
 
     assert failures.refresh_failure(NOW, NOW) is None
     failures.clear("refresh")
-    failures.note("refresh", Transient("busy"), NOW)
+    failures.record("refresh", Transient("busy"), NOW)
     assert failures.refresh_failure(NOW, NOW) is not None
 
 
@@ -284,8 +284,8 @@ def test_failure_of_another_kind_is_not_recorded(failures: FailureCache) -> None
 
 
 def test_recorded_block_that_works_ends_the_failure(failures: FailureCache) -> None:
-    failures.note("refresh", Transient("busy", retry_after=60), NOW)
-    failures.note("sign-in", Cancelled("no"), NOW)
+    failures.record("refresh", Transient("busy", retry_after=60), NOW)
+    failures.record("sign-in", Cancelled("no"), NOW)
 
     with failures.recorded("refresh", lambda: NOW, (Transient,)):
         pass

@@ -456,6 +456,13 @@ identity = "wrk"
     )
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_line_of_a_fault_is_counted_as_toml_counts(end: str) -> None:
+    (problem,) = problems(f"# one{end}more\n[settings]\nagnet = true\n")
+
+    assert problem.startswith("c.toml:3: ")
+
+
 def test_order_of_unknown_tables_is_the_file_s() -> None:
     found = problems("d = 1\nb = 1\nc = 1\na = 1\ne = 1")
 
@@ -804,6 +811,24 @@ def test_paths_that_differ_only_in_case_are_one_pattern(
     assert problems(text + IDENTITIES) == (
         f'c.toml:3: [host."{second}"]: is the same pattern as "{first}", for case does '
         "not count in paths",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("git.example/team/app", "git.example/team/app.git"),
+        ("git.example/team/App.GIT", "git.example/Team/app"),
+    ],
+)
+def test_paths_that_differ_only_in_git_at_the_end_are_one_pattern(
+    first: str, second: str
+) -> None:
+    text = "".join(rule_of(pattern) for pattern in (first, second))
+
+    assert problems(text + IDENTITIES) == (
+        f'c.toml:3: [host."{second}"]: is the same pattern as "{first}", for `.git` at '
+        "the end of a path does not count",
     )
 
 

@@ -1,4 +1,5 @@
 import gzip
+import os
 import ssl
 import subprocess
 import time
@@ -262,6 +263,35 @@ def test_ca_file_that_cannot_serve_is_permanent(
 
     with pytest.raises(Permanent, match=str(path)):
         network(ca_file=str(path)).session("c")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "file in a folder"])
+def test_ca_file_that_others_can_change_is_refused(
+    ca: Authority, tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "ca"
+    folder.mkdir(mode=0o755)
+    file = folder / "ca.pem"
+    file.write_bytes(ca.ca_file.read_bytes())
+    file.chmod(0o644)
+    chosen = file if kind == "file" else folder
+    network(ca_file=str(chosen)).session("c")
+    (folder if kind == "folder" else file).chmod(0o777)
+
+    with pytest.raises(Permanent, match="can be changed by others") as caught:
+        network(ca_file=str(chosen)).session("c")
+
+    assert "chmod go-w" in caught.value.line()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_ca_file_of_another_user_is_refused(ca: Authority, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(ca.ca_file.read_bytes())
+    os.chown(file, 65534, 65534)
+
+    with pytest.raises(Permanent, match="belongs to another user"):
+        network(ca_file=str(file)).session("c")
 
 
 def hashed(folder: Path, ca: Authority) -> Path:

@@ -314,7 +314,7 @@ def test_damaged_file_is_moved_aside_with_one_warning(
     assert used.kept("another-client") == ["other"]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 2}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 0}', b"\xff"])
 def test_file_of_the_right_key_with_another_content_is_damaged(
     used: Desk, content: bytes
 ) -> None:

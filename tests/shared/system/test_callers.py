@@ -10,8 +10,8 @@ from hushkey.system import callers
 
 #: what whoever answers for tools does first
 HANDED_IN = (
-    "import hushkey_helpers; from hushkey import runtime; "
-    "runtime.programs_of = hushkey_helpers.programs_of; "
+    "import hushkey_helpers.table; from hushkey import runtime; "
+    "runtime.programs_of = hushkey_helpers.table.programs_of; "
 )
 ASKS = (
     f"{HANDED_IN} from hushkey.system import callers; print(callers.command_of('git'))"

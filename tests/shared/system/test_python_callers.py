@@ -7,8 +7,8 @@ import pytest
 from hushkey.system import python_callers
 
 ASK = (
-    "import hushkey_helpers; from hushkey import runtime;"
-    "runtime.programs_of = hushkey_helpers.programs_of;"
+    "import hushkey_helpers.table; from hushkey import runtime;"
+    "runtime.programs_of = hushkey_helpers.table.programs_of;"
     "from hushkey.system import python_callers;"
     "print({}, python_callers.forbidding_option(), sep='|')"
 )
