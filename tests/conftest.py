@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import lengths
+from kit.oauth import Machine
 from servers import children
 from servers.apache import Apache
 from servers.authority import Authority
@@ -109,6 +110,14 @@ def home(
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("HUSHKEY_AGENT", "off")  # no process is left behind
     return path
+
+
+@pytest.fixture
+def machine(home: Path) -> Machine:
+    """A home with the usual config; nobody has signed in."""
+    made = Machine(home)
+    made.configure()
+    return made
 
 
 # ---------------------------------------------------------------- servers

@@ -17,7 +17,7 @@ import pytest
 
 from hushkey.providers.registry import SPECS
 from hushkey_helpers import PROGRAMS
-from shared.oauth_fakes import BIN, Machine, grant, imported, timed_imports
+from kit.oauth import BIN, Machine, grant, imported, timed_imports
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
@@ -536,15 +536,13 @@ def among(modules: set[str], names: set[str]) -> set[str]:
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
+def machine(machine: Machine) -> Machine:
     """A machine whose config has settled and was compiled by an earlier call."""
-    made = Machine(home)
-    made.configure()
-    made.settle()
-    made.has(grant("at-kept"))
-    done = made.run("git-credential-hushkey", "get", stdin=OTHER)
+    machine.settle()
+    machine.has(grant("at-kept"))
+    done = machine.run("git-credential-hushkey", "get", stdin=OTHER)
     assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
-    return made
+    return machine
 
 
 def test_not_ours_loads_next_to_nothing(machine: Machine) -> None:

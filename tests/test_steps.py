@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.oauth_fakes import CANARY, Machine, OidcServer, Reply, grant
+from kit.oauth import CANARY, Machine, OidcServer, Reply, grant
 from test_architecture import MODULES, ROOT
 
 ASKED = b"protocol=https\nhost=git.test\n\n"

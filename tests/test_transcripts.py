@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from shared.oauth_fakes import Machine, grant
+from kit.oauth import Machine, grant
 
 FOLDER = Path(__file__).parent / "transcripts"
 
@@ -74,11 +74,9 @@ def _run(exchange: Exchange, machine: Machine) -> Exchange:
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    made.has(grant("at-kept", expires_in=None, refresh_token=""))
-    return made
+def machine(machine: Machine) -> Machine:
+    machine.has(grant("at-kept", expires_in=None, refresh_token=""))
+    return machine
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.txt")))

@@ -23,10 +23,10 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from contracts.desk import BIN, Desk
 from hushkey.config import rules
 from hushkey.store.typed import StoredCredential, open_typed_credentials
 from hushkey.store.typed_index import CredentialKey
+from kit.desk import BIN, Desk
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser

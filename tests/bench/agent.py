@@ -23,8 +23,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.__main__ import desk
-from contracts.desk import BIN, Desk
 from hushkey.model import Account, Grant, TokenKey
+from kit.desk import BIN, Desk
 from servers.agent import Agent
 from servers.process import clean_environ, wait_until
 

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.__main__ import Case, measure, table, weigh
-from contracts.desk import BIN, Desk
+from kit.desk import BIN, Desk
 from servers.authority import Authority
 from servers.browser import Browser
 from servers.issuer import Issuer

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.desk import BIN, Desk
 from hushkey_helpers.agent import protocol
+from kit.desk import BIN, Desk
 from servers.agent import Agent
 from servers.gits import Git
 from servers.process import wait_until

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.desk import BIN, Desk
 from hushkey.errors import HushkeyError
+from kit.desk import BIN, Desk
 from servers.agent import Agent
 
 pytestmark = [pytest.mark.contract, pytest.mark.long]

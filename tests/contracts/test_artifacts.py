@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conftest import do_without
-from contracts.desk import BIN, Done
 from contracts.test_entra import AzureDesk
+from kit.desk import BIN, Done
 from servers.authority import Authority
 from servers.entra import ALICE, AZURE_DEVOPS
 from servers.packages import client, wheel

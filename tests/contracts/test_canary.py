@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-from contracts import canary
-from contracts.canary import Ear, Leak, Place, Secret
-from contracts.desk import Desk
+from kit import canary
+from kit.canary import Ear, Leak, Place, Secret
+from kit.desk import Desk
 from servers.gits import Git
 
 TOKEN = Secret("refresh_token", b"s3cr3t/refresh+token~value")

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from conftest import do_without
-from contracts.desk import BIN, Done
-from contracts.registrydesk import HOST, IMAGE, OTHER, RegistryDesk
+from kit.desk import BIN, Done
+from kit.registrydesk import HOST, IMAGE, OTHER, RegistryDesk
 from servers.acr import NULL_GUID
 from servers.authority import Authority
 from servers.entra import ALICE, CONTOSO, REGISTRY

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from contracts import canary
-from contracts.canary import Ear, Leak, Secret
-from contracts.desk import BIN, Done
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import rules
 from hushkey.tokenrequest import PromptOptions, Session
+from kit import canary
+from kit.canary import Ear, Leak, Secret
+from kit.desk import BIN, Done
 from servers.authority import Authority
 from servers.entra import (
     ALICE,

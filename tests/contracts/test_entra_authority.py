@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from contracts.desk import Desk
 from contracts.test_sign_in import at_terminal, visit
+from kit.desk import Desk
 from servers.gits import Git
 
 pytestmark = pytest.mark.contract

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contracts.desk import Desk
+from kit.desk import Desk
 from servers.authority import Authority
 from servers.issuer import Issuer
 

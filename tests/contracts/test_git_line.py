@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.desk import Desk
+from kit.desk import Desk
 from servers.gits import Git
 
 pytestmark = pytest.mark.contract

@@ -19,9 +19,9 @@ import pytest
 
 from conftest import do_without
 from helpers.test_isolated import PROGRAMS, TOKEN, Repository
+from kit.oauth import Machine, grant
 from servers.packages import CLIENTS, client
 from servers.process import Missing, clean_environ
-from shared.oauth_fakes import Machine, grant
 
 pytestmark = pytest.mark.contract
 REPOSITORY = Path(__file__).parents[2]
@@ -220,12 +220,10 @@ def through(home: Path) -> None:
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    made.settle()
-    made.has(grant(TOKEN))
-    return made
+def machine(machine: Machine) -> Machine:
+    machine.settle()
+    machine.has(grant(TOKEN))
+    return machine
 
 
 def ask(folder: Path, program: str, environ: Mapping[str, str], cwd: Path) -> bytes:

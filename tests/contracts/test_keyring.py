@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contracts.desk import Desk
+from kit.desk import Desk
 from servers.secretservice import SecretService
 
 pytestmark = pytest.mark.contract

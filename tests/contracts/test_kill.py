@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from contracts.desk import BIN, Desk
+from kit.desk import BIN, Desk
 
 pytestmark = [pytest.mark.contract, pytest.mark.long]
 ROUNDS = 40

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.desk import Desk
+from kit.desk import Desk
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from conftest import do_without, running
-from contracts.desk import BIN, Desk, Done
 from contracts.test_sign_in import at_terminal, visit
+from kit.desk import BIN, Desk, Done
+from kit.oauth import Call, Reply, Scripted
 from servers.agent import Agent
 from servers.authority import Authority
 from servers.browser import Browser
@@ -25,7 +26,6 @@ from servers.issuer import Issuer
 from servers.packages import SCOPE, PackageIndex, client, wheel
 from servers.process import Missing
 from servers.secretservice import SecretService
-from shared.oauth_fakes import Call, Reply, Scripted
 
 pytestmark = pytest.mark.contract
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import do_without, running
-from contracts.desk import BIN, Desk, Done
+from kit.desk import BIN, Desk, Done
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.desk import BIN, Desk
 from hushkey_install.demo.idserver import IdentityServer
+from kit.desk import BIN, Desk
 from servers.browser import Browser
 from servers.issuer import Issuer
 

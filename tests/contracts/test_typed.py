@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from conftest import do_without
+from kit.oauth import BIN, CANARY, Machine
 from servers.basic import BasicServer, basic_server
 from servers.gits import Git
 from servers.secretservice import SecretService
-from shared.oauth_fakes import BIN, CANARY, Machine
 
 pytestmark = pytest.mark.contract
 MakeService = Callable[..., SecretService]

@@ -19,7 +19,7 @@ from keyring.testing.backend import BackendBasicTests
 from hushkey.errors import Transient
 from hushkey_helpers import backend
 from hushkey_helpers.keyring import services
-from shared.oauth_fakes import BIN, CANARY, Machine, grant
+from kit.oauth import BIN, CANARY, Machine, grant
 
 URL = "https://git.test/simple/"
 NEW = "https://new.test/simple/"

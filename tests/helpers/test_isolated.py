@@ -12,8 +12,8 @@ import pytest
 
 from hushkey.system import isolated
 from hushkey_install.common import agentcontrol
+from kit.oauth import BIN, Machine, grant
 from servers.agent import Agent
-from shared.oauth_fakes import BIN, Machine, grant
 
 TOKEN = "at-c4nary"
 ASKED = b"protocol=https\nhost=git.test\n\n"
@@ -31,12 +31,10 @@ NAMES = (
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    made.settle()
-    made.has(grant(TOKEN))
-    return made
+def machine(machine: Machine) -> Machine:
+    machine.settle()
+    machine.has(grant(TOKEN))
+    return machine
 
 
 class Repository:

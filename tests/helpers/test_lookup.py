@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from helpers.agent.agent_fakes import Told
 from hushkey_helpers.agent.answers import Answers, Question
 from hushkey_helpers.agent.memory import Memory
 from hushkey_helpers.agent.renewal import RenewalSchedule
 from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import helper as git_helper
 from hushkey_helpers.keyring import command
-from shared.oauth_fakes import Machine, grant
+from kit.agent import Told
+from kit.oauth import Machine, grant
 
 RULES = """
 [host."forge.test"]

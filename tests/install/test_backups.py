@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from hushkey_install.cli import main
-from shared.oauth_fakes import Machine
+from kit.oauth import Machine
 
 SECRET = "s3cr3t"
 #: tool -> its file, and content with a password in it
@@ -34,12 +34,10 @@ FILES = {
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
+def machine(machine: Machine, home: Path) -> Machine:
     (home / "bin").mkdir()
-    made.environ["PATH"] = f"{home}/bin:{made.environ['PATH']}"
-    return made
+    machine.environ["PATH"] = f"{home}/bin:{machine.environ['PATH']}"
+    return machine
 
 
 def hushkey(machine: Machine, *argv: str) -> None:

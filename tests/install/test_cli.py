@@ -19,7 +19,7 @@ from hushkey.errors import (
 )
 from hushkey_install.cli import main
 from hushkey_install.commands.exitcodes import Group
-from shared.oauth_fakes import BIN, CANARY, Machine, grant
+from kit.oauth import BIN, CANARY, Machine, grant
 
 NEVER = {"HUSHKEY_INTERACTIVE": "never"}
 #: every verb that looks at the config, with what it needs

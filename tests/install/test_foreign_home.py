@@ -21,7 +21,7 @@ from hushkey.store.typed_index import CredentialKey
 from hushkey_helpers.agent import start as starting
 from hushkey_install.cli import main
 from hushkey_install.common import agentcontrol
-from shared.oauth_fakes import BIN, CONFIG, Machine, grant
+from kit.oauth import BIN, CONFIG, Machine, grant
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can be fooled with another user's files"

@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 
 from hushkey.model import Account, TokenKey
 from hushkey_install.cli import main
-from shared.oauth_fakes import BIN, Machine, OidcServer, grant
-from shared.unseen import HOSTILE, unseen
+from kit.oauth import BIN, Machine, OidcServer, grant
+from kit.unseen import HOSTILE, unseen
 
 #: what a checked text of the config may hold: Python calls it printable
 SLY = "".join(c for c in HOSTILE if c.isprintable())

@@ -7,7 +7,6 @@ or an editor is given one that declines.
 import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
-from shared.oauth_fakes import BIN, CONFIG, Machine, grant
+from kit.oauth import BIN, CONFIG, Machine, grant
 
 VERBS = {
     "login": ["login", "git.test"],
@@ -52,12 +51,10 @@ LISTS = ("doctor", "doctor --json", "doctor --fix", "config check", "config edit
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    made.has(grant())
-    made.environ |= {"HUSHKEY_INTERACTIVE": "never", "EDITOR": "/bin/true"}
-    return made
+def machine(machine: Machine) -> Machine:
+    machine.has(grant())
+    machine.environ |= {"HUSHKEY_INTERACTIVE": "never", "EDITOR": "/bin/true"}
+    return machine
 
 
 def run(machine: Machine, verb: str, charset: str = "utf-8", **environ: str) -> Result:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from hushkey_install.cli import main
-from shared.oauth_fakes import BIN, Machine, grant
+from kit.oauth import BIN, Machine, grant
 
 TOKEN = "at-c4nary"
 #: a program of 0.1.0's, word for word but for its comments
@@ -51,12 +51,10 @@ ExecStart="{python}" -P -c "from hushkey_helpers.agent import main; main()"
 
 
 @pytest.fixture
-def machine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    made = Machine(home)
-    made.configure()
-    made.has(grant(TOKEN, refresh_token="rt"))
+def machine(machine: Machine, home: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine.has(grant(TOKEN, refresh_token="rt"))
     monkeypatch.chdir(home)
-    return made
+    return machine
 
 
 def program(folder: Path, tool: str) -> str:

@@ -14,7 +14,7 @@ from hushkey.errors import (
 )
 from hushkey.model import Account, Grant, HostRule, Identity, Token, TokenKey
 from hushkey.tokenrequest import PromptOptions, TokenRequest
-from shared.oauth_fakes import (
+from kit.oauth import (
     DEVICE,
     HEADLESS,
     Desk,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from hushkey.claims import carries, claims, merged
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 WANTED = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
 

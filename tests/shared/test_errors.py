@@ -18,8 +18,8 @@ from hushkey.errors import (
     plain,
     visible,
 )
-from shared.core_fakes import ANY
-from shared.unseen import is_unseen, unseen
+from kit.core import ANY
+from kit.unseen import is_unseen, unseen
 
 
 def is_harmless(line: str) -> bool:

@@ -18,7 +18,7 @@ from hushkey.model import (
     Request,
     Token,
 )
-from shared.core_fakes import ME
+from kit.core import ME
 
 if TYPE_CHECKING:
     from dataclasses import KW_ONLY

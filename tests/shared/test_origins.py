@@ -15,7 +15,7 @@ from hushkey.origins import (
     parse_url,
     split_path,
 )
-from shared.core_fakes import ANY, config_of, pattern_of, rule
+from kit.core import ANY, config_of, pattern_of, rule
 
 CYRILLIC = "d\u0435v.azure.com"  # the e is Cyrillic
 FULL_WIDTH = "\uff44\uff45\uff56.azure.com"

@@ -17,7 +17,7 @@ from urllib3.util import parse_url as urllib3_url
 from hushkey.errors import Permanent
 from hushkey.model import Request
 from hushkey.origins import parse_url
-from shared.core_fakes import ANY, config_of, pattern_of, rule
+from kit.core import ANY, config_of, pattern_of, rule
 
 # ---------------------------------------------------------------- hosts
 

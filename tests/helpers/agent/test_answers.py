@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.agent.agent_fakes import Said, Told, fields, question
 from hushkey import runtime
 from hushkey.acquire import session
 from hushkey.errors import NeedsCaller, Permanent
@@ -18,6 +17,7 @@ from hushkey_helpers.agent import protocol
 from hushkey_helpers.agent.answers import Answers, Question, Surroundings
 from hushkey_helpers.agent.memory import Memory
 from hushkey_helpers.agent.renewal import RenewalSchedule
+from kit.agent import Said, Told, fields, question
 
 Tool = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], Any]
 

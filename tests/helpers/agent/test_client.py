@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hushkey_helpers.agent import protocol
+from kit.oauth import BIN, Machine, grant, imported, timed_imports
 from servers.process import short_folder
-from shared.oauth_fakes import BIN, Machine, grant, imported, timed_imports
 
 OURS = b"protocol=https\nhost=git.test\n\n"
 BY_AGENT = b"username=by\npassword=agent\n"
@@ -91,15 +91,13 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def machine(home: Path, folder: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    made.settle()
-    made.has(grant("at-kept", expires_in=None, refresh_token=""))
-    made.environ |= {"HUSHKEY_RUNTIME_DIR": str(folder), "HUSHKEY_AGENT": "on"}
+def machine(machine: Machine, folder: Path) -> Machine:
+    machine.settle()
+    machine.has(grant("at-kept", expires_in=None, refresh_token=""))
+    machine.environ |= {"HUSHKEY_RUNTIME_DIR": str(folder), "HUSHKEY_AGENT": "on"}
     # A CI marker keeps helpers from starting a real agent in place of the fake one.
-    made.environ["CI"] = "true"
-    return made
+    machine.environ["CI"] = "true"
+    return machine
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from helpers.agent.agent_fakes import Told
 from hushkey import runtime
 from hushkey.config import rules
 from hushkey.model import TokenKey
 from hushkey.store.tokencache import TokenCache
 from hushkey_helpers.agent.memory import UNSEEN, Memory
 from hushkey_helpers.agent.renewal import RenewalSchedule
-from shared.oauth_fakes import ME, Machine, grant
-from shared.signin.signin_fakes import Clock
+from kit.agent import Told
+from kit.oauth import ME, Machine, grant
+from kit.signin import Clock
 
 STAMP = (1, 2, 3, 4)
 FILE_KEY = (5, 6)

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from helpers.agent.agent_fakes import Told
 from hushkey.acquire import acquirer, session
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config.identities import compiled
@@ -20,8 +19,9 @@ from hushkey_helpers.agent.renewal import (
     LONGEST_WAIT,
     RenewalSchedule,
 )
-from shared.oauth_fakes import ME
-from shared.signin.signin_fakes import Clock
+from kit.agent import Told
+from kit.oauth import ME
+from kit.signin import Clock
 
 NOW = 1_000_000.0
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.agent.agent_fakes import Running, Said, fields, frames, rest
 from hushkey import runtime
 from hushkey.errors import NeedsCaller, Transient
 from hushkey.system import locks
 from hushkey_helpers.agent import connections, protocol, server
+from kit.agent import Running, Said, fields, frames, rest
 from servers.process import short_folder, wait_until
 
 WORKING = [protocol.WORKING]

@@ -12,9 +12,9 @@ import pytest
 
 from hushkey_helpers.agent import protocol
 from hushkey_helpers.agent import start as starting
+from kit.oauth import Machine, grant
 from servers.agent import Agent
 from servers.process import Program, wait_until
-from shared.oauth_fakes import Machine, grant
 
 MODULE = "hushkey_helpers.agent"
 OURS = b"protocol=https\nhost=git.test\n\n"
@@ -29,12 +29,10 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
 
 
 @pytest.fixture
-def machine(home: Path, agent: Agent) -> Machine:
-    made = Machine(home)
-    made.configure()
-    made.settle()
-    made.has(grant("at-kept", expires_in=None, refresh_token=""))
-    return made
+def machine(machine: Machine, agent: Agent) -> Machine:
+    machine.settle()
+    machine.has(grant("at-kept", expires_in=None, refresh_token=""))
+    return machine
 
 
 def start() -> str:

@@ -16,8 +16,8 @@ from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers import REQUEST_BYTES
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.docker import helper as docker_helper
-from shared.core_fakes import config_of, rule
-from shared.oauth_fakes import ME, Machine, grant
+from kit.core import config_of, rule
+from kit.oauth import ME, Machine, grant
 
 NOT_FOUND = b"credentials not found in native keychain\n"
 TWO_PLACES = """

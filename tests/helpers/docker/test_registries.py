@@ -3,7 +3,7 @@ from hypothesis import given
 
 from hushkey_helpers.docker import registries
 from hushkey_helpers.docker.registries import HUB_KEY, Registry, parse
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 ACR = "contoso.azurecr.io"
 

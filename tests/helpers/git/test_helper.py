@@ -5,18 +5,11 @@ import pytest
 
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.git import helper as git_helper
-from shared.oauth_fakes import CANARY, Machine, OidcServer, grant
+from kit.oauth import CANARY, Machine, OidcServer, grant
 
 ASKED = b"protocol=https\nhost=git.test\n"
 BOTH = b"capability[]=authtype\ncapability[]=state\n"
 TOKEN = f"at-{CANARY}"
-
-
-@pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    return made
 
 
 @pytest.fixture

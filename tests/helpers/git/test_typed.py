@@ -1,6 +1,5 @@
 import os
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -9,20 +8,13 @@ from hypothesis import strategies as st
 
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.git import helper as git_helper
-from shared.oauth_fakes import CANARY, Machine, grant
+from kit.oauth import CANARY, Machine, grant
 
 HOST = "protocol=https\nhost=typed.test\n"
 AUTHTYPE = "capability[]=authtype\n"
 BEARER = "authtype=Bearer\ncredential=tok\n"
 SOON = int(time.time()) + 3600
 PAST = int(time.time()) - 10
-
-
-@pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    return made
 
 
 def ask(machine: Machine, action: str, text: str, **environ: str) -> Answer:

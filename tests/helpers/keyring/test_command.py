@@ -6,7 +6,7 @@ import pytest
 
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.keyring import command
-from shared.oauth_fakes import BIN, CANARY, Machine, grant
+from kit.oauth import BIN, CANARY, Machine, grant
 
 URL = "https://git.test/simple/"
 TOKEN = f"at-{CANARY}"

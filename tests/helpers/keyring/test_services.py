@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hushkey.errors import ConfigError
 from hushkey_helpers.keyring import services
 from hushkey_helpers.keyring.services import Service
-from shared.oauth_fakes import Machine, grant
+from kit.oauth import Machine, grant
 
 MORE = """
 [identity.work]

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
-from shared.oauth_fakes import (
+from kit.oauth import (
     ME,
     WELL_KNOWN,
     Machine,

@@ -5,14 +5,7 @@ from pathlib import Path
 import pytest
 
 from hushkey_install.commands import completing
-from shared.oauth_fakes import BIN, Machine
-
-
-@pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    return made
+from kit.oauth import BIN, Machine
 
 
 def completed(machine: Machine, *words: str) -> list[str]:

@@ -10,7 +10,7 @@ from hushkey import errors
 from hushkey.system import tracefile
 from hushkey_install.cli import main
 from hushkey_install.commands import loglines
-from shared.oauth_fakes import CANARY, Machine, grant
+from kit.oauth import CANARY, Machine, grant
 from test_architecture import MODULES
 from test_steps import step_names
 

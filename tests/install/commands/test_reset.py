@@ -6,14 +6,7 @@ from click.testing import CliRunner, Result
 
 from hushkey.system import locks
 from hushkey_install.cli import main
-from shared.oauth_fakes import CANARY, Machine, grant
-
-
-@pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    return made
+from kit.oauth import CANARY, Machine, grant
 
 
 def reset(machine: Machine, *words: str, typed: str = "") -> Result:

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from hushkey_install.common import output
-from shared.unseen import HOSTILE, unseen
+from kit.unseen import HOSTILE, unseen
 
 TITLES = ("host", "account")
 ROWS = [("git.test", "me"), ("a.very.long.host.name.example.com", "me@example.com")]

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from contracts.desk import BIN
 from hushkey_install.cli import main
 from hushkey_install.config import addhost
+from kit.desk import BIN
+from kit.oauth import Machine
 from servers.issuer import Issuer
-from shared.oauth_fakes import Machine
 
 OIDC = ("--issuer", "https://id.example.com/realms/dev", "--client-id", "hushkey")
 KEY = '[settings]\nkey_store = "file"\n'

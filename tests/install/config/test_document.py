@@ -10,7 +10,7 @@ from hushkey.config import schema
 from hushkey.errors import ConfigError
 from hushkey.providers.registry import SPECS
 from hushkey_install.config import document, masking
-from shared.oauth_fakes import CANARY
+from kit.oauth import CANARY
 
 SECRET = f"cs-{CANARY}"
 

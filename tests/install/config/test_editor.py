@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
 from hushkey_install.config import editor
-from shared.oauth_fakes import Machine
+from kit.oauth import Machine
 
 GOOD = '# mine\n[settings]\nkey_store = "file"\n'
 BETTER = GOOD + "agent = false\n"

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
-from shared.oauth_fakes import Machine
+from kit.oauth import Machine
 
 WRITTEN = """# my config
 

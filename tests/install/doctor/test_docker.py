@@ -6,7 +6,7 @@ import pytest
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import Finding
 from hushkey_install.doctor.docker import check
-from shared.oauth_fakes import Machine
+from kit.oauth import Machine
 
 MORE = """
 [host."reg.test"]

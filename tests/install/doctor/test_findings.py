@@ -13,20 +13,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
-from shared.oauth_fakes import BIN, CANARY, Machine, grant
+from kit.oauth import BIN, CANARY, Machine, grant
 
 OURS = '[credential "https://git.test"]\n\thelper = \n\thelper = hushkey\n'
 
 
 @pytest.fixture
-def machine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(machine: Machine, home: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine where nothing is wrong: registered, signed in, one hushkey."""
-    made = Machine(home)
-    made.configure()
-    made.has(grant(f"at-{CANARY}", refresh_token=f"rt-{CANARY}"))
+    machine.has(grant(f"at-{CANARY}", refresh_token=f"rt-{CANARY}"))
     (home / ".gitconfig").write_text(OURS)
     monkeypatch.chdir(home)
-    return made
+    return machine
 
 
 def doctor(machine: Machine, *words: str, typed: str = "", **environ: str) -> Result:

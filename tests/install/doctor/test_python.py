@@ -6,7 +6,7 @@ import pytest
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.doctor import python
 from hushkey_install.doctor.finding import Finding, Installation
-from shared.oauth_fakes import BIN, Machine
+from kit.oauth import BIN, Machine
 
 NULL = "keyring.backends.null.Keyring"
 

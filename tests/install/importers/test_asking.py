@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
 from hushkey_install.importers import asking
-from shared.oauth_fakes import CANARY, Machine
+from kit.oauth import CANARY, Machine
 
 LINES = (
     f"https://me:{CANARY}-1@one.test\n"
@@ -17,11 +17,9 @@ LINES = (
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
+def machine(machine: Machine, home: Path) -> Machine:
     (home / ".git-credentials").write_text(LINES)
-    return made
+    return machine
 
 
 def take(machine: Machine, *words: str, typed: str = "") -> Result:

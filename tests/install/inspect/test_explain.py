@@ -1,6 +1,5 @@
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,14 +7,7 @@ from click.testing import CliRunner
 
 from hushkey_install.cli import main
 from hushkey_install.tools import gitfile
-from shared.oauth_fakes import CANARY, CONFIG, Machine, grant
-
-
-@pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    return made
+from kit.oauth import CANARY, CONFIG, Machine, grant
 
 
 def explain(machine: Machine, url: str = "git.test", code: int = 0) -> dict[str, str]:

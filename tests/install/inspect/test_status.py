@@ -10,7 +10,7 @@ from hushkey.model import TokenKey
 from hushkey.providers.clouds import DEFAULT_CLIENT_ID
 from hushkey.store.tokenfile import TokenFile
 from hushkey_install.cli import main
-from shared.oauth_fakes import CANARY, ME, Machine, grant
+from kit.oauth import CANARY, ME, Machine, grant
 
 OTHER = """
 [identity.other]
@@ -21,13 +21,6 @@ client_id = "gh"
 [host."other.test"]
 identity = "other"
 """
-
-
-@pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    return made
 
 
 def status(machine: Machine, *words: str) -> Result:

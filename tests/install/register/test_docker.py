@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hushkey_install.register import docker
-from shared.oauth_fakes import Machine
+from kit.oauth import Machine
 
 MORE = """
 [host."reg.test"]

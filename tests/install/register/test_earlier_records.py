@@ -8,18 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from hushkey_install.cli import main
-from shared.oauth_fakes import BIN, Machine
+from kit.oauth import BIN, Machine
 
 GIT = '[credential "https://git.test"]\n\thelper = \n\thelper = hushkey\n'
 PIP = "[global]\nkeyring-provider = subprocess\n"
 UV = 'keyring-provider = "subprocess"\n'
-
-
-@pytest.fixture
-def machine(home: Path) -> Machine:
-    made = Machine(home)
-    made.configure()
-    return made
 
 
 def note(machine: Machine, name: str, **notes: object) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
-from shared.oauth_fakes import BIN, Machine
+from kit.oauth import BIN, Machine
 
 OURS = '[credential "https://git.test"]\n\thelper = \n\thelper = hushkey\n'
 ALIAS = "[alias]\n\tst = status\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hushkey_helpers.keyring.command import is_ours
 from hushkey_install.cli import main
 from hushkey_install.register import pip, uv
-from shared.oauth_fakes import BIN, Machine
+from kit.oauth import BIN, Machine
 
 SET = "[global]\nkeyring-provider = subprocess\n"
 

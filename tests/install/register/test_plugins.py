@@ -8,7 +8,7 @@ from hushkey.errors import Permanent
 from hushkey_install.cli import main
 from hushkey_install.register import plugins
 from hushkey_install.tools import pythontools
-from shared.oauth_fakes import Machine
+from kit.oauth import Machine
 
 ROOT = Path(__file__).parents[3]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hushkey.errors import StoreError
 from hushkey_install.importers import dockerauths, gitstore, libsecret
 from hushkey_install.importers.entry import Entry
-from shared.oauth_fakes import CANARY
+from kit.oauth import CANARY
 
 #: git refuses line breaks itself (credential.protectProtocol)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0"))

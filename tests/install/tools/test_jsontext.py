@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hushkey_install.tools import jsontext
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 KEY = ("credHelpers", "r.test")
 DOCKERS = """{

@@ -14,7 +14,7 @@ from hushkey.errors import (
 )
 from hushkey.model import Account, HostRule, TokenKey
 from hushkey.store.tokencache import TokenCache
-from shared.oauth_fakes import CORP, HEADLESS, ME, SITE, Desk, FakeProvider, grant
+from kit.oauth import CORP, HEADLESS, ME, SITE, Desk, FakeProvider, grant
 
 WIDE = HostRule("hub.test", CORP, scopes=("hub",))
 

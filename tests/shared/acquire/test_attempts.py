@@ -20,7 +20,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 NOW = 1_700_000_000.5
 

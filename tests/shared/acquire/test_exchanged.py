@@ -15,7 +15,7 @@ from hushkey.errors import (
 from hushkey.model import HostRule, Token
 from hushkey.providers import exchange
 from hushkey.providers.exchange.base import Context, Exchange, Refused, Secret
-from shared.oauth_fakes import (
+from kit.oauth import (
     CORP,
     HEADLESS,
     Desk,

@@ -16,7 +16,7 @@ from hushkey.errors import (
 )
 from hushkey.model import Account, DeviceCode, HostRule, Identity
 from hushkey.tokenrequest import PromptOptions
-from shared.oauth_fakes import (
+from kit.oauth import (
     CORP,
     DEVICE,
     HEADLESS,

@@ -12,8 +12,8 @@ import pytest
 from hushkey.acquire import session
 from hushkey.errors import StoreError
 from hushkey.store.typed import TypedCredentials
-from shared.core_fakes import MemoryDrawer, vault_of
-from shared.oauth_fakes import BIN, Machine, OidcServer, grant
+from kit.core import MemoryDrawer, vault_of
+from kit.oauth import BIN, Machine, OidcServer, grant
 
 ASKED = b"protocol=https\nhost=git.test\n\n"
 

@@ -10,7 +10,7 @@ from hushkey.config.compile import compile_config
 from hushkey.config.rules import Config
 from hushkey.errors import ConfigError
 from hushkey.model import Request
-from shared.core_fakes import IDENTITIES
+from kit.core import IDENTITIES
 
 DESIGN = """\
 [settings]

@@ -14,7 +14,7 @@ from hushkey.errors import ConfigError, Permanent
 from hushkey.model import Request
 from hushkey_helpers.agent.memory import Memory, Watch
 from hushkey_helpers.agent.renewal import RenewalSchedule
-from shared.core_fakes import (
+from kit.core import (
     IDENTITIES,
     config_of,
     pattern_of,

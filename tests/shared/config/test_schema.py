@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hushkey.config import schema
 from hushkey.providers.registry import SPECS
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 CHECKS: dict[str, Callable[[Any], str | None]] = {
     **{f"settings {key}": check for key, check in schema.SETTINGS.items()},

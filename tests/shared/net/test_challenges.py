@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hushkey.net.challenges import LONGEST, bearer, demanded_claims, parse
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 WANTED = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
 

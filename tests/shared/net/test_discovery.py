@@ -10,7 +10,7 @@ import pytest
 from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.net import answers
 from hushkey.net.discovery import KEEP, KEEP_IN_NEED, Discovery
-from shared.oauth_fakes import WELL_KNOWN, OidcServer, Reply, network
+from kit.oauth import WELL_KNOWN, OidcServer, Reply, network
 
 
 @pytest.fixture(params=["", "/realms/dev"], ids=["root issuer", "issuer with a path"])

@@ -13,8 +13,8 @@ from hushkey.config import schema
 from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.net import http, trust
 from hushkey.net.http import Network, Refused, Session
+from kit.oauth import Answer, Reply, Scripted, network
 from servers.authority import Authority
-from shared.oauth_fakes import Answer, Reply, Scripted, network
 
 #: seconds for requests that are to end by our deadline
 SHORT = 0.4

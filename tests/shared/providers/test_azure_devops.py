@@ -15,7 +15,7 @@ from hushkey.providers.azure_devops import (
     organisation,
 )
 from hushkey.providers.clouds import DEFAULT_TENANT, PERSONAL, is_tenant
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 ID = "1f2a6c1e-7a3c-4f0d-9c55-0d6a3e1c0001"
 URI = "Bearer authorization_uri=https://login.microsoftonline.com/"

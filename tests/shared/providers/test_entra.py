@@ -15,8 +15,8 @@ from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.model import DeviceCode, Grant, Identity
 from hushkey.providers.base import Pending
 from hushkey.providers.entra import EntraProvider
+from kit.oauth import ROTATED, OidcServer, Reply, claims, network, signed
 from servers.authority import Authority
-from shared.oauth_fakes import ROTATED, OidcServer, Reply, claims, network, signed
 
 REDIRECT = "http://127.0.0.1:1234/"
 DEVICE = {

@@ -12,8 +12,8 @@ from hushkey.config import schema
 from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.providers import exchange
 from hushkey.providers.exchange.base import Context, Refused, Secret
+from kit.oauth import Reply, Scripted, network
 from servers.authority import Authority
-from shared.oauth_fakes import Reply, Scripted, network
 
 SECRET = "entra-s3cret"
 PATH = "/oauth2/exchange"

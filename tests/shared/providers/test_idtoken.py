@@ -9,7 +9,7 @@ import pytest
 from hushkey.errors import Permanent
 from hushkey.providers import idtoken
 from hushkey.providers.idtoken import LEEWAY, account_of
-from shared.oauth_fakes import KEY, ROTATED, RSA, claims, jwks, signed
+from kit.oauth import KEY, ROTATED, RSA, claims, jwks, signed
 
 ISSUER = "https://id.test"
 NOW = 1_700_000_000.0

@@ -19,7 +19,7 @@ from hushkey.model import CodeFlow, Grant, Identity
 from hushkey.providers.base import Pending
 from hushkey.providers.oidc import OAuthProvider
 from hushkey.providers.registry import SPECS
-from shared.oauth_fakes import OidcServer, Reply, claims, network, signed
+from kit.oauth import OidcServer, Reply, claims, network, signed
 
 REDIRECT = "http://127.0.0.1:1234/"
 

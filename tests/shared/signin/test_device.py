@@ -6,7 +6,7 @@ from hushkey.errors import Cancelled, HushkeyError, Permanent, Transient
 from hushkey.model import DeviceCode, Grant
 from hushkey.providers.base import Pending
 from hushkey.signin import device
-from shared.signin.signin_fakes import (
+from kit.signin import (
     GRANT,
     Clock,
     FakeProvider,

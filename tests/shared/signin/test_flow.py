@@ -21,7 +21,7 @@ from hushkey.errors import (
 from hushkey.model import Grant
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.signin.policy import PromptDecision
-from shared.signin.signin_fakes import (
+from kit.signin import (
     GRANT,
     Clock,
     FakeProvider,

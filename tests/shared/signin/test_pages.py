@@ -3,7 +3,7 @@ import re
 import pytest
 
 from hushkey.signin import pages
-from shared import unseen
+from kit import unseen
 
 HOSTILE = f'"><script>alert(1)</script>&{unseen.HOSTILE}'
 ALL = {

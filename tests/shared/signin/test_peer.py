@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hushkey.signin import peer
-from shared.signin.signin_fakes import another_user, needs_another_user
+from kit.signin import another_user, needs_another_user
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not peer.can_tell(), reason="nobody tells here"

@@ -13,7 +13,7 @@ import pytest
 from hushkey.errors import Cancelled, Permanent
 from hushkey.signin import pages
 from hushkey.signin.receiver import Receiver
-from shared.signin.signin_fakes import another_user, needs_another_user
+from kit.signin import another_user, needs_another_user
 
 STATE = "the-state"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

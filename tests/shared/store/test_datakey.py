@@ -15,7 +15,7 @@ import pytest
 from hushkey.errors import HushkeyError, StoreError, Transient
 from hushkey.store.datakey import DataKey, open_data_key
 from hushkey.store.keystores import KeyFile, KeyringStore
-from shared.core_fakes import (
+from kit.core import (
     MemoryDrawer,
     MemoryKeyring,
     child,
@@ -355,7 +355,7 @@ def test_key_file_on_a_broken_disk_is_unwritable(
 
 # ---------------------------------------------------------------- keyring classes
 
-MEMORY = "shared.core_fakes.MemoryKeyring"
+MEMORY = "kit.core.MemoryKeyring"
 
 
 @pytest.fixture(autouse=True)
@@ -414,8 +414,8 @@ def test_keyring_class_that_fails(
     "name",
     [
         "nowhere.at.all.Keyring",
-        "shared.core_fakes.Nobody",
-        "shared.core_fakes.Useless",
+        "kit.core.Nobody",
+        "kit.core.Useless",
         "keyring.backends.fail.Keyring",
         "keyring.backends.chainer.ChainerBackend",
         "hushkey_helpers.keyring_backend.HushkeyKeyring",

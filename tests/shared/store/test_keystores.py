@@ -8,7 +8,7 @@ import pytest
 from hushkey.config import schema
 from hushkey.store.keystores import KEY_STORES, KeyFile, open_key_store
 
-MEMORY = "shared.core_fakes.MemoryKeyring"
+MEMORY = "kit.core.MemoryKeyring"
 
 
 def written(word: str) -> str:

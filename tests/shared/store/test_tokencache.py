@@ -10,7 +10,7 @@ from hushkey.errors import StoreError
 from hushkey.model import Account, Token, TokenKey
 from hushkey.scopes import covers, resource_scopes
 from hushkey.store.tokencache import TokenCache
-from shared.core_fakes import ANY, ME, YOU, grant
+from kit.core import ANY, ME, YOU, grant
 
 NOW = 1_700_000_000
 GIT = ("openid", "git")

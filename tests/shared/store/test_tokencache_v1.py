@@ -18,7 +18,7 @@ from hushkey.errors import StoreError
 from hushkey.model import Account, HostRule, Identity, Token, TokenKey
 from hushkey.store import tokencache_v1
 from hushkey.store.tokencache import TokenCache
-from shared.oauth_fakes import (
+from kit.oauth import (
     HEADLESS,
     Desk,
     FakeProvider,

@@ -16,7 +16,7 @@ from hushkey.store import cipher
 from hushkey.store.sealedfile import sealed_files
 from hushkey.store.tokencache import TokenCache
 from hushkey.store.tokenfile import TokenFile
-from shared.core_fakes import (
+from kit.core import (
     ME,
     MemoryDrawer,
     child,

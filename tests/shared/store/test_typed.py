@@ -21,7 +21,7 @@ from hushkey.store import cipher, typed_index
 from hushkey.store.sealedfile import sealed_files
 from hushkey.store.typed import StoredCredential, TypedCredentials
 from hushkey.store.typed_index import CredentialKey
-from shared.core_fakes import (
+from kit.core import (
     ANY,
     MemoryDrawer,
     child,

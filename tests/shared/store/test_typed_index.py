@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hushkey.store import typed_index
 from hushkey.store.typed_index import CredentialKey, Index, Lost
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 KEY = bytes(range(32))
 SOME = st.one_of(st.none(), ANY)

@@ -11,7 +11,7 @@ import pytest
 
 from hushkey.errors import StoreError, Transient
 from hushkey.system import locks
-from shared.core_fakes import child, ended, preload, reachable, said_by
+from kit.core import child, ended, preload, reachable, said_by
 
 SOMEBODY = 65534
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

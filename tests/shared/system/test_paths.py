@@ -7,7 +7,7 @@ import pytest
 
 from hushkey.errors import ConfigError, StoreError
 from hushkey.system import paths
-from shared.core_fakes import reachable, said_by
+from kit.core import reachable, said_by
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can give files away"

@@ -18,7 +18,7 @@ from hushkey.errors import HushkeyError, Permanent, StoreError, UiRequired
 from hushkey.model import HostRule, Identity
 from hushkey.system import tracefile
 from hushkey.tokenrequest import TokenRequest
-from shared.core_fakes import ANY
+from kit.core import ANY
 
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z pid=\d+ tool=\S+ step=\S+"

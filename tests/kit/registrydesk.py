@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contracts import canary
-from contracts.canary import Ear, Leak, Secret
-from contracts.desk import BIN, Done
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import rules
 from hushkey.system import paths
 from hushkey.tokenrequest import PromptOptions, Session
+from kit import canary
+from kit.canary import Ear, Leak, Secret
+from kit.desk import BIN, Done
 from servers.acr import ISSUER, Acr, Signer, access_claims
 from servers.authority import Authority
 from servers.entra import ALICE, Detour, DetouredBrowser, Entra

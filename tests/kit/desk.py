@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts import canary
-from contracts.canary import Ear, Leak, Secret
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import rules
 from hushkey.store import tokenfile
 from hushkey.system import paths
 from hushkey.tokenrequest import PromptOptions, Session
+from kit import canary
+from kit.canary import Ear, Leak, Secret
 from servers.apache import Apache
 from servers.browser import Browser
 from servers.gits import Git

@@ -47,7 +47,7 @@ from hushkey.store.typed import (
 )
 from hushkey.store.typed_index import CredentialKey
 from hushkey.tokenrequest import PromptOptions, Session
-from shared.signin.signin_fakes import Clock
+from kit.signin import Clock
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 KEY = ECKey.generate_key("P-256", {"kid": "k1"})
