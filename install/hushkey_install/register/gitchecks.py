@@ -115,7 +115,7 @@ def _listeners(
 ) -> Iterator[Finding]:
     """Yield helpers beside ours: what git stores, it stores with all of them."""
     for helper in chain.others():
-        if helper.is_wrong_door:
+        if helper.is_wrong_socket:
             continue  # has a finding of its own
         place = chain.helpers.index(helper)
         ours = next(n for n, h in enumerate(chain.helpers) if h.is_ours)
@@ -172,7 +172,7 @@ def _wrong_socket(git: Git) -> Iterator[Finding]:
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     for entry in found:
         key, _, value = entry.partition("\n")
-        if githelpers.is_wrong_door(value):
+        if githelpers.is_wrong_socket(value):
             yield Finding(
                 "cache-on-our-socket",
                 PROBLEM,
