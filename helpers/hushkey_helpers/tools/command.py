@@ -115,13 +115,17 @@ def one_host(argv: list[str], usage: str) -> str:
     return words[1] if words else ""
 
 
-def _not_served(asked: Asked, missing: str) -> Answer:
-    error = Permanent(
+def not_served(asked: Asked, missing: str) -> Permanent:
+    """Return the error that no rule covers what was asked, *missing* may say why."""
+    return Permanent(
         f"{asked.host} is not served by hushkey: "
         + (f"it lacks {missing}" if missing else "no rule covers it"),
         hint=f"run `hushkey config add-host {asked.host}`",
     )
-    return Answer(lines=(error.line(),), code=1)
+
+
+def _not_served(asked: Asked, missing: str) -> Answer:
+    return Answer(lines=(not_served(asked, missing).line(),), code=1)
 
 
 def _refused(error: HushkeyError, _: Asked | None) -> Answer:
@@ -185,15 +189,15 @@ def answer(
             event("not-ours", host=asked.host)
             return tool.foreign(asked, config.missing_for(asked.request))
         event("asked", rule=rule, host=asked.host, verb="get")
-        return Answer(tool.render(_served(tool, asked, rule, environ)))
+        return Answer(tool.render(served(tool, asked, rule, environ)))
     except Exception as error:
         return _failed(tool, explained(error), asked, environ)
 
 
-def _served(
+def served(
     tool: CommandTool, asked: Asked, rule: HostRule, environ: Mapping[str, str]
 ) -> Served:
-    """Return the token that *rule* gives; raises `hushkey.errors`."""
+    """Return the token that *rule* gives *tool*; raises `hushkey.errors`."""
     from hushkey.acquire import session
     from hushkey.acquire.exchanged import ExchangedCredential
     from hushkey.tokenrequest import TokenRequest
