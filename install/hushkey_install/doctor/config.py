@@ -14,6 +14,7 @@ from hushkey.model import Request
 from hushkey.net import trust
 from hushkey.system import ownership, paths
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.tools import githelpers
 
 
 def check(installation: Installation) -> Iterator[Finding]:
@@ -106,7 +107,7 @@ def _used(installation: Installation) -> Iterator[str]:
     sections = installation.git.listing(*words, r"^credential\.https://.*\.helper$")
     for entry in sections.split("\0")[:-1]:
         key, _, value = entry.partition("\n")
-        if value == "hushkey":
+        if githelpers.is_ours(value):
             yield from _host(key.removeprefix("credential.").removesuffix(".helper"))
 
 

@@ -88,13 +88,13 @@ class Client(Registration):
             )
         steps: list[tuple[str, ...]] = [(ociconfig.HELPERS, key) for key in keys]
         steps += [(ociconfig.STORE,)] if all_hosts else []
-        record = _record(context, self.name, path)
+        record = _record(environ, self.name, path)
         after = before
         for step in steps:
             after = _noted(path, after, step, record)
 
         def apply() -> None:
-            _remember(context, self.name, record)
+            _remember(environ, self.name, record)
             Change(path, before, after).apply()
             _say_what_now(context, self.name, keys, all_hosts=all_hosts)
 
@@ -106,10 +106,7 @@ class Client(Registration):
         """Return the registries to register, and whether each has an identity."""
         found: dict[str, bool] = {}
         for word in wanted:
-            registry = registries.parse(word)
-            if registry is None or "*" in word:
-                hint = f"{self.name} knows no wildcards: name each registry"
-                raise Permanent(f"{word!r} is not a registry's address", hint=hint)
+            registry = _registry(word, self.name)
             found[self.key(registry)] = serves(context, registry)
         return found if wanted else dict.fromkeys(self.known(context, text), True)
 
@@ -125,12 +122,11 @@ class Client(Registration):
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what takes out ours, for *hosts* or for all registries."""
-        context = Context(environ)
-        path = self.file(context.environ)
+        """Return what takes out ours, for *hosts* or for all; no config is asked."""
+        path = self.file(environ)
         before = ociconfig.text_of(path)
-        record = _record(context, self.name, path)
-        only = {self.key(r) for word in hosts if (r := registries.parse(word))}
+        record = _record(environ, self.name, path)
+        only = {self.key(_registry(word, self.name)) for word in hosts}
         after = before
         for step in list(ociconfig.ours(before)):
             if only and step[-1] not in only:
@@ -151,14 +147,19 @@ class Client(Registration):
             else:
                 remove(path)  # it was made by install
             if ours_still:
-                _remember(context, self.name, record)
+                _remember(environ, self.name, record)
             else:
-                _install_record(context, self.name, path).write({})
-            output.say(f"{self.name} no longer asks hushkey", err=True)
+                _install_record(environ, self.name, path).write({})
+            where = f" for {', '.join(sorted(only))}" if only and ours_still else ""
+            output.say(f"{self.name} no longer asks hushkey{where}", err=True)
 
-        return Plan(
-            lambda: _shown(path, before, after), apply, lambda: drop_backup(path)
-        )
+        def shown() -> bool:
+            for key in sorted(only - {step[-1] for step in ociconfig.ours(before)}):
+                told = f"{self.name} was not told to ask hushkey for {key}"
+                output.say(told, err=True)
+            return _shown(path, before, after)
+
+        return Plan(shown, apply, lambda: None if only else drop_backup(path))
 
 
 DOCKER = Client("docker", has_store=True)
@@ -180,6 +181,15 @@ def _configured(context: Context) -> Iterator[str]:
         pattern = origins.parse_pattern(written)
         if rule.exchange and not pattern.wild:
             yield origins.origin_text(pattern.scheme, pattern.host, pattern.port)
+
+
+def _registry(word: str, client: str) -> registries.Registry:
+    """Return the registry that a person names; Permanent where it is none."""
+    registry = registries.parse(word)
+    if registry is None or "*" in word:
+        hint = f"{client} knows no wildcards: name each registry"
+        raise Permanent(f"{word!r} is not a registry's address", hint=hint)
+    return registry
 
 
 # -- what install does -------------------------------------------------------------
@@ -261,15 +271,17 @@ def _say_what_now(
 # -- what was done -----------------------------------------------------------------
 
 
-def _install_record(context: Context, client: str, path: str) -> InstallRecord:
+def _install_record(
+    environ: Mapping[str, str], client: str, path: str
+) -> InstallRecord:
     """Return the notes about the file *path*; a client may have several."""
     name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
-    return InstallRecord(context.environ, f"{client}-{name}")
+    return InstallRecord(environ, f"{client}-{name}")
 
 
-def _record(context: Context, client: str, path: str) -> dict[str, Any]:
+def _record(environ: Mapping[str, str], client: str, path: str) -> dict[str, Any]:
     """Return what earlier installs noted about *path*, else an empty note."""
-    return _install_record(context, client, path).about(path, _SHAPE) or {
+    return _install_record(environ, client, path).about(path, _SHAPE) or {
         "path": path,
         "existed": os.path.lexists(path),
         "made": False,
@@ -278,6 +290,6 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
     }
 
 
-def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
+def _remember(environ: Mapping[str, str], client: str, record: dict[str, Any]) -> None:
     """Note it before it is done: what could not be undone is not done."""
-    _install_record(context, client, record["path"]).write(record)
+    _install_record(environ, client, record["path"]).write(record)

@@ -2,7 +2,8 @@
 
 The empty line resets the list, so that no globally configured helper stores
 our tokens (gitcredentials(7); measured on git 2.39 and 2.55). Hosts with path
-rules also get useHttpPath, since git sends no path otherwise.
+rules also get useHttpPath, since git sends no path otherwise. Ours is the helper's
+absolute path: a program that a desktop starts has a shorter PATH than a shell.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import os
 import shlex
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hushkey import origins
-from hushkey.errors import Permanent
-from hushkey.system import programs
+from hushkey.errors import HushkeyError, Permanent
+from hushkey.store import typed_index
+from hushkey.system import paths, programs
+from hushkey_helpers.git import typed
 from hushkey_install.common import output
-from hushkey_install.common.context import Context
+from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
 from hushkey_install.register.registration import Plan, Registration, show
@@ -41,8 +44,8 @@ class GitRegistration(Registration):
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what takes all of it out; a wrong config is no hindrance."""
-        return _undo(environ)
+        """Return what takes it out, of *hosts* or all; no config is asked for it."""
+        return _undo(environ, hosts)
 
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield git's global file."""
@@ -80,26 +83,43 @@ def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
     return Plan(lambda: show(change), apply)
 
 
-def _undo(environ: dict[str, str]) -> Plan:
+def _undo(environ: dict[str, str], hosts: tuple[str, ...]) -> Plan:
     """Return what takes ours out; exactly, if the file is as we left it."""
     git = Git(environ)
     record = _record(environ, git)
     current = git.text()
-    before = restored(record, current) if record else None
-    if before is not None:
+    urls = {_named(word): word for word in hosts}
+    gone: list[str] = []
+    left: list[str] = []
+
+    def edit(file: str) -> None:
+        gone.extend(_remove(git, file, record, urls))
+        left.extend(section for section, _ in _registered(git, file))
+
+    change = git.edited(edit)
+    some = bool(urls) and bool(left)
+    before = restored(record, current) if record and not some else None
+    if before is not None and (not urls or gone):
         change = Change(git.path, current, before)
-    else:
-        change = git.edited(lambda file: _remove(git, file, record))
 
     def apply() -> None:
         drop_backup(git.path)
+        if some:
+            _remember(environ, git, change, [], ours=True)
         change.apply(backup=False)
-        if before == "" and not record["existed"]:
-            remove(git.path)  # it was made by install
-        InstallRecord(environ, "git").write({})
-        output.say("git no longer asks hushkey", err=True)
+        if not some:
+            if before == "" and not record["existed"]:
+                remove(git.path)  # it was made by install
+            InstallRecord(environ, "git").write({})
+        where = f" for {', '.join(gone)}" if some else ""
+        output.say(f"git no longer asks hushkey{where}", err=True)
 
-    return Plan(lambda: show(change), apply, lambda: drop_backup(git.path))
+    def told() -> bool:
+        for url in urls.keys() - {_normal(section) for section in gone}:
+            output.say(f"git was not told to ask hushkey for {url}", err=True)
+        return show(change)
+
+    return Plan(told, apply, lambda: None if urls else drop_backup(git.path))
 
 
 # -- what belongs there -----------------------------------------------------
@@ -115,31 +135,102 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     known = {rule.pattern: rule for rule in context.config.rules()}
     chosen += [known.get(url) or context.rule(url)[0] for url in wanted]
     for rule in chosen:
-        written = rule.pattern
-        pattern = origins.parse_pattern(written)
-        host = f"*.{pattern.host}" if pattern.wild else pattern.host
-        port = (
-            ""
-            if pattern.port == origins.DEFAULT_PORTS[pattern.scheme]
-            else pattern.port
-        )
-        url = f"{pattern.scheme}://{host}{f':{port}' if port else ''}"
+        pattern = origins.parse_pattern(rule.pattern)
+        url = _url(pattern)
         by_url[url] = (
             by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
         )
     yield from by_url.items()
 
 
-def _helper(environ: dict[str, str]) -> str:
-    """Return the helper's name, or its path where git would not find it."""
-    if programs.find(_HELPER, environ):
-        return "hushkey"
-    beside = os.path.join(sysconfig.get_path("scripts"), _HELPER)
-    if not os.access(beside, os.X_OK):
-        raise Permanent(
-            f"{_HELPER} is not on PATH", hint="add hushkey's bin folder to PATH"
+def _url(pattern: origins.Pattern) -> str:
+    """Return the URL of the section that serves *pattern*: its host, without a path."""
+    host = f"*.{pattern.host}" if pattern.wild else pattern.host
+    default = origins.DEFAULT_PORTS[pattern.scheme]
+    port = "" if pattern.port == default else f":{pattern.port}"
+    return f"{pattern.scheme}://{host}{port}"
+
+
+def _normal(section: str) -> str:
+    """Return the URL of the host of *section*; of no host's, as it is written."""
+    scheme, marker, rest = section.partition("://")
+    origin, _, _ = rest.partition("/")
+    try:
+        return _url(
+            origins.parse_pattern(f"{scheme}{marker}{origin.rpartition('@')[2]}")
         )
-    return f"!{shlex.quote(beside)}"
+    except ValueError:
+        return section
+
+
+def _named(word: str) -> str:
+    """Return the section's URL that a person means by *word*: a host or a URL."""
+    url = _normal(word if "://" in word else f"https://{word}")
+    try:
+        origins.parse_pattern(url)
+    except ValueError as error:
+        raise Permanent(f"{shown(word)!r}: {error}") from error
+    return url
+
+
+def stale(context: Context, git: Git) -> Iterator[str]:
+    """Yield the sections of git's file that ask us for hosts that we do not serve.
+
+    What stands there resets the list: no other helper is asked for them. A host of
+    which something typed is kept is served.
+    """
+    served = {_url(origins.parse_pattern(r.pattern)) for r in context.config.rules()}
+    for section, _ in _registered(git, git.path):
+        url = _normal(section)
+        if not section or url in served or _is_served(context, url):
+            continue
+        yield section
+
+
+def _is_served(context: Context, url: str) -> bool:
+    try:
+        request = githelpers.request_of(url)
+        if context.config.rule_for(request):
+            return True
+    except ValueError:
+        return True  # git's own affair
+    except HushkeyError:
+        return True  # several rules serve it
+    slot = typed.slot_of(request.protocol, request.host)
+    return typed_index.holds(paths.data_folder(context.environ), slot)
+
+
+def short(git: Git) -> Iterator[str]:
+    """Yield the sections of git's file that name our helper without its path."""
+    for section, values in _registered(git, git.path):
+        if "hushkey" in values:
+            yield section
+
+
+def _registered(git: Git, file: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each section of *file* with a helper of ours, and its helpers' values."""
+    for key in git.keys(file):
+        values = git.values(file, key)
+        if any(map(githelpers.is_ours, values)):
+            yield _section(key), values
+
+
+def _section(key: str) -> str:
+    return key.removeprefix("credential.").removesuffix("helper").removesuffix(".")
+
+
+def _helper(environ: dict[str, str]) -> str:
+    """Return the helper's absolute path, as git's shell has to read it."""
+    path = programs.find(_HELPER, environ)
+    if not path:
+        path = os.path.join(sysconfig.get_path("scripts"), _HELPER)
+        if not os.access(path, os.X_OK):
+            raise Permanent(
+                f"{_HELPER} is not on PATH", hint="add hushkey's bin folder to PATH"
+            )
+    quoted = shlex.quote(path)
+    # What begins with a quote is no path to git: `!` says that it is for the shell.
+    return path if quoted == path else f"!{quoted}"
 
 
 def _add(
@@ -152,10 +243,7 @@ def _add(
     """Add what is missing; *paths_set* gets the useHttpPath keys that are new."""
     for url, needs_path in sections.items():
         key = f"credential.{url}.helper"
-        if git.values(file, key)[-2:] != ["", helper]:
-            _drop(git, file, key)
-            git.run(file, "--add", key, "")
-            git.run(file, "--add", key, helper)
+        _write(git, file, key, _with_ours(git.values(file, key), helper))
         needed = f"credential.{url}.useHttpPath"
         if needs_path and not git.values(file, needed):
             paths_set.append(needed)
@@ -163,46 +251,88 @@ def _add(
             git.run(file, needed, "true")
 
 
-def _remove(git: Git, file: str, record: dict[str, Any]) -> None:
-    """Take out our helper lines, and the useHttpPath that we set."""
+def _with_ours(values: list[str], helper: str) -> list[str]:
+    """Return *values* so that, from the last empty one on, git asks us alone.
+
+    What asks our agent through git's own client stays in front of us.
+    """
+    start = len(values) - values[::-1].index("") if "" in values else 0
+    tail = [value for value in values[start:] if not githelpers.is_ours(value)]
+    doors = [value for value in tail if githelpers.is_door(value)]
+    if start and doors == tail:
+        return [*_without_ours(values[: start - 1]), "", *doors, helper]
+    kept = [value for value in _without_ours(values) if value not in doors]
+    return [*kept, "", *doors, helper]
+
+
+def _remove(
+    git: Git, file: str, record: dict[str, Any], urls: Collection[str] = ()
+) -> list[str]:
+    """Take out our helper lines, and the useHttpPath that we set; return of which.
+
+    *urls* are the sections that are meant; none means all.
+    """
+    gone = []
     for key in git.keys(file):
+        section = _section(key)
+        if urls and _normal(section) not in urls:
+            continue
         needs_path = key.removesuffix("helper") + "useHttpPath"
-        if _drop(git, file, key) and needs_path in record.get("paths", ()):
+        if not _drop(git, file, key):
+            continue
+        gone.append(section)
+        if needs_path in record.get("paths", ()):
             git.run(file, "--unset-all", needs_path, check=False)
+    return gone
 
 
 def _drop(git: Git, file: str, key: str) -> bool:
     """Take our pair of lines out of *key*; tell whether it was there."""
     values = git.values(file, key)
-    ours = [n for n, value in enumerate(values) if githelpers.is_ours(value)]
-    if not ours:
+    if not any(map(githelpers.is_ours, values)):
         return False
-    gone = {
-        n
-        for number in ours
-        for n in (number, number - 1)
-        if not values[n] or n == number
-    }
-    kept = [value for n, value in enumerate(values) if n not in gone]
-    if not kept:
-        git.run(file, "--unset-all", key)
-        return True
-    # Replaced in place: where a section stands decides when its helper is asked.
-    git.run(file, "--replace-all", key, kept[0])
-    for value in kept[1:]:
-        git.run(file, "--add", key, value)
+    _write(git, file, key, _without_ours(values))
     return True
+
+
+def _without_ours(values: list[str]) -> list[str]:
+    """Return *values* without our lines, and the empty one in front of each."""
+    ours = [n for n, value in enumerate(values) if githelpers.is_ours(value)]
+    empty = {n - 1 for n in ours if n and not values[n - 1]}
+    return [value for n, value in enumerate(values) if n not in empty.union(ours)]
+
+
+def _write(git: Git, file: str, key: str, values: list[str]) -> None:
+    """Let *key* have *values*, in their order; lines that stay are not touched."""
+    there = git.values(file, key)
+    if not values and there:
+        git.run(file, "--unset-all", key)
+        return
+    if values[: len(there)] != there:
+        # In place: where a section stands decides when its helper is asked.
+        git.run(file, "--replace-all", key, values[0])
+        there = values[:1]
+    for value in values[len(there) :]:
+        git.run(file, "--add", key, value)
 
 
 # -- what we did ------------------------------------------------------------
 
 
 def _remember(
-    environ: dict[str, str], git: Git, change: Change, paths_set: list[str]
+    environ: dict[str, str],
+    git: Git,
+    change: Change,
+    paths_set: list[str],
+    *,
+    ours: bool = False,
 ) -> None:
-    """Note what uninstall restores; an earlier note counts as far as it is true."""
+    """Note what uninstall restores; an earlier note counts as far as it is true.
+
+    *ours*: without a note, our lines of before were made by an install, too.
+    """
     earlier = _record(environ, git)
-    before = restored(earlier, change.before) if earlier else change.before
+    before = restored(earlier, change.before) if earlier or ours else change.before
     if before is None:  # edited since: what the person wrote stays, what we wrote goes
         before = git.edited(lambda file: _remove(git, file, earlier)).after
     record = {

@@ -80,8 +80,7 @@ class KeyringProgram(Registration):
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what takes the setting and the link back."""
-        environ = Context(environ).environ
+        """Return what takes the setting and the link back; no config is asked."""
         file, link = self._file(environ), Launcher(environ, self.name)
         change, path = file.undoing(), link.unneeded()
 

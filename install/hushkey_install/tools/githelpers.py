@@ -56,8 +56,7 @@ class Helper(NamedTuple):
     @property
     def is_door(self) -> bool:
         """Tell whether this line asks our agent through git's own client."""
-        door = "credential-cache --socket" in self.value and "hushkey" in self.value
-        return door and not self.is_wrong_door
+        return is_door(self.value)
 
     @property
     def is_wrong_door(self) -> bool:
@@ -105,6 +104,12 @@ def _shown(section: str) -> str:
 def is_ours(value: str) -> bool:
     """Tell whether a helper *value* is one that `hushkey install git` writes."""
     return value == "hushkey" or value.rstrip("'\"").endswith(_OURS)
+
+
+def is_door(value: str) -> bool:
+    """Tell whether a helper *value* asks our agent through git's own client, only."""
+    door = "credential-cache --socket" in value and "hushkey" in value
+    return door and not is_wrong_door(value)
 
 
 def program_of(value: str) -> str:

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from hushkey_install.cli import main
 from kit.oauth import BIN, CANARY, Machine, grant
 
-OURS = '[credential "https://git.test"]\n\thelper = \n\thelper = hushkey\n'
+HELPER = f"{BIN}/git-credential-hushkey"
+OURS = f'[credential "https://git.test"]\n\thelper = \n\thelper = {HELPER}\n'
 
 
 @pytest.fixture
@@ -440,6 +441,7 @@ def test_git_that_fails_is_a_finding(machine: Machine, tmp_path: Path) -> None:
 
 def test_helper_that_git_would_not_find(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "git").symlink_to("/usr/bin/git")
+    (machine.home / ".gitconfig").write_text(OURS.replace(HELPER, "hushkey"))
 
     findings = found(machine, PATH=str(tmp_path))
 
