@@ -11,6 +11,7 @@ from hushkey.model import HostRule, Token, TokenKey
 from hushkey.tokenrequest import TokenRequest
 from hushkey_install.common import agentcontrol, output
 from hushkey_install.common.context import Context
+from hushkey_install.inspect import azure
 
 
 def login(target: str | None, *, force: bool, method: str) -> None:
@@ -33,6 +34,13 @@ def login(target: str | None, *, force: bool, method: str) -> None:
 def _login(context: Context, wanted: TokenRequest, *, force: bool) -> None:
     get = context.acquirer.sign_in if force else context.acquirer.acquire
     token = get(wanted)
+    request = context.request(wanted.host)
+    if organisation := azure.unproven(context, wanted.rule, request):
+        output.say(
+            f"note: {organisation} named no tenant when it was asked, and may not "
+            "exist: your account's own tenant was used",
+            err=True,
+        )
     how = "signed in" if token.source == "sign-in" else "already signed in"
     output.say(
         f"{how} to {wanted.host} as {token.account.label or 'the only account'} "
@@ -61,13 +69,19 @@ def until(token: Token) -> str:
 def logout(target: str | None, *, everyone: bool, local: bool) -> None:
     """Forget sign-ins here, and tell the server unless *local*."""
     context = Context(login=True)
-    if everyone:
-        identities = list(context.config.identities().values())
-    else:
-        identities = [context.identity(target)]
+    known = context.config.identities().values()
+    if target is None and not everyone and not any(context.own_rules()):
+        used = [identity for identity in known if context.is_used(identity)]
+        everyone = len(used) == 1  # a built-in one: nobody else can be meant
+    identities = known if everyone else [context.identity(target)]
+    done = 0
     for identity in identities:
-        if not everyone or not identity.typed:
+        # Looked at anew: identities of one server and client share their sign-ins.
+        if not everyone or context.is_used(identity):
             output.say(_logout(context, identity.name, local=local), err=True)
+            done += 1
+    if not done:
+        output.say("nobody is signed in", err=True)
     agentcontrol.dismiss(context.environ)
 
 

@@ -78,6 +78,12 @@ class Config:
         row = self.row_for(request)
         return str(row["missing"]) if row else ""
 
+    def missing_of(self, identity: str) -> str:
+        """Return the setting that keeps *identity* from serving, or nothing."""
+        rows = self._compiled["rules"]
+        named = (row["missing"] for row in rows if row["identity"] == identity)
+        return str(next(filter(None, named), ""))
+
     def row_for(self, request: Request) -> Mapping[str, Any] | None:
         """Return the compiled rule for *request*; raises as `site_for`."""
         origin = origins.parse_origin(request.protocol, request.host)

@@ -154,9 +154,17 @@ class Directory:
         """Return what is known of *organisation* without asking, or nothing."""
         return str(self._read().get(organisation, {}).get("tenant", ""))
 
+    def found(self, organisation: str) -> str:
+        """Return the tenant that *organisation* itself named, or nothing.
+
+        An answer that names none does not even tell that there is such a one.
+        """
+        row = self._read().get(organisation, {})
+        return str(row["tenant"]) if row and row.get("seconds") is None else ""
+
     def organisations(self) -> list[str]:
-        """Return every organisation of which something is known."""
-        return sorted(self._read())
+        """Return every organisation that named its tenant: those that there are."""
+        return sorted(name for name in self._read() if self.found(name))
 
     def forget(self, organisation: str) -> None:
         """Drop what was found for *organisation*: it led to a refusal."""
