@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Any
 
 from hushkey.config import layers, rules
@@ -138,3 +139,9 @@ def unset(key: str) -> None:
 
     document.save(document.edited(source, f"unset {plain(key)}", drop))
     output.say(f"unset {shown} in {source}", err=True)
+    if path[0] == "host" and len(path) == 2:
+        host = shlex.quote(path[1])
+        output.say(
+            f"if git was registered for it: `hushkey uninstall git {plain(host)}`",
+            err=True,
+        )

@@ -12,6 +12,7 @@ from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.system import programs
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.register import git as register
 from hushkey_install.register.git import GIT
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
@@ -35,6 +36,8 @@ def check(installation: Installation) -> Iterator[Finding]:
         yield from _reachable(installation, installation.git)
         yield from _rules(installation, installation.git)
         yield from _door(installation.git)
+        yield from _short(installation, installation.git)
+        yield from _stale(installation, installation.git)
     except HushkeyError as error:
         yield Finding("git-fails", PROBLEM, error.line())
 
@@ -175,3 +178,33 @@ def _door(git: Git) -> Iterator[Finding]:
                 f"git config --global --unset-all {shlex.quote(key)} cache "
                 f"&& {_INSTALL}",
             )
+
+
+def _short(installation: Installation, git: Git) -> Iterator[Finding]:
+    """Yield lines with our helper's name, as hushkey 0.1.0 wrote them."""
+    sections = list(register.short(git, installation.environ))
+    what = "names hushkey without its path: what a desktop starts may not find it"
+    if named := ", ".join(filter(None, sections)):
+        mend = partial(GIT.install, (), False)
+        text = f"for {named} git's file {what}"
+        yield Finding("helper-without-path", PROBLEM, text, _INSTALL, mend)
+    if "" in sections:
+        path = shlex.quote(register.helper(installation.environ))
+        command = "git config --global --replace-all credential.helper"
+        command = f"{command} {path} '^hushkey$'"
+        text = f"credential.helper {what}"
+        yield Finding("helper-without-path", PROBLEM, text, command)
+
+
+def _stale(installation: Installation, git: Git) -> Iterator[Finding]:
+    """Yield hosts that left the config, for which git asks nobody but us."""
+    if installation.context is None:
+        return
+    for section in register.stale(installation.context, git):
+        yield Finding(
+            "git-stale",
+            PROBLEM,
+            f"git asks nobody but hushkey for {section}, which no rule covers any more",
+            f"hushkey uninstall git {shlex.quote(section)}",
+            partial(GIT.uninstall, (section,), False),
+        )

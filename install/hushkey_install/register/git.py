@@ -28,6 +28,8 @@ from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
 
 _HELPER = "git-credential-hushkey"
+#: the PATH of what a desktop starts, at the least
+_DESKTOP = os.pathsep.join(("/usr/bin", "/bin"))
 
 
 class GitRegistration(Registration):
@@ -56,17 +58,19 @@ GIT = GitRegistration("git")
 
 
 def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
-    sections = dict(_sections(context, wanted))
+    git = Git(context.environ)
+    # Whatever is there already is kept up to date, built-in hosts too.
+    there = dict.fromkeys(_kept(context, git), False)
+    sections = there | dict(_sections(context, wanted))
     if not sections:
         raise Permanent(
             "no host has an identity yet",
             hint="run `hushkey config add-host HOST` first, or name a built-in one: "
             "`hushkey install git dev.azure.com`",
         )
-    git = Git(context.environ)
-    helper = _helper(context.environ)
+    ours = helper(context.environ)
     paths_set: list[str] = []
-    change = git.edited(lambda file: _add(git, file, sections, helper, paths_set))
+    change = git.edited(lambda file: _add(git, file, sections, ours, paths_set))
 
     def apply() -> None:
         # Remembered first: what could not be undone is not done.
@@ -173,35 +177,52 @@ def _named(word: str) -> str:
     return url
 
 
-def stale(context: Context, git: Git) -> Iterator[str]:
-    """Yield the sections of git's file that ask us for hosts that we do not serve.
+def _kept(context: Context, git: Git) -> Iterator[str]:
+    """Yield the sections of git's file that ask us for hosts of which there are rules.
 
-    What stands there resets the list: no other helper is asked for them. A host of
-    which something typed is kept is served.
+    One that somebody wrote for a user or a path is theirs.
     """
-    served = {_url(origins.parse_pattern(r.pattern)) for r in context.config.rules()}
     for section, _ in _registered(git, git.path):
+        if section and section == _normal(section) and _has_rule(context, section):
+            yield section
+
+
+def stale(context: Context, git: Git) -> Iterator[str]:
+    """Yield the sections that ask us, and nobody else, for hosts without a rule.
+
+    A host of which something typed is kept is served.
+    """
+    for section, values in _registered(git, git.path):
         url = _normal(section)
-        if not section or url in served or _is_served(context, url):
+        if not section or "" not in values or _has_rule(context, url):
             continue
-        yield section
+        if not _has_typed(context, url):
+            yield section
 
 
-def _is_served(context: Context, url: str) -> bool:
+def _has_rule(context: Context, url: str) -> bool:
+    if url in {_url(origins.parse_pattern(r.pattern)) for r in context.config.rules()}:
+        return True
     try:
-        request = githelpers.request_of(url)
-        if context.config.rule_for(request):
-            return True
-    except ValueError:
-        return True  # git's own affair
-    except HushkeyError:
-        return True  # several rules serve it
+        return context.config.rule_for(githelpers.request_of(url)) is not None
+    except (ValueError, HushkeyError):
+        return True  # nobody's host, or several rules'
+
+
+def _has_typed(context: Context, url: str) -> bool:
+    request = githelpers.request_of(url)
     slot = typed.slot_of(request.protocol, request.host)
     return typed_index.holds(paths.data_folder(context.environ), slot)
 
 
-def short(git: Git) -> Iterator[str]:
-    """Yield the sections of git's file that name our helper without its path."""
+def short(git: Git, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the sections that name our helper without its path; "" is for all hosts.
+
+    None where a program with a desktop's PATH finds it.
+    """
+    path = os.pathsep.join((git.exec_path(), _DESKTOP))
+    if programs.find(_HELPER, {**environ, "PATH": path}):
+        return
     for section, values in _registered(git, git.path):
         if "hushkey" in values:
             yield section
@@ -219,7 +240,7 @@ def _section(key: str) -> str:
     return key.removeprefix("credential.").removesuffix("helper").removesuffix(".")
 
 
-def _helper(environ: dict[str, str]) -> str:
+def helper(environ: Mapping[str, str]) -> str:
     """Return the helper's absolute path, as git's shell has to read it."""
     path = programs.find(_HELPER, environ)
     if not path:
@@ -237,13 +258,13 @@ def _add(
     git: Git,
     file: str,
     sections: dict[str, bool],
-    helper: str,
+    ours: str,
     paths_set: list[str],
 ) -> None:
     """Add what is missing; *paths_set* gets the useHttpPath keys that are new."""
     for url, needs_path in sections.items():
         key = f"credential.{url}.helper"
-        _write(git, file, key, _with_ours(git.values(file, key), helper))
+        _write(git, file, key, _with_ours(git.values(file, key), ours))
         needed = f"credential.{url}.useHttpPath"
         if needs_path and not git.values(file, needed):
             paths_set.append(needed)
@@ -251,7 +272,7 @@ def _add(
             git.run(file, needed, "true")
 
 
-def _with_ours(values: list[str], helper: str) -> list[str]:
+def _with_ours(values: list[str], ours: str) -> list[str]:
     """Return *values* so that, from the last empty one on, git asks us alone.
 
     What asks our agent through git's own client stays in front of us.
@@ -260,9 +281,9 @@ def _with_ours(values: list[str], helper: str) -> list[str]:
     tail = [value for value in values[start:] if not githelpers.is_ours(value)]
     doors = [value for value in tail if githelpers.is_door(value)]
     if start and doors == tail:
-        return [*_without_ours(values[: start - 1]), "", *doors, helper]
+        return [*_without_ours(values[: start - 1]), "", *doors, ours]
     kept = [value for value in _without_ours(values) if value not in doors]
-    return [*kept, "", *doors, helper]
+    return [*kept, "", *doors, ours]
 
 
 def _remove(

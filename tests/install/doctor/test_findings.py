@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
+from hushkey_install.register import git as register
 from kit.oauth import BIN, CANARY, Machine, grant
 
 HELPER = f"{BIN}/git-credential-hushkey"
@@ -447,6 +448,88 @@ def test_helper_that_git_would_not_find(machine: Machine, tmp_path: Path) -> Non
 
     assert findings["helper-not-on-path"]["level"] == "problem"
     assert "not-on-path" in findings
+
+
+SHORT = OURS.replace(HELPER, "hushkey")
+AZURE = SHORT.replace("git.test", "dev.azure.com")
+
+
+def test_line_without_a_path_is_given_one(machine: Machine) -> None:
+    """What was registered by name for a built-in host, too."""
+    file = machine.home / ".gitconfig"
+    file.write_text(SHORT + AZURE)
+
+    finding = found(machine)["helper-without-path"]
+
+    assert finding["level"] == "problem"
+    assert "https://git.test, https://dev.azure.com" in finding["text"]
+    doctor(machine, "--fix", "--yes")
+    assert file.read_text() == (SHORT + AZURE).replace("hushkey", HELPER)
+    assert found(machine) == {}
+    CliRunner().invoke(main, ["uninstall", "git"], env=machine.environ)
+    assert file.read_text() == SHORT + AZURE
+
+
+def test_line_for_all_hosts_without_a_path_has_a_command(machine: Machine) -> None:
+    file = machine.home / ".gitconfig"
+    file.write_text("[credential]\n\thelper = cache\n\thelper = hushkey\n" + OURS)
+
+    command = found(machine)["helper-without-path"]["command"]
+    subprocess.run(command, shell=True, check=True, env=machine.environ)
+
+    assert "helper-without-path" not in found(machine)
+    assert file.read_text().startswith(
+        f"[credential]\n\thelper = cache\n\thelper = {HELPER}\n"
+    )
+
+
+def test_short_name_that_any_program_finds_is_fine(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine.home / ".gitconfig").write_text(SHORT)
+    (tmp_path / "git-credential-hushkey").symlink_to(HELPER)
+    monkeypatch.setattr(register, "_DESKTOP", f"/usr/bin:{tmp_path}")
+
+    assert found(machine) == {}
+
+
+def gone(host: str) -> str:
+    return OURS.replace("git.test", host)
+
+
+@pytest.mark.parametrize("host", ["gone.test", "*.gone.test", "github.com", "g.test:8"])
+def test_host_that_left_the_config_is_unregistered(machine: Machine, host: str) -> None:
+    file = machine.home / ".gitconfig"
+    file.write_text(OURS + gone(host) + gone("dev.azure.com"))
+
+    findings = found(machine)
+
+    finding = findings["git-stale"]
+    assert f"nobody but hushkey for https://{host}," in finding["text"]
+    assert finding["command"].startswith("hushkey uninstall git ")
+    doctor(machine, "--fix", "--yes")
+    assert file.read_text() == OURS + gone("dev.azure.com")
+    assert found(machine) == {}
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param(f"\thelper = {HELPER}\n", id="beside others"),
+        pytest.param(f"\thelper = \n\thelper = {HELPER}\n", id="with what was typed"),
+        pytest.param("\thelper = \n\thelper = store\n", id="another's"),
+    ],
+)
+def test_host_without_a_rule_that_is_served_all_the_same(
+    machine: Machine, section: str
+) -> None:
+    text = f'{OURS}[credential "https://typed.test"]\n{section}'
+    (machine.home / ".gitconfig").write_text(text)
+    if "helper = \n\thelper = /" in section:
+        line = b"protocol=https\nhost=typed.test\nusername=me\npassword=pw\n\n"
+        machine.run("git-credential-hushkey", "store", stdin=line)
+
+    assert "git-stale" not in found(machine)
 
 
 # -- sign-ins ------------------------------------------------------------------------
