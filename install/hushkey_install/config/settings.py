@@ -25,12 +25,15 @@ def check() -> int:
     source = paths.config_file(os.environ)
     try:
         system, below = rules.system_text(os.environ)
-        trust.check(str(rules.load(os.environ).settings["ca_file"]))
+        ca_file = str(rules.load(os.environ).settings["ca_file"])
+        trust.check(ca_file)
+        if ca_file:
+            trust.context(ca_file, os.environ)
     except ConfigError as error:
         for problem in error.problems or (error.line(),):
             output.say(problem, err=True)
         return 5
-    except StoreError as error:
+    except (StoreError, Permanent) as error:
         output.say(f"{source}: [settings] ca_file: {error.line()}", err=True)
         return 5
     if system:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -18,6 +19,8 @@ from hushkey_install.register import table
 _DAMAGED = ".damaged-"
 #: what chmod is told, by the permissions that others may not have
 _CHMOD = {0o077: "700", 0o022: "go-w", 0o002: "o-w"}
+#: bytes that a change of a token file may need
+_ROOM = 64 * 1024
 _VARIABLES = ("DATA_DIR", "RUNTIME_DIR", "CONFIG")
 
 
@@ -86,6 +89,22 @@ def _folder(
             f"chmod u+rwx {quoted}",
             partial(_chmod, place, stat.S_IMODE(status.st_mode) | 0o700),
         )
+    elif name == "data" and (why := _lacks_room(place)):
+        text = f"no room in {folder}: {why}; no sign-in or renewal can be kept"
+        yield Finding("disk-full", PROBLEM, text, f"df -h {quoted}")
+
+
+def _lacks_room(folder: str) -> str:
+    """Return why nothing can be written in *folder* though it may be, or nothing."""
+    try:
+        # Where the system has it, a file without a name: nothing is left or seen.
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(os.urandom(_ROOM))
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
 
 
 def _above(folder: str, home: str) -> Iterator[str]:

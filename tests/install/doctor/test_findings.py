@@ -113,6 +113,62 @@ def test_every_problem_of_a_wrong_config_is_named(machine: Machine) -> None:
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize("text", [None, "no certificate\n", ""])
+@pytest.mark.parametrize("where", ["ca_file", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_certificates_that_cannot_be_read(
+    machine: Machine, where: str, text: str | None
+) -> None:
+    file = machine.home / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+    if where == "ca_file":
+        config = machine.config_file.read_text()
+        text = config.replace("[settings]\n", f'[settings]\nca_file = "{file}"\n')
+        machine.configure(text=text)
+    environ = {} if where == "ca_file" else {where: str(file)}
+
+    finding = found(machine, **environ)["ca-file-unreadable"]
+
+    assert f"`{where}`: cannot read certificates from {file}" in finding["text"]
+    assert finding["command"].endswith(f"unset {where}")
+    if where == "ca_file":
+        words = ["config", "check"]
+        checked = CliRunner().invoke(main, words, env=machine.environ)
+        assert checked.exit_code == 5
+        assert "[settings] ca_file: cannot read certificates" in checked.stderr
+        CliRunner().invoke(main, ["config", "unset", where], env=machine.environ)
+        assert found(machine) == {}
+
+
+LOOK = (f"{BIN}/hushkey", "doctor", "--json")
+FULL = """
+mount -t tmpfs -o size=256k none "$HUSHKEY_DATA_DIR" || exit 77
+chmod 700 "$HUSHKEY_DATA_DIR"
+dd if=/dev/zero of="$HUSHKEY_DATA_DIR/other" bs=4k 2>/dev/null
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_full_disk_is_found(machine: Machine) -> None:
+    """On a file system of its own, which goes with the process."""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", FULL, "sh", *LOOK],
+        env={**machine.environ, "HUSHKEY_DATA_DIR": str(machine.data)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("no file system can be mounted here")
+
+    rows = {row["code"]: row for row in json.loads(done.stdout)["findings"]}
+
+    assert done.returncode == 1
+    assert f"no room in {machine.data}: No space left" in rows["disk-full"]["text"]
+    assert "disk-full" not in found(machine)
+
+
 def test_ca_file_that_others_can_change(machine: Machine, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.touch()
