@@ -14,7 +14,7 @@ from hushkey.system import programs
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
 from hushkey_install.register import git as register
 from hushkey_install.register.git import GIT
-from hushkey_install.tools import githelpers
+from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
 
 #: the oldest git whose protocol we know (`*.` in sections needs 2.26)
@@ -94,6 +94,8 @@ def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
     for rule in rules:
         request = githelpers.request_of(rule.pattern)
         chain = githelpers.chain(git, request)
+        if not chain.has_ours and not purposes.may_be_for(rule, purposes.GIT):
+            continue
         if not chain.has_ours:
             unregistered.append(rule.pattern)
             continue

@@ -24,7 +24,7 @@ from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.register.registration import Plan, Registration
-from hushkey_install.tools import jsontext, ociconfig
+from hushkey_install.tools import jsontext, ociconfig, purposes
 
 #: what a note about a client's file holds
 _SHAPE = {"existed": bool, "made": bool, "previous": dict, "empty": dict}
@@ -84,7 +84,8 @@ class Client(Registration):
         if not keys and not all_hosts:
             raise Permanent(
                 "no registry is known by name",
-                hint=f"name it: `hushkey install {self.name} contoso.azurecr.io`",
+                hint=f"name it: `hushkey install {self.name} contoso.azurecr.io`, or "
+                'set `tools = ["docker"]` in its [host."..."] table',
             )
         steps: list[tuple[str, ...]] = [(ociconfig.HELPERS, key) for key in keys]
         steps += [(ociconfig.STORE,)] if all_hosts else []
@@ -176,10 +177,10 @@ def serves(context: Context, registry: registries.Registry) -> bool:
 
 
 def _configured(context: Context) -> Iterator[str]:
-    """Yield the registries that the config names one by one."""
+    """Yield the hosts that the config names one by one, and that are registries."""
     for rule, written in context.own_rules():
         pattern = origins.parse_pattern(written)
-        if rule.exchange and not pattern.wild:
+        if purposes.DOCKER in purposes.of(rule) and not pattern.wild:
             yield origins.origin_text(pattern.scheme, pattern.host, pattern.port)
 
 

@@ -24,7 +24,7 @@ from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
 from hushkey_install.register.registration import Plan, Registration, show
-from hushkey_install.tools import githelpers
+from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
 
 _HELPER = "git-credential-hushkey"
@@ -135,7 +135,8 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     Azure DevOps has an organisation in the path, which decides the tenant.
     """
     by_url: dict[str, bool] = {}
-    chosen = [rule for rule, _ in context.own_rules()]
+    own = (rule for rule, _ in context.own_rules())
+    chosen = [rule for rule in own if purposes.GIT in (rule.tools or (purposes.GIT,))]
     known = {rule.pattern: rule for rule in context.config.rules()}
     chosen += [known.get(url) or context.rule(url)[0] for url in wanted]
     for rule in chosen:

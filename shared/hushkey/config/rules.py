@@ -115,7 +115,7 @@ class Config:
     def _rule(self, row: Mapping[str, Any]) -> HostRule:
         identity = self.identity(row["identity"])
         scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
-        optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
+        optional = ("account", "bare", "username", "scheme", "exchange", "tools")
         return HostRule(
             row["pattern"],
             identity,
@@ -123,6 +123,7 @@ class Config:
             min_lifetime=row.get("min_lifetime", 0),
             origin=row["origin"],
             tenant=identity.option("tenant"),
+            interactive=row.get("interactive", ""),
             **{key: row[key] for key in optional if key in row},
         )
 

@@ -506,6 +506,42 @@ def test_helper_that_git_would_not_find(machine: Machine, tmp_path: Path) -> Non
     assert "not-on-path" in findings
 
 
+def host(pattern: str, more: str = "") -> str:
+    return f'\n[host."{pattern}"]\nidentity = "corp"\nscopes = ["x"]\n{more}\n'
+
+
+@pytest.mark.parametrize(
+    ("pattern", "more", "missed"),
+    [
+        ("contoso.azurecr.io", 'exchange = "acr"', False),
+        ("reg.test", 'exchange = "acr"', False),
+        ("*.azurecr.io", "", False),
+        ("registry.example.com", "", False),
+        ("docker-registry.example.com:8443", "", False),
+        ("reg.test:5000", "", False),
+        ("registry.gitlab.example.com", "", False),
+        ("pypi.example.com/simple", "", False),
+        ("*.pkgs.visualstudio.com", "", False),
+        ("two.test", 'tools = ["python", "docker"]', False),
+        ("two.test", "", True),
+        ("two.test", 'tools = ["docker", "git"]', True),
+        ("registry.example.com", 'tools = ["git"]', True),
+        ("registry2.example.com", "", True),
+        ("code.registry", "", True),
+    ],
+)
+def test_only_hosts_of_gits_are_missed_there(
+    machine: Machine, pattern: str, more: str, missed: bool
+) -> None:
+    machine.configure(host(pattern, more))
+
+    findings = found(machine)
+
+    assert ("git-not-registered" in findings) is missed
+    if missed:
+        assert f"for {pattern}" in findings["git-not-registered"]["text"]
+
+
 SHORT = OURS.replace(HELPER, "hushkey")
 AZURE = SHORT.replace("git.test", "dev.azure.com")
 

@@ -366,3 +366,23 @@ def test_uninstall_of_another_registry_says_that_it_was_not_there(
 
     assert b"docker was not told to ask hushkey for two.test" in done.stderr
     assert person.file.read_text() == before
+
+
+def test_registries_of_the_config_are_registered_without_being_named(
+    person: Person,
+) -> None:
+    for pattern, more in (
+        ("registry.example.com", ""),
+        ("five.test:5000/team", ""),
+        ("two.test", 'tools = ["docker", "git"]'),
+        ("three.test", 'tools = ["git"]'),
+        ("four.test", ""),
+    ):
+        with person.config_file.open("a") as file:
+            file.write(f'[host."{pattern}"]\nidentity = "corp"\n{more}\n')
+
+    person.hushkey("install", "docker")
+
+    registered = ("reg.test", "registry.example.com", "five.test:5000", "two.test")
+    assert person.helpers() == dict.fromkeys(registered, "hushkey")
+    assert "four.test" not in person.file.read_text()

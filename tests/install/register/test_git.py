@@ -284,6 +284,18 @@ def test_static_hosts_have_a_section_and_presets_none(desk: Desk) -> None:
     assert desk.file.read_text().count("[credential ") == 2
 
 
+def test_host_that_is_not_for_git_has_no_section(desk: Desk) -> None:
+    desk.configure(
+        '[host."a.test"]\nidentity = "corp"\ntools = ["docker"]\n'
+        '[host."b.test"]\nidentity = "corp"\ntools = ["python", "git"]\n'
+    )
+
+    desk.hushkey("install", "git")
+
+    assert "a.test" not in desk.file.read_text()
+    assert desk.helpers("https://b.test") == [HELPER]
+
+
 def test_config_without_hosts_has_nothing_to_install(desk: Desk) -> None:
     desk.configure(text="")
 

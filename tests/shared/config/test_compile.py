@@ -887,3 +887,12 @@ def test_identities_hold_the_user_s_and_the_presets() -> None:
     assert found.identity("corp").client_id == "hushkey"
     with pytest.raises(KeyError):
         found.identity("nobody")
+
+
+@pytest.mark.parametrize("value", ["'git'", "[]", "['git', 'pip']", "[1]"])
+def test_tools_are_of_a_known_kind(value: str) -> None:
+    text = f"{IDENTITIES}[host.'a.example']\nidentity = 'work'\ntools = {value}\n"
+
+    (problem,) = problems(text)
+
+    assert problem.endswith("tools: expected a list of git, docker, python")
