@@ -13,6 +13,7 @@ from functools import partial
 from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.system import ownership, paths
 from hushkey_install.common.filechange import backup_of, holds_secret, read_text, remove
+from hushkey_install.config import document
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
 from hushkey_install.register import table
 
@@ -154,9 +155,14 @@ def backups(installation: Installation) -> Iterator[Finding]:
 
     What holds a secret is a problem: its tool's own sign-out does not reach it.
     """
+    own = ""
+    with suppress(HushkeyError):
+        own = backup_of(paths.config_file(installation.environ))
     for path in dict.fromkeys(map(backup_of, _files(installation))):
         try:
-            secret = holds_secret(read_text(path))
+            text = read_text(path)
+            # Of our own file it is known which keys hold a secret.
+            secret = _masked(text) if path == own else holds_secret(text)
             ownership.check_name(path)
         except (OSError, HushkeyError):
             continue  # there is none, or none of this user's
@@ -168,6 +174,14 @@ def backups(installation: Installation) -> Iterator[Finding]:
                 f"rm {shlex.quote(path)}",
                 partial(remove, path),
             )
+
+
+def _masked(config: str) -> bool:
+    """Tell whether there is something in *config* that would not be shown."""
+    try:
+        return document.without_secrets(config) != config
+    except ConfigError:
+        return True
 
 
 def _files(installation: Installation) -> Iterator[str]:
