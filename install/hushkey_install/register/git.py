@@ -9,27 +9,22 @@ absolute path: a program that a desktop starts has a shorter PATH than a shell.
 from __future__ import annotations
 
 import os
-import shlex
-import sysconfig
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from hushkey import origins
-from hushkey.errors import HushkeyError, Permanent
-from hushkey.store import typed_index
-from hushkey.system import paths, programs
-from hushkey_helpers.git import typed
+from hushkey.errors import Permanent
 from hushkey_install.common import output
-from hushkey_install.common.context import Context, shown
+from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
+from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
+from hushkey_install.register import gitchecks, gitsections
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
-
-_HELPER = "git-credential-hushkey"
-#: the PATH of what a desktop starts, at the least
-_DESKTOP = os.pathsep.join(("/usr/bin", "/bin"))
+from hushkey_install.tools.installation import Installation
 
 
 class GitRegistration(Registration):
@@ -53,6 +48,18 @@ class GitRegistration(Registration):
         """Yield git's global file."""
         yield Git(dict(environ)).path
 
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield what keeps git from asking us, and who else is handed tokens."""
+        return gitchecks.check(
+            installation,
+            partial(self.install, (), False),
+            lambda section: self.uninstall((section,), False),
+        )
+
+    def urls_in_use(self, installation: Installation) -> Iterator[str]:
+        """Yield the remotes of this repository, and what git asks us for."""
+        return gitchecks.urls_in_use(installation)
+
 
 GIT = GitRegistration("git")
 
@@ -60,7 +67,7 @@ GIT = GitRegistration("git")
 def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
     git = Git(context.environ)
     # Whatever is there already is kept up to date, built-in hosts too.
-    there = dict.fromkeys(_kept(context, git), False)
+    there = dict.fromkeys(gitsections.kept(context, git), False)
     sections = there | dict(_sections(context, wanted))
     if not sections:
         raise Permanent(
@@ -68,7 +75,7 @@ def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
             hint="run `hushkey config add-host HOST` first, or name a built-in one: "
             "`hushkey install git dev.azure.com`",
         )
-    ours = helper(context.environ)
+    ours = gitsections.helper(context.environ)
     paths_set: list[str] = []
     change = git.edited(lambda file: _add(git, file, sections, ours, paths_set))
 
@@ -92,13 +99,13 @@ def _undo(environ: dict[str, str], hosts: tuple[str, ...]) -> Plan:
     git = Git(environ)
     record = _record(environ, git)
     current = git.text()
-    urls = {_named(word): word for word in hosts}
+    urls = {gitsections.named(word): word for word in hosts}
     gone: list[str] = []
     left: list[str] = []
 
     def edit(file: str) -> None:
         gone.extend(_remove(git, file, record, urls))
-        left.extend(section for section, _ in _registered(git, file))
+        left.extend(section for section, _ in gitsections.registered(git, file))
 
     change = git.edited(edit)
     some = bool(urls) and bool(left)
@@ -119,7 +126,7 @@ def _undo(environ: dict[str, str], hosts: tuple[str, ...]) -> Plan:
         output.say(f"git no longer asks hushkey{where}", err=True)
 
     def told() -> bool:
-        for url in urls.keys() - {_normal(section) for section in gone}:
+        for url in urls.keys() - {gitsections.normal(section) for section in gone}:
             output.say(f"git was not told to ask hushkey for {url}", err=True)
         return show(change)
 
@@ -141,118 +148,11 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     chosen += [known.get(url) or context.rule(url)[0] for url in wanted]
     for rule in chosen:
         pattern = origins.parse_pattern(rule.pattern)
-        url = _url(pattern)
+        url = gitsections.url_of(pattern)
         by_url[url] = (
             by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
         )
     yield from by_url.items()
-
-
-def _url(pattern: origins.Pattern) -> str:
-    """Return the URL of the section that serves *pattern*: its host, without a path."""
-    host = f"*.{pattern.host}" if pattern.wild else pattern.host
-    default = origins.DEFAULT_PORTS[pattern.scheme]
-    port = "" if pattern.port == default else f":{pattern.port}"
-    return f"{pattern.scheme}://{host}{port}"
-
-
-def _normal(section: str) -> str:
-    """Return the URL of the host of *section*; of no host's, as it is written."""
-    scheme, marker, rest = section.partition("://")
-    origin, _, _ = rest.partition("/")
-    try:
-        return _url(
-            origins.parse_pattern(f"{scheme}{marker}{origin.rpartition('@')[2]}")
-        )
-    except ValueError:
-        return section
-
-
-def _named(word: str) -> str:
-    """Return the section's URL that a person means by *word*: a host or a URL."""
-    url = _normal(word if "://" in word else f"https://{word}")
-    try:
-        origins.parse_pattern(url)
-    except ValueError as error:
-        raise Permanent(f"{shown(word)!r}: {error}") from error
-    return url
-
-
-def _kept(context: Context, git: Git) -> Iterator[str]:
-    """Yield the sections of git's file that ask us for hosts of which there are rules.
-
-    One that somebody wrote for a user or a path is theirs.
-    """
-    for section, _ in _registered(git, git.path):
-        if section and section == _normal(section) and _has_rule(context, section):
-            yield section
-
-
-def stale(context: Context, git: Git) -> Iterator[str]:
-    """Yield the sections that ask us, and nobody else, for hosts without a rule.
-
-    A host of which something typed is kept is served.
-    """
-    for section, values in _registered(git, git.path):
-        url = _normal(section)
-        if not section or "" not in values or _has_rule(context, url):
-            continue
-        if not _has_typed(context, url):
-            yield section
-
-
-def _has_rule(context: Context, url: str) -> bool:
-    if url in {_url(origins.parse_pattern(r.pattern)) for r in context.config.rules()}:
-        return True
-    try:
-        return context.config.rule_for(githelpers.request_of(url)) is not None
-    except (ValueError, HushkeyError):
-        return True  # nobody's host, or several rules'
-
-
-def _has_typed(context: Context, url: str) -> bool:
-    request = githelpers.request_of(url)
-    slot = typed.slot_of(request.protocol, request.host)
-    return typed_index.holds(paths.data_folder(context.environ), slot)
-
-
-def short(git: Git, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the sections that name our helper without its path; "" is for all hosts.
-
-    None where a program with a desktop's PATH finds it.
-    """
-    path = os.pathsep.join((git.exec_path(), _DESKTOP))
-    if programs.find(_HELPER, {**environ, "PATH": path}):
-        return
-    for section, values in _registered(git, git.path):
-        if "hushkey" in values:
-            yield section
-
-
-def _registered(git: Git, file: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each section of *file* with a helper of ours, and its helpers' values."""
-    for key in git.keys(file):
-        values = git.values(file, key)
-        if any(map(githelpers.is_ours, values)):
-            yield _section(key), values
-
-
-def _section(key: str) -> str:
-    return key.removeprefix("credential.").removesuffix("helper").removesuffix(".")
-
-
-def helper(environ: Mapping[str, str]) -> str:
-    """Return the helper's absolute path, as git's shell has to read it."""
-    path = programs.find(_HELPER, environ)
-    if not path:
-        path = os.path.join(sysconfig.get_path("scripts"), _HELPER)
-        if not os.access(path, os.X_OK):
-            raise Permanent(
-                f"{_HELPER} is not on PATH", hint="add hushkey's bin folder to PATH"
-            )
-    quoted = shlex.quote(path)
-    # What begins with a quote is no path to git: `!` says that it is for the shell.
-    return path if quoted == path else f"!{quoted}"
 
 
 def _add(
@@ -280,11 +180,11 @@ def _with_ours(values: list[str], ours: str) -> list[str]:
     """
     start = len(values) - values[::-1].index("") if "" in values else 0
     tail = [value for value in values[start:] if not githelpers.is_ours(value)]
-    doors = [value for value in tail if githelpers.is_door(value)]
-    if start and doors == tail:
-        return [*_without_ours(values[: start - 1]), "", *doors, ours]
-    kept = [value for value in _without_ours(values) if value not in doors]
-    return [*kept, "", *doors, ours]
+    sockets = [value for value in tail if githelpers.is_socket(value)]
+    if start and sockets == tail:
+        return [*_without_ours(values[: start - 1]), "", *sockets, ours]
+    kept = [value for value in _without_ours(values) if value not in sockets]
+    return [*kept, "", *sockets, ours]
 
 
 def _remove(
@@ -296,8 +196,8 @@ def _remove(
     """
     gone = []
     for key in git.keys(file):
-        section = _section(key)
-        if urls and _normal(section) not in urls:
+        section = gitsections.section_of(key)
+        if urls and gitsections.normal(section) not in urls:
             continue
         needs_path = key.removesuffix("helper") + "useHttpPath"
         if not _drop(git, file, key):

@@ -51,17 +51,17 @@ class Helper(NamedTuple):
     @property
     def is_ours(self) -> bool:
         """Tell whether this line runs hushkey."""
-        return is_ours(self.value) or self.is_door
+        return is_ours(self.value) or self.is_socket
 
     @property
-    def is_door(self) -> bool:
+    def is_socket(self) -> bool:
         """Tell whether this line asks our agent through git's own client."""
-        return is_door(self.value)
+        return is_socket(self.value)
 
     @property
-    def is_wrong_door(self) -> bool:
+    def is_wrong_socket(self) -> bool:
         """Tell whether git's cache would store on our socket, and could hang."""
-        return is_wrong_door(self.value)
+        return is_wrong_socket(self.value)
 
     @property
     def of_repository(self) -> bool:
@@ -106,10 +106,10 @@ def is_ours(value: str) -> bool:
     return value == "hushkey" or value.rstrip("'\"").endswith(_OURS)
 
 
-def is_door(value: str) -> bool:
+def is_socket(value: str) -> bool:
     """Tell whether a helper *value* asks our agent through git's own client, only."""
-    door = "credential-cache --socket" in value and "hushkey" in value
-    return door and not is_wrong_door(value)
+    socket = "credential-cache --socket" in value and "hushkey" in value
+    return socket and not is_wrong_socket(value)
 
 
 def program_of(value: str) -> str:
@@ -122,7 +122,7 @@ def program_of(value: str) -> str:
     return words[0] if named else ""
 
 
-def is_wrong_door(value: str) -> bool:
+def is_wrong_socket(value: str) -> bool:
     """Tell whether a helper *value* lets git's own cache use our socket.
 
     Only ``get`` may reach it, with a deadline: a snippet that says so is right.

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
-from hushkey_install.register import git as register
+from hushkey_install.register import gitsections
 from kit.oauth import BIN, CANARY, Machine, grant
 
 HELPER = f"{BIN}/git-credential-hushkey"
@@ -580,7 +580,7 @@ def test_short_name_that_any_program_finds_is_fine(
 ) -> None:
     (machine.home / ".gitconfig").write_text(SHORT)
     (tmp_path / "git-credential-hushkey").symlink_to(HELPER)
-    monkeypatch.setattr(register, "_DESKTOP", f"/usr/bin:{tmp_path}")
+    monkeypatch.setattr(gitsections, "_DESKTOP", f"/usr/bin:{tmp_path}")
 
     assert found(machine) == {}
 
