@@ -157,6 +157,17 @@ class Client(Registration):
 
         return Plan(shown, apply, lambda: None if only else drop_backup(path))
 
+    def urls_in_use(self, installation: Installation) -> Iterator[str]:
+        """Yield the registries that somebody signed in to, or that ask us."""
+        try:
+            text = ociconfig.text_of(self.file(installation.environ))
+        except HushkeyError:
+            return  # has a finding of its own
+        names = [*ociconfig.used(text), *(step[-1] for step in ociconfig.ours(text))]
+        for registry in filter(None, map(registries.parse, names)):
+            for request in registry.requests():
+                yield f"{request.protocol}://{request.host}/{request.path}"
+
     # -- doctor -------------------------------------------------------------------
 
     def checks(self, installation: Installation) -> Iterator[Finding]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 
 from hushkey import origins
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.system import programs
+from hushkey_install.common.context import Context
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import gitsections
 from hushkey_install.tools import githelpers, purposes
@@ -27,12 +29,15 @@ Mend = Callable[[], object]
 
 
 def check(
-    installation: Installation, mend: Mend, forget: Callable[[str], object]
+    installation: Installation,
+    elsewhere: Iterable[str],
+    mend: Mend,
+    forget: Callable[[str], object],
 ) -> Iterator[Finding]:
     """Yield what keeps git from asking us, and who else is handed tokens.
 
-    *mend* registers hushkey with git, as `hushkey install git` does, and *forget*
-    takes one section out again.
+    *elsewhere* are the URLs that other tools ask for. *mend* registers hushkey with
+    git, as `hushkey install git` does, and *forget* takes one section out again.
     """
     if installation.git is None:
         if installation.git_error is not None:
@@ -41,7 +46,7 @@ def check(
     try:
         yield from _version(installation.git)
         yield from _reachable(installation, installation.git, mend)
-        yield from _rules(installation, installation.git, mend)
+        yield from _rules(installation, installation.git, elsewhere, mend)
         yield from _wrong_socket(installation.git)
         yield from _short(installation, installation.git, mend)
         yield from _stale(installation, installation.git, forget)
@@ -91,9 +96,13 @@ def _reachable(installation: Installation, git: Git, mend: Mend) -> Iterator[Fin
         )
 
 
-def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:
+def _rules(
+    installation: Installation, git: Git, elsewhere: Iterable[str], mend: Mend
+) -> Iterator[Finding]:
     if installation.context is None:
         return
+    others = set(_served(installation.context, elsewhere))
+    others -= set(_served(installation.context, urls_in_use(installation)))
     rules = [
         rule for rule, _ in installation.context.own_rules() if not rule.identity.typed
     ]
@@ -101,7 +110,11 @@ def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding
     for rule in rules:
         request = githelpers.request_of(rule.pattern)
         chain = githelpers.chain(git, request)
-        if not chain.has_ours and not purposes.may_be_for(rule, purposes.GIT):
+        # What says nothing of its purpose, and is asked for by another tool only.
+        is_others = not purposes.of(rule) and rule.pattern in others
+        if not chain.has_ours and (
+            is_others or not purposes.may_be_for(rule, purposes.GIT)
+        ):
             continue
         if not chain.has_ours:
             unregistered.append(rule.pattern)
@@ -117,6 +130,14 @@ def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding
             _INSTALL,
             mend,
         )
+
+
+def _served(context: Context, urls: Iterable[str]) -> Iterator[str]:
+    """Yield the pattern of the rule that covers each of *urls*, where there is one."""
+    for url in urls:
+        with suppress(ValueError, HushkeyError):
+            if rule := context.config.rule_for(origins.parse_url(url)):
+                yield rule.pattern
 
 
 def _listeners(

@@ -542,6 +542,40 @@ def test_only_hosts_of_gits_are_missed_there(
         assert f"for {pattern}" in findings["git-not-registered"]["text"]
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".config/pip/pip.conf", "[global]\nindex-url = https://me@two.test/simple\n"),
+        (
+            ".config/pip/pip.conf",
+            "[install]\nextra-index-url =\n  https://two.test/a\n",
+        ),
+        (".config/uv/uv.toml", '[[index]]\nname = "x"\nurl = "https://two.test/a"\n'),
+        (".docker/config.json", '{"auths": {"two.test": {}}}'),
+        ("PIP_EXTRA_INDEX_URL", "https://other.test https://two.test/simple"),
+        ("UV_INDEX", "two=https://two.test/simple"),
+    ],
+)
+def test_host_that_another_tool_asks_for_is_not_missed_by_git(
+    machine: Machine, file: str, text: str
+) -> None:
+    machine.configure(host("two.test") + host("three.test"))
+    environ = {file: text} if file.isupper() else {}
+    if not environ:
+        path = machine.home / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    missed = found(machine, **environ)["git-not-registered"]["text"]
+
+    assert missed.endswith("for three.test")
+    git = ["git", "-C", str(machine.home)]
+    for words in (["init", "-q"], ["remote", "add", "origin", "https://two.test/a"]):
+        subprocess.run([*git, *words], env=machine.environ, check=True)
+    missed = found(machine, **environ)["git-not-registered"]["text"]
+    assert missed.endswith("for two.test, three.test")
+
+
 SHORT = OURS.replace(HELPER, "hushkey")
 AZURE = SHORT.replace("git.test", "dev.azure.com")
 
