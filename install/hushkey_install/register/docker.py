@@ -8,6 +8,7 @@ is written is noted, so that `uninstall` restores exactly that.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from hashlib import blake2s
@@ -17,8 +18,9 @@ import click
 
 from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent
+from hushkey.store import typed_index
 from hushkey.system import locks, paths, programs
-from hushkey_helpers.docker import registries
+from hushkey_helpers.docker import registries, typed
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
@@ -163,7 +165,7 @@ class Client(Registration):
             text = ociconfig.text_of(self.file(installation.environ))
         except HushkeyError:
             return  # has a finding of its own
-        names = [*ociconfig.used(text), *(step[-1] for step in ociconfig.ours(text))]
+        names = [*ociconfig.used(text), *ociconfig.registered(text)]
         for registry in filter(None, map(registries.parse, names)):
             for request in registry.requests():
                 yield f"{request.protocol}://{request.host}/{request.path}"
@@ -192,6 +194,19 @@ class Client(Registration):
                 f"on PATH: {self.name} fails for them, public images too",
                 "pipx ensurepath",
             )
+        folder = paths.data_folder(context.environ)
+        for key in (key for key in ours if key != ociconfig.STORE):
+            registry = registries.parse(key)
+            if registry is None or _is_known(context, registry):
+                continue
+            if not typed_index.holds(folder, *typed.keys_of(registry)):
+                yield Finding(
+                    f"{self.name}-stale",
+                    NOTE,
+                    f"{path} gives {key} to hushkey, which has no identity and no "
+                    "password for it",
+                    f"hushkey uninstall {self.name} {shlex.quote(key)}",
+                )
         found = programs.find(self.name, context.environ)
         if found is not None or os.path.exists(path):
             yield from self._unregistered(context, path, text)
@@ -317,6 +332,14 @@ def serves(context: Context, registry: registries.Registry) -> bool:
     except HushkeyError:
         return True  # several do, and that error says it better when it is used
     return any(rule and not rule.identity.typed for rule in rules)
+
+
+def _is_known(context: Context, registry: registries.Registry) -> bool:
+    """Tell whether any rule is for *registry*, be it for what is typed."""
+    try:
+        return any(map(context.config.rule_for, registry.requests()))
+    except HushkeyError:
+        return True  # several are
 
 
 def _configured(context: Context) -> Iterator[str]:
