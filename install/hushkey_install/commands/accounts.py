@@ -6,7 +6,7 @@ import json
 import os
 from datetime import UTC, datetime
 
-from hushkey.errors import HushkeyError
+from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import HostRule, Token, TokenKey
 from hushkey.tokenrequest import TokenRequest
 from hushkey_install.common import agentcontrol, output
@@ -32,8 +32,31 @@ def login(target: str | None, *, force: bool, method: str) -> None:
 
 
 def _login(context: Context, wanted: TokenRequest, *, force: bool) -> None:
+    _check_there(context, wanted)
     get = context.acquirer.sign_in if force else context.acquirer.acquire
     token = get(wanted)
+    _say_unproven(context, wanted)
+    how = "signed in" if token.source == "sign-in" else "already signed in"
+    output.say(
+        f"{how} to {wanted.host} as {token.account.label or 'the only account'} "
+        f"({_client(wanted.rule)}); the token is good {until(token)}",
+        err=True,
+    )
+
+
+def _check_there(context: Context, wanted: TokenRequest) -> None:
+    """Raise Permanent if the organisation that a person named does not exist."""
+    request = context.request(wanted.host)
+    if organisation := azure.absent(context, wanted.rule, request):
+        raise Permanent(
+            f"there is no {organisation}: it answers with HTTP 404",
+            hint="check its name; `hushkey login "
+            f"{wanted.rule.identity.name}` signs in without one",
+        )
+
+
+def _say_unproven(context: Context, wanted: TokenRequest) -> None:
+    """Say that nothing tells whether there is such an organisation."""
     request = context.request(wanted.host)
     if organisation := azure.unproven(context, wanted.rule, request):
         output.say(
@@ -41,12 +64,6 @@ def _login(context: Context, wanted: TokenRequest, *, force: bool) -> None:
             "exist: your account's own tenant was used",
             err=True,
         )
-    how = "signed in" if token.source == "sign-in" else "already signed in"
-    output.say(
-        f"{how} to {wanted.host} as {token.account.label or 'the only account'} "
-        f"({_client(wanted.rule)}); the token is good {until(token)}",
-        err=True,
-    )
 
 
 def _client(rule: HostRule) -> str:
@@ -104,7 +121,10 @@ def print_token(url: str, form: str) -> None:
     """Print a token for *url* to standard output, and nothing else there."""
     context = Context()
     rule, host = context.rule(url)
-    token = context.acquirer.acquire(context.wanted(rule, host, url))
+    wanted = context.wanted(rule, host, url)
+    _check_there(context, wanted)
+    token = context.acquirer.acquire(wanted)
+    _say_unproven(context, wanted)
     output.say(_rendered(token, host, form))
 
 

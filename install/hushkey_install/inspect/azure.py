@@ -28,6 +28,12 @@ def unproven(context: Context, rule: HostRule, request: Request) -> str:
     return found if asked and not _directory(context).found(found) else ""
 
 
+def absent(context: Context, rule: HostRule, request: Request) -> str:
+    """Return the organisation of *request* if it was asked, and is not there."""
+    found = organisation(request) if _is_open(rule) else ""
+    return found if found and _directory(context).absent(found) else ""
+
+
 def everywhere(context: Context, rule: HostRule) -> Iterator[tuple[HostRule, str]]:
     """Yield *rule* in each organisation that it is known to serve, with the host.
 
