@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import HostRule, Token, TokenKey
+from hushkey.system import ownership, paths
 from hushkey.tokenrequest import TokenRequest
+from hushkey_helpers.tools import token as token_tool
 from hushkey_install.common import agentcontrol, output
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure
@@ -86,6 +87,8 @@ def until(token: Token) -> str:
 def logout(target: str | None, *, everyone: bool, local: bool) -> None:
     """Forget sign-ins here, and tell the server unless *local*."""
     context = Context(login=True)
+    # Another user's folder says nothing of who is signed in.
+    ownership.check_private(paths.data_folder(context.environ))
     known = context.config.identities().values()
     if target is None and not everyone and not any(context.own_rules()):
         used = [identity for identity in known if context.is_used(identity)]
@@ -117,27 +120,16 @@ def _logout(context: Context, name: str, *, local: bool) -> str:
     return f"signed out of {name} {told}"
 
 
-def print_token(url: str, form: str) -> None:
-    """Print a token for *url* to standard output, and nothing else there."""
-    context = Context()
-    rule, host = context.rule(url)
-    wanted = context.wanted(rule, host, url)
-    _check_there(context, wanted)
-    token = context.acquirer.acquire(wanted)
-    _say_unproven(context, wanted)
-    output.say(_rendered(token, host, form))
+def print_token(host: str, form: str) -> int:
+    """Print a token for *host* to standard output, and nothing else there.
 
-
-def _rendered(token: Token, host: str, form: str) -> str:
-    if form == "json":
-        return json.dumps(
-            {
-                "host": host,
-                "token": token.value,
-                "expires_at": token.expires_at,
-                "account": token.account.label,
-                "source": token.source,
-            }
-        )
-    prefix = {"raw": "", "bearer": "Bearer ", "header": "Authorization: Bearer "}
-    return prefix[form] + token.value
+    Returns the exit code. `hushkey token` comes here only where the command was
+    loaded for another reason: the program answers it by itself.
+    """
+    words = [f"--format={form}", "--", host]
+    answer = token_tool.answer(words, lambda: b"", os.environ)
+    for line in answer.lines:
+        output.say(f"hushkey: {line}", err=True)
+    if answer.out:
+        output.block(answer.out.decode("utf-8", "surrogateescape").rstrip("\n"))
+    return answer.code
