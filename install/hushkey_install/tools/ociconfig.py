@@ -7,32 +7,26 @@ from collections.abc import Iterator, Mapping
 
 from hushkey.errors import Permanent, StoreError
 from hushkey.system import paths
+from hushkey_helpers.docker.clientfile import HELPERS, SUFFIX, docker_file
 from hushkey_install.common.filechange import read_text
 from hushkey_install.tools import jsontext
 
-#: our executable, and what clients call it
+__all__ = ["HELPER", "HELPERS", "STORE", "SUFFIX", "docker_file"]
+
+#: our executable
 HELPER = "docker-credential-hushkey"
-SUFFIX = "hushkey"
-HELPERS, STORE = "credHelpers", "credsStore"
-
-
-def docker_file(environ: Mapping[str, str]) -> str:
-    """Return docker's own config file (docker/cli, cli/config/config.go)."""
-    named = environ.get("DOCKER_CONFIG", "")
-    if not os.path.isabs(named):
-        named = os.path.join(paths.home(environ), ".docker")
-    return os.path.join(named, "config.json")
+STORE = "credsStore"
 
 
 def podman_file(environ: Mapping[str, str]) -> str:
     """Return the auth file of podman, buildah and skopeo that outlives a session.
 
     containers-auth.json(5): the one they write to lies in the runtime folder, which
-    is gone at the next boot; they read this one as well.
+    is gone at the next boot; they read this one as well. A relative
+    REGISTRY_AUTH_FILE counts from the working folder, as it does for them.
     """
-    named = environ.get("REGISTRY_AUTH_FILE", "")
-    if os.path.isabs(named):
-        return named
+    if named := environ.get("REGISTRY_AUTH_FILE", ""):
+        return os.path.abspath(named)
     return os.path.join(paths.xdg_config(environ), "containers", "auth.json")
 
 

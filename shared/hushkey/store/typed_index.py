@@ -47,8 +47,9 @@ _PLACE, _PART = 16, 8  # bytes of the hashes
 class CredentialKey(Frozen):
     """Where a secret belongs: a tool's name, and what that tool knows a host by.
 
-    ``path`` and ``user`` may be None: in a question that means any; for what is
-    kept, that there is none (an empty user name is a user name).
+    ``path`` and ``user`` may be None: in a question that means any, unless it is put
+    *exact*, where no path means none; for what is kept, that there is none (an empty
+    user name is a user name).
     """
 
     tool: str
@@ -76,9 +77,10 @@ class Index:
         name += f"-{self._hash('user', place, slot.user)}{SUFFIX}"
         return os.path.join(self._typed_store, place[:2], name)
 
-    def matching(self, slot: CredentialKey) -> Iterator[str]:
+    def matching(self, slot: CredentialKey, *, exact: bool = False) -> Iterator[str]:
         """Yield the paths of all files that answer *slot*, the newest first."""
-        if slot.path is not None and slot.user is not None:
+        by_path = exact or slot.path is not None
+        if by_path and slot.user is not None:
             path = self.path_of(slot)
             if os.path.exists(path):
                 yield path
@@ -86,7 +88,7 @@ class Index:
         place = self._place(slot)
         folder = os.path.join(self._typed_store, place[:2])
         start, end = place + "-", SUFFIX
-        if slot.path is not None:
+        if by_path:
             start += self._hash("path", place, slot.path) + "-"
         if slot.user is not None:
             end = f"-{self._hash('user', place, slot.user)}{SUFFIX}"
@@ -160,13 +162,15 @@ def read(folder: str) -> Index | None:
     return Index(folder, key)
 
 
-def holds(folder: str, *slots: CredentialKey) -> bool:
+def holds(folder: str, *slots: CredentialKey, exact: bool = False) -> bool:
     """Tell whether anything may be kept that answers one of *slots*."""
     try:
         index = read(folder)
     except Lost:
         return True  # the keyring has to be asked
-    return index is not None and any(any(index.matching(slot)) for slot in slots)
+    return index is not None and any(
+        any(index.matching(slot, exact=exact)) for slot in slots
+    )
 
 
 def files(folder: str) -> Iterator[str]:
