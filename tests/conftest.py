@@ -108,6 +108,7 @@ def home(
     # The keyring of whoever runs the tests is out of reach.
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={path}/no-bus")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("HUSHKEY_SYSTEM_CONFIG", "off")
     monkeypatch.setenv("HUSHKEY_AGENT", "off")  # no process is left behind
     return path
 

@@ -101,7 +101,7 @@ def unset(key: str) -> None:
 @click.option("--issuer", help="Address of an OpenID Connect server.")
 @click.option("--tenant", help="Tenant of Microsoft Entra ID.")
 @click.option("--client-id", help="As which client hushkey is registered there.")
-@click.option("--account", help="PromptSubject signs in, if there are several.")
+@click.option("--account", help="Who signs in, if there are several.")
 @click.option(
     "--set",
     "more",
