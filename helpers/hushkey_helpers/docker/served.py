@@ -34,7 +34,7 @@ def named(
     found = {}
     for rule in config.rules():
         pattern = origins.parse_pattern(rule.pattern)
-        if rule.origin == "user" and rule.exchange and not pattern.wild:
+        if not rule.built_in and rule.exchange and not pattern.wild:
             origin = origins.origin_text(pattern.scheme, pattern.host, pattern.port)
             if registry := registries.parse(origin):
                 key = registries.key_of(pattern.scheme, registry.place)

@@ -61,8 +61,7 @@ class Group(click.Group):
         except HushkeyError as error:
             event("failed", error=error)
             output.say(f"hushkey: {error.line()}", err=True)
-            code = next((c for kind, c in _EXIT_CODES if isinstance(error, kind)), 1)
-            raise click.exceptions.Exit(code) from error
+            raise click.exceptions.Exit(code_of(error)) from error
         except BrokenPipeError:
             # The reader has gone (`hushkey status | head`); nothing is wrong.
             sys.stdout = None
@@ -70,6 +69,11 @@ class Group(click.Group):
         except (OSError, subprocess.SubprocessError) as error:
             output.say(f"hushkey: {_system(error)}", err=True)
             raise click.exceptions.Exit(1) from error
+
+
+def code_of(error: HushkeyError) -> int:
+    """Return the exit code of a command that *error* ends."""
+    return next((c for kind, c in _EXIT_CODES if isinstance(error, kind)), 1)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from hashlib import blake2s
 from typing import Any
 
 import click
@@ -22,12 +21,9 @@ from hushkey_helpers.docker import registries
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
-from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.register.registration import Plan, Registration
 from hushkey_install.tools import jsontext, ociconfig
 
-#: what a note about a client's file holds
-_SHAPE = {"existed": bool, "made": bool, "previous": dict, "empty": dict}
 #: seconds for another install to end
 _PATIENCE = 30
 
@@ -153,7 +149,7 @@ class Client(Registration):
             if ours_still:
                 _remember(context, self.name, record)
             else:
-                _install_record(context, self.name, path).write({})
+                ociconfig.install_record(context.environ, self.name, path).write({})
             output.say(f"{self.name} no longer asks hushkey", err=True)
 
         return Plan(
@@ -261,15 +257,11 @@ def _say_what_now(
 # -- what was done -----------------------------------------------------------------
 
 
-def _install_record(context: Context, client: str, path: str) -> InstallRecord:
-    """Return the notes about the file *path*; a client may have several."""
-    name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
-    return InstallRecord(context.environ, f"{client}-{name}")
-
-
 def _record(context: Context, client: str, path: str) -> dict[str, Any]:
     """Return what earlier installs noted about *path*, else an empty note."""
-    return _install_record(context, client, path).about(path, _SHAPE) or {
+    return ociconfig.install_record(context.environ, client, path).about(
+        path, ociconfig.SHAPE
+    ) or {
         "path": path,
         "existed": os.path.lexists(path),
         "made": False,
@@ -280,4 +272,4 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
 
 def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
     """Note it before it is done: what could not be undone is not done."""
-    _install_record(context, client, record["path"]).write(record)
+    ociconfig.install_record(context.environ, client, record["path"]).write(record)
