@@ -6,6 +6,7 @@ Looks at files and at PATH; asks no server, changes nothing, never prompts.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 
 from hushkey.errors import HushkeyError
@@ -13,7 +14,7 @@ from hushkey.system import paths, programs
 from hushkey_helpers.docker import registries
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
-from hushkey_install.register import docker
+from hushkey_install.register import docker, hiddenlogins
 from hushkey_install.register.docker import Client
 from hushkey_install.tools import ociconfig
 
@@ -45,6 +46,28 @@ def _client(context: Context, client: Client) -> Iterator[Finding]:
     if not _is_used(context, client, path):
         return
     yield from _unregistered(context, client, path, text)
+    yield from _hidden(context, client, path, text)
+
+
+def _hidden(
+    context: Context, client: Client, path: str, text: str
+) -> Iterator[Finding]:
+    """Yield logins that the client has and no longer finds, since it asks us."""
+    store = ociconfig.store(text) if client.has_store else ""
+    keys: list[str] | None = [step[-1] for step in ociconfig.ours(text) if step[1:]]
+    if store == ociconfig.SUFFIX:
+        store = ociconfig.former_store(context.environ, client.name, path)
+        keys = None
+    for login in hiddenlogins.find(context, path, text, store, keys):
+        command = docker.TAKE_OVER
+        if login.identity:
+            if not login.in_file:
+                continue  # none is missed, and none lies about
+            where = "" if client.has_store else f"--authfile {shlex.quote(path)} "
+            command = f"{client.name} logout {where}{shlex.quote(login.server)}"
+        yield Finding(
+            f"{client.name}-hidden-login", NOTE, login.line(client.name), command
+        )
 
 
 def _is_used(context: Context, client: Client, path: str) -> bool:
@@ -89,9 +112,9 @@ def _dockers_ours(context: Context, client: Client) -> dict[str, str]:
         text = ociconfig.text_of(docker.DOCKER.file(context.environ))
     except HushkeyError:
         return {}  # docker's own finding
-    steps = (step[1:] for step in ociconfig.ours(text))
-    parsed = (registries.parse(key) for step in steps for key in step)
-    return {client.key(registry): ociconfig.SUFFIX for registry in parsed if registry}
+    # Looked up as it is written: docker's own key of the Hub is none of podman's.
+    keys = (key for step in ociconfig.ours(text) for key in step[1:])
+    return dict.fromkeys(keys, ociconfig.SUFFIX)
 
 
 def _environment(context: Context) -> Iterator[Finding]:

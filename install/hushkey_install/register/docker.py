@@ -8,7 +8,8 @@ is written is noted, so that `uninstall` restores exactly that.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,9 +22,12 @@ from hushkey_helpers.docker import registries
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
+from hushkey_install.register import hiddenlogins
 from hushkey_install.register.registration import Plan, Registration
 from hushkey_install.tools import jsontext, ociconfig
 
+#: what takes over logins that are no longer used
+TAKE_OVER = "hushkey import docker"
 #: seconds for another install to end
 _PATIENCE = 30
 
@@ -92,9 +96,46 @@ class Client(Registration):
         def apply() -> None:
             _remember(context, self.name, record)
             Change(path, before, after).apply()
-            _say_what_now(context, self.name, keys, all_hosts=all_hosts)
+            self._say_what_now(context, keys, all_hosts=all_hosts)
 
-        return Plan(lambda: _shown(path, before, after), apply)
+        def show() -> bool:
+            shown = _shown(path, before, after)
+            if shown:
+                self._say_what_is_hidden(context, before, None if all_hosts else keys)
+            return shown
+
+        return Plan(show, apply)
+
+    def _say_what_is_hidden(
+        self, context: Context, text: str, keys: Iterable[str] | None
+    ) -> None:
+        store = ociconfig.store(text) if self.has_store else ""
+        path = self.file(context.environ)
+        others = "" if store == ociconfig.SUFFIX else store
+        for login in hiddenlogins.find(context, path, text, others, keys):
+            take = "" if login.identity else f"; to take it over: {TAKE_OVER}"
+            output.say(f"note: {login.line(self.name)}{take}", err=True)
+
+    def _say_what_now(
+        self, context: Context, keys: dict[str, bool], *, all_hosts: bool
+    ) -> None:
+        names = [*keys, *(["every other registry"] if all_hosts else [])]
+        output.say(f"{self.name} asks hushkey for: {', '.join(names)}", err=True)
+        for key in (key for key, has_identity in keys.items() if not has_identity):
+            what = f"note: {key} has no identity in {context.config.source}"
+            output.say(f"{what}: {self._kept(context.environ, key)}", err=True)
+
+    def _kept(self, environ: Mapping[str, str], key: str) -> str:
+        """Return where the password goes that the client's `login` is told."""
+        path = self.file(environ)
+        written = path if self.has_store else ociconfig.podman_login_file(environ)
+        if written == path:
+            return f"hushkey keeps what `{self.name} login` is told, encrypted"
+        return (
+            f"`{self.name} login` keeps its password in {written or 'its own file'}; "
+            f"`{self.name} login --authfile {shlex.quote(path)} {key}` has hushkey "
+            "keep it, encrypted"
+        )
 
     def _keys(
         self, context: Context, text: str, wanted: tuple[str, ...]
@@ -239,19 +280,6 @@ def _named(text: str) -> dict[str, str]:
     return found | (
         {ociconfig.STORE: ociconfig.store(text)} if ociconfig.store(text) else {}
     )
-
-
-def _say_what_now(
-    context: Context, client: str, keys: dict[str, bool], *, all_hosts: bool
-) -> None:
-    names = [*keys, *(["every other registry"] if all_hosts else [])]
-    output.say(f"{client} asks hushkey for: {', '.join(names)}", err=True)
-    for key in (key for key, has_identity in keys.items() if not has_identity):
-        output.say(
-            f"note: {key} has no identity in {context.config.source}: hushkey keeps "
-            f"what `{client} login` is told, encrypted",
-            err=True,
-        )
 
 
 # -- what was done -----------------------------------------------------------------
