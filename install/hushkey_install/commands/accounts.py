@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Token, TokenKey
 from hushkey.tokenrequest import TokenRequest
-from hushkey_install.common import agentcontrol, output
+from hushkey_install.common import agentcontrol, output, typedsecrets
 from hushkey_install.common.context import Context
 
 
@@ -23,6 +23,7 @@ def login(target: str | None, *, force: bool, method: str) -> None:
     # Only a URL can name an organisation; a pattern names many.
     url = "" if target in context.config.identities() else target or ""
     for rule, host in context.rules_of(target):
+        typedsecrets.check_not_typed(rule.identity, host)
         key = (rule.account, rule.token_key)
         if key not in done:
             done.add(key)
@@ -65,6 +66,7 @@ def logout(target: str | None, *, everyone: bool, local: bool) -> None:
         identities = list(context.config.identities().values())
     else:
         identities = [context.identity(target)]
+        typedsecrets.check_not_typed(identities[0], "")
     for identity in identities:
         if not everyone or not identity.typed:
             output.say(_logout(context, identity.name, local=local), err=True)
@@ -90,6 +92,7 @@ def print_token(url: str, form: str) -> None:
     """Print a token for *url* to standard output, and nothing else there."""
     context = Context()
     rule, host = context.rule(url)
+    typedsecrets.check_not_typed(rule.identity, host)
     token = context.acquirer.acquire(context.wanted(rule, host, url))
     output.say(_rendered(token, host, form))
 

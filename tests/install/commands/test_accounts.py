@@ -224,6 +224,31 @@ def test_logout_of_all_takes_every_identity_that_can_serve(machine: Machine) -> 
     assert not any("work" in line for line in said)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("login", "typed.test"),
+        ("login", "work"),
+        ("login", "--force", "https://typed.test/app"),
+        ("logout", "work"),
+        ("logout", "typed.test"),
+        ("token", "typed.test"),
+    ],
+)
+def test_nobody_signs_in_to_what_is_typed(
+    machine: Machine, words: tuple[str, ...]
+) -> None:
+    machine.configure(
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+
+    result = CliRunner().invoke(main, list(words), env=machine.environ)
+
+    assert result.exit_code == 1
+    assert 'identity work is provider = "static"' in result.stderr
+    assert "docker login" in result.stderr
+
+
 # -- token -----------------------------------------------------------------------
 
 
