@@ -233,7 +233,7 @@ class Token(Frozen):
         """Tell whether the token can be handed out at *now*.
 
         Fresh is: more than min(*min_lifetime*, half of its issued lifetime) is
-        left, or it was obtained after the caller *began* to wait and is alive.
+        left, or it was obtained after the caller *began* to wait and is usable.
         More left than was ever issued means that the clock went back: not fresh.
         """
         if self.expires_at is None:

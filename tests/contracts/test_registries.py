@@ -337,3 +337,18 @@ def test_relative_folder_of_docker_is_the_one_that_docker_reads(
 
     assert found.returncode == 0, found.stderr
     assert desk.listed() == {passwords.place: "alice"}
+
+
+def test_podman_finds_the_hub_by_its_own_name_alone(desk: Registered) -> None:
+    desk.register("docker", "docker.io")
+    request = {"ServerURL": "docker.io", "Username": "me", "Secret": "hub-s3cret"}
+    assert desk.credential("store", json.dumps(request)).returncode == 0
+    runtime = desk.folder / "session"
+    runtime.mkdir(0o700)
+    desk.extra["XDG_RUNTIME_DIR"] = str(runtime)
+    whose = (find_client("podman"), "login", "--get-login", "docker.io")
+    assert desk.start(*whose).returncode != 0
+
+    assert desk.hushkey("install", "podman", "docker.io", stdin=b"").returncode == 0
+
+    assert desk.start(*whose).stdout == b"me\n"

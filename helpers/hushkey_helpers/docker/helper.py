@@ -280,7 +280,7 @@ class _Call:
         if is_needed:
             return credential.token()
         if is_needed is False:
-            if token := credential.alive():
+            if token := credential.usable():
                 return token
             raise Said(NOT_FOUND)
         try:
@@ -295,7 +295,7 @@ class _Call:
 
     def _is_ours(self, rule: HostRule, host: str, secret: str) -> bool:
         try:
-            token = self._derivation(rule, host).alive()
+            token = self._derivation(rule, host).usable()
         except HushkeyError:
             return False
         return token is not None and token.value == secret
@@ -303,13 +303,13 @@ class _Call:
     # -- registries whose password a person types -------------------------------
 
     def _typed(self, registry: Registry, server: str) -> Answer:
-        slots = typed.slots_of(registry)
+        keys = typed.keys_of(registry)
         data = paths.data_folder(self._environ)
-        if not typed_index.holds(data, *slots, exact=True):
+        if not typed_index.holds(data, *keys, exact=True):
             raise Said(NOT_FOUND)
 
         def first(typed_store: TypedCredentials) -> StoredCredential | None:
-            return typed.first(typed_store, slots)
+            return typed.first(typed_store, keys)
 
         try:
             record = self._typed_store(first, asks=False)

@@ -14,6 +14,14 @@ _READERS = {
     "tofu": "get init",
     "trivy": "image",
 }
+
+
+def _command() -> str:
+    from hushkey.system import callers
+
+    return callers.command_of(TOOL.name)
+
+
 TOOL = Tool(
     "docker-credential-hushkey",
     callers={
@@ -21,4 +29,5 @@ TOOL = Tool(
         **dict.fromkeys(_KIN, _COMMANDS),
         **_READERS,
     },
+    command=_command,
 )

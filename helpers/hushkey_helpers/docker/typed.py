@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TOOL = "docker"
 
 
-def slots_of(registry: Registry) -> list[CredentialKey]:
+def keys_of(registry: Registry) -> list[CredentialKey]:
     """Return where a password for *registry* may lie, the likeliest first.
 
     What was typed for the registry is good for what lies in it.
@@ -35,10 +35,10 @@ def slots_of(registry: Registry) -> list[CredentialKey]:
 
 
 def first(
-    typed_store: TypedCredentials, slots: list[CredentialKey]
+    typed_store: TypedCredentials, keys: list[CredentialKey]
 ) -> StoredCredential | None:
-    """Return the newest of what is kept in the first of *slots* that has any."""
-    found = (r for slot in slots for r in typed_store.matching(slot, exact=True))
+    """Return the newest of what is kept in the first of *keys* that has any."""
+    found = (r for key in keys for r in typed_store.matching(key, exact=True))
     return next(found, None)
 
 
@@ -50,9 +50,9 @@ def keep(
 
     path = registry.path or None
     usual, *others = registry.protocols
-    slot = CredentialKey(TOOL, usual, registry.place, path, user)
+    key = CredentialKey(TOOL, usual, registry.place, path, user)
     typed_store.store(
-        StoredCredential(slot, {"username": user, "secret": secret}), alone=True
+        StoredCredential(key, {"username": user, "secret": secret}), alone=True
     )
     for other in others:
         typed_store.erase(CredentialKey(TOOL, other, registry.place, path), exact=True)
@@ -64,13 +64,13 @@ def erase(typed_store: TypedCredentials, registry: Registry) -> None:
     What is kept for other paths of the same host stays.
     """
     for protocol in origins.DEFAULT_PORTS:
-        slot = CredentialKey(TOOL, protocol, registry.place, registry.path or None)
-        typed_store.erase(slot, exact=True)
+        key = CredentialKey(TOOL, protocol, registry.place, registry.path or None)
+        typed_store.erase(key, exact=True)
 
 
 def users(typed_store: TypedCredentials) -> dict[str, str]:
     """Return the user name by the key under which clients find the password."""
     return {
         registries.key_of(s.protocol, s.host, s.path or ""): s.user or ""
-        for s in typed_store.slots(TOOL)
+        for s in typed_store.all_keys(TOOL)
     }

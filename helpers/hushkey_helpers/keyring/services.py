@@ -71,7 +71,7 @@ class Service:
         from hushkey.acquire import session
         from hushkey.tokenrequest import TokenRequest
 
-        acquirer = session.acquirer(environ, began, asks_for="python")
+        acquirer = session.acquirer(environ, began, asks_for="keyring")
         wanted = acquirer.wanted(
             self.rule, self.host, self.username, request=self.request
         )

@@ -144,10 +144,10 @@ def add_host(
       hushkey config add-host dev.azure.com/contoso --tenant contoso.onmicrosoft.com
     """
     keys = {key: value for key, value in named.items() if value}
-    wish = addhost.Wish(
+    given = addhost.Given(
         host, identity, keys | dict(map(_pair, more)), scopes, username, scheme or ""
     )
-    addhost.run(wish, ask_server=probe, dry_run=dry_run)
+    addhost.run(given, ask_server=probe, dry_run=dry_run)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -20,10 +20,10 @@ from hushkey_helpers.git import typed as git
 def tools_of(protocol: str, host: str, environ: Mapping[str, str]) -> list[str]:
     """Return the tools for which a secret for *host* is kept, for whatever path."""
     folder = paths.data_folder(environ)
-    slots = {"git": [git.slot_of(protocol, host)], "docker": []}
+    keys = {"git": [git.key_of(protocol, host)], "docker": []}
     if registry := registries.parse(f"{protocol}://{host}"):
-        slots["docker"] = docker.slots_of(registry)
-    return [tool for tool, asked in slots.items() if typed_index.holds(folder, *asked)]
+        keys["docker"] = docker.keys_of(registry)
+    return [tool for tool, asked in keys.items() if typed_index.holds(folder, *asked)]
 
 
 def tools_of_rule(rule: HostRule, environ: Mapping[str, str]) -> list[str]:

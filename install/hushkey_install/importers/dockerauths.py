@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 
 from hushkey.errors import Permanent
-from hushkey.system import programs
 from hushkey_helpers.docker import registries
 from hushkey_install.importers.entry import Entry
-from hushkey_install.tools import ociconfig
+from hushkey_install.tools import ociconfig, otherhelper
 
 NAME = "docker"
-#: seconds for another helper, which may ask a person to unlock its keyring
-_PATIENCE = 120
-_NOT_FOUND = b"credentials not found in native keychain"
 
 
 def places(environ: Mapping[str, str]) -> list[str]:
@@ -88,46 +82,17 @@ def _store(environ: Mapping[str, str], path: str) -> str:
 def _of_helper(
     store: str, path: str, environ: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str]]:
-    name = f"docker-credential-{store}"
-    program = programs.find(name, environ)
-    if program is None or os.sep in store:
+    program = otherhelper.find(store, environ)
+    if program is None:
+        name = f"docker-credential-{store}"
         raise Permanent(f"{path} names {name}, and it is not on PATH")
-    for server in _said(program, "list", "unused", environ) or ():
-        given = _said(program, "get", server, environ)
+    for server in otherhelper.said(program, "list", "unused", environ) or ():
+        given = otherhelper.said(program, "get", server, environ)
         if given is None:
             continue
         user, secret = given.get("Username"), given.get("Secret")
         if isinstance(user, str) and isinstance(secret, str) and user and secret:
             yield server, user, secret
-
-
-def _said(
-    program: str, verb: str, stdin: str, environ: Mapping[str, str]
-) -> dict[str, object] | None:
-    """Return what another helper answers; None: it has nothing for *stdin*.
-
-    What it says of a failure may quote anything, so it is not repeated.
-    """
-    name = os.path.basename(program)
-    try:
-        done = subprocess.run(
-            [program, verb],
-            input=stdin.encode(),
-            stdout=subprocess.PIPE,
-            timeout=_PATIENCE,
-            check=False,
-            env=dict(environ),
-        )
-        if done.returncode and done.stdout.strip() == _NOT_FOUND:
-            return None
-        found = json.loads(done.stdout) if not done.returncode else None
-    except subprocess.TimeoutExpired as error:
-        raise Permanent(f"{name} gave no answer in {_PATIENCE} s") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise Permanent(f"{name} {verb}: the answer is not its protocol's") from error
-    if not isinstance(found, dict):
-        raise Permanent(f"{name} {verb} failed")
-    return found
 
 
 def parse(host: str, auth: object) -> Entry | None:

@@ -194,11 +194,11 @@ def _said(ask: Callable[[], str]) -> str:
 
 def _typed(context: Context, request: Request) -> str:
     """Say what git gets for a host without tokens, from the index alone."""
-    slot = typed.slot_of(request.protocol, request.host, user=request.username or None)
+    key = typed.key_of(request.protocol, request.host, user=request.username or None)
     kept = typedsecrets.tools_of(request.protocol, request.host, context.environ)
     if "git" not in kept and kept:
         return f"{', '.join(kept)} gets what was typed for this host, git nothing"
-    if typed_index.holds(paths.data_folder(context.environ), slot):
+    if typed_index.holds(paths.data_folder(context.environ), key):
         return "git gets what was typed for this host and stored"
     return "git gets an empty answer, asks its next helper, and has the answer stored"
 

@@ -22,12 +22,16 @@ from hushkey_helpers.docker import registries
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import hiddenlogins
 from hushkey_install.register.registration import Plan, Registration
-from hushkey_install.tools import jsontext, ociconfig
+from hushkey_install.tools import jsontext, ociconfig, otherhelper
+from hushkey_install.tools.installation import Installation
 
 #: what takes over logins that are no longer used
 TAKE_OVER = "hushkey import docker"
+#: seconds for docker's helper of before to list what it has
+_HELPERS_PATIENCE = 10
 #: seconds for another install to end
 _PATIENCE = 30
 
@@ -37,20 +41,9 @@ class Client(Registration):
 
     takes_hosts = True
 
-    def __init__(self, name: str, *, has_store: bool) -> None:
-        super().__init__(name)
-        self.has_store = has_store
-        wide = click.option(
-            "--all-hosts",
-            is_flag=True,
-            help="Every registry, as `credsStore`: hushkey keeps all passwords.",
-        )
-        self.install_options = (wide,) if has_store else ()
-
     def file(self, environ: Mapping[str, str]) -> str:
         """Return the path of the config file."""
-        find = ociconfig.docker_file if self.name == "docker" else ociconfig.podman_file
-        return find(environ)
+        raise NotImplementedError
 
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield the config file."""
@@ -63,7 +56,23 @@ class Client(Registration):
 
     def key(self, registry: registries.Registry) -> str:
         """Return *registry* as this client calls it."""
-        return registry.key if self.name == "docker" else registry.place
+        raise NotImplementedError
+
+    def inherited(self, context: Context) -> dict[str, str]:
+        """Return the helpers that it finds in another client's file, too."""
+        return {}
+
+    def others(self, text: str) -> str:
+        """Return its helper for all registries without one of their own, if any."""
+        return ""
+
+    def login_file(self, environ: Mapping[str, str]) -> str:
+        """Return the file whose helpers its `login` goes by; nothing if unknown."""
+        return self.file(environ)
+
+    def logout(self, environ: Mapping[str, str], server: str) -> str:
+        """Return the command that takes a login out of the config file."""
+        return f"{self.name} logout {shlex.quote(server)}"
 
     # -- install ----------------------------------------------------------------
 
@@ -109,10 +118,10 @@ class Client(Registration):
     def _say_what_is_hidden(
         self, context: Context, text: str, keys: Iterable[str] | None
     ) -> None:
-        store = ociconfig.store(text) if self.has_store else ""
-        path = self.file(context.environ)
-        others = "" if store == ociconfig.SUFFIX else store
-        for login in hiddenlogins.find(context, path, text, others, keys):
+        path, store = self.file(context.environ), self.others(text)
+        store = "" if store == ociconfig.SUFFIX else store
+        listed = _listed(store, context.environ)
+        for login in hiddenlogins.find(context, path, text, store, keys, listed):
             take = "" if login.identity else f"; to take it over: {TAKE_OVER}"
             output.say(f"note: {login.line(self.name)}{take}", err=True)
 
@@ -124,11 +133,16 @@ class Client(Registration):
         for key in (key for key, has_identity in keys.items() if not has_identity):
             what = f"note: {key} has no identity in {context.config.source}"
             output.say(f"{what}: {self._kept(context.environ, key)}", err=True)
+        if registries.HUB_KEY in keys and _has_podman(context.environ):
+            output.say(
+                f"note: podman, buildah and skopeo call Docker Hub {registries.HUB}, "
+                f"for them run: hushkey install podman {registries.HUB}",
+                err=True,
+            )
 
     def _kept(self, environ: Mapping[str, str], key: str) -> str:
         """Return where the password goes that the client's `login` is told."""
-        path = self.file(environ)
-        written = path if self.has_store else ociconfig.podman_login_file(environ)
+        path, written = self.file(environ), self.login_file(environ)
         if written == path:
             return f"hushkey keeps what `{self.name} login` is told, encrypted"
         return (
@@ -197,9 +211,194 @@ class Client(Registration):
             lambda: _shown(path, before, after), apply, lambda: drop_backup(path)
         )
 
+    # -- doctor -------------------------------------------------------------------
 
-DOCKER = Client("docker", has_store=True)
-PODMAN = Client("podman", has_store=False)
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield what is wrong with its use of hushkey."""
+        context = installation.context
+        if context is not None:
+            yield from self._findings(context)
+
+    def _findings(self, context: Context) -> Iterator[Finding]:
+        path = self.file(context.environ)
+        try:
+            text = ociconfig.text_of(path)
+        except HushkeyError as error:
+            yield Finding(f"{self.name}-file", PROBLEM, error.what)
+            return
+        ours = [step[-1] for step in ociconfig.ours(text)]
+        if ours and programs.find(ociconfig.HELPER, context.environ) is None:
+            yield Finding(
+                f"{self.name}-helper-missing",
+                PROBLEM,
+                f"{path} names {ociconfig.HELPER} for {', '.join(ours)}, and it is not "
+                f"on PATH: {self.name} fails for them, public images too",
+                "pipx ensurepath",
+            )
+        found = programs.find(self.name, context.environ)
+        if found is not None or os.path.exists(path):
+            yield from self._unregistered(context, path, text)
+            yield from self._hidden(context, path, text)
+
+    def _hidden(self, context: Context, path: str, text: str) -> Iterator[Finding]:
+        """Yield logins that the client has and no longer finds, since it asks us."""
+        store = self.others(text)
+        keys: list[str] | None = [step[-1] for step in ociconfig.ours(text) if step[1:]]
+        if store == ociconfig.SUFFIX:
+            store = ociconfig.former_store(context.environ, self.name, path)
+            keys = None
+        for login in hiddenlogins.find(context, path, text, store, keys):
+            command = TAKE_OVER
+            if login.identity:
+                if not login.in_file:
+                    continue  # none is missed, and none lies about
+                command = self.logout(context.environ, login.server)
+            yield Finding(
+                f"{self.name}-hidden-login", NOTE, login.line(self.name), command
+            )
+
+    def _unregistered(
+        self, context: Context, path: str, text: str
+    ) -> Iterator[Finding]:
+        """Yield registries that go another way."""
+        helpers = self.inherited(context) | ociconfig.registered(text)
+        everything = ociconfig.store(text) == ociconfig.SUFFIX
+        for key in self.known(context, text):
+            helper = helpers.get(key, "")
+            command = f"hushkey install {self.name} {key}"
+            if helper not in ("", ociconfig.SUFFIX):
+                yield Finding(
+                    f"{self.name}-other-helper",
+                    PROBLEM,
+                    f"{key} has an identity here, but {path} gives it to "
+                    f"docker-credential-{helper}: two tools for one registry",
+                    command,
+                )
+            elif not helper and not everything:
+                yield Finding(
+                    f"{self.name}-unregistered",
+                    NOTE,
+                    f"{key} has an identity, and {self.name} does not ask hushkey for "
+                    "it",
+                    command,
+                )
+
+
+class Docker(Client):
+    """docker, which may hand us every registry there is."""
+
+    install_options = (
+        click.option(
+            "--all-hosts",
+            is_flag=True,
+            help="Every registry, as `credsStore`: hushkey keeps all passwords.",
+        ),
+    )
+
+    def file(self, environ: Mapping[str, str]) -> str:
+        """Return the path of docker's config file."""
+        return ociconfig.docker_file(environ)
+
+    def key(self, registry: registries.Registry) -> str:
+        """Return *registry* as docker calls it."""
+        return registry.key
+
+    def others(self, text: str) -> str:
+        """Return docker's `credsStore`."""
+        return ociconfig.store(text)
+
+    def _findings(self, context: Context) -> Iterator[Finding]:
+        yield from super()._findings(context)
+        if context.environ.get("DOCKER_AUTH_CONFIG"):
+            yield Finding(
+                "docker-auth-config",
+                NOTE,
+                "DOCKER_AUTH_CONFIG is set: docker takes what it holds before any "
+                "helper",
+                "unset DOCKER_AUTH_CONFIG",
+            )
+
+
+class Podman(Client):
+    """podman and its kin, which read docker's file last, and no `credsStore`."""
+
+    def file(self, environ: Mapping[str, str]) -> str:
+        """Return the path of the config file of podman and its kin."""
+        return ociconfig.podman_file(environ)
+
+    def key(self, registry: registries.Registry) -> str:
+        """Return *registry* as podman calls it."""
+        return registry.place
+
+    def login_file(self, environ: Mapping[str, str]) -> str:
+        """Return the file of the session, unless another one is named."""
+        return ociconfig.podman_login_file(environ)
+
+    def logout(self, environ: Mapping[str, str], server: str) -> str:
+        """Return the command that takes a login out of this very file."""
+        path = shlex.quote(self.file(environ))
+        return f"podman logout --authfile {path} {shlex.quote(server)}"
+
+    def inherited(self, context: Context) -> dict[str, str]:
+        """Return what is ours in docker's own file.
+
+        containers-auth.json(5); with REGISTRY_AUTH_FILE it reads nothing else.
+        """
+        if context.environ.get("REGISTRY_AUTH_FILE"):
+            return {}
+        try:
+            text = ociconfig.text_of(ociconfig.docker_file(context.environ))
+        except HushkeyError:
+            return {}  # docker's own finding
+        # Looked up as it is written: docker's own key of the Hub is none of podman's.
+        keys = (key for step in ociconfig.ours(text) for key in step[1:])
+        return dict.fromkeys(keys, ociconfig.SUFFIX)
+
+    def _findings(self, context: Context) -> Iterator[Finding]:
+        yield from super()._findings(context)
+        yield from _shadowed(context)
+
+    def _unregistered(
+        self, context: Context, path: str, text: str
+    ) -> Iterator[Finding]:
+        yield from super()._unregistered(context, path, text)
+        hub, inherited = registries.HUB, self.inherited(context)
+        asked = inherited | ociconfig.registered(text)
+        if registries.HUB_KEY not in inherited or hub in asked:
+            return
+        if hub not in self.known(context, text):
+            yield Finding(
+                "podman-hub",
+                NOTE,
+                "docker asks hushkey for Docker Hub; podman, which calls it "
+                f"{hub}, does not",
+                f"hushkey install podman {hub}",
+            )
+
+
+DOCKER = Docker("docker")
+PODMAN = Podman("podman")
+
+
+def _shadowed(context: Context) -> Iterator[Finding]:
+    """Yield logins in podman's session file, which it reads before ours."""
+    runtime = paths.xdg_runtime(context.environ)
+    if not runtime or context.environ.get("REGISTRY_AUTH_FILE"):
+        return
+    path = os.path.join(runtime, "containers", "auth.json")
+    try:
+        held = ociconfig.used(ociconfig.text_of(path))
+    except HushkeyError:
+        return  # podman itself will say so
+    for name in held:
+        registry = registries.parse(name)
+        if registry and serves(context, registry):
+            yield Finding(
+                "podman-shadowed",
+                PROBLEM,
+                f"{path} holds a login for {name}, which podman takes before hushkey's",
+                f"podman logout {name}",
+            )
 
 
 def serves(context: Context, registry: registries.Registry) -> bool:
@@ -280,6 +479,22 @@ def _named(text: str) -> dict[str, str]:
     return found | (
         {ociconfig.STORE: ociconfig.store(text)} if ociconfig.store(text) else {}
     )
+
+
+def _has_podman(environ: Mapping[str, str]) -> bool:
+    return any(programs.find(n, environ) for n in ("podman", "buildah", "skopeo"))
+
+
+def _listed(store: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the servers that the helper *store* has a login for, if it says so."""
+    program = otherhelper.find(store, environ)
+    try:
+        found = program and otherhelper.said(
+            program, "list", "unused", environ, patience=_HELPERS_PATIENCE
+        )
+    except Permanent:
+        return []  # it is docker's helper, not ours: docker has its marks, too
+    return list(found or ())
 
 
 # -- what was done -----------------------------------------------------------------

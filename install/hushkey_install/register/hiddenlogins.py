@@ -38,12 +38,18 @@ class HiddenLogin(Frozen):
 
 
 def find(
-    context: Context, path: str, text: str, store: str, keys: Iterable[str] | None
+    context: Context,
+    path: str,
+    text: str,
+    store: str,
+    keys: Iterable[str] | None,
+    listed: Iterable[str] = (),
 ) -> Iterator[HiddenLogin]:
     """Yield what *text*, the file at *path*, hides if *keys* are ours.
 
     *store* is the helper for all others, that of before where ours took its place;
-    no *keys*: every registry without a helper of another's is ours.
+    no *keys*: every registry without a helper of another's is ours. docker marks in
+    its file what that helper holds; *listed* is what the helper itself says.
     """
     places = (
         None if keys is None else {r.place for k in keys if (r := registries.parse(k))}
@@ -54,7 +60,7 @@ def find(
         if name != ociconfig.SUFFIX and (registry := registries.parse(key))
     }
     kept = ociconfig.logins(text)
-    for server in ociconfig.used(text):
+    for server in dict.fromkeys((*ociconfig.used(text), *listed)):
         registry = registries.parse(server)
         in_file = server in kept
         if registry is None or not (in_file or store):
@@ -81,5 +87,5 @@ def _identity(context: Context, registry: registries.Registry) -> str:
 
 
 def _is_kept(environ: Mapping[str, str], registry: registries.Registry) -> bool:
-    slots = typed.slots_of(registry)
-    return typed_index.holds(paths.data_folder(environ), *slots, exact=True)
+    keys = typed.keys_of(registry)
+    return typed_index.holds(paths.data_folder(environ), *keys, exact=True)

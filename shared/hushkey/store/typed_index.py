@@ -70,28 +70,28 @@ class Index:
         self._typed_store = os.path.join(folder, FOLDER)
         self._key = key
 
-    def path_of(self, slot: CredentialKey) -> str:
-        """Return the path of the file for exactly *slot*."""
-        place = self._place(slot)
-        name = f"{place}-{self._hash('path', place, slot.path)}"
-        name += f"-{self._hash('user', place, slot.user)}{SUFFIX}"
+    def path_of(self, key: CredentialKey) -> str:
+        """Return the path of the file for exactly *key*."""
+        place = self._place(key)
+        name = f"{place}-{self._hash('path', place, key.path)}"
+        name += f"-{self._hash('user', place, key.user)}{SUFFIX}"
         return os.path.join(self._typed_store, place[:2], name)
 
-    def matching(self, slot: CredentialKey, *, exact: bool = False) -> Iterator[str]:
-        """Yield the paths of all files that answer *slot*, the newest first."""
-        by_path = exact or slot.path is not None
-        if by_path and slot.user is not None:
-            path = self.path_of(slot)
+    def matching(self, key: CredentialKey, *, exact: bool = False) -> Iterator[str]:
+        """Yield the paths of all files that answer *key*, the newest first."""
+        by_path = exact or key.path is not None
+        if by_path and key.user is not None:
+            path = self.path_of(key)
             if os.path.exists(path):
                 yield path
             return
-        place = self._place(slot)
+        place = self._place(key)
         folder = os.path.join(self._typed_store, place[:2])
         start, end = place + "-", SUFFIX
         if by_path:
-            start += self._hash("path", place, slot.path) + "-"
-        if slot.user is not None:
-            end = f"-{self._hash('user', place, slot.user)}{SUFFIX}"
+            start += self._hash("path", place, key.path) + "-"
+        if key.user is not None:
+            end = f"-{self._hash('user', place, key.user)}{SUFFIX}"
         recent = [n for n in _recent(folder) if n.startswith(start) and n.endswith(end)]
         for path in (os.path.join(folder, name) for name in recent):
             if os.path.exists(path):
@@ -100,18 +100,18 @@ class Index:
         older = [os.path.join(folder, name) for name in names if name not in recent]
         yield from sorted(older, key=changed, reverse=True) if len(older) > 1 else older
 
-    def is_last(self, slot: CredentialKey) -> bool:
-        """Tell whether `note_last` was called for *slot* last."""
-        folder, name = os.path.split(self.path_of(slot))
+    def is_last(self, key: CredentialKey) -> bool:
+        """Tell whether `note_last` was called for *key* last."""
+        folder, name = os.path.split(self.path_of(key))
         return _recent(folder)[:1] == [name]
 
-    def note_last(self, slot: CredentialKey) -> None:
-        """Note that *slot* is stored now.
+    def note_last(self, key: CredentialKey) -> None:
+        """Note that *key* is stored now.
 
         The dates of the files say it too, but with ten thousand users of one
         host only after a look at ten thousand files.
         """
-        folder, name = os.path.split(self.path_of(slot))
+        folder, name = os.path.split(self.path_of(key))
         others = (n for n in _recent(folder) if n != name)
         there = [n for n in others if os.path.exists(os.path.join(folder, n))]
         recent = os.path.join(folder, "recent")
@@ -130,8 +130,8 @@ class Index:
         """Return a hash of *parts* that others cannot make: never for a file."""
         return self._hash("digest", *parts, size=_PLACE)
 
-    def _place(self, slot: CredentialKey) -> str:
-        return self._hash("host", slot.tool, slot.protocol, slot.host, size=_PLACE)
+    def _place(self, key: CredentialKey) -> str:
+        return self._hash("host", key.tool, key.protocol, key.host, size=_PLACE)
 
     def _hash(self, kind: str, *parts: str | None, size: int = _PART) -> str:
         data = b"".join(
@@ -162,14 +162,14 @@ def read(folder: str) -> Index | None:
     return Index(folder, key)
 
 
-def holds(folder: str, *slots: CredentialKey, exact: bool = False) -> bool:
-    """Tell whether anything may be kept that answers one of *slots*."""
+def holds(folder: str, *keys: CredentialKey, exact: bool = False) -> bool:
+    """Tell whether anything may be kept that answers one of *keys*."""
     try:
         index = read(folder)
     except Lost:
         return True  # the keyring has to be asked
     return index is not None and any(
-        any(index.matching(slot, exact=exact)) for slot in slots
+        any(index.matching(key, exact=exact)) for key in keys
     )
 
 

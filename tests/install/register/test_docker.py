@@ -125,6 +125,38 @@ def test_store_for_all_hides_all_but_what_has_a_helper(person: Person) -> None:
     assert hidden == ["typed.test", "marked.test", "reg.test"]
 
 
+@pytest.mark.parametrize(
+    ("body", "is_said"),
+    [('echo \'{"unmarked.test": "me"}\'', True), ("exit 3", False), ("true", False)],
+)
+def test_other_store_is_asked_what_it_has(
+    person: Person, tmp_path: Path, body: str, is_said: bool
+) -> None:
+    program = tmp_path / "bin" / "docker-credential-other"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    person.environ["PATH"] = f"{program.parent}:{person.environ['PATH']}"
+    person.wrote('{"credsStore": "other"}')
+
+    done = person.hushkey("install", "docker", "unmarked.test")
+
+    hidden = b"unmarked.test in docker-credential-other is no longer used"
+    assert (hidden in done.stderr) is is_said
+
+
+def test_podmans_name_of_the_hub_is_said(person: Person, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "skopeo"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    person.environ["PATH"] = f"{program.parent}:{person.environ['PATH']}"
+
+    done = person.hushkey("install", "docker", "docker.io")
+
+    assert b"for them run: hushkey install podman docker.io" in done.stderr
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_podman_is_promised_what_its_login_does(person: Person, named: bool) -> None:
     file = person.home / ".config" / "containers" / "auth.json"

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from hushkey_install.common.context import Context
 from hushkey_install.common.finding import Finding
-from hushkey_install.doctor.docker import check
+from hushkey_install.register.docker import DOCKER, PODMAN
+from hushkey_install.tools.installation import Installation
 from kit.oauth import Machine
 
 MORE = """
@@ -36,8 +36,13 @@ def docker_says(machine: Machine, **content: object) -> None:
     file.write_text(json.dumps(content))
 
 
+def check(machine: Machine) -> list[Finding]:
+    installation = Installation(machine.environ, "/")
+    return [f for client in (DOCKER, PODMAN) for f in client.checks(installation)]
+
+
 def found(machine: Machine) -> dict[str, Finding]:
-    return {finding.code: finding for finding in check(Context(machine.environ))}
+    return {finding.code: finding for finding in check(machine)}
 
 
 def test_all_is_well(machine: Machine) -> None:
@@ -49,7 +54,7 @@ def test_all_is_well(machine: Machine) -> None:
 def test_registry_without_a_key(machine: Machine) -> None:
     docker_says(machine, auths={"contoso.azurecr.io": {}, "other.test": {}})
 
-    findings = list(check(Context(machine.environ)))
+    findings = check(machine)
 
     assert [f.command for f in findings] == [
         "hushkey install docker reg.test",
@@ -135,7 +140,7 @@ def test_login_that_docker_no_longer_finds(machine: Machine) -> None:
         auths={"https://typed.test/v1/": login, "reg.test": login, "other.test": login},
     )
 
-    said = {f.command: f.text for f in check(Context(machine.environ))}
+    said = {f.command: f.text for f in check(machine)}
 
     assert set(said) == {"hushkey import docker", "docker logout reg.test"}
     assert "login to https://typed.test/v1/" in said["hushkey import docker"]
@@ -175,3 +180,7 @@ def test_dockers_key_of_the_hub_is_none_of_podmans(
         credHelpers={"https://index.docker.io/v1/": "hushkey", "docker.io": "hushkey"},
     )
     assert "podman-unregistered" not in found(machine)
+
+    machine.configure()
+    docker_says(machine, credHelpers={"https://index.docker.io/v1/": "hushkey"})
+    assert found(machine)["podman-hub"].command == "hushkey install podman docker.io"
