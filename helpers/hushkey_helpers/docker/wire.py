@@ -24,10 +24,11 @@ def credentials(data: bytes) -> tuple[str, str, str]:
     """
     try:
         text = data.decode("utf-8").lstrip(" \t\r\n")
-        pairs = json.JSONDecoder(object_pairs_hook=_Pairs).raw_decode(text)[0]
+        # An object becomes a tuple of names and values, in order, doubles and all.
+        pairs = json.JSONDecoder(object_pairs_hook=tuple).raw_decode(text)[0]
     except (ValueError, RecursionError):
         raise Unreadable("the request is not JSON") from None
-    if not isinstance(pairs, _Pairs):
+    if not isinstance(pairs, tuple):
         raise Unreadable("the request is not a server, a user and a secret")
     names = {name.casefold(): name for name in _FIELDS}
     found = dict.fromkeys(_FIELDS, "")
@@ -40,10 +41,6 @@ def credentials(data: bytes) -> tuple[str, str, str]:
         found[name] = value
     server, user, secret = found.values()
     return server, user, secret
-
-
-class _Pairs(list[tuple[str, object]]):
-    """The names and values of an object, in order, doubles and all."""
 
 
 def found(server: str, user: str, secret: str) -> Answer:
