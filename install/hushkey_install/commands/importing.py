@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from hushkey_install.commands import exitcodes
 from hushkey_install.importers import asking
 
 
@@ -27,4 +26,4 @@ def command(sources: tuple[str, ...], dry_run: bool, yes: bool) -> None:
       hushkey import git-store
     """
     failed = asking.run(sources, yes=yes, dry_run=dry_run)
-    raise click.exceptions.Exit(exitcodes.code_of(failed[0]) if failed else 0)
+    raise click.exceptions.Exit(failed[0].exit_code if failed else 0)

@@ -232,7 +232,6 @@ def test_logout_of_all_takes_every_identity_that_can_serve(machine: Machine) -> 
         ("login", "--force", "https://typed.test/app"),
         ("logout", "work"),
         ("logout", "typed.test"),
-        ("token", "typed.test"),
     ],
 )
 def test_nobody_signs_in_to_what_is_typed(
