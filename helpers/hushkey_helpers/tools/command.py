@@ -68,6 +68,7 @@ def asked_for(url: str, challenges: tuple[str, ...] = (), **words: Any) -> Asked
 class Served(Frozen):
     """The token for what was asked, and the user name that it goes with."""
 
+    _secret = ("token",)
     asked: Asked
     rule: HostRule
     token: Token

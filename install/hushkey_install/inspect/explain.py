@@ -16,7 +16,7 @@ from hushkey.store import typed_index
 from hushkey.system import paths
 from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import typed
-from hushkey_install.common import output, probe
+from hushkey_install.common import output, probe, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure
 from hushkey_install.tools import githelpers
@@ -69,6 +69,8 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
             yield "rule", "none covers this URL"
     elif rule.identity.typed:
         yield "rule", f'[host."{rule.pattern}"], with a static secret'
+        yield "identity", f"{rule.identity.name} ({rule.identity.provider})"
+        yield "answer", "what you type, by the user name that you type with it"
         rule = None  # kept as it was typed, like that of any other host
     else:
         yield from _rule(context, rule, request)
@@ -196,6 +198,9 @@ def _said(ask: Callable[[], str]) -> str:
 def _typed(context: Context, request: Request) -> str:
     """Say what git gets for a host without tokens, from the index alone."""
     key = typed.key_of(request.protocol, request.host, user=request.username or None)
+    kept = typedsecrets.tools_of(request.protocol, request.host, context.environ)
+    if "git" not in kept and kept:
+        return f"{', '.join(kept)} gets what was typed for this host, git nothing"
     if typed_index.holds(paths.data_folder(context.environ), key):
         return "git gets what was typed for this host and stored"
     return "git gets an empty answer, asks its next helper, and has the answer stored"

@@ -13,7 +13,7 @@ from hushkey.model import HostRule, Identity, Token
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
-from hushkey_install.common import output
+from hushkey_install.common import output, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure
 
@@ -96,6 +96,8 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "obtained_by": None,
         "error": None,
     }
+    if identity.typed:
+        return row | {"kept": typedsecrets.tools_of_rule(rule, context.environ)}
     try:
         cache = context.acquirer.file_of(identity).read()
         row.update(_signed_in(context, cache, rule, host))
@@ -138,7 +140,9 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _clients(found: list[dict[str, Any]]) -> list[str]:
     """Return one line for each identity: which client at which server."""
     lines = (
-        f"{row['identity']}: client {row['client'] or '-'} at {row['issuer']}"
+        f"{row['identity']}: what you type, stored encrypted ({row['provider']})"
+        if "kept" in row
+        else f"{row['identity']}: client {row['client'] or '-'} at {row['issuer']}"
         for row in found
     )
     return list(dict.fromkeys(lines))
@@ -155,6 +159,9 @@ def _came(row: dict[str, Any]) -> str:
 
 
 def _token(row: dict[str, Any]) -> str:
+    if "kept" in row:
+        kept = ", ".join(row["kept"])
+        return f"kept for {kept}" if kept else "nothing typed yet"
     if row["error"]:
         return "unreadable"
     if row["account"] is None:

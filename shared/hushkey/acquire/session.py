@@ -70,6 +70,7 @@ def exchanged_credential(
     host: str,
     *,
     asks_for: str,
+    options: PromptOptions | None = None,
 ) -> ExchangedCredential:
     """Return what finds and makes the secret that *host* of *rule* takes.
 
@@ -77,7 +78,7 @@ def exchanged_credential(
     """
     from hushkey.acquire.exchanged import ExchangedCredential
 
-    made = acquirer(environ, began, asks_for=asks_for)
+    made = acquirer(environ, began, asks_for=asks_for, options=options)
     return ExchangedCredential(made, made.wanted(rule, host))
 
 

@@ -161,6 +161,14 @@ class TokenCache:
         """Return every stored access token."""
         return [token_of(row, self.known(str(row["account"]))) for row in self._tokens]
 
+    def exchanged(self) -> list[tuple[str, Token]]:
+        """Return what hosts gave for access tokens, each with its host."""
+        return [
+            (row["exchange"].partition(":")[2], token_of(row, self.known(account)))
+            for row in self._tokens
+            if row.get("exchange") and (account := str(row["account"]))
+        ]
+
     # -- tokens that a host refused -----------------------------------------
 
     def refuse(self, value: str, host: str, now: int, claims: str = "") -> None:

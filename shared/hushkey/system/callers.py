@@ -56,12 +56,13 @@ def _program(words: list[str]) -> str:
     return os.path.basename(words[0]).removesuffix(".exe") if words else ""
 
 
-def needs_registry(host: str, environ: Mapping[str, str]) -> bool:
+def needs_registry(host: str, environ: Mapping[str, str]) -> bool | None:
     """Tell whether docker asks for the registry *host* because of what was typed.
 
     Its classic builder asks for every key of `credHelpers`, and so does
     --use-api-socket (docker/cli, GetAllCredentials); BuildKit, pull, push and the
-    other clients ask for what they need. Who cannot be looked at has typed nothing.
+    other clients ask for what they need. None: no client that we know asks, and so
+    perhaps for every key (docker-py). Who cannot be looked at has typed nothing.
     """
     asker = runtime.asker()
     import psutil
@@ -84,7 +85,7 @@ def needs_registry(host: str, environ: Mapping[str, str]) -> bool:
         helper = program.startswith("docker-credential-")
         if program in runtime.programs_of("docker") or (plugin and not helper):
             return True
-    return True
+    return None
 
 
 def _needs(words: list[str], host: str, environ: Mapping[str, str]) -> bool:

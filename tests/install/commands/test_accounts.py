@@ -274,6 +274,30 @@ def test_logout_without_target_means_the_built_in_identity_that_is_used(
     assert "no host has an identity yet" in hushkey(machine, "logout", code=1).stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("login", "typed.test"),
+        ("login", "work"),
+        ("login", "--force", "https://typed.test/app"),
+        ("logout", "work"),
+        ("logout", "typed.test"),
+    ],
+)
+def test_nobody_signs_in_to_what_is_typed(
+    machine: Machine, words: tuple[str, ...]
+) -> None:
+    machine.configure(
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+
+    result = CliRunner().invoke(main, list(words), env=machine.environ)
+
+    assert result.exit_code == 1
+    assert 'identity work is provider = "static"' in result.stderr
+    assert "docker login" in result.stderr
+
+
 # -- token -----------------------------------------------------------------------
 
 

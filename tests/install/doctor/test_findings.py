@@ -51,6 +51,15 @@ def test_nothing_is_wrong(machine: Machine) -> None:
     assert "nothing to mend" in doctor(machine).stdout
 
 
+def test_identity_that_keeps_what_is_typed_misses_no_sign_in(machine: Machine) -> None:
+    text = (
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+    machine.configure(text)
+
+    assert not {"signed-out", "topic-fails"} & set(found(machine))
+
+
 def test_looking_changes_no_folder(machine: Machine) -> None:
     """Not even once the config is old enough for its compiled form to be kept."""
     machine.settle()

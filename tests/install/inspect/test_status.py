@@ -198,3 +198,22 @@ def test_organisation_that_named_no_tenant_has_no_row(machine: Machine) -> None:
     assert "dev.azure.com/no-such" not in rows
     assert f"{tenant}, found for dev.azure.com/real" in explained["real"]
     assert "dev.azure.com/no-such named none, and may not exist" in explained["no-such"]
+
+
+def test_what_is_typed_is_kept_or_not_yet(machine: Machine) -> None:
+    machine.configure(
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+    (row,) = (row for row in report(machine) if row["identity"] == "work")
+    assert row["kept"] == []
+    assert "nothing typed yet" in status(machine).stdout
+
+    machine.types("typed.test", "me", CANARY)
+    request = {"ServerURL": "typed.test", "Username": "me", "Secret": CANARY}
+    words = ("docker-credential-hushkey", "store")
+    assert machine.run(*words, stdin=json.dumps(request).encode()).returncode == 0
+
+    said = status(machine).stdout
+    assert "kept for git, docker" in said
+    assert "work: what you type, stored encrypted (static)" in said
+    assert CANARY not in said
