@@ -216,6 +216,8 @@ def _step(context: Context, rule: HostRule, host: str) -> str:
     cached.check_not_refused(cache, account, wanted, time.time())
     if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
+    if cache.ended(account) is not None:
+        raise cached.need(cache, account)
     raise UiRequired("no refresh token covers these scopes")
 
 

@@ -16,6 +16,7 @@ from hushkey.acquire.attempts import FailureCache
 from hushkey.acquire.silent import Renewal
 from hushkey.errors import (
     Cancelled,
+    ConfigError,
     HushkeyError,
     Permanent,
     StoreError,
@@ -158,6 +159,12 @@ class Acquirer:
         except UiRequired as need:
             event("ui-required", wanted, error=need)
             return self._interaction(wanted).acquire(wanted, need, self.silent, seen)
+        except Permanent as error:
+            # Who says `hushkey login` wants to be asked, whatever is stored.
+            if not self.session.options.login or isinstance(error, ConfigError):
+                raise
+            event("ui-required", wanted, error=error)
+            return self.sign_in(wanted)
 
     def sign_in(self, wanted: TokenRequest) -> Token:
         """Sign in for *wanted* even if nothing requires it."""
@@ -175,8 +182,7 @@ class Acquirer:
         accounts = cached.accounts_for(cache, wanted)
         if not any(cache.grants(a, wanted.rule.token_key) for a in accounts):
             cached.check_not_refused(cache, accounts[0], wanted, self.session.clock())
-            what = "a sign-in for these scopes is needed"
-            raise UiRequired(what, claims=cached.demanded(cache, wanted))
+            raise cached.need(cache, accounts[0], cached.demanded(cache, wanted))
         try:
             token = self._renewal(file, wanted).token(wanted)
             return runtime.used(wanted, self.session.environ, token)

@@ -68,6 +68,13 @@ def demanded(cache: TokenCache, wanted: TokenRequest) -> str:
     return wanted.claims or cache.demanded(account, wanted.rule.token_key)
 
 
+def need(cache: TokenCache, account: Account, claims: str = "") -> UiRequired:
+    """Return why *account*, which has nothing to renew with, has to sign in."""
+    if cache.ended(account) is not None:
+        return UiRequired("the sign-in has ended at the server", claims=claims)
+    return UiRequired("a sign-in for these scopes is needed", claims=claims)
+
+
 def account_for(cache: TokenCache, wanted: TokenRequest) -> Account:
     """Return the likeliest account; raises UiRequired as `accounts_for` does."""
     return accounts_for(cache, wanted)[0]

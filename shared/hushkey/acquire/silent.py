@@ -123,7 +123,7 @@ class Renewal:
         key = wanted.rule.token_key
         claims = wanted.claims or change.cache.demanded(account, key)
         provider = self._open_provider(claims)
-        need = UiRequired("a sign-in for these scopes is needed", claims=claims)
+        need = cached.need(change.cache, account, claims)
         for grant in change.cache.grants(account, key):
             change.reserve()
             try:
@@ -135,7 +135,7 @@ class Renewal:
                     # A host may demand what the server knows nothing of.
                     change.cache.forget_demand(account, key)
                     change.save()
-                need = _judge(change, grant, key, error, claims)
+                need = _judge(change, grant, key, error, claims, int(self._clock()))
                 need.claims = merged(claims, need.claims)
                 continue
             return self._keep(
@@ -194,6 +194,7 @@ def _judge(
     key: TokenKey,
     error: HushkeyError,
     claims: str,
+    now: int,
 ) -> UiRequired:
     """Draw the consequence of a refused refresh token; re-raise what is final.
 
@@ -204,9 +205,9 @@ def _judge(
     if grant.covers(key):
         if not isinstance(error, UiRequired):
             raise error
-        dead = error.code == "invalid_grant" and error.suberror in _DEAD
-        if dead and not error.claims:
-            change.cache.drop_grant(grant.refresh_token)
+        ended = error.ended or error.code == "invalid_grant"
+        if ended and error.suberror in _DEAD and not error.claims:
+            change.cache.drop_grant(grant.refresh_token, ended=now)
             change.save()
         return error
     if isinstance(error, UiRequired) or error.code in (

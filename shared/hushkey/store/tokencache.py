@@ -258,9 +258,20 @@ class TokenCache:
         for grant in self.grants(account, key):
             grant.mark_narrow(key)
 
-    def drop_grant(self, refresh_token: str) -> None:
-        """Forget a refresh token that the server has declared dead."""
+    def drop_grant(self, refresh_token: str, *, ended: int | None = None) -> None:
+        """Forget a refresh token that the server has declared dead.
+
+        *ended* is when (epoch seconds); it is kept until the next sign-in.
+        """
+        for row in self._grants:
+            if row["refresh_token"] == refresh_token and ended is not None:
+                self.accounts.setdefault(row["account"], {})["ended"] = ended
         self._grants = [r for r in self._grants if r["refresh_token"] != refresh_token]
+
+    def ended(self, account: Account) -> int | None:
+        """Return when the server declared a sign-in of *account* dead; else None."""
+        found = self.accounts.get(account.id, {}).get("ended")
+        return found if isinstance(found, int) else None
 
     def sign_out(self, account: str) -> None:
         """Forget everything about *account*."""
@@ -301,6 +312,8 @@ class TokenCache:
         known = self.accounts.setdefault(account.id, {})
         if account.label or "label" not in known:
             known["label"] = account.label
+        if not replaces and not key.exchange:
+            known.pop("ended", None)
         self.current = self.current or account.id
         return token_of(row, account)
 
@@ -351,6 +364,7 @@ class TokenCache:
             self._grants = [r for r in self._grants if not _is_same_grant(r, old)]
             self._grants.append(old)
         old.update(refresh_token=granted.refresh_token, obtained_at=now)
+        self.accounts.setdefault(account.id, {}).pop("ended", None)
 
 
 _KEY = ("asked", "tenant", "exchange")

@@ -6,6 +6,7 @@ import pytest
 
 from hushkey.errors import (
     Cancelled,
+    HushkeyError,
     InteractionUnavailable,
     Permanent,
     StoreError,
@@ -14,6 +15,7 @@ from hushkey.errors import (
 )
 from hushkey.model import Account, HostRule, TokenKey
 from hushkey.store.tokencache import TokenCache
+from hushkey.tokenrequest import PromptOptions
 from kit.oauth import CORP, HEADLESS, ME, SITE, Desk, FakeProvider, grant
 
 WIDE = HostRule("hub.test", CORP, scopes=("hub",))
@@ -158,6 +160,53 @@ def test_dead_grant_is_dropped(desk: Desk) -> None:
     desk.fails(FakeProvider(dead, Cancelled("declined")))
 
     assert desk.refresh_tokens() == []
+
+
+def test_grant_that_died_under_another_name_is_dropped_and_said(desk: Desk) -> None:
+    desk.has(OLD)
+    desk.clock.now += 9999
+    dead = UiRequired("it is gone", code="bad_refresh_token", ended=True)
+
+    desk.fails(FakeProvider(dead, Cancelled("declined")))
+
+    assert desk.refresh_tokens() == []
+    assert desk.stored().ended(ME) == int(desk.clock.now)
+    unasked = desk.fails(FakeProvider(), environ=HEADLESS)
+    assert "the sign-in has ended at the server" in unasked.line()
+    desk.clock.now += 120
+    desk.get(FakeProvider(sign_in=grant(refresh_token="")))
+    assert desk.stored().ended(ME) is None
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        Permanent("client rejected", code="invalid_client"),
+        Permanent("odd"),
+        UiRequired("gone", code="invalid_grant"),
+    ],
+    ids=["rejected", "odd", "dead"],
+)
+def test_login_signs_in_whatever_is_stored(desk: Desk, state: HushkeyError) -> None:
+    desk.has(OLD)
+    desk.clock.now += 9999
+    provider = FakeProvider(state, grant("at-signed-in"))
+
+    token = desk.get(provider, options=PromptOptions(login=True))
+
+    assert token.value == "at-signed-in"
+    assert provider.asked == ["refresh", "sign-in"]
+
+
+def test_login_asks_nobody_while_the_network_is_down(desk: Desk) -> None:
+    desk.has(OLD)
+    desk.clock.now += 9999
+    provider = FakeProvider(Transient("no network"), grant())
+
+    error = desk.fails(provider, options=PromptOptions(login=True))
+
+    assert type(error) is Transient
+    assert provider.asked == ["refresh"]
 
 
 def test_grant_that_wants_more_is_kept(desk: Desk) -> None:
