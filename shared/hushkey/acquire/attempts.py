@@ -118,6 +118,20 @@ class FailureCache:
             raise
         self.clear(step)
 
+    @contextmanager
+    def under_way(self, step: str, now: float, key: str) -> Iterator[bool]:
+        """Note that *step* is under way for as long as the block runs.
+
+        Yields whether the process that noted so before was killed in its block:
+        nothing else leaves the note behind.
+        """
+        killed = bool(self._notes(step, key, now))
+        self.record(step, errors.UiRequired("cut off"), now, key)
+        try:
+            yield killed
+        finally:
+            self.clear(step)
+
     def clear(self, step: str) -> None:
         """Forget how *step* failed, since it has worked."""
         notes = self._read()

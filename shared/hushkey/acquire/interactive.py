@@ -214,6 +214,7 @@ class Interaction:
                 error.hint = f"{error.hint}; {again}" if error.hint else again
                 raise
         self._failures.clear("refresh")
+        self._failures.clear("renewal")
         event("signed-in", wanted)
         return kept[0]
 
