@@ -136,7 +136,12 @@ class HushkeyError(Exception):
 
 
 class UiRequired(HushkeyError):
-    """Silence cannot do it: a person has to sign in."""
+    """Silence cannot do it: a person has to sign in.
+
+    ``refused``: for no other reason than that a host refused a token which lives.
+    """
+
+    refused = False
 
 
 class InteractionUnavailable(UiRequired):

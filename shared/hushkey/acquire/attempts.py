@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: seconds in which a failed sign-in is not tried again unasked
 QUIET = 60
-#: seconds in which a server's claims lead to one sign-in at most
+#: seconds in which a server's claims, or refusals, lead to one sign-in at most
 CLAIMS_QUIET = 600
 #: seconds; a failure is shared for no longer than this, whatever Retry-After says
 _LONGEST_BACKOFF = 600
@@ -182,7 +182,11 @@ class FailureCache:
 
     def asked_for_claims(self, now: float, key: str) -> bool:
         """Tell whether a server's claims have led to a sign-in a moment ago."""
-        notes = self._notes("claims", key, now)
+        return self.asked_for("claims", now, key)
+
+    def asked_for(self, step: str, now: float, key: str) -> bool:
+        """Tell whether a server's *step* has led to a sign-in a moment ago."""
+        notes = self._notes(step, key, now)
         return any(now < note["at"] + CLAIMS_QUIET for note in notes)
 
     def _notes(self, step: str, key: str, now: float) -> list[dict[str, Any]]:

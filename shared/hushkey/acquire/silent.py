@@ -180,7 +180,8 @@ class Renewal:
             raise fault
         token = change.cache.keep(granted, account, key, now, replaces, claims)
         if not cached.is_named(change.cache, wanted):
-            change.cache.bind(key, wanted.host, account, here=True)
+            place = change.cache.bound_by(key, wanted.host, wanted.where)
+            change.cache.bind(key, place, account, here=True)
         change.save()
         return token.with_source("refresh")
 
