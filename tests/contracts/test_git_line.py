@@ -188,9 +188,9 @@ def test_reject_just_after_a_sign_in_closes_nothing(desk: Desk, git: Git) -> Non
 
 
 def test_background_maintenance_never_asks(desk: Desk, new_git: Git) -> None:
-    wish = ("-c", "credential.interactive=false")
+    never = ("-c", "credential.interactive=false")
     done = new_git.run(
-        *wish, "ls-remote", desk.apache.url_of("contoso/app"), environ=desk.environ
+        *never, "ls-remote", desk.apache.url_of("contoso/app"), environ=desk.environ
     )
 
     assert done.returncode != 0
