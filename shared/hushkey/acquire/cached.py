@@ -142,7 +142,7 @@ def refusal_line(cache: TokenCache, account: Account, wanted: TokenRequest) -> s
     """Return what to say with a token that is given out again: nothing elsewhere."""
     if not cache.has_refused(account, wanted.host, wanted.place):
         return ""
-    from hushkey.signin import messages
+    from hushkey.signin import messages  # noqa: PLC0415 - seldom
 
     anew = messages.login_command(wanted.host)
     return f"{_refusal(account, wanted)}; {_REFUSAL_HINT}; to sign in anew: {anew}"
