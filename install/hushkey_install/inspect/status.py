@@ -111,12 +111,18 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
 def _signed_in(
     context: Context, cache: TokenCache, rule: HostRule, host: str
 ) -> dict[str, Any]:
-    """Return what the token file says about *rule*, as part of a row."""
+    """Return what the token file says about *rule*, as part of a row.
+
+    ``ended_at`` is in it where the server has declared the sign-in dead.
+    """
     account = cached.account_for(cache, context.acquirer.wanted(rule, host))
     token = cache.token(account, rule.token_key)
+    renewable = bool(cache.grants(account, rule.token_key))
+    ended = None if renewable else cache.ended(account)
     return {
+        **({} if ended is None else {"ended_at": ended}),
         "account": account.label or account.id,
-        "renewable": bool(cache.grants(account, rule.token_key)),
+        "renewable": renewable,
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
         "obtained_by": cache.origin_of(token) or None if token else None,
@@ -166,12 +172,18 @@ def _token(row: dict[str, Any]) -> str:
         return "unreadable"
     if row["account"] is None:
         return "signed out"
+    ended = "ended_at" in row
     left = row["seconds_left"]
     if left:
         after = "renewed silently" if row["renewable"] else "sign-in needed after"
+        if ended:
+            after = "sign-in needed, since it ended at the server"
         return f"good for {span(left)}, then {after}"
     if left is None and row["obtained_at"] is not None:
         return "good until it is revoked"
+    if ended:
+        renewed = "sign-in needed, since it ended at the server"
+        return renewed if left is None else f"expired, {renewed}"
     if not row["renewable"]:
         return "sign-in needed" if left is None else "expired, sign-in needed"
     silently = "gets one" if left is None else "renews it"

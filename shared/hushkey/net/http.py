@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 1024
 #: seconds for one connection or one read; the whole request has its own end
 _STEP = 10.0
+#: seconds for the question whether a server answers at all
+_QUICK = 5.0
+#: statuses with which somebody in front of a server says that it does not
+_IN_FRONT = (407, 502, 503, 504)
 _SECRETS = frozenset(
     ("refresh_token", "code", "code_verifier", "device_code", "client_secret", "token")
 )
@@ -58,10 +62,34 @@ class Network:
         self._ca_file = str(settings["ca_file"])
         self._proxy = str(settings["proxy"])
         self._environ = environ
+        #: the servers that have answered
+        self._answered: set[str] = set()
 
     def session(self, client_id: str = "", **client: Any) -> Session:
         """Return a session that acts as OAuth client *client_id*."""
-        return Session(client_id, self.trust(), self.proxies, self.left, **client)
+        made = Session(client_id, self.trust(), self.proxies, self.left, **client)
+        made.answered = self._answered.add
+        return made
+
+    def check_answers(self, url: str) -> None:
+        """Raise what keeps the server of *url* from answering, if anything does.
+
+        What would else show only after a person has signed in: a server that is
+        down, its certificate, the proxy. One HEAD, which is safe for any resource and
+        brings nothing along (RFC 9110 9.2.1, 9.3.2), so any status but a proxy's or a
+        gateway's will do; none at all if a request of this network was answered
+        there. Raises Transient, Permanent.
+        """
+        if _origin(url) in self._answered:
+            return
+        limit = min(_QUICK, self.left())
+        with Session("", self.trust(), self.proxies, lambda: limit) as session:
+            session.answered = self._answered.add
+            answer = session.head(url, withhold_token=True)
+        if answer.status_code in _IN_FRONT:
+            self._answered.discard(_origin(url))
+            status, headers = answer.status_code, answer.headers
+            raise outcomes.from_answer(status, None, headers, server_of(url))
 
     def left(self) -> float:
         """Return the seconds that the next request may take.
@@ -154,7 +182,18 @@ class Refused(Exception):
             without_secrets(self.data, self.response.request.body),
             self.response.headers,
             server_of(str(self.response.url)),
+            grant=grant_of(self.response.request.body),
         )
+
+
+def grant_of(sent: Any) -> str:
+    """Return the ``grant_type`` of the request body *sent*, or nothing."""
+    return dict(_pairs(sent)).get("grant_type", "")
+
+
+def _pairs(sent: Any) -> list[tuple[str, str]]:
+    body = sent.decode("utf-8", "replace") if isinstance(sent, bytes) else str(sent)
+    return parse_qsl(body)
 
 
 def without_secrets(data: Any, sent: Any) -> Any:
@@ -165,8 +204,7 @@ def without_secrets(data: Any, sent: Any) -> Any:
     detail = data.get("error_description") if isinstance(data, dict) else None
     if not isinstance(detail, str):
         return data
-    body = sent.decode("utf-8", "replace") if isinstance(sent, bytes) else str(sent)
-    for name, value in parse_qsl(body):
+    for name, value in _pairs(sent):
         if name in _SECRETS and len(value) > 3:
             detail = detail.replace(value, "***")
     return {**data, "error_description": detail}
@@ -174,6 +212,9 @@ def without_secrets(data: Any, sent: Any) -> Any:
 
 class Session(OAuth2Session):  # type: ignore[misc]
     """Authlib's OAuth client on our terms; every request raises our outcomes."""
+
+    #: hears of each server that has answered: its scheme and host
+    answered: Callable[[str], None]
 
     def __init__(
         self,
@@ -187,6 +228,7 @@ class Session(OAuth2Session):  # type: ignore[misc]
         self.trust_env = False
         self._proxies = proxies
         self._left = left
+        self.answered = lambda server: None
         self.headers.update({"Accept": "application/json", "User-Agent": "hushkey"})
         self.mount("https://", _Adapter(trust))
         self.mount("http://", _Adapter(trust))
@@ -213,6 +255,7 @@ class Session(OAuth2Session):  # type: ignore[misc]
                 self.close()
             note(error=error)
             raise outcomes.from_failure(error, server_of(url)) from error
+        self.answered(_origin(url))
         found = outcomes.correlation({}, response.headers)
         note(status=response.status_code, correlation=found)
         return response
@@ -255,6 +298,10 @@ def json_of(response: Response) -> Any:
         return response.json()
     except (ValueError, RecursionError):
         return None
+
+
+def _origin(url: str) -> str:
+    return f"{urlsplit(url).scheme}://{server_of(url)}".lower()
 
 
 def server_of(url: str) -> str:

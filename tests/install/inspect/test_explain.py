@@ -111,6 +111,17 @@ def test_static_identity_is_named_and_so_is_docker(machine: Machine) -> None:
     assert said["next"] == "docker gets what was typed for this host, git nothing"
 
 
+def test_sign_in_that_has_ended_is_one_to_come(machine: Machine) -> None:
+    machine.has(grant(refresh_token="rt-dead"), age=7200)
+    with machine.token_file().change(5) as change:
+        change.cache.drop_grant("rt-dead", ended=1)
+        change.save()
+
+    said = explain(machine)["next"]
+
+    assert said.startswith("a sign-in: the sign-in has ended at the server")
+
+
 def test_lost_key_is_an_error_to_come(machine: Machine) -> None:
     machine.has(grant())
     (machine.data / "key").unlink()
