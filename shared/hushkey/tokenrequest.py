@@ -20,8 +20,9 @@ class PromptOptions(Frozen):
 
     ``wish`` returns the caller's own setting (git's credential.interactive)
     and ``command`` who is asking, both worked out only when somebody is about
-    to be asked. ``no_terminal`` returns the option with which the caller keeps
-    us off the terminal. ``login`` is an explicit ``hushkey login``.
+    to be asked; so is ``unattended``, by what is known that nobody waits.
+    ``no_terminal`` returns the option with which the caller keeps us off the
+    terminal. ``login`` is an explicit ``hushkey login``.
     """
 
     _: KW_ONLY
@@ -30,6 +31,7 @@ class PromptOptions(Frozen):
     wish: Callable[[], str] = str
     command: Callable[[], str] = str
     no_terminal: Callable[[], str] = str
+    unattended: Callable[[], str] = str
 
 
 class Session(Frozen):

@@ -151,4 +151,11 @@ def _options(environ: Mapping[str, str], tool: str) -> PromptOptions:
 
         return python_callers.forbidding_option() if tool == "python" else ""
 
-    return PromptOptions(wish=wish, command=command, no_terminal=no_terminal)
+    def unattended() -> str:
+        from hushkey.system import callers
+
+        return callers.unattended(environ)
+
+    return PromptOptions(
+        wish=wish, command=command, no_terminal=no_terminal, unattended=unattended
+    )

@@ -58,6 +58,11 @@ def signs_in(desk: Desk, provider: FakeProvider, rule: HostRule = SITE) -> Any:
             "credential.interactive is false",
         ),
         (
+            {"DISPLAY": ":0", "HUSHKEY_INTERACTIVE": "browser"},
+            PromptOptions(unattended=lambda: "cron started this"),
+            "cron started this",
+        ),
+        (
             DEVICE,
             PromptOptions(tool_may_ask=False),
             "this tool may not be kept waiting",

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,27 @@ def test_wish_is_read_from_the_users_file(home: Path) -> None:
     assert callers.git_wish(environ()) == "false"
 
 
+@pytest.mark.parametrize(
+    ("written", "wish"),
+    [
+        ("interactive =", "false"),
+        ("interactive", "true"),
+        ("interactive = auto", "auto"),
+    ],
+)
+def test_empty_wish_is_false_to_git(home: Path, written: str, wish: str) -> None:
+    (home / ".gitconfig").write_text(f"[credential]\n\t{written}\n")
+
+    assert callers.git_wish(environ()) == wish
+
+
+def test_last_wish_counts(home: Path) -> None:
+    (home / ".gitconfig").write_text("[credential]\n\tinteractive = false\n")
+    last = {"GIT_CONFIG_PARAMETERS": "'credential.interactive=true'"}
+
+    assert callers.git_wish(environ(**last)) == "true"
+
+
 def test_no_wish_is_nothing() -> None:
     assert callers.git_wish(environ()) == ""
 
@@ -112,6 +134,87 @@ def test_git_of_the_working_directory_is_not_run(
     monkeypatch.chdir(tmp_path)
 
     assert callers.git_wish({"PATH": f".:{os.pathsep}"}) == ""
+
+
+# -- nobody is there ------------------------------------------------------------------
+
+UNATTENDED = (
+    "import os; from hushkey.system import callers; "
+    "print(callers.unattended(os.environ))"
+)
+
+
+def unattended_below(*words: str, **environ: str) -> str:
+    """Return what unattended says in a child of a process called *words*."""
+    done = subprocess.run(
+        [words[0], "-c", f'"{sys.executable}" -c "{UNATTENDED}"; true', *words[1:]],
+        executable="/bin/sh",
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("git", "maintenance", "run", "--schedule=hourly"),
+        ("/usr/bin/git", "-c", "a.b=c", "maintenance", "run", "--schedule", "daily"),
+        (
+            "git",
+            "for-each-repo",
+            "--config=x",
+            "maintenance",
+            "run",
+            "--schedule=weekly",
+        ),
+    ],
+)
+def test_scheduled_maintenance_has_nobody(words: tuple[str, ...]) -> None:
+    assert "maintenance" in unattended_below(*words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("git", "maintenance", "run"),
+        ("git", "fetch"),
+        ("x", "maintenance", "--schedule=a"),
+    ],
+)
+def test_what_a_person_typed_has_somebody(words: tuple[str, ...]) -> None:
+    assert unattended_below(*words) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("VSCODE_GIT_FETCH_SILENT", "true", "an editor fetches in the background"),
+        ("TRIGGER_TIMER_REALTIME_USEC", "1", "a timer of systemd started this"),
+        ("TRIGGER_TIMER_MONOTONIC_USEC", "1", "a timer of systemd started this"),
+        ("VSCODE_GIT_FETCH_SILENT", "", ""),
+        # VS Code's own terminals and commands
+        ("VSCODE_GIT_IPC_HANDLE", "/run/x.sock", ""),
+    ],
+)
+def test_environment_says_that_nobody_waits(name: str, value: str, said: str) -> None:
+    assert unattended_below("sh", **{name: value}) == said
+
+
+@pytest.mark.parametrize("name", ["cron", "crond", "anacron", "atd"])
+def test_job_of_a_clock_has_nobody(tmp_path: Path, name: str) -> None:
+    clock = tmp_path / name
+    shutil.copy("/bin/sh", clock)
+    done = subprocess.run(
+        [clock, "-c", f'"{sys.executable}" -c "{UNATTENDED}"; true'],
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    )
+
+    assert done.stdout.strip() == f"{name} started this"
 
 
 # -- registries that docker asks for of its own accord -------------------------------
