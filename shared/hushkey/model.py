@@ -116,8 +116,8 @@ class Identity(Frozen):
     typed: bool = False
     tenants: bool = False
     keeps_old: bool = False
-    git_user: str = DEFAULT_USER
-    keyring_user: str = DEFAULT_USER
+    git_user: str = ""
+    keyring_user: str = ""
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
@@ -164,6 +164,14 @@ class HostRule(Frozen):
     def with_tenant(self, tenant: str) -> HostRule:
         """Return the rule with tokens of its own for the Entra *tenant*."""
         return HostRule(**self._fields() | {"tenant": tenant})
+
+    def answer_user(self, own: str, asked: str = "") -> str:
+        """Return the user name to answer with: what is explicit before an accident.
+
+        The config's, then *own*, which the provider or the exchange demands, then
+        the one that the URL or the client *asked* with.
+        """
+        return self.username or own or asked or DEFAULT_USER
 
     @property
     def token_key(self) -> TokenKey:

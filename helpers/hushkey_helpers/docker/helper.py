@@ -40,8 +40,6 @@ NAME = "docker-credential-hushkey"
 NOT_FOUND = "credentials not found in native keychain"
 NO_SERVER = "no credentials server URL"
 NO_USER = "no credentials username"
-#: the user name that an access token goes with
-DEFAULT_USER = "oauth2"
 _TOOL = typed.TOOL
 
 
@@ -161,7 +159,7 @@ class _Call:
             if token is None:
                 raise Said(NOT_FOUND)
         token = token or exchanged_credential.token()
-        return _found(server, user_of(rule, token.username), token.value)
+        return _found(server, rule.answer_user(token.username), token.value)
 
     def store(self, server: str, user: str, secret: str) -> Answer:
         """Keep what a person typed; what is ours already is only taken note of."""
@@ -286,11 +284,6 @@ class _Call:
             asks_for=_TOOL,
             options=None if asks else PromptOptions(tool_may_ask=False),
         )
-
-
-def user_of(rule: HostRule, own: str) -> str:
-    """Return the user name for *rule*'s secret; *own* is what came with it."""
-    return rule.username or own or DEFAULT_USER
 
 
 def _found(server: str, user: str, secret: str) -> Answer:

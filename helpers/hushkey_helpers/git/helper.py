@@ -224,8 +224,8 @@ class _Call:
         return render(lines)
 
     def _username(self) -> str:
-        fixed = self._rule.identity.git_user
-        return self._request.username or self._rule.username or fixed
+        own = self._rule.identity.git_user
+        return self._rule.answer_user(own, self._request.username)
 
     def _wants_bearer(self) -> bool:
         """Tell whether git can carry a Bearer token and the host takes one."""

@@ -63,8 +63,9 @@ class Service:
         )
 
     def answer_user(self) -> str:
-        """Return the user name to answer with: the client's own, if it gave one."""
-        return self.username or self.rule.username or self.rule.identity.keyring_user
+        """Return the user name to answer with; see `HostRule.answer_user`."""
+        own = self.rule.identity.keyring_user
+        return self.rule.answer_user(own, self.username)
 
     def token(self, environ: Mapping[str, str], began: float) -> Token:
         """Return a token that outlives an install; raises `hushkey.errors`."""

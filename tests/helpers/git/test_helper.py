@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from hushkey.config import rules
+from hushkey.model import Request
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.git import helper as git_helper
 from kit.oauth import CANARY, Machine, OidcServer, grant
@@ -144,7 +146,7 @@ def test_token_without_end_has_no_expiry(machine: Machine) -> None:
     ("asked", "configured", "username"),
     [
         (b"username=me\n", "", "me"),
-        (b"username=me\n", 'username = "conf"\n', "me"),
+        (b"username=me\n", 'username = "conf"\n', "conf"),
         (b"", 'username = "conf"\n', "conf"),
         (b"", "", "oauth2"),
         (b"username=\xff\n", "", "\udcff"),
@@ -157,6 +159,31 @@ def test_username(
     machine.has(grant(TOKEN))
 
     assert fields(ask(machine, "get", ASKED + asked))["username"] == username
+
+
+@pytest.mark.parametrize(
+    ("provider", "configured", "username"),
+    [
+        ("bitbucket", "", "x-token-auth"),
+        ("gitlab", "", "oauth2"),
+        ("gitea", "", "me"),
+        ("github", "", "me"),
+        ("bitbucket", 'username = "guid"\n', "guid"),
+    ],
+)
+def test_name_that_a_provider_demands_is_before_the_urls(
+    machine: Machine, provider: str, configured: str, username: str
+) -> None:
+    machine.configure(
+        f'[identity.forge]\nprovider = "{provider}"\nclient_id = "c"\n'
+        'authorization_endpoint = "https://forge.test/authorize"\n'
+        'token_endpoint = "https://forge.test/token"\n'
+        f'[host."forge.test"]\nidentity = "forge"\nscopes = ["git"]\n{configured}'
+    )
+    rule = rules.load(machine.environ).rule_for(Request("https", "forge.test"))
+
+    assert rule is not None
+    assert rule.answer_user(rule.identity.git_user, "me") == username
 
 
 @pytest.mark.parametrize(
