@@ -165,6 +165,10 @@ class HostRule(Frozen):
         """Return the rule with tokens of its own for the Entra *tenant*."""
         return HostRule(**self._fields() | {"tenant": tenant})
 
+    def with_account(self, account: str) -> HostRule:
+        """Return the rule for nobody but *account*."""
+        return HostRule(**self._fields() | {"account": account})
+
     def answer_user(self, own: str, asked: str = "") -> str:
         """Return the user name to answer with: what is explicit before an accident.
 

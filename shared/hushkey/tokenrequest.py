@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from hushkey import origins
 from hushkey.model import Frozen
 
 TYPE_CHECKING = False
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hushkey.model import HostRule
+
+
+#: what stands where a URL needs a user name and the server looks at none
+_CONVENTIONS = (
+    " __token__ _json_key _token anonymous azuredevops build ci git gitlab-ci-token "
+    "guest oauth oauth2 oauth2accesstoken pat personal-access-token private-token "
+    "token user username vsssessiontoken x-access-token x-oauth-basic x-token-auth "
+)
 
 
 class PromptOptions(Frozen):
@@ -62,7 +71,8 @@ class TokenRequest(Frozen):
 
     ``began`` is when the caller began to wait (epoch seconds);
     ``min_lifetime`` in seconds is how much the token must have left; ``claims``
-    is the claims request (JSON) with which the host refuses lesser tokens.
+    is the claims request (JSON) with which the host refuses lesser tokens. *person*:
+    the user name, if there is one, says whose token is meant; else any will do.
     """
 
     rule: HostRule
@@ -71,11 +81,42 @@ class TokenRequest(Frozen):
     began: float
     min_lifetime: int
     claims: str = ""
+    person: bool = False
 
     @property
     def account(self) -> str:
         """The account that is wanted by name, or nothing: whoever is signed in.
 
-        A user name with an @ is a person's; git's others are conventions.
+        A user name with an @ is a person's; others may be the convention of a host.
         """
-        return self.rule.account or (self.username if "@" in self.username else "")
+        sure = self.person and "@" in self.username
+        return self.rule.account or (self.username if sure else "")
+
+    @property
+    def expected(self) -> str:
+        """Who has to come back from a sign-in, or nothing: whoever does."""
+        return self.rule.account or (self.username if self.person else "")
+
+
+def may_be_person(name: str, rule: HostRule) -> bool:
+    """Tell whether the user name *name* in a URL may say whose token is meant.
+
+    Not the names that servers and tools write there, the ones that *rule* answers
+    with, a GUID, and the organisation that has led to the rule; where there are
+    tenants, people's names have an @ and organisations' have none.
+    """
+    folded, identity = name.casefold(), rule.identity
+    fixed = (rule.username, identity.git_user, identity.keyring_user)
+    if not name.isprintable() or f" {folded} " in _CONVENTIONS or name in ("", *fixed):
+        return False
+    if identity.tenants and "@" not in name:
+        return False
+    if len(name) == 36 and name.count("-") == 4 and _is_hex(name.replace("-", "")):
+        return False
+    return not set("<>/:") & set(name) and (
+        origins.place((name,)) != origins.parse_pattern(rule.pattern).path[:1]
+    )
+
+
+def _is_hex(text: str) -> bool:
+    return all(c in "0123456789abcdefABCDEF" for c in text)

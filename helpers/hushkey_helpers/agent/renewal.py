@@ -112,7 +112,7 @@ class RenewalSchedule:
         # Asked for more than the usual rest, so that this is a renewal.
         lifetime = old.min_lifetime + LEAD
         wanted = TokenRequest(
-            old.rule, old.host, old.username, now, lifetime, old.claims
+            old.rule, old.host, old.username, now, lifetime, old.claims, old.person
         )
         wait = min(FIRST_WAIT * 2**use.failures, LONGEST_WAIT)
         use.not_before = self._ticks() + wait

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hushkey.acquire.acquirer import Acquirer
     from hushkey.model import HostRule, Token
+    from hushkey.tokenrequest import TokenRequest
 
 STATE = "hushkey:"
 _ACTIONS = ("get", "store", "erase")
@@ -81,6 +82,13 @@ def _rule(request: Request, environ: Mapping[str, str]) -> HostRule | None:
     return rules.load(environ).rule_for(request)
 
 
+def _whose(wanted: TokenRequest, account: str) -> str:
+    from hushkey.signin import messages  # noqa: PLC0415 - seldom
+
+    login = messages.login_command(wanted.host, wanted.username)
+    return messages.token_of(wanted.host, account, wanted.username, login)
+
+
 def _stop(error: HushkeyError) -> Answer:
     """End git's questions: its own prompt could not help (quit=1, since 2.3)."""
     return Answer(b"quit=1\n", (error.line(),), 1)
@@ -120,10 +128,18 @@ class _Call:
                 self._request.username,
                 request=self._request,
                 challenges=self._challenges(),
+                person=True,
             )
             token = acquirer.acquire(wanted)
             state = self._state(acquirer, token) if not retry else ""
-            return Answer(self._render(token, state))
+            lines: tuple[str, ...] = ()
+            user = self._request.username
+            named = acquirer.named(wanted, token)
+            if named != wanted.username:
+                user = named
+                # What the config says needs no words.
+                lines = () if self._rule.account else (_whose(wanted, named),)
+            return Answer(self._render(token, state, user), lines)
         except HushkeyError as error:
             error.about(host=self._host, identity=self._rule.identity.name)
             if self._is_the_user_s(acquirer, error):
@@ -207,7 +223,7 @@ class _Call:
             return ""
         return acquirer.hashed(token)
 
-    def _render(self, token: Token, state: str) -> bytes:
+    def _render(self, token: Token, state: str, user: str) -> bytes:
         lines = []
         if bearer := self._wants_bearer():
             lines += ["capability[]=authtype"]
@@ -216,16 +232,14 @@ class _Call:
         if bearer:
             lines += ["authtype=Bearer", f"credential={token.value}", "ephemeral=1"]
         else:
-            lines += [f"username={self._username()}", f"password={token.value}"]
+            own = self._rule.identity.git_user
+            name = self._rule.answer_user(own, user)
+            lines += [f"username={name}", f"password={token.value}"]
         if token.expires_at is not None:
             lines.append(f"password_expiry_utc={token.expires_at}")
         if state:
             lines += ["continue=1", f"state[]={STATE}{state}"]
         return render(lines)
-
-    def _username(self) -> str:
-        own = self._rule.identity.git_user
-        return self._rule.answer_user(own, self._request.username)
 
     def _wants_bearer(self) -> bool:
         """Tell whether git can carry a Bearer token and the host takes one."""

@@ -136,7 +136,7 @@ class Interaction:
             _key(wanted),
             asked_for=self._session.options.login,
         ):
-            failure.hint = f"run: {messages.login_command(wanted.host)}"
+            failure.hint = f"run: {_login_command(wanted)}"
             raise failure
 
     def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
@@ -148,7 +148,7 @@ class Interaction:
         if self._failures.asked_for_claims(now, key):
             raise InteractionUnavailable(
                 f"{need.what}, again, and a sign-in a moment ago did not end it",
-                hint=f"run: {messages.login_command(wanted.host)}",
+                hint=f"run: {_login_command(wanted)}",
                 code=need.code,
                 correlation=need.correlation,
             )
@@ -164,7 +164,7 @@ class Interaction:
     def _unavailable(
         self, wanted: TokenRequest, need: UiRequired, reason: str
     ) -> InteractionUnavailable:
-        hint = f"run: {messages.login_command(wanted.host)}"
+        hint = f"run: {_login_command(wanted)}"
         if self._session.options.login:
             hint = "run it on a desktop or a terminal, or try --method device"
         return InteractionUnavailable(
@@ -193,13 +193,13 @@ class Interaction:
                     who=PromptSubject(
                         wanted.host,
                         identity=identity.name,
-                        account=wanted.account,
+                        account=wanted.expected,
                         command=self._session.options.command(),
                     ),
                     decision=decision,
                     redirect_uri=identity.option("redirect_uri")
                     or SPECS[identity.provider].redirect_uri,
-                    login_hint=wanted.account,
+                    login_hint=wanted.expected,
                     environ=self._session.environ,
                     timeout=self._session.settings["sign_in_timeout"],
                     says_who=self._session.options.login,
@@ -210,7 +210,7 @@ class Interaction:
             except Cancelled as error:
                 hint = SPECS[identity.provider].given_up_hint
                 error.hint = error.hint or hint.format(client=identity.client_id)
-                again = f"run: {messages.login_command(wanted.host)}"
+                again = f"run: {_login_command(wanted)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
                 raise
         self._failures.clear("refresh")
@@ -234,11 +234,12 @@ class Interaction:
             locks.uninterrupted(),
         ):
             now = int(self._session.clock())
+            known = bool(granted.account) and account.id in change.cache.accounts
             account = accounts.known_as(change.cache, account, granted.claims)
             token = change.cache.keep(granted, account, rule.token_key, now, "", claims)
             accounts.name(change.cache, account, granted.claims)
-            accounts.check(change.cache, account, wanted.account)
-            if not wanted.account:
+            accounts.check(change.cache, account, wanted, known=known)
+            if not wanted.expected:
                 # Nobody was asked for by name: this is who the user is here.
                 change.cache.bind(rule.token_key, wanted.host, account, here=False)
                 if self._session.options.login:
@@ -247,5 +248,11 @@ class Interaction:
         return token.with_source("sign-in")
 
 
+def _login_command(wanted: TokenRequest) -> str:
+    """Return what to run to sign in; whoever the URL asked for has to be named."""
+    name = "" if wanted.rule.account else wanted.expected
+    return messages.login_command(wanted.host, name)
+
+
 def _key(wanted: TokenRequest) -> str:
-    return f"{wanted.account} {wanted.rule.token_key.text}"
+    return f"{wanted.expected} {wanted.rule.token_key.text}"

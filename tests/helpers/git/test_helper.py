@@ -161,6 +161,42 @@ def test_username(
     assert fields(ask(machine, "get", ASKED + asked))["username"] == username
 
 
+def test_token_of_somebody_else_is_not_given_under_the_url_s_name(
+    machine: Machine,
+) -> None:
+    machine.configure()
+    machine.has(grant(TOKEN))
+
+    answer = ask(machine, "get", ASKED + b"username=bob\n")
+
+    assert fields(answer)["username"] == "me@example.com"
+    assert answer.lines == (
+        "bob is not signed in to git.test: this is the token of me@example.com; "
+        "to sign in as bob run: hushkey login bob@git.test",
+    )
+
+
+@pytest.mark.parametrize("name", [b"git", b"x-access-token", b"me", b"me@example.com"])
+def test_usual_name_needs_no_words(machine: Machine, name: bytes) -> None:
+    machine.configure()
+    machine.has(grant(TOKEN))
+
+    answer = ask(machine, "get", ASKED + b"username=" + name + b"\n")
+
+    assert fields(answer)["username"] == name.decode()
+    assert answer.lines == ()
+
+
+def test_caller_that_nobody_waits_for_opens_no_window(machine: Machine) -> None:
+    machine.configure()
+    machine.environ |= {"VSCODE_GIT_FETCH_SILENT": "true"}
+
+    answer = ask(machine, "get", HUSHKEY_INTERACTIVE="browser")
+
+    assert answer.out == b"quit=1\n"
+    assert "an editor fetches in the background" in answer.lines[0]
+
+
 @pytest.mark.parametrize(
     ("provider", "configured", "username"),
     [
