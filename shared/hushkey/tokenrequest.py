@@ -30,6 +30,7 @@ class PromptOptions(Frozen):
     ``wish`` returns the caller's own setting (git's credential.interactive)
     and ``command`` who is asking, both worked out only when somebody is about
     to be asked; so is ``unattended``, by what is known that nobody waits.
+    ``watch`` returns what tells whether the caller has ended meanwhile.
     ``no_terminal`` returns the option with which the caller keeps us off the
     terminal. ``login`` is an explicit ``hushkey login``.
     """
@@ -41,6 +42,7 @@ class PromptOptions(Frozen):
     command: Callable[[], str] = str
     no_terminal: Callable[[], str] = str
     unattended: Callable[[], str] = str
+    watch: Callable[[], Callable[[], bool]] = lambda: bool
 
 
 class Session(Frozen):

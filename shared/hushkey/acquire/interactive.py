@@ -6,6 +6,8 @@ again, and take what it brought or share its failure.
 
 from __future__ import annotations
 
+import os
+
 from hushkey.acquire import accounts, cached, unlock
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.claims import merged
@@ -22,7 +24,7 @@ from hushkey.providers.registry import SPECS
 from hushkey.scopes import covers
 from hushkey.signin import messages
 from hushkey.signin.flow import PromptSubject, sign_in
-from hushkey.system import locks
+from hushkey.system import cachefile, locks
 from hushkey.trace import event
 
 TYPE_CHECKING = False
@@ -51,6 +53,9 @@ class Interaction:
         self._open_provider = open_provider
         self._session = session
         self._failures = FailureCache(session.folder, file.name)
+        self._asking = os.path.join(session.folder, "state", f"{file.name}-asking.json")
+        #: tells whether the caller has ended; made before there is any waiting
+        self._ended: Callable[[], bool] = bool
 
     def acquire(
         self,
@@ -121,7 +126,16 @@ class Interaction:
 
     def _turn(self) -> AbstractContextManager[None]:
         patience = self._session.settings["sign_in_timeout"] + unlock.GRACE
-        return locks.held(self._file.lock_path("sign-in"), patience)
+        self._ended = self._session.options.watch()
+        return locks.held(self._file.lock_path("sign-in"), patience, self._say_who)
+
+    def _say_who(self) -> None:
+        """Tell who waits for whom, and how to end it."""
+        if self._ended():
+            raise InteractionUnavailable("the command that asked has ended")
+        note = cachefile.read(self._asking)
+        words = (str(note.get(key, "")) for key in ("command", "cancel"))
+        self._session.warn(messages.waiting_for(*words))
 
     def _reserve(self) -> None:
         """Make sure that the store can keep what a person is about to give."""
@@ -182,6 +196,8 @@ class Interaction:
         rule, identity = wanted.rule, wanted.rule.identity
         event("sign-in", wanted)
         kept: list[Token] = []
+        note = {"command": self._session.options.command()}
+        cachefile.write(self._asking, note)
         # Not what only this process lacks: a browser, a terminal.
         kinds = (Cancelled, Permanent, Transient)
         clock, key = self._session.clock, _key(wanted)
@@ -194,7 +210,7 @@ class Interaction:
                         wanted.host,
                         identity=identity.name,
                         account=wanted.expected,
-                        command=self._session.options.command(),
+                        command=note["command"],
                     ),
                     decision=decision,
                     redirect_uri=identity.option("redirect_uri")
@@ -203,6 +219,10 @@ class Interaction:
                     environ=self._session.environ,
                     timeout=self._session.settings["sign_in_timeout"],
                     says_who=self._session.options.login,
+                    opened=lambda url: cachefile.write(
+                        self._asking, {**note, "cancel": url}
+                    ),
+                    ended=self._ended,
                     finish=lambda granted: kept.append(
                         self._keep(wanted, granted, claims)
                     ),

@@ -156,6 +156,15 @@ def _options(environ: Mapping[str, str], tool: str) -> PromptOptions:
 
         return callers.unattended(environ)
 
+    def watch() -> Callable[[], bool]:
+        from hushkey.system import callers
+
+        return callers.ended("keyring" if tool == "python" else tool)
+
     return PromptOptions(
-        wish=wish, command=command, no_terminal=no_terminal, unattended=unattended
+        wish=wish,
+        command=command,
+        no_terminal=no_terminal,
+        unattended=unattended,
+        watch=watch,
     )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at a browser command that still runs.
 _LOOK = 0.2
+# Seconds between two looks at whether the caller is still there.
+_BEAT = 1.0
 
 
 class PromptSubject(Frozen):
@@ -55,6 +57,8 @@ def sign_in(
     timeout: float,
     finish: Callable[[Grant], None],
     says_who: bool = False,
+    opened: Callable[[str], object] = bool,
+    ended: Callable[[], bool] = bool,
     terminal: Terminal | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -64,14 +68,17 @@ def sign_in(
     *finish* is called with the grant before anyone is told "signed in": it stores.
     *timeout* is in seconds, for everything. *terminal* is opened here if not given,
     and only if a method needs it. *says_who*: the caller writes to standard error who
-    signed in, so this does not. Raises InteractionUnavailable if no method works,
-    Cancelled, and whatever *provider* and *finish* raise.
+    signed in, so this does not. *opened* is called with the address that cancels it;
+    *ended* tells that nobody waits for the answer any more. Raises
+    InteractionUnavailable if no method works or the caller has ended, Cancelled, and
+    whatever *provider* and *finish* raise.
     """
     if not decision.methods:
         raise _unavailable(who, decision.reason)
     with _opened(decision, environ, terminal) as chosen:
         climb = _Attempt(provider, scopes, who, decision, environ, chosen)
         climb.deadline = clock() + timeout
+        climb.opened, climb.ended = opened, ended
         try:
             grant = climb.by_redirect(redirect_uri, login_hint, finish)
             if grant is None and "device" in decision.methods:
@@ -97,6 +104,8 @@ class _Attempt:
     """One sign-in under way; a method that does not work returns None."""
 
     deadline: float = 0.0
+    opened: Callable[[str], object]
+    ended: Callable[[], bool]
     #: why the last method did not work
     missing = "there is no way to ask here"
 
@@ -123,6 +132,7 @@ class _Attempt:
         self, redirect_uri: str, login_hint: str, finish: Callable[[Grant], None]
     ) -> Grant | None:
         """Wait for the redirect: from a browser that we start, or pasted."""
+        self._check_ended()
         if "browser" not in self._methods and self._reading is None:
             return None
         with Receiver(redirect_uri, self._who.host) as receiver:
@@ -131,6 +141,7 @@ class _Attempt:
             )
             browser.check(flow.url)
             receiver.expect(flow.state, flow.url)
+            self.opened(receiver.cancel_url)
             answer = self._answer(receiver, flow)
             return (
                 None if answer is None else self._redeem(receiver, flow, answer, finish)
@@ -176,7 +187,8 @@ class _Attempt:
                 launch = launch.instead()
                 if launch is None and not self._go_on_without_browser(flow):
                     return None
-            look = _LOOK if launch is not None and launch.running() else None
+            look = _LOOK if launch is not None and launch.running() else _BEAT
+            self._check_ended()
             answer = receiver.wait(self.deadline, fd, look)
             if answer is not None:
                 return answer
@@ -187,6 +199,11 @@ class _Attempt:
                     return answer
             if lines and self._goes_to_code(lines[-1]):
                 return None
+
+    def _check_ended(self) -> None:
+        """End with the caller: it would keep every other one waiting for nobody."""
+        if self.ended():
+            raise InteractionUnavailable("the command that asked has ended")
 
     def _go_on_without_browser(self, flow: CodeFlow) -> bool:
         """Tell whether a person can still bring the answer, and tell the person."""
@@ -244,13 +261,18 @@ class _Attempt:
         voice = self._terminal or TerminalWriter(2)
         if self._reading is None:
             voice.line(self._who.asks())
+
+        def watchful(seconds: float) -> None:
+            sleep(seconds)
+            self._check_ended()
+
         grant = device.sign_in(
             self._provider,
             code,
             voice,
             deadline=self.deadline,
             clock=clock,
-            sleep=sleep,
+            sleep=watchful,
         )
         finish(grant)
         return grant

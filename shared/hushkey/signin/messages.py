@@ -96,6 +96,14 @@ def no_code(host: str) -> str:
     return f"{plain(host)} offers no device code: go on with the address above"
 
 
+def waiting_for(command: str, cancel_url: str) -> str:
+    """Return what to say while the sign-in that *command* has begun takes its time."""
+    typed, marker, where = plain(command).partition(" in ")
+    whose = f"`{typed}`{marker}{where}" if typed else "another program"
+    end = f"; to end it open {cancel_url}" if cancel_url else ""
+    return f"waiting for the sign-in that {whose} began{end}"
+
+
 def token_of(host: str, account: str, asked: str, login: str) -> str:
     """Return whose token goes to *host*, where the URL asks for somebody unknown."""
     return (

@@ -16,7 +16,7 @@ from hushkey.system import programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from psutil import Process
 
@@ -46,6 +46,41 @@ def command_of(tool: str) -> str:
             if found := _described(process, tool):
                 best = found  # the outermost one is what the person typed
     return best
+
+
+def ended(tool: str) -> Callable[[], bool]:
+    """Return what tells whether the command that *tool* answers has ended.
+
+    That is any process from the one that started us up to the outermost that a
+    person may have typed: a killed one leaves those below it waiting for us. Nobody
+    above it counts, such as a shell that is closed.
+    """
+    runtime.ensure_in_caller()
+    import psutil
+
+    from hushkey.system import python_callers
+
+    known = runtime.programs_of(tool)
+    line: list[Process] = []
+    watched = 0 if tool == "keyring" else 1  # its client may be this very process
+    with suppress(psutil.Error, OSError):
+        for process in psutil.Process().parents()[:_DEPTH]:
+            line.append(process)
+            words = process.cmdline()
+            if {_program(words), python_callers.named(words)[0]} & set(known):
+                watched = len(line)
+    return lambda: any(_is_over(process) for process in line[:watched])
+
+
+def _is_over(process: Process) -> bool:
+    import psutil
+
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OSError):
+        return False
 
 
 def _described(process: Process, tool: str) -> str:

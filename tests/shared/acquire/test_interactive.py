@@ -1,5 +1,8 @@
 import os
+import signal
+import subprocess
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from kit.oauth import (
     SITE,
     Desk,
     FakeProvider,
+    Machine,
+    OidcServer,
     grant,
 )
 
@@ -371,3 +376,61 @@ def test_keyring_stays_locked_where_none_can(
     with pytest.raises(StoreError, match="locked"):
         unlock(desk, data_key, environ)
     assert data_key.unlocked == 0
+
+
+# -- whoever waits -----------------------------------------------------------------
+
+
+def fetches(machine: Machine, folder: Path) -> "subprocess.Popen[str]":
+    """Start a `git fetch` whose helper opens a browser that shows nothing."""
+    folder.mkdir()
+    browser = folder / "browser"
+    browser.write_text("#!/bin/sh\nexit 0\n")
+    browser.chmod(0o755)
+    process = subprocess.Popen(
+        ["git", "-c", "git-credential-hushkey get; true", "git", "fetch"],
+        executable="/bin/sh",
+        cwd=folder,
+        env=machine.environ | {"BROWSER": str(browser), "HUSHKEY_AGENT": "off"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert process.stdin
+    process.stdin.write("protocol=https\nhost=git.test\n\n")
+    process.stdin.flush()
+    return process
+
+
+def said(process: "subprocess.Popen[str]", words: str) -> str:
+    """Return the first line on its standard error that holds *words*."""
+    assert process.stderr
+    return next(line for line in process.stderr if words in line)
+
+
+def test_who_waits_hears_for_whom_and_goes_on_when_that_one_is_killed(
+    home: Path, tmp_path: Path
+) -> None:
+    with OidcServer() as server, ExitStack() as stack:
+        machine = Machine(home, server.issuer)
+        machine.configure()
+        first = fetches(machine, tmp_path / "one")
+        stack.callback(first.communicate)
+        stack.callback(os.killpg, first.pid, signal.SIGKILL)
+        shown = said(first, "it opens in your browser")
+        second = fetches(machine, tmp_path / "two")
+        stack.callback(second.communicate)
+        stack.callback(os.killpg, second.pid, signal.SIGKILL)
+
+        told = said(second, "waiting for")
+        first.kill()  # git alone: its helper lives on
+        asked = said(second, "it opens in your browser")
+
+    cancel = shown.rpartition("to cancel, ")[2].rstrip(")\n")
+    assert told == (
+        f"hushkey: waiting for the sign-in that `git fetch` in {tmp_path}/one began; "
+        f"to end it open {cancel}\n"
+    )
+    assert f"git fetch in {tmp_path}/two" in asked

@@ -486,3 +486,33 @@ def test_blocking_browser_does_not_delay_the_answer(tmp_path: Path) -> None:
     os.kill(int(pid.read_text()), 15)
 
     assert took < 10
+
+
+def test_sign_in_ends_with_the_command_that_asked(browser: str) -> None:
+    looks = iter([False, False, True])
+    opened: list[str] = []
+
+    with pytest.raises(InteractionUnavailable, match="has ended"):
+        climb(
+            FakeProvider(),
+            "browser",
+            browser=browser,
+            ended=lambda: next(looks),
+            opened=opened.append,
+        )
+
+    assert len(opened) == 1
+    assert opened[0].startswith("http://127.0.0.1:")
+
+
+def test_device_code_ends_with_the_command_that_asked(terminal: FakeTerminal) -> None:
+    provider = FakeProvider(code=device_code())
+
+    with pytest.raises(InteractionUnavailable, match="has ended"):
+        climb(
+            provider,
+            "device",
+            terminal=terminal,
+            ended=lambda: True,
+            sleep=lambda _: None,
+        )

@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -384,3 +385,71 @@ def test_docker_and_its_kin_are_named_by_what_was_typed(tmp_path: Path) -> None:
     )
 
     assert done.stdout.strip() == f"podman pull in {tmp_path}"
+
+
+# -- the caller is gone ----------------------------------------------------------------
+
+WATCHES = (
+    f"{HANDED_IN} import sys, time; from hushkey.system import callers; "
+    "ended = callers.ended(sys.argv[1]); print('ready', flush=True)\n"
+    "end = time.monotonic() + 30\n"
+    "while not ended() and time.monotonic() < end: time.sleep(0.02)\n"
+    "print('over' if ended() else 'still there', flush=True)"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "tool"), [("git", "git"), ("docker", "docker"), ("pip", "keyring")]
+)
+def test_killed_command_is_seen_through_what_it_left(name: str, tool: str) -> None:
+    """The command is killed; a shell between it and us lives on, and waits for us."""
+    inner = f'"$PYTHON" -c "$WATCHES" {tool}; true'
+    process = subprocess.Popen(
+        [name, "-c", 'sh -c "$INNER"; true', name, "install"],
+        executable="/bin/sh",
+        env={
+            **os.environ,
+            "INNER": inner,
+            "PYTHON": sys.executable,
+            "WATCHES": WATCHES,
+        },
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert process.stdout
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.kill()  # it stays a zombie until the end of this test
+        assert process.stdout.readline() == "over\n"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
+
+
+def test_shell_around_the_command_does_not_count() -> None:
+    watches = WATCHES.replace("+ 30", "+ 1")
+    outer = subprocess.Popen(
+        ["x", "-c", '"$PYTHON" -c "$STARTS"; true'],
+        executable="/bin/sh",
+        env={
+            **os.environ,
+            "PYTHON": sys.executable,
+            "STARTS": "import os, subprocess; subprocess.run(['git', '-c', "
+            "'\"$PYTHON\" -c \"$WATCHES\" git; true'], executable='/bin/sh')",
+            "WATCHES": watches,
+        },
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert outer.stdout
+    try:
+        assert outer.stdout.readline() == "ready\n"
+        outer.kill()
+        assert outer.stdout.readline() == "still there\n"
+    finally:
+        os.killpg(outer.pid, signal.SIGKILL)
+        outer.stdout.close()
+        outer.wait()
