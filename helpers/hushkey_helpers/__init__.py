@@ -22,7 +22,16 @@ PROGRAMS: "dict[str, Row]" = {
         "hushkey_helpers.git.helper",
         ("get", "store", "erase"),
         True,
-        (),
+        (
+            "GIT_CONFIG_GLOBAL",
+            "GIT_CONFIG_PARAMETERS",
+            "GIT_CONFIG_SYSTEM",
+            "GIT_SSL_CAINFO",
+            "GIT_SSL_CAPATH",
+            "GIT_SSL_CERT",
+            "GIT_SSL_KEY",
+            "GIT_SSL_NO_VERIFY",
+        ),
     ),
     "docker-credential-hushkey": (
         "docker",

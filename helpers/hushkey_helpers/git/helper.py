@@ -197,7 +197,9 @@ class _Call:
     def _acquirer(self) -> Acquirer:
         from hushkey.acquire import session
 
-        return session.acquirer(self._environ, self._began, asks_for="git")
+        asked = self._request
+        url = f"{asked.protocol}://{asked.host}/{asked.path}"
+        return session.acquirer(self._environ, self._began, asks_for="git", git_url=url)
 
     def _challenges(self) -> tuple[str, ...]:
         return tuple(self._message.lists.get("wwwauth", ()))

@@ -35,7 +35,11 @@ class Context:
         self.config: Config = rules.load(self.environ)
         options = PromptOptions(login=login, command=str)
         self.acquirer: Acquirer = session.acquirer(
-            self.environ, time.time(), options=options
+            self.environ,
+            time.time(),
+            options=options,
+            # What git has asked for in vain, a person can sign in to.
+            git_url="" if login else None,
         )
 
     def request(self, url: str) -> Request:

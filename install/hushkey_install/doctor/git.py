@@ -10,6 +10,7 @@ from functools import partial
 from hushkey import origins
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
+from hushkey.net import gitsettings
 from hushkey.system import programs
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
 from hushkey_install.register.git import GIT
@@ -35,8 +36,29 @@ def check(installation: Installation) -> Iterator[Finding]:
         yield from _reachable(installation, installation.git)
         yield from _rules(installation, installation.git)
         yield from _door(installation.git)
+        yield from _network(installation)
     except HushkeyError as error:
         yield Finding("git-fails", PROBLEM, error.line())
+
+
+def _network(installation: Installation) -> Iterator[Finding]:
+    """Yield which of git's settings for the network count when git asks us."""
+    told = gitsettings.GitConfig("", installation.environ).counts()
+    unverified = [name for name in told if name.endswith("sslverify")]
+    named = [name for name in told if name not in unverified]
+    if named:
+        yield Finding(
+            "git-network",
+            NOTE,
+            f"when git asks, its {', '.join(named)} counts after `proxy` and `ca_file`",
+        )
+    if unverified:
+        yield Finding(
+            "git-unverified",
+            NOTE,
+            f"git's {', '.join(unverified)} does not count for sign-ins: servers are "
+            "verified; `ca_file` names a certificate to trust",
+        )
 
 
 def _version(git: Git) -> Iterator[Finding]:

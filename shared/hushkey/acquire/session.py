@@ -32,11 +32,14 @@ def acquirer(
     *,
     asks_for: str = "",
     options: PromptOptions | None = None,
+    git_url: str | None = None,
 ) -> Acquirer:
     """Return the acquirer for the config that *environ* points at.
 
     *asks_for* names the tool whose settings and command line are looked at
     before a person is asked; *began* is when its call began (epoch seconds).
+    *git_url*: git's settings for the network count, as git has them for this URL,
+    or for those that we ask if it is empty.
     """
     from hushkey.acquire.acquirer import Acquirer
 
@@ -46,7 +49,9 @@ def acquirer(
         began = min(began, here.began)  # a question may have waited for another one
     return Acquirer(
         Session(
-            config.settings,
+            config.settings
+            if git_url is None
+            else {**config.settings, "git_url": git_url},
             paths.data_folder(environ),
             environ,
             options or _options(environ, asks_for),

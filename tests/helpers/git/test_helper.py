@@ -8,6 +8,7 @@ from hushkey.model import Request
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.git import helper as git_helper
 from kit.oauth import CANARY, Machine, OidcServer, grant
+from servers.authority import Authority
 
 ASKED = b"protocol=https\nhost=git.test\n"
 BOTH = b"capability[]=authtype\ncapability[]=state\n"
@@ -551,3 +552,28 @@ def test_browser_that_talks_does_not_reach_git(home: Path, tmp_path: Path) -> No
     assert done.stdout == b"quit=1\n"
     assert CANARY.encode() not in done.stderr
     assert done.returncode == 1
+
+
+# -- the network as git has it -----------------------------------------------------
+
+
+@pytest.mark.parametrize("agent", ["on", "off"])
+def test_server_that_git_s_certificate_vouches_for_is_reached(
+    home: Path, tmp_path: Path, agent: str
+) -> None:
+    ca = Authority(tmp_path / "ca")
+    with OidcServer(context=ca.server_context()) as server:
+        machine = Machine(home, server.issuer)
+        machine.configure()
+        machine.has(grant("at-old", refresh_token="rt-1"), age=7200)
+        server.grants(access_token=TOKEN, refresh_token="rt-2", scope="git")
+        told = {"GIT_SSL_CAINFO": str(ca.ca_file), "HUSHKEY_AGENT": agent}
+
+        alone = machine.run(
+            "git-credential-hushkey", "get", stdin=ASKED, HUSHKEY_AGENT=agent
+        )
+        done = machine.run("git-credential-hushkey", "get", stdin=ASKED, **told)
+
+    machine.run("hushkey", "agent", "stop")
+    assert b"certificate is not trusted" in alone.stderr
+    assert f"password={TOKEN}".encode() in done.stdout

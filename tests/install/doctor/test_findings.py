@@ -49,6 +49,18 @@ def test_nothing_is_wrong(machine: Machine) -> None:
     assert "nothing to mend" in doctor(machine).stdout
 
 
+def test_what_git_is_told_about_the_network_is_named(
+    machine: Machine, home: Path
+) -> None:
+    more = f"[http]\n\tproxy = http://me:{CANARY}@p:1\n\tsslVerify = false\n"
+    (home / ".gitconfig").write_text(OURS + more)
+
+    rows = found(machine)
+
+    assert "http.proxy" in str(rows["git-network"])
+    assert "http.sslverify does not count" in str(rows["git-unverified"])
+
+
 def test_looking_changes_no_folder(machine: Machine) -> None:
     """Not even once the config is old enough for its compiled form to be kept."""
     machine.settle()
