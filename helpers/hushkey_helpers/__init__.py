@@ -60,9 +60,14 @@ def read(descriptor: int, *, ends_blank: bool) -> bytes:
     data = bytearray()
     seen = 0  # where no empty line can begin before
     while len(data) <= REQUEST_BYTES:
-        if ends_blank and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
+        if ends_blank and (
+            data.find(b"\n\n", seen) >= 0
+            or data.find(b"\n\r\n", seen) >= 0
+            or data[:1] == b"\n"
+            or data[:2] == b"\r\n"
+        ):
             break
-        seen = max(0, len(data) - 1)
+        seen = max(0, len(data) - 2)
         piece = os.read(descriptor, 65536)
         if not piece:
             break

@@ -20,6 +20,8 @@ else:
         return lambda frozen: frozen
 
 
+#: begins the id of an account that its server does not name
+UNNAMED = "signed-in:"
 #: the user name that goes with a token where neither tool, config nor provider has one
 DEFAULT_USER = "oauth2"
 
@@ -215,6 +217,11 @@ class Account(Frozen):
 
     id: str
     label: str
+
+    @property
+    def shown(self) -> str:
+        """What people read: never our own name for one whom no server names."""
+        return self.label or ("unnamed" if self.id.startswith(UNNAMED) else self.id)
 
 
 class Token(Frozen):

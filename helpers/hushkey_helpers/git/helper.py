@@ -252,7 +252,8 @@ class _Call:
         preferred = self._message.get("authtype").lower()
         if preferred in ("basic", "bearer"):
             return preferred == "bearer"
-        offered = [
-            c.split(" ")[0].lower() for c in self._message.lists.get("wwwauth", ())
-        ]
-        return not offered or "bearer" in offered
+        if not (offered := self._challenges()):
+            return True
+        from hushkey.net import challenges  # noqa: PLC0415 - a header may hold several
+
+        return "bearer" in challenges.schemes(offered)

@@ -209,7 +209,7 @@ def _step(context: Context, rule: HostRule, host: str) -> str:
     wanted = context.acquirer.wanted(rule, host)
     cache = context.acquirer.file_of(rule.identity).read()
     account = cached.account_for(cache, wanted)
-    name = account.label or account.id
+    name = account.shown
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     cached.check_not_refused(cache, account, wanted, time.time())

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hushkey.acquire import cached
-from hushkey.errors import HushkeyError, UiRequired
+from hushkey.errors import HushkeyError, UiRequired, span
 from hushkey.model import HostRule, Identity, Token
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
@@ -113,7 +113,7 @@ def _signed_in(
     account = cached.account_for(cache, context.acquirer.wanted(rule, host))
     token = cache.token(account, rule.token_key)
     return {
-        "account": account.label or account.id,
+        "account": account.shown,
         "renewable": bool(cache.grants(account, rule.token_key)),
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
@@ -166,12 +166,3 @@ def _token(row: dict[str, Any]) -> str:
     if left is None and row["obtained_at"] is not None:
         return "good until it is revoked"
     return renewed if row["renewable"] else "sign-in needed"
-
-
-def span(seconds: int) -> str:
-    """Return a length of time as people say it."""
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h" if seconds < 172800 else f"{seconds // 86400} days"

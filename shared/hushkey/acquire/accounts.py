@@ -59,8 +59,7 @@ def check(
         return
     where = "change `account`" if wanted.rule.account else "take the name from the URL"
     raise Permanent(
-        f"{account.label or account.id} signed in, but {name} was asked for: "
-        "nothing was stored",
+        f"{account.shown} signed in, but {name} was asked for: nothing was stored",
         hint=f"sign in again as {name}, or {where}",
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from hushkey.acquire import accounts, cached, unlock
+from hushkey.acquire import accounts, attempts, cached, unlock
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.claims import merged
 from hushkey.errors import (
@@ -19,7 +19,7 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Account
+from hushkey.model import UNNAMED, Account
 from hushkey.providers.registry import SPECS
 from hushkey.scopes import covers
 from hushkey.signin import messages
@@ -147,11 +147,16 @@ class Interaction:
         if failure := self._failures.sign_in_failure(
             wanted.began,
             self._session.clock(),
-            _key(wanted),
+            self._key(wanted),
             asked_for=self._session.options.login,
         ):
             failure.hint = f"run: {_login_command(wanted)}"
             raise failure
+
+    def _key(self, wanted: TokenRequest) -> str:
+        """Return what a permanent failure concerns: not what has been mended."""
+        around = attempts.circumstances(wanted.rule.identity, self._session)
+        return f"{wanted.expected} {wanted.rule.token_key.text} {around}"
 
     def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
         """Let the claims of a server ask a person once in ten minutes."""
@@ -200,7 +205,7 @@ class Interaction:
         cachefile.write(self._asking, note)
         # Not what only this process lacks: a browser, a terminal.
         kinds = (Cancelled, Permanent, Transient)
-        clock, key = self._session.clock, _key(wanted)
+        clock, key = self._session.clock, self._key(wanted)
         with self._failures.recorded("sign-in", clock, kinds, key):
             try:
                 sign_in(
@@ -241,7 +246,7 @@ class Interaction:
         """Store what a sign-in brought, if it is what was asked for."""
         rule = wanted.rule
         # A server that names nobody: what was asked for tells accounts apart.
-        nobody = Account(f"signed-in:{wanted.account}", wanted.account)
+        nobody = Account(f"{UNNAMED}{wanted.account}", wanted.account)
         account = granted.account or nobody
         if not covers(granted.scopes, rule.scopes):
             raise Permanent(
@@ -272,7 +277,3 @@ def _login_command(wanted: TokenRequest) -> str:
     """Return what to run to sign in; whoever the URL asked for has to be named."""
     name = "" if wanted.rule.account else wanted.expected
     return messages.login_command(wanted.host, name)
-
-
-def _key(wanted: TokenRequest) -> str:
-    return f"{wanted.expected} {wanted.rule.token_key.text}"

@@ -162,8 +162,8 @@ class _Attempt:
 
     def _announce(self, receiver: Receiver, flow: CodeFlow, opening: bool) -> None:
         if self._reading is None:
-            urls = receiver.open_url, receiver.cancel_url
-            warn(messages.browser_only(self._who.asks(), *urls))
+            url = flow.url if over_ssh(self._environ) else receiver.open_url
+            warn(messages.browser_only(self._who.asks(), url, receiver.cancel_url))
             return
         self._reading.line(self._who.asks())
         # The short address leads nowhere on another machine.
@@ -182,11 +182,16 @@ class _Attempt:
         """Wait for receiver, terminal and browser command, whichever moves first."""
         reader = PasteReader()
         fd = self._reading.fileno() if self._reading else None
+        shown = self._reading is not None or not self._environ.get("BROWSER")
         while True:
             if launch is not None and launch.failed():
                 launch = launch.instead()
                 if launch is None and not self._go_on_without_browser(flow):
                     return None
+            if not shown and launch is not None and not launch.running():
+                # `echo` and its like print to nobody: what is no browser has ended.
+                shown = True
+                warn(messages.browser_ended(flow.url))
             look = _LOOK if launch is not None and launch.running() else _BEAT
             self._check_ended()
             answer = receiver.wait(self.deadline, fd, look)

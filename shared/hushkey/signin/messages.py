@@ -44,6 +44,11 @@ def browser_only(asks: str, url: str, cancel_url: str) -> str:
     )
 
 
+def browser_ended(url: str) -> str:
+    """Return what to say where the browser's command has ended at once."""
+    return f"the browser's command has ended; if no page opened, open {url}"
+
+
 def address_follows(opening: bool) -> str:
     """Return the line above the address to open."""
     if opening:

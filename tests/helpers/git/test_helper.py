@@ -1,3 +1,4 @@
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from hushkey.config import rules
 from hushkey.model import Request
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.git import helper as git_helper
-from kit.oauth import CANARY, Machine, OidcServer, grant
+from kit.oauth import BIN, CANARY, Machine, OidcServer, grant
 from servers.authority import Authority
 
 ASKED = b"protocol=https\nhost=git.test\n"
@@ -552,6 +553,24 @@ def test_browser_that_talks_does_not_reach_git(home: Path, tmp_path: Path) -> No
     assert done.stdout == b"quit=1\n"
     assert CANARY.encode() not in done.stderr
     assert done.returncode == 1
+
+
+def test_program_understands_crlf_and_waits_for_no_more(machine: Machine) -> None:
+    machine.has(grant(TOKEN))
+    process = subprocess.Popen(
+        [str(BIN / "git-credential-hushkey"), "get"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=machine.environ,
+    )
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(ASKED.replace(b"\n", b"\r\n") + b"\r\n")
+    process.stdin.flush()  # and it stays open
+    said = process.stdout.read()
+    process.communicate()
+
+    assert f"password={TOKEN}\n".encode() in said
 
 
 # -- the network as git has it -----------------------------------------------------

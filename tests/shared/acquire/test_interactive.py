@@ -18,7 +18,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Account, DeviceCode, HostRule, Identity
-from hushkey.tokenrequest import PromptOptions
+from hushkey.tokenrequest import PromptOptions, Session
 from kit.oauth import (
     CORP,
     DEVICE,
@@ -376,6 +376,42 @@ def test_keyring_stays_locked_where_none_can(
     with pytest.raises(StoreError, match="locked"):
         unlock(desk, data_key, environ)
     assert data_key.unlocked == 0
+
+
+# -- a fault that has been mended ---------------------------------------------------
+
+
+@pytest.mark.parametrize("mends", ["config", "setting", "environment", "file", ""])
+def test_fault_that_was_mended_is_not_repeated(
+    desk: Desk, tmp_path: Path, mends: str
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text("old")
+    environ = DEVICE | {"SSL_CERT_FILE": str(ca)}
+    wrong = FakeProvider(sign_in=Permanent("the server does not know the client"))
+    desk.fails(wrong, environ=environ)
+    desk.clock.now += 5
+    rule, good = SITE, FakeProvider(sign_in=grant())
+    if mends == "config":
+        options = {**CORP.options, "redirect_uri": "http://127.0.0.1/x"}
+        corp = Identity("corp", "oidc", client_id="c", options=options)
+        rule = HostRule("git.test", corp, scopes=("git",))
+    elif mends == "environment":
+        environ |= {"HTTPS_PROXY": "http://p:1"}
+    elif mends == "file":
+        os.utime(ca, (1, 1))
+    acquirer = desk.process(good, environ=environ)
+    if mends == "setting":
+        fields = acquirer.session._fields()
+        settings = {**fields["settings"], "proxy": "http://p:1"}
+        acquirer.session = Session(**fields | {"settings": settings})
+    wanted = acquirer.wanted(rule, "git.test")
+
+    if mends:
+        assert acquirer.acquire(wanted).value == "at-new"
+    else:
+        with pytest.raises(Permanent, match="does not know the client, 5 s ago"):
+            acquirer.acquire(wanted)
 
 
 # -- whoever waits -----------------------------------------------------------------

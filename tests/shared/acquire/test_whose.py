@@ -142,6 +142,17 @@ def test_server_that_names_nobody_serves_every_name(desk: Desk) -> None:
     assert asks(desk, "carol", FakeProvider())[1].value == "at-1"
 
 
+def test_account_that_no_server_names_is_not_shown_by_our_own_id(desk: Desk) -> None:
+    provider = FakeProvider(sign_in=grant("at-1", account=None, claims={}))
+
+    _, token = asks(desk, "", provider)
+
+    assert token.account.label == ""
+    assert token.account.shown == "unnamed"
+    assert (BOB.shown, NAMELESS.shown) == ("bob@example.com", "f3c1")
+    assert Account("f3c1", "").shown == "f3c1"
+
+
 AZURE = HostRule("dev.azure.com", Identity("a", "entra", tenants=True))
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 

@@ -488,6 +488,30 @@ def test_blocking_browser_does_not_delay_the_answer(tmp_path: Path) -> None:
     assert took < 10
 
 
+def test_browser_that_only_prints_hides_no_address(
+    browser: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider = FakeProvider()
+
+    def act(redirect_uri: str) -> None:
+        end = time.monotonic() + 10
+        while "has ended" not in told():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        visit(redirect_uri)
+
+    said: list[str] = []
+
+    def told() -> str:
+        said.append(capsys.readouterr().err)
+        return "".join(said)
+
+    with Person(provider, act):
+        climb(provider, "browser", browser=browser)
+
+    assert "if no page opened, open https://" in told()
+
+
 def test_sign_in_ends_with_the_command_that_asked(browser: str) -> None:
     looks = iter([False, False, True])
     opened: list[str] = []
