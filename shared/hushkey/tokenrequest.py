@@ -27,7 +27,7 @@ _CONVENTIONS = (
 class PromptOptions(Frozen):
     """How this caller may ask a person.
 
-    ``wish`` returns the caller's own setting (git's credential.interactive)
+    ``interactive`` returns the caller's own setting (git's credential.interactive)
     and ``command`` who is asking, both worked out only when somebody is about
     to be asked; so is ``unattended``, by what is known that nobody waits.
     ``watch`` returns what tells whether the caller has ended meanwhile.
@@ -38,7 +38,7 @@ class PromptOptions(Frozen):
     _: KW_ONLY
     tool_may_ask: bool = True
     login: bool = False
-    wish: Callable[[], str] = str
+    interactive: Callable[[], str] = str
     command: Callable[[], str] = str
     no_terminal: Callable[[], str] = str
     unattended: Callable[[], str] = str

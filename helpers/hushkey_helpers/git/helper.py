@@ -151,7 +151,7 @@ class _Call:
 
     def _is_the_user_s(self, acquirer: Acquirer, error: HushkeyError) -> bool:
         """Tell whether git's own prompt would be no help: the user is with us."""
-        if self._rule.origin == "user" or isinstance(error, Cancelled):
+        if not self._rule.built_in or isinstance(error, Cancelled):
             return True
         try:
             return bool(acquirer.file_of(self._rule.identity).read_cached().accounts)
@@ -163,7 +163,7 @@ class _Call:
         if any(s.startswith(STATE) for s in self._message.lists.get("state", ())):
             return Answer()
         secret = self._message.secret()
-        if not secret or self._rule.origin != "user":
+        if not secret or self._rule.built_in:
             return Answer()
         try:
             tokens = (
@@ -252,8 +252,12 @@ class _Call:
         preferred = self._message.get("authtype").lower()
         if preferred in ("basic", "bearer"):
             return preferred == "bearer"
-        if not (offered := self._challenges()):
+        offered = self._challenges()
+        first = {header.partition(" ")[0].lower() for header in offered}
+        if not offered or "bearer" in first:
             return True
+        if not any("bearer" in header.lower() for header in offered):
+            return False
         from hushkey.net import challenges  # noqa: PLC0415 - a header may hold several
 
         return "bearer" in challenges.schemes(offered)

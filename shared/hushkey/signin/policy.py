@@ -41,7 +41,7 @@ class PromptEnvironment(Frozen):
     """All that the decision depends on.
 
     ``switch`` is HUSHKEY_INTERACTIVE, ``host_mode`` and ``settings_mode`` are the
-    config's; ``wish`` is git's credential.interactive as the caller set it.
+    config's; ``interactive`` is git's credential.interactive as the caller set it.
     ``no_terminal`` and ``ci`` name the variable or option that says so, ``flows``
     the methods of the identity (empty: all). ``unattended`` says by what is known that
     nobody waits. ``login`` is an explicit `hushkey login`.
@@ -52,7 +52,7 @@ class PromptEnvironment(Frozen):
     tool_may_ask: bool = True
     host_mode: str = ""
     settings_mode: str = "auto"
-    wish: str = ""
+    interactive: str = ""
     no_terminal: str = ""
     unattended: str = ""
     ci: str = ""
@@ -107,16 +107,16 @@ def _refusal(s: PromptEnvironment) -> str:
         return 'the config says interactive = "never"'
     if s.unattended:
         return s.unattended
-    if s.switch == "auto" and _is_never(s.wish):
-        return f"credential.interactive is {s.wish}"
+    if s.switch == "auto" and _is_never(s.interactive):
+        return f"credential.interactive is {s.interactive}"
     if s.switch == "auto" and s.ci:
         return f"this is a CI job ({s.ci} is set)"
     return ""
 
 
-def _is_never(wish: str) -> bool:
-    """Tell whether *wish* is `never`, or false to git (git-config(1), "Values")."""
-    text = wish.strip().lower()
+def _is_never(value: str) -> bool:
+    """Tell whether *value* is `never`, or false to git (git-config(1), "Values")."""
+    text = value.strip().lower()
     return text in _NEVER or (text.isdigit() and not int(text))
 
 
@@ -163,7 +163,7 @@ def prompt_environment(
     tool_may_ask: bool = True,
     host_mode: str = "",
     settings_mode: str = "auto",
-    wish: str = "",
+    interactive: str = "",
     no_terminal: str = "",
     unattended: str = "",
     login: bool = False,
@@ -180,7 +180,7 @@ def prompt_environment(
         tool_may_ask=tool_may_ask,
         host_mode=host_mode,
         settings_mode=settings_mode,
-        wish=wish,
+        interactive=interactive,
         # A person who types `hushkey login` is at the terminal, whatever git was told.
         no_terminal="" if login else no_terminal or _forbidding_terminal(environ),
         unattended="" if login else unattended,

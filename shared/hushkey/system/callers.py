@@ -48,12 +48,13 @@ def command_of(tool: str) -> str:
     return best
 
 
-def ended(tool: str) -> Callable[[], bool]:
+def ended(tool: str, *, inside: bool = False) -> Callable[[], bool]:
     """Return what tells whether the command that *tool* answers has ended.
 
     That is any process from the one that started us up to the outermost that a
     person may have typed: a killed one leaves those below it waiting for us. Nobody
-    above it counts, such as a shell that is closed.
+    above it counts, such as a shell that is closed. *inside*: the client may be this
+    very process, and then nobody else counts.
     """
     runtime.ensure_in_caller()
     import psutil
@@ -62,7 +63,7 @@ def ended(tool: str) -> Callable[[], bool]:
 
     known = runtime.programs_of(tool)
     line: list[Process] = []
-    watched = 0 if tool == "keyring" else 1  # its client may be this very process
+    watched = 0 if inside else 1
     with suppress(psutil.Error, OSError):
         for process in psutil.Process().parents()[:_DEPTH]:
             line.append(process)
@@ -201,7 +202,7 @@ def _is_scheduled(words: list[str]) -> bool:
     return "maintenance" in words and any(w.startswith("--schedule") for w in words)
 
 
-def git_wish(environ: Mapping[str, str]) -> str:
+def git_interactive(environ: Mapping[str, str]) -> str:
     """Return git's credential.interactive as the calling git has it, or nothing.
 
     git hands its own ``-c`` options on in the environment, so asking git is
