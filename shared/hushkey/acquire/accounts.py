@@ -46,7 +46,7 @@ def check(
     *known*: the server has named the account, and it was here before.
     """
     name = wanted.expected
-    found = cache.account(name) if name else None
+    found = cache.called(name) if name else None
     if not name or (found is not None and found.id == account.id):
         return
     if cache.goes_by(account, name) and not wanted.account:

@@ -30,7 +30,7 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     Raises UiRequired if nobody that fits is signed in.
     """
     if wanted.account:
-        named = cache.account(wanted.account)
+        named = cache.called(wanted.account)
         if named is None:
             raise UiRequired(f"{wanted.account} is not signed in")
         return [named]

@@ -87,6 +87,17 @@ def test_where_any_name_will_do_an_unknown_address_is_nobody(desk: Desk) -> None
     assert token.value == "at-me"
 
 
+def test_who_is_to_sign_in_may_be_called_by_less_than_the_address(desk: Desk) -> None:
+    rule = SITE.with_account("bob")
+    known(desk, ME, "at-me")
+    signed = FakeProvider(
+        sign_in=grant("at-bob", account=BOB, claims={"email": BOB.label})
+    )
+
+    assert asks(desk, "", signed, rule)[1].value == "at-bob"
+    assert asks(desk, "", FakeProvider(), rule)[1].value == "at-bob"
+
+
 @pytest.mark.parametrize("name", ["bob", "bob@example.com"])
 def test_somebody_else_who_comes_back_is_not_stored(desk: Desk, name: str) -> None:
     provider = FakeProvider(sign_in=grant("at-me", account=ME))
