@@ -32,14 +32,17 @@ def acquirer(
     *,
     asks_for: str = "",
     options: PromptOptions | None = None,
+    limits: Mapping[str, int] | None = None,
+    tool_may_ask: bool = True,
     git_url: str | None = None,
 ) -> Acquirer:
     """Return the acquirer for the config that *environ* points at.
 
     *asks_for* names the tool whose settings and command line are looked at
-    before a person is asked; *began* is when its call began (epoch seconds).
-    *git_url*: git's settings for the network count, as git has them for this URL,
-    or for those that we ask if it is empty.
+    before a person is asked, if *tool_may_ask*; *began* is when its call began (epoch
+    seconds). *limits* are the most that some settings may be (seconds). *git_url*:
+    git's settings for the network count, as git has them for this URL, or for those
+    that we ask if it is empty.
     """
     from hushkey.acquire.acquirer import Acquirer
 
@@ -47,14 +50,16 @@ def acquirer(
     config = rules.load(environ)
     if here := runtime.current():
         began = min(began, here.began)  # a question may have waited for another one
+    settings = {
+        **config.settings,
+        **{k: min(most, config.settings[k]) for k, most in (limits or {}).items()},
+    }
     return Acquirer(
         Session(
-            config.settings
-            if git_url is None
-            else {**config.settings, "git_url": git_url},
+            settings if git_url is None else {**settings, "git_url": git_url},
             paths.data_folder(environ),
             environ,
-            options or _options(environ, asks_for),
+            options or _options(environ, asks_for, tool_may_ask=tool_may_ask),
             warn,
             began=began,
         )
@@ -138,7 +143,9 @@ def warn(line: str) -> None:
         return  # nobody can read it
 
 
-def _options(environ: Mapping[str, str], name: str) -> PromptOptions:
+def _options(
+    environ: Mapping[str, str], name: str, *, tool_may_ask: bool = True
+) -> PromptOptions:
     def interactive() -> str:
         tool = runtime.tool_of(name)
         return tool.interactive(environ) if tool else ""
@@ -163,6 +170,7 @@ def _options(environ: Mapping[str, str], name: str) -> PromptOptions:
         return callers.ended(name, inside=bool(tool and tool.inside))
 
     return PromptOptions(
+        tool_may_ask=tool_may_ask,
         interactive=interactive,
         command=command,
         no_terminal=no_terminal,
