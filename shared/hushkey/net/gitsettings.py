@@ -42,7 +42,7 @@ class GitSettings(Frozen):
     its key. ``unverified``: git accepts any certificate, which we never do.
     """
 
-    _secret = ("proxy",)
+    _secret = ("proxy", "key")
     proxy: str | None = None
     ca: tuple[str, ...] = ()
     certificate: str = ""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at a browser command that still runs.
 _LOOK = 0.2
+# Seconds that a browser has for its page before its command, if that has ended, is
+# taken for one that only prints.
+_SHOWN_AFTER = 2.0
 # Seconds between two looks at whether the caller is still there.
 _BEAT = 1.0
 
@@ -183,12 +186,14 @@ class _Attempt:
         reader = PasteReader()
         fd = self._reading.fileno() if self._reading else None
         shown = self._reading is not None or not self._environ.get("BROWSER")
+        began = time.monotonic()
         while True:
             if launch is not None and launch.failed():
                 launch = launch.instead()
                 if launch is None and not self._go_on_without_browser(flow):
                     return None
-            if not shown and launch is not None and not launch.running():
+            late = time.monotonic() > began + _SHOWN_AFTER
+            if not shown and late and launch is not None and not launch.running():
                 # `echo` and its like print to nobody: what is no browser has ended.
                 shown = True
                 warn(messages.browser_ended(flow.url))
