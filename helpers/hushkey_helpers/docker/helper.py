@@ -44,8 +44,6 @@ NO_SERVER = "no credentials server URL"
 NO_USER = "no credentials username"
 _USAGE = f"Usage: {NAME} <store|get|erase|list|version>"
 _VERBS = ("get", "store", "erase", "list")
-#: the user name that an access token goes with
-DEFAULT_USER = "oauth2"
 _TOOL = typed.TOOL
 
 
@@ -173,7 +171,7 @@ class _Call:
         if rule is None:
             return self._typed(registry, server)
         made = self._made_for(registry, rule, host)
-        return _found(server, user_of(rule, made.username), made.value)
+        return _found(server, rule.answer_user(made.username), made.value)
 
     def store(self, server: str, user: str, secret: str) -> Answer:
         """Keep what a person typed; what is ours already is only taken note of."""
@@ -227,9 +225,9 @@ class _Call:
         lines: dict[str, None] = {}
         try:
             config = rules.load(self._environ)
-            found |= served.named(config, self._environ, user_of)
+            found |= served.named(config, self._environ)
             sources: tuple[Callable[[], dict[str, str]], ...] = (
-                lambda: served.live(config, self._environ, user_of),
+                lambda: served.live(config, self._environ),
                 lambda: self._typed_store(typed.users, asks=False),
             )
             for source in sources:
@@ -353,11 +351,6 @@ def _missed(error: HushkeyError) -> Said:
     docker-py (ansible, compose 1) asks for every key, and an error ends its build.
     """
     return Said(NOT_FOUND, explained(error).line())
-
-
-def user_of(rule: HostRule, own: str) -> str:
-    """Return the user name for *rule*'s secret; *own* is what came with it."""
-    return rule.username or own or DEFAULT_USER
 
 
 def _found(server: str, user: str, secret: str) -> Answer:

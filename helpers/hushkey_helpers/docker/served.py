@@ -18,18 +18,13 @@ from hushkey_helpers.docker import clientfile, registries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from hushkey.config.rules import Config
     from hushkey.model import HostRule
 
-    #: the user name for a rule's secret, and for what came with it
-    UserOf = Callable[[HostRule, str], str]
 
-
-def named(
-    config: Config, environ: Mapping[str, str], user_of: UserOf
-) -> dict[str, str]:
+def named(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the user name by key for the registries that config or docker names."""
     found = {}
     for rule in config.rules():
@@ -38,25 +33,25 @@ def named(
             origin = origins.origin_text(pattern.scheme, pattern.host, pattern.port)
             if registry := registries.parse(origin):
                 key = registries.key_of(pattern.scheme, registry.place)
-                found[key] = _user(rule, user_of)
+                found[key] = _user(rule)
     for key in clientfile.ours(environ):
         registry = registries.parse(key)
         for request in registry.requests() if registry else ():
             asked = _rule(config, request)
             if asked and not asked.identity.typed:
-                found[key] = _user(asked, user_of)
+                found[key] = _user(asked)
                 break
     return found
 
 
-def _user(rule: HostRule, user_of: UserOf) -> str:
+def _user(rule: HostRule) -> str:
     from hushkey.providers import exchange
 
     own = exchange.KINDS[rule.exchange].username if rule.exchange else ""
-    return user_of(rule, own)
+    return rule.answer_user(own)
 
 
-def live(config: Config, environ: Mapping[str, str], user_of: UserOf) -> dict[str, str]:
+def live(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the user name by key for registries whose token is still good.
 
     Raises StoreError where the keyring or the token files cannot serve.
@@ -74,7 +69,7 @@ def live(config: Config, environ: Mapping[str, str], user_of: UserOf) -> dict[st
             rule = _rule(config, Request("https", host))
             is_good = token.expires_at is None or token.expires_at > now
             if rule and is_good and rule.identity.name == identity.name:
-                user = user_of(rule, token.username)
+                user = rule.answer_user(token.username)
                 found[registries.key_of("https", host)] = user
     return found
 

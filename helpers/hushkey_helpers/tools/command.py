@@ -201,7 +201,6 @@ def served(
     """Return the token that *rule* gives *tool*; raises `hushkey.errors`."""
     from hushkey.acquire import session
     from hushkey.acquire.exchanged import ExchangedCredential
-    from hushkey.tokenrequest import TokenRequest
 
     if rule.identity.typed:
         raise Permanent(
@@ -219,11 +218,9 @@ def served(
         rule, asked.host, request=asked.request, challenges=asked.challenges
     )
     lifetime = rule.min_lifetime or wanted.min_lifetime + tool.margin
-    wanted = TokenRequest(
-        wanted.rule, wanted.host, "", wanted.began, lifetime, wanted.claims
-    )
+    wanted = wanted.changed(min_lifetime=lifetime)
     token = ExchangedCredential(acquirer, wanted).token()
-    username = rule.username or token.username or rule.identity.git_user
+    username = rule.answer_user(token.username or rule.identity.git_user)
     return Served(asked, rule, token, username)
 
 

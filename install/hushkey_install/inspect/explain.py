@@ -14,7 +14,6 @@ from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
 from hushkey.system import paths
-from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import typed
 from hushkey_install.common import output, probe, typedsecrets
 from hushkey_install.common.context import Context
@@ -123,9 +122,9 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
 def _answer(rule: HostRule, request: Request) -> str:
     """Return in which form a tool gets the token."""
     if rule.exchange:
-        user = docker_helper.user_of(rule, exchange.KINDS[rule.exchange].username)
+        user = rule.answer_user(exchange.KINDS[rule.exchange].username)
         return f"user name {user}, and what the host gives for the token"
-    user = request.username or rule.username or rule.identity.git_user
+    user = rule.answer_user(rule.identity.git_user, request.username)
     if rule.scheme == "basic":
         return f"user name {user}, the token as password"
     if rule.scheme == "bearer":
@@ -224,7 +223,7 @@ def _step(context: Context, rule: HostRule, host: str, request: Request) -> str:
     wanted = context.acquirer.wanted(rule, host, request=placed)
     cache = context.acquirer.file_of(rule.identity).read()
     account = cached.account_for(cache, wanted)
-    name = account.label or account.id
+    name = account.shown
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     now = time.time()

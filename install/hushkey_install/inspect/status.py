@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hushkey.acquire import cached
-from hushkey.errors import HushkeyError, UiRequired
+from hushkey.errors import HushkeyError, UiRequired, span
 from hushkey.model import HostRule, Identity, Token
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
@@ -121,7 +121,7 @@ def _signed_in(
     ended = None if renewable else cache.ended(account)
     return {
         **({} if ended is None else {"ended_at": ended}),
-        "account": account.label or account.id,
+        "account": account.shown,
         "renewable": renewable,
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
@@ -190,12 +190,3 @@ def _token(row: dict[str, Any]) -> str:
     return (
         f"{'none yet' if left is None else 'expired'}, the next use {silently} silently"
     )
-
-
-def span(seconds: int) -> str:
-    """Return a length of time as people say it."""
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h" if seconds < 172800 else f"{seconds // 86400} days"

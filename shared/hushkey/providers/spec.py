@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from hushkey.model import DEFAULT_USER
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,9 +69,9 @@ class ProviderSpec:
     tenants = False
     #: the old access token stays good beside the new one, until its end
     keeps_old = False
-    #: the user names that go with a token where nobody names one
-    git_user = DEFAULT_USER
-    keyring_user = DEFAULT_USER
+    #: the only user names that go with its tokens; empty: any will do
+    git_user = ""
+    keyring_user = ""
 
     def options(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options that an identity has beside those in its *table*.

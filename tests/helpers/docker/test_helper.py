@@ -791,4 +791,4 @@ def test_user_name_goes_with_the_secret(
     assert found
     own = KINDS[exchange].username if exchange else ""
 
-    assert docker_helper.user_of(found, own) == expected
+    assert found.answer_user(own) == expected

@@ -94,6 +94,24 @@ def test_login_signs_in(machine: Machine) -> None:
     assert machine.stored() == ["at-signed-in"]
 
 
+@pytest.mark.parametrize("name", ["me", "me%40example.com"])
+def test_login_signs_in_whom_the_url_names(machine: Machine, name: str) -> None:
+    login(machine, f"{name}@git.test")
+
+    again = hushkey(machine, "login", f"https://{name}@git.test/", HUSHKEY_AGENT="off")
+
+    assert "already signed in to git.test as me@example.com" in again.stderr
+
+
+def test_login_stores_nobody_but_whom_the_url_names(machine: Machine) -> None:
+    machine.has(grant("at-me"))
+
+    result = login(machine, "bob@git.test", code=1)
+
+    assert "me@example.com signed in, but bob was asked for" in result.stderr
+    assert machine.stored() == ["at-me"]
+
+
 @pytest.mark.parametrize("target", [[], ["corp"], ["https://git.test/app.git"]])
 def test_login_knows_what_is_meant(machine: Machine, target: list[str]) -> None:
     assert "signed in to git.test" in login(machine, *target).stderr

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey.config import rules
-from hushkey.origins import parse_url
 from hushkey.model import Request
+from hushkey.origins import parse_url
 from hushkey_install.cli import main
 from hushkey_install.config import addhost
 from kit.desk import BIN

@@ -60,6 +60,18 @@ def test_identity_that_keeps_what_is_typed_misses_no_sign_in(machine: Machine) -
     assert not {"signed-out", "topic-fails"} & set(found(machine))
 
 
+def test_what_git_is_told_about_the_network_is_named(
+    machine: Machine, home: Path
+) -> None:
+    more = f"[http]\n\tproxy = http://me:{CANARY}@p:1\n\tsslVerify = false\n"
+    (home / ".gitconfig").write_text(OURS + more)
+
+    rows = found(machine)
+
+    assert "http.proxy" in str(rows["git-network"])
+    assert "http.sslverify does not count" in str(rows["git-unverified"])
+
+
 def test_looking_changes_no_folder(machine: Machine) -> None:
     """Not even once the config is old enough for its compiled form to be kept."""
     machine.settle()

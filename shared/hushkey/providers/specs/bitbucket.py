@@ -14,3 +14,4 @@ class Bitbucket(ForgeSpec):
         "authorization_endpoint": "/site/oauth2/authorize",
         "token_endpoint": "/site/oauth2/access_token",
     }
+    git_user = "x-token-auth"

@@ -15,3 +15,4 @@ class GitLab(ForgeSpec):
         "token_endpoint": "/oauth/token",
         "device_authorization_endpoint": "/oauth/authorize_device",
     }
+    git_user = "oauth2"  # lib/gitlab/auth.rb: an OAuth token with no other name
