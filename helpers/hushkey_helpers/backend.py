@@ -33,8 +33,10 @@ _HIDES = ("poetry", "pdm")
 class Keyring(backend.KeyringBackend):
     """Tokens as passwords, for the services that hushkey's config names."""
 
-    #: below the chainer's 10, so that entries of the user's own stay reachable
-    priority = 9.9
+    #: below the chainer's 10, so that entries of the user's own stay reachable; above
+    #: the 9.9 of other sign-ins (Azure's, CodeArtifact's), since keyring leaves a tie
+    #: to chance
+    priority = 9.95
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
