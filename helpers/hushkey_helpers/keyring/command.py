@@ -2,7 +2,8 @@
 
 What pip, uv, pdm, pipx and build start instead of importing keyring. Ours are
 get, set and del of services that the config serves; everything else is for the
-next real `keyring` on PATH, with the same words, as if we were not there.
+next real `keyring` on PATH, with the same words, as if we were not there; and so is
+all of it while keyring is switched off.
 
 Called in the wild (recorded): ``get URL USER`` (pip to 26.1, uv),
 ``--mode=creds --output=json get URL [USER]`` (pip from 26.2), ``get URL --mode
@@ -18,7 +19,7 @@ import time
 from hushkey.errors import ConfigError, HushkeyError
 from hushkey.system import programs
 from hushkey_helpers.answer import Answer, explained
-from hushkey_helpers.keyring import services
+from hushkey_helpers.keyring import services, switches
 from hushkey_helpers.process import serve
 
 TYPE_CHECKING = False
@@ -43,6 +44,8 @@ class Call:
 
     def __init__(self, argv: list[str]) -> None:
         self.foreign = False
+        #: it has words that keyring knows from 25.2 on only
+        self.newer = False
         self.options = {"--mode": "password", "--output": "plain"}
         words = self._words(argv)
         self.operation, self.service, self.username = (*words, "", "", "")[:3]
@@ -57,6 +60,7 @@ class Call:
             if word == "--":
                 words += rest
             elif name in _CHOICES:
+                self.newer = True
                 value = value if equals else next(rest, "")
                 self.foreign |= value not in _CHOICES[name]
                 self.options[name] = value
@@ -80,6 +84,8 @@ def answer(
     """Answer one call, or name the program that does."""
     call = Call(argv)
     if call.foreign or call.operation not in ("get", "set", "del"):
+        return _pass_on(argv, call, environ)
+    if switches.is_off(switches.chosen(environ)[0]):
         return _pass_on(argv, call, environ)
     began = time.time()
     try:
@@ -162,12 +168,34 @@ def _pass_on(argv: list[str], call: Call, environ: Mapping[str, str]) -> Answer:
     """Return the answer of the next `keyring` on PATH, or that there is none."""
     following = next(_others(environ), "") if PASSED_ON not in environ else ""
     if following:
-        return Answer(instead=(following, *argv), environ={**environ, PASSED_ON: "1"})
+        environ = {**environ, PASSED_ON: "1"}
+        answer = Answer(instead=(following, *argv), environ=environ)
+        if call.operation == "get" and call.newer and not call.foreign:
+            answer.otherwise = lambda: _ask_older(following, call, environ)
+        return answer
     if call.operation == "get" and not call.foreign:
         return Answer(code=1)  # as keyring says "nothing found"
     if not argv or "-h" in argv or "--help" in argv:
         return Answer(lines=_USAGE, code=0 if argv else 1)
     return Answer(lines=("there is no other keyring program on PATH",), code=1)
+
+
+def _ask_older(program: str, call: Call, environ: Mapping[str, str]) -> Answer:
+    """Return what a keyring before 25.2 says, which knows no options of `get`.
+
+    pip takes its exit code 2 for a reason to ask nobody any more, us included. Its
+    words are ``get SERVICE USER``, so without a user name there is no question.
+    """
+    if not call.username:
+        return Answer(code=1)
+    import subprocess
+
+    words = (program, "get", call.service, call.username)
+    done = subprocess.run(words, env=environ, stdout=subprocess.PIPE, check=False)
+    password = done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+    if done.returncode or not password:
+        return Answer(code=1)
+    return Answer(_render(call, call.username, password))
 
 
 def _others(environ: Mapping[str, str]) -> Iterator[str]:

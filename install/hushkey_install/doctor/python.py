@@ -7,13 +7,12 @@ is a problem where `hushkey install` has registered the tool, else a note.
 
 from __future__ import annotations
 
-import configparser
-import os
 import shlex
 from collections.abc import Iterator, Mapping
 
 from hushkey.errors import HushkeyError
-from hushkey.system import paths, programs
+from hushkey.system import programs
+from hushkey_helpers.keyring import switches
 from hushkey_helpers.keyring.command import is_ours
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
@@ -62,30 +61,8 @@ def pinned_backend(environ: Mapping[str, str]) -> tuple[str, str]:
 
     With one set, keyring loads no plug-in, so also not ours (keyring `core.py`).
     """
-    name = environ.get("PYTHON_KEYRING_BACKEND", "")
-    if name:
-        return _closed(name, "PYTHON_KEYRING_BACKEND")
-    try:
-        path = _keyringrc(environ)
-        parser = configparser.RawConfigParser()
-        parser.read(path, encoding="utf-8")
-        name = parser.get("backend", "default-keyring", fallback="").strip()
-    except (HushkeyError, configparser.Error, UnicodeError):
-        return "", ""
-    return _closed(name, path) if name else ("", "")
-
-
-def _closed(name: str, where: str) -> tuple[str, str]:
+    name, where = switches.chosen(environ)
     return ("", "") if name.startswith(_OPEN) else (name, where)
-
-
-def _keyringrc(environ: Mapping[str, str]) -> str:
-    """Return keyring's config file (keyring `util/platform_.py`)."""
-    if os.name == "nt":
-        base = environ.get("LOCALAPPDATA", paths.home(environ))
-        return os.path.join(base, "Python Keyring", "keyringrc.cfg")
-    folder = os.path.join(paths.xdg_config(environ), "python_keyring")
-    return os.path.join(folder, "keyringrc.cfg")
 
 
 def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Finding | None:
@@ -95,7 +72,8 @@ def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Finding
         text = "there is no program called keyring on PATH"
         return Finding("keyring-program-missing", PROBLEM, text, "hushkey install pip")
     if is_ours(first):
-        return None
+        # What is pinned to another backend is asked by other keyrings only.
+        return _shut("keyring", pinned) if switches.is_off(pinned[0]) else None
     client = Client("keyring", first, pythontools.prefix_of(first))
     if not client.has("hushkey"):
         text = f"{first} is the first keyring on PATH, and has no hushkey beside it"
@@ -109,8 +87,8 @@ def _shut(tool: str, pinned: tuple[str, str]) -> Finding | None:
     name, where = pinned
     if not name:
         return None
-    off = name.endswith("null.Keyring")
-    text = f"keyring is {'switched off' if off else f'pinned to {name}'} by {where}"
+    off = "switched off" if switches.is_off(name) else ""
+    text = f"keyring is {off or f'pinned to {name}'} by {where}"
     command = (
         f"unset {where}"
         if where == "PYTHON_KEYRING_BACKEND"

@@ -157,10 +157,13 @@ def test_real_keyring_with_us_is_a_door_unless_pinned(desk: Desk) -> None:
     assert pinned.command == "unset PYTHON_KEYRING_BACKEND"
 
 
-def test_launcher_of_ours_is_immune_to_pins(desk: Desk) -> None:
+def test_launcher_of_ours_is_immune_to_pins_but_not_to_the_switch(desk: Desk) -> None:
     desk.launcher()
 
-    assert python.program_door(desk.environ, (NULL, "x")) is None
+    assert python.program_door(desk.environ, ("some.Keyring", "x")) is None
+    off = python.program_door(desk.environ, (NULL, "PYTHON_KEYRING_BACKEND"))
+    assert off is not None
+    assert off.command == "unset PYTHON_KEYRING_BACKEND"
 
 
 # -- what imports keyring --------------------------------------------------------
