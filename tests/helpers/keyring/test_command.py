@@ -376,7 +376,8 @@ def test_next_one_that_is_killed_is_no_success(machine: Machine) -> None:
 def test_keyring_that_is_switched_off_is_off_here_too(
     machine: Machine, backend: str, where: str
 ) -> None:
-    name, environ = f"keyring.backends.{backend}.Keyring", {}
+    name = f"keyring.backends.{backend}.Keyring"
+    environ: dict[str, str] = {}
     if where == "variable":
         environ["PYTHON_KEYRING_BACKEND"] = name
     else:
@@ -385,10 +386,11 @@ def test_keyring_that_is_switched_off_is_off_here_too(
             environ["XDG_CONFIG_HOME"] = str(machine.home / where)
 
     for words in (["get", URL, "me"], ["--mode=creds", "--output=json", "get", URL]):
-        done = program(machine, *words, **environ)
+        done = program(machine, *words, stdin=b"", **environ)
         assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 1)
     real_keyring(machine, 'echo "next: $1"')
-    assert program(machine, "set", URL, "me", **environ).stdout == b"next: set\n"
+    done = program(machine, "set", URL, "me", stdin=b"", **environ)
+    assert done.stdout == b"next: set\n"
 
 
 def switch_off(machine: Machine, name: str, where: str = "file") -> None:
