@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 #: set for the `keyring` that we hand a question to: it must not come back here
 PASSED_ON = "HUSHKEY_KEYRING_PASSED_ON"
-#: what a script of ours holds, wherever it lies and whatever it is called
+#: what a script of ours holds, wherever it lies and whatever it is called; a person's
+#: own one that starts ours holds its name
 _MARK = b"from hushkey_helpers.keyring import"  # a comment, since it is no Python
+_NAMED = b"hushkey-keyring"
 _CHOICES = {"--mode": ("password", "creds"), "--output": ("plain", "json")}
 _USAGE = (
     "hushkey-keyring speaks the command line of `keyring`: get, set, del",
@@ -213,6 +215,7 @@ def is_ours(path: str) -> bool:
         return True
     try:
         with open(real, "rb") as file:
-            return _MARK in file.read(8192)
+            head = file.read(8192)
     except OSError:
         return True  # what cannot be read is not started either
+    return _MARK in head or (head.startswith(b"#!") and _NAMED in head)

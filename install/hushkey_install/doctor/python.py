@@ -16,7 +16,7 @@ from hushkey_helpers.keyring import switches
 from hushkey_helpers.keyring.command import is_ours
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
-from hushkey_install.register import pip, table, uv
+from hushkey_install.register import launcher, pip, table, uv
 from hushkey_install.tools import pythontools
 from hushkey_install.tools.pythontools import Client
 
@@ -74,9 +74,10 @@ def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Finding
     if is_ours(first):
         # What is pinned to another backend is asked by other keyrings only.
         return _shut("keyring", pinned) if switches.is_off(pinned[0]) else None
-    client = Client("keyring", first, pythontools.prefix_of(first))
-    if not client.has("hushkey"):
-        text = f"{first} is the first keyring on PATH, and has no hushkey beside it"
+    if not launcher.leads_here(first):
+        client = Client("keyring", first, pythontools.prefix_of(first))
+        why = "is older than 25.2" if client.has("hushkey") else "has no hushkey in it"
+        text = f"{first} is the first keyring on PATH, and {why}"
         command = "hushkey install pip --launcher DIR"
         return Finding("keyring-program-foreign", PROBLEM, text, command)
     return _shut("keyring", pinned)

@@ -284,6 +284,53 @@ def test_real_keyring_is_never_overwritten(desk: Desk) -> None:
     assert not desk.file.exists()
 
 
+def with_hushkey(desk: Desk, keyring: str = "25.7.0") -> Path:
+    """Put keyring's own program on PATH, whose environment has our backend."""
+    packages = desk.home / "env" / "lib" / "python3.12" / "site-packages"
+    for name in (f"keyring-{keyring}", "hushkey-0.2.0"):
+        (packages / f"{name}.dist-info").mkdir(parents=True)
+    path = desk.program("env/bin")
+    path.write_text(f"#!{path.parent}/python\nfrom keyring.cli import main\n")
+    (desk.bin / "keyring").symlink_to(path)  # as pipx and uv do
+    return path
+
+
+@pytest.mark.parametrize("tool", ["pip", "uv"])
+@pytest.mark.parametrize("words", [(), ("--launcher", "{bin}")])
+def test_first_keyring_that_leads_to_us_will_do(
+    desk: Desk, tool: str, words: tuple[str, ...]
+) -> None:
+    path = with_hushkey(desk)
+    (desk.home / "later").mkdir()
+    environ = {"PATH": f"{desk.bin}{os.pathsep}{desk.home / 'later'}"}
+    folder = [w.replace("{bin}", str(desk.home / "later")) for w in words]
+
+    result = desk.hushkey("install", tool, *folder, **environ)
+
+    assert "+keyring" in result.stdout
+    assert "hushkey-keyring" not in result.stdout
+    assert (desk.bin / "keyring").resolve() == path
+    assert list((desk.home / "later").iterdir()) == []
+    desk.hushkey("uninstall", tool, **environ)
+    assert (desk.bin / "keyring").resolve() == path
+
+
+def test_first_keyring_that_does_not_know_pip_s_words_will_not_do(desk: Desk) -> None:
+    with_hushkey(desk, keyring="25.0.0")
+
+    assert "first keyring on PATH" in desk.hushkey("install", "pip", code=1).stderr
+
+
+def test_script_of_the_user_s_that_starts_ours_will_do(desk: Desk) -> None:
+    path = desk.program(".local/bin")
+    path.write_text(f'#!/bin/sh\nexec {BIN}/hushkey-keyring "$@"\n')
+
+    desk.hushkey("install", "pip")
+
+    assert desk.file.read_text() == SET
+    assert not path.is_symlink()
+
+
 def test_dead_link_of_somebody_else_is_no_launcher(desk: Desk) -> None:
     """It is left behind, for example, where `pipx uninstall keyring` was killed."""
     (desk.bin / "keyring").symlink_to(desk.home / "gone" / "keyring")
