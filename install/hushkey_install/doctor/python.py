@@ -7,8 +7,10 @@ is a problem where `hushkey install` has registered the tool, else a note.
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from hushkey.errors import HushkeyError
 from hushkey.system import programs
@@ -36,13 +38,16 @@ def check(installation: Installation) -> Iterator[Finding]:
     first = programs.find("keyring", installation.environ)
     if not registered and not (first and is_ours(first)):
         return
-    for finding in found(installation.environ):
+    for finding in found(installation.environ, installation.folder):
         ours = finding.code.partition("-")[0] in registered
         yield finding if ours else finding._replace(level=NOTE)
 
 
-def found(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what is true of each tool that is here, and what keeps it from us."""
+def found(environ: Mapping[str, str], folder: str = "") -> Iterator[Finding]:
+    """Yield what is true of each tool that is here, and what keeps it from us.
+
+    uv goes by the project that *folder* is in.
+    """
     pinned = pinned_backend(environ)
     each = [pythontools.find(name, environ) for name in ("pip", "uv", *_IMPORTING)]
     here = [client for client in each if client is not None]
@@ -51,7 +56,7 @@ def found(environ: Mapping[str, str]) -> Iterator[Finding]:
         if client.name == "pip":
             yield from _pip(client, environ, pinned, program)
         elif client.name == "uv":
-            yield from _uv(environ, program)
+            yield from _uv(environ, program, folder)
         else:
             yield from _importing(client, pinned, program)
 
@@ -104,45 +109,51 @@ def _pip(
     pinned: tuple[str, str],
     program: Finding | None,
 ) -> Iterator[Finding]:
-    mend = "hushkey install pip"
-    provider = environ.get("PIP_KEYRING_PROVIDER", "")
-    where = "PIP_KEYRING_PROVIDER"
-    if not provider:
-        try:
-            file = pip.settings_file(environ)
-            provider, where = pip.value_in(file.text()), file.path
-        except HushkeyError as error:
-            yield Finding("pip-config", PROBLEM, f"pip: {error.line()}")
-            return
-    if provider == "disabled":
-        text = f"pip: {where} says keyring-provider = disabled"
-        yield Finding("pip-disabled", PROBLEM, text, mend)
-    elif provider == "import":
-        yield from _importing(client, pinned, None)
-    elif provider == "subprocess":
+    try:
+        place = pip.overruling(environ, client.prefix)
+        command = pip.mending(environ, client, place) if place else ""
+    except HushkeyError as error:
+        yield Finding("pip-config", PROBLEM, f"pip: {error.line()}")
+        return
+    if place is None:
         yield from _through_program("pip", program)
         version = client.version("pip")
         if version and _number(version) < (26, 2):
             text = f"pip {version} asks only for URLs with a user name: https://me@HOST"
             yield Finding("pip-user-name", NOTE, text)
-    else:
-        text = "pip: keyring-provider is auto, which asks nobody under --no-input"
-        yield Finding("pip-auto", PROBLEM, text, mend)
+        return
+    if place.value == "import":
+        yield from _importing(client, pinned, None)
+        return
+    mend: Callable[[], None] | None = partial(pip.PIP.install, (), False)
+    if command:
+        mend = partial(pip.mend, environ, client, place) if place.section else None
+    code, text = "pip-disabled", f"{place.shown()} says {pip.KEY} = {place.value}"
+    if place.value != "disabled":
+        code, why = "pip-auto", "is auto, which asks nobody under --no-input"
+        text = f"{pip.KEY} {why}" + (f" ({place.shown()})" if place.value else "")
+    yield Finding(code, PROBLEM, f"pip: {text}", command or "hushkey install pip", mend)
 
 
-def _uv(environ: Mapping[str, str], program: Finding | None) -> Iterator[Finding]:
-    provider = environ.get("UV_KEYRING_PROVIDER", "")
+def _uv(
+    environ: Mapping[str, str], program: Finding | None, folder: str
+) -> Iterator[Finding]:
     try:
-        file = uv.settings_file(environ)
-        provider = provider or uv.value_in(file.text())
+        place = uv.overruling(environ, folder)
+        command = uv.mending(environ, place) if place else ""
     except (HushkeyError, ValueError) as error:
         yield Finding("uv-config", PROBLEM, f"uv: its config cannot be read: {error}")
         return
-    if provider != uv.WANTED:
-        text = "uv: keyring-provider is not subprocess, so uv asks no keyring"
-        yield Finding("uv-disabled", PROBLEM, text, "hushkey install uv")
-    else:
+    if place is None:
         yield from _through_program("uv", program)
+        return
+    text = "uv: keyring-provider is not subprocess, so uv asks no keyring"
+    text += f" ({place.shown()})" if place.path else ""
+    mend: Callable[[], None] | None = partial(uv.UV.install, (), False)
+    if command:
+        in_file = os.path.isabs(place.path)
+        mend = partial(uv.mend, environ, place) if in_file else None
+    yield Finding("uv-disabled", PROBLEM, text, command or "hushkey install uv", mend)
 
 
 def _importing(

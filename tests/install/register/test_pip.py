@@ -1,6 +1,7 @@
 import configparser
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -27,7 +28,7 @@ class Desk(Machine):
         self.uv_file = home / ".config" / "uv" / "uv.toml"
         self.environ["PATH"] = f"{self.bin}{os.pathsep}/usr/bin"
 
-    def hushkey(self, *words: str, code: int = 0, **environ: str) -> Result:
+    def hushkey(self, *words: str, code: int = 0, **environ: Any) -> Result:
         result = CliRunner().invoke(main, words, env={**self.environ, **environ})
         assert result.exit_code == code, result.output
         return result
@@ -219,6 +220,69 @@ def test_file_is_where_pip_looks(environ: dict[str, str], path: str) -> None:
     assert pip.config_path({"HOME": "/home/me", **environ}) == path
 
 
+def test_sections_of_single_commands_are_set_and_taken_back(desk: Desk) -> None:
+    before = (
+        "[install]\nkeyring_provider: disabled\nno-input = true\n"
+        "[global]\nindex-url = https://a.test/\n[wheel]\nkeyring-provider = import\n"
+    )
+    desk.file.write_text(before)
+
+    desk.hushkey("install", "pip")
+    set_ = configparser.ConfigParser()
+    set_.read(desk.file)
+    desk.file.write_text(desk.file.read_text() + "# mine\n")
+    desk.hushkey("uninstall", "pip")
+    parsed_ = configparser.ConfigParser()
+    parsed_.read(desk.file)
+
+    for section in ("install", "global", "wheel"):
+        assert set_[section]["keyring-provider"] == "subprocess"
+    assert parsed_["install"]["keyring-provider"] == "disabled"
+    assert parsed_["wheel"]["keyring-provider"] == "import"
+    assert "keyring-provider" not in parsed_["global"]
+
+
+def test_install_says_what_counts_more(desk: Desk) -> None:
+    prefix = desk.home / "env"
+    program = prefix / "bin" / "pip"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!{prefix}/bin/python\n")
+    program.chmod(0o755)
+    (desk.bin / "pip").symlink_to(program)
+    (prefix / "pip.conf").write_text("[global]\nkeyring-provider = disabled\n")
+
+    for _ in range(2):
+        result = desk.hushkey("install", "pip")
+        assert f"{prefix}/pip.conf [global] counts more" in result.stderr
+        assert "config --site set global.keyring-provider subprocess" in result.stderr
+
+
+@pytest.mark.parametrize("tool", ["pip", "uv"])
+def test_file_named_by_a_relative_path_is_an_error(desk: Desk, tool: str) -> None:
+    variable = f"{tool.upper()}_CONFIG_FILE"
+    result = desk.hushkey("install", tool, code=1, **{variable: "mine"})
+
+    assert "absolute path" in result.stderr
+
+
+def test_install_uv_says_that_no_config_is_read(desk: Desk) -> None:
+    result = desk.hushkey("install", "uv", UV_NO_CONFIG="1")
+
+    assert "UV_KEYRING_PROVIDER=subprocess" in result.stderr
+
+
+def test_uv_pip_s_own_table_is_set_and_taken_back(desk: Desk) -> None:
+    desk.uv_file.parent.mkdir()
+    desk.uv_file.write_text('[pip]\nkeyring-provider = "disabled"\n')
+
+    desk.hushkey("install", "uv")
+    assert desk.uv_file.read_text().count('"subprocess"') == 2
+    desk.uv_file.write_text(desk.uv_file.read_text() + "# mine\n")
+    desk.hushkey("uninstall", "uv")
+
+    assert uv.state_in(desk.uv_file.read_text()) == "\x1fdisabled"
+
+
 def test_pip_that_reads_no_config_is_an_error(desk: Desk) -> None:
     result = desk.hushkey("install", "pip", code=1, PIP_CONFIG_FILE=os.devnull)
 
@@ -302,16 +366,16 @@ def test_first_keyring_that_leads_to_us_will_do(
 ) -> None:
     path = with_hushkey(desk)
     (desk.home / "later").mkdir()
-    environ = {"PATH": f"{desk.bin}{os.pathsep}{desk.home / 'later'}"}
+    desk.environ["PATH"] = f"{desk.bin}{os.pathsep}{desk.home / 'later'}"
     folder = [w.replace("{bin}", str(desk.home / "later")) for w in words]
 
-    result = desk.hushkey("install", tool, *folder, **environ)
+    result = desk.hushkey("install", tool, *folder)
 
     assert "+keyring" in result.stdout
     assert "hushkey-keyring" not in result.stdout
     assert (desk.bin / "keyring").resolve() == path
     assert list((desk.home / "later").iterdir()) == []
-    desk.hushkey("uninstall", tool, **environ)
+    desk.hushkey("uninstall", tool)
     assert (desk.bin / "keyring").resolve() == path
 
 
