@@ -17,9 +17,9 @@ import os
 import time
 
 from hushkey.errors import ConfigError, HushkeyError
-from hushkey.system import programs
+from hushkey.system import paths, programs
 from hushkey_helpers.answer import Answer, explained
-from hushkey_helpers.keyring import services, switches
+from hushkey_helpers.keyring import services
 from hushkey_helpers.process import serve
 
 TYPE_CHECKING = False
@@ -34,6 +34,9 @@ PASSED_ON = "HUSHKEY_KEYRING_PASSED_ON"
 #: own one that starts ours holds its name
 _MARK = b"from hushkey_helpers.keyring import"  # a comment, since it is no Python
 _NAMED = b"hushkey-keyring"
+BACKEND_VARIABLE = "PYTHON_KEYRING_BACKEND"
+#: keyring's own backends that answer nothing
+_OFF = ("keyring.backends.null.", "keyring.backends.fail.")
 _CHOICES = {"--mode": ("password", "creds"), "--output": ("plain", "json")}
 _USAGE = (
     "hushkey-keyring speaks the command line of `keyring`: get, set, del",
@@ -87,7 +90,7 @@ def answer(
     call = Call(argv)
     if call.foreign or call.operation not in ("get", "set", "del"):
         return _pass_on(argv, call, environ)
-    if switches.is_off(switches.chosen(environ)[0]):
+    if is_switched_off(chosen_backend(environ)[0]):
         return _pass_on(argv, call, environ)
     began = time.time()
     try:
@@ -219,3 +222,47 @@ def is_ours(path: str) -> bool:
     except OSError:
         return True  # what cannot be read is not started either
     return _MARK in head or (head.startswith(b"#!") and _NAMED in head)
+
+
+# -- switched off --------------------------------------------------------------
+#
+# keyring's own settings (keyring `core.py`, `util/platform_.py`): the variable, else
+# `default-keyring` in keyringrc.cfg, which `keyring --disable` writes. People switch
+# keyring off where it hangs or asks; that is meant for whatever is called keyring.
+
+
+def chosen_backend(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the backend that keyring is told to use and who says so, or nothing.
+
+    Of a file that cannot be read, or says nothing, keyring makes no choice.
+    """
+    if name := environ.get(BACKEND_VARIABLE, "").strip():
+        return name, BACKEND_VARIABLE
+    try:
+        path = _keyringrc(environ)
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeError, HushkeyError):
+        return "", ""
+    import configparser  # only where there is a file
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return "", ""
+    name = parser.get("backend", "default-keyring", fallback="").strip()
+    return (name, path) if name else ("", "")
+
+
+def is_switched_off(name: str) -> bool:
+    """Tell whether the backend *name* is one that switches keyring off."""
+    return name.startswith(_OFF)
+
+
+def _keyringrc(environ: Mapping[str, str]) -> str:
+    if os.name == "nt":
+        base = environ.get("LOCALAPPDATA") or environ.get("ProgramData")
+        base = base or paths.home(environ)
+        return os.path.join(base, "Python Keyring", "keyringrc.cfg")
+    return os.path.join(paths.xdg_config(environ), "python_keyring", "keyringrc.cfg")

@@ -14,8 +14,11 @@ from functools import partial
 
 from hushkey.errors import HushkeyError
 from hushkey.system import programs
-from hushkey_helpers.keyring import switches
-from hushkey_helpers.keyring.command import is_ours
+from hushkey_helpers.keyring.command import (
+    chosen_backend,
+    is_ours,
+    is_switched_off,
+)
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
 from hushkey_install.register import launcher, pip, table, uv
@@ -66,7 +69,7 @@ def pinned_backend(environ: Mapping[str, str]) -> tuple[str, str]:
 
     With one set, keyring loads no plug-in, so also not ours (keyring `core.py`).
     """
-    name, where = switches.chosen(environ)
+    name, where = chosen_backend(environ)
     return ("", "") if name.startswith(_OPEN) else (name, where)
 
 
@@ -78,7 +81,7 @@ def program_door(environ: Mapping[str, str], pinned: tuple[str, str]) -> Finding
         return Finding("keyring-program-missing", PROBLEM, text, "hushkey install pip")
     if is_ours(first):
         # What is pinned to another backend is asked by other keyrings only.
-        return _shut("keyring", pinned) if switches.is_off(pinned[0]) else None
+        return _shut("keyring", pinned) if is_switched_off(pinned[0]) else None
     if not launcher.leads_here(first):
         client = Client("keyring", first, pythontools.prefix_of(first))
         why = "is older than 25.2" if client.has("hushkey") else "has no hushkey in it"
@@ -93,7 +96,7 @@ def _shut(tool: str, pinned: tuple[str, str]) -> Finding | None:
     name, where = pinned
     if not name:
         return None
-    off = "switched off" if switches.is_off(name) else ""
+    off = "switched off" if is_switched_off(name) else ""
     text = f"keyring is {off or f'pinned to {name}'} by {where}"
     command = (
         f"unset {where}"
