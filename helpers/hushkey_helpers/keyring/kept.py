@@ -29,7 +29,7 @@ def find(
     if slot is None:
         return None
     for record in _open(environ).matching(slot):
-        return record.slot.user or "", record.values["password"]
+        return record.key.user or "", record.values["password"]
     return None
 
 

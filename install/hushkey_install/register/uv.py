@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from hushkey.errors import Permanent
+from hushkey.errors import HushkeyError, Permanent
 from hushkey.system import paths
+from hushkey_install.common.finding import PROBLEM, Finding
 from hushkey_install.register import pip
+from hushkey_install.register.keyringchecks import through_program
 from hushkey_install.register.pip import Place
 from hushkey_install.register.settingsfile import SettingsFile
+from hushkey_install.tools.pythontools import Client
 
-KEY, WANTED = "keyring-provider", "subprocess"
-VARIABLE, NO_CONFIG = "UV_KEYRING_PROVIDER", "UV_NO_CONFIG"
+KEY = "keyring-provider"
+#: what install sets it to; and uv reads the variable before any file
+WANTED, VARIABLE = "subprocess", "UV_KEYRING_PROVIDER"
+NO_CONFIG = "UV_NO_CONFIG"
 #: the file of a project, and uv's table in it
 PROJECT, TOOL = "pyproject.toml", ("tool", "uv")
 #: the table of `uv pip` alone, whose word comes first there
@@ -208,8 +214,8 @@ def edited(text: str, value: str) -> str:
 def _overruled(environ: Mapping[str, str]) -> str:
     """Return what keeps uv from us here, though it is registered."""
     try:
-        place = overruling(environ, os.getcwd())
-    except (OSError, ValueError):
+        place = overruling(environ, _here())
+    except ValueError:
         return ""
     if place is None:
         return ""
@@ -228,11 +234,40 @@ def _parsed(text: str) -> tomlkit.TOMLDocument:
         raise ValueError(str(error)) from error
 
 
+def _look(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what uv goes by here, and what that comes to."""
+    try:
+        place = overruling(environ, _here())
+        command = mending(environ, place) if place else ""
+    except (HushkeyError, ValueError) as error:
+        yield Finding("uv-config", PROBLEM, f"uv: its config cannot be read: {error}")
+        return
+    if place is None:
+        yield from through_program(client, environ)
+        return
+    text = "uv: keyring-provider is not subprocess, so uv asks no keyring"
+    text += f" ({place.shown()})" if place.path else ""
+    act: Callable[[], None] | None = partial(UV.install, (), False)
+    if command:
+        act = partial(mend, environ, place) if os.path.isabs(place.path) else None
+    yield Finding("uv-disabled", PROBLEM, text, command or "hushkey install uv", act)
+
+
+def _here() -> str:
+    """Return the folder whose project uv would go by; nothing if it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
 UV = pip.KeyringProgram(
     "uv",
     settings_file,
     config_path,
-    "uv asks hushkey for URLs with a user name, any will do: https://me@HOST/; "
+    wanted=WANTED,
+    look=_look,
+    about="uv asks hushkey for URLs with a user name, any will do: https://me@HOST/; "
     'or for an [[index]] with authenticate = "always"',
-    _overruled,
+    overruled=_overruled,
 )

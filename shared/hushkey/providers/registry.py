@@ -20,11 +20,11 @@ from hushkey.providers.specs import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from hushkey.model import Identity
     from hushkey.providers.base import Provider
     from hushkey.providers.spec import ProviderSpec
+    from hushkey.tokenrequest import Session
 
 #: by name, in the order in which they are listed to people
 SPECS: Mapping[str, ProviderSpec] = {
@@ -44,15 +44,13 @@ SPECS: Mapping[str, ProviderSpec] = {
 
 def open_provider(
     identity: Identity,
-    settings: Mapping[str, Any],
-    folder: str,
-    environ: Mapping[str, str],
+    session: Session,
     *,
     whole: bool = False,
     claims: str = "",
     tenant: str = "",
 ) -> Provider:
-    """Return the provider of *identity*; imports it, contacts nobody.
+    """Return the provider of *identity* for *session*; imports it, contacts nobody.
 
     *whole*: all its requests together have ``silent_timeout`` seconds. *claims*
     (JSON) are asked for with every request, of *tenant* instead of the identity's
@@ -68,5 +66,5 @@ def open_provider(
         )
     from hushkey.net.http import Network
 
-    network = Network(settings, environ, whole=whole)
-    return spec.open(identity, network, folder, environ, claims, tenant)
+    network = Network(session.settings, session.environ, whole=whole)
+    return spec.open(identity, network, session.folder, session.environ, claims, tenant)
