@@ -43,13 +43,10 @@ class Launcher:
             raise Permanent("the launcher is a symbolic link: not on Windows yet")
         if wanted:
             return self._plan_in(os.path.abspath(os.path.expanduser(wanted)))
-        first = programs.find(_NAME, self._environ)
-        if first and leads_here(first):
-            return ""
         for folder in self._folders():
             path = os.path.join(folder, _NAME)
             if os.path.lexists(path) and not _is_stale(path):
-                if _serves(path):
+                if os.path.isfile(path) and leads_here(path):
                     return ""
                 exists = os.path.exists(path)
                 what = "the first keyring on PATH" if exists else "there already"

@@ -12,11 +12,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from hushkey.errors import HushkeyError, Permanent
+from hushkey.model import Frozen
 from hushkey.system import paths
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
@@ -182,7 +183,7 @@ def _named_file(environ: Mapping[str, str]) -> str:
     return named
 
 
-class Place(NamedTuple):
+class Place(Frozen):
     """Where pip finds the *value*: a *path* and *section*, or a variable's name."""
 
     value: str
@@ -242,10 +243,8 @@ def _files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
         yield f"/Library/Application Support/pip/{name}"
     else:
         yield os.path.join(_ETC, name)
-        dirs = environ.get("XDG_CONFIG_DIRS", "") or os.path.join(_ETC, "xdg")
-        for folder in reversed(dirs.split(os.pathsep)):
-            if os.path.isabs(folder):
-                yield os.path.join(folder, "pip", name)
+        for folder in reversed(paths.xdg_config_dirs(environ)):
+            yield os.path.join(folder, "pip", name)
 
 
 def mending(environ: Mapping[str, str], client: Client, place: Place) -> str:

@@ -137,10 +137,10 @@ def _files(environ: Mapping[str, str], folder: str) -> Iterator[str]:
 
 def _system_files(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the system's file, of which uv reads the first that is there."""
-    folders = environ.get("XDG_CONFIG_DIRS", "") or "/etc/xdg"
-    places = [os.path.join(f, "uv", "uv.toml") for f in folders.split(os.pathsep)]
+    folders = paths.xdg_config_dirs(environ)
+    places = [os.path.join(folder, "uv", "uv.toml") for folder in folders]
     places.append("/etc/uv/uv.toml")
-    yield from [p for p in places if os.path.isabs(p) and os.path.exists(p)][:1]
+    yield from [p for p in places if os.path.exists(p)][:1]
 
 
 def _project_file(folder: str) -> str:

@@ -76,6 +76,12 @@ def xdg_config(environ: Mapping[str, str]) -> str:
     return _xdg(environ, "XDG_CONFIG_HOME", ".config")
 
 
+def xdg_config_dirs(environ: Mapping[str, str]) -> list[str]:
+    """Return the folders of the system's settings, the one that counts most first."""
+    named = environ.get("XDG_CONFIG_DIRS", "") or "/etc/xdg"
+    return [folder for folder in named.split(os.pathsep) if os.path.isabs(folder)]
+
+
 def xdg_runtime(environ: Mapping[str, str]) -> str:
     """Return the session's folder for sockets, nothing if none is named."""
     named = environ.get("XDG_RUNTIME_DIR", "")
