@@ -184,9 +184,9 @@ def _named_file(environ: Mapping[str, str]) -> str:
 
 
 class Place(Frozen):
-    """Where pip finds the *value*: a *path* and *section*, or a variable's name."""
+    """Where pip finds its *provider*: a *path* and *section*, or a variable's name."""
 
-    value: str
+    provider: str
     path: str
     section: str = ""
 
@@ -219,7 +219,7 @@ def overruling(environ: Mapping[str, str], prefix: str) -> Place | None:
     """Return what keeps the pip in *prefix* from asking for one command or all."""
     for command in COMMANDS:
         found = effective(environ, prefix, command)
-        if found.value != WANTED:
+        if found.provider != WANTED:
             return found
     return None
 
@@ -280,7 +280,7 @@ def _overruled(environ: Mapping[str, str]) -> str:
     """Return what keeps the pip on PATH from us, though it is registered."""
     client = pythontools.find("pip", environ)
     place = overruling(environ, client.prefix) if client else None
-    if client is None or place is None or place.value == "import":
+    if client is None or place is None or place.provider == "import":
         return ""
     command = mending(environ, client, place)
     return f"{place.shown()} counts more; run: {command}" if command else ""
@@ -421,16 +421,16 @@ def _look(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
             text = f"pip {version} asks only for URLs with a user name: https://me@HOST"
             yield Finding("pip-user-name", NOTE, text)
         return
-    if place.value == "import":
+    if place.provider == "import":
         yield from importing(client, environ)
         return
     act: Callable[[], None] | None = partial(PIP.install, (), False)
     if command:
         act = partial(mend, environ, client, place) if place.section else None
-    code, text = "pip-disabled", f"{place.shown()} says {KEY} = {place.value}"
-    if place.value != "disabled":
+    code, text = "pip-disabled", f"{place.shown()} says {KEY} = {place.provider}"
+    if place.provider != "disabled":
         code, why = "pip-auto", "is auto, which asks nobody under --no-input"
-        text = f"{KEY} {why}" + (f" ({place.shown()})" if place.value else "")
+        text = f"{KEY} {why}" + (f" ({place.shown()})" if place.provider else "")
     yield Finding(code, PROBLEM, f"pip: {text}", command or "hushkey install pip", act)
 
 

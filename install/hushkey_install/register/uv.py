@@ -84,7 +84,7 @@ def overruling(environ: Mapping[str, str], folder: str) -> Place | None:
     """Return what keeps `uv` or `uv pip` in *folder* from asking, or None."""
     for table in ("", PIP):
         found = effective(environ, folder, table)
-        if found.value != WANTED:
+        if found.provider != WANTED:
             return found
     return None
 
