@@ -151,7 +151,8 @@ class HostRule(Frozen):
     ``preset``; ``scopes`` include the identity's;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
-    is the Entra tenant whose tokens it takes, empty where none is known.
+    is the Entra tenant whose tokens it takes, empty where none is known. ``tools``
+    are the kinds of tools that the host is for, empty where the config names none.
     """
 
     pattern: str
@@ -167,6 +168,7 @@ class HostRule(Frozen):
     origin: str = "user"
     bare: bool = False
     tenant: str = ""
+    tools: tuple[str, ...] = ()
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
