@@ -40,7 +40,10 @@ OWNERS = {
     "cryptography": {"hushkey.store.cipher"},
     "filelock": {"hushkey.system.locks"},
     "idna": {"hushkey.origins"},
-    "jeepney": {"hushkey_helpers.agent.keyring_signals"},
+    "jeepney": {
+        "hushkey.store.secretservice",
+        "hushkey_helpers.agent.keyring_signals",
+    },
     "joserfc": {"hushkey.providers.idtoken"},
     "keyring": {"hushkey.store.keystores", "hushkey_helpers.backend"},
     "msal": {"hushkey.providers.entra"},
@@ -423,7 +426,7 @@ def test_entry_points_load() -> None:
         ("keyring.backends", "hushkey"),
     }
     backend = found.select(group="keyring.backends")["hushkey"].load()
-    assert backend.Keyring.priority == 9.9
+    assert backend.Keyring.priority == 9.95
 
 
 @pytest.mark.parametrize("program", ["hushkey", ANSWER, *PROGRAMS])

@@ -35,6 +35,10 @@ ANSWERED, WORKING, UI, NOT_OURS, ERROR = (
 #: seconds between two frames of an agent that is at work
 HEARTBEAT = 1.0
 
+#: where the session's folder is, whose name cron, tox and ssh strip
+_RUN_USER = "/run/user"
+#: what says where the session is; who lacks them means no other one
+SESSION_VARS = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
 #: what says whose files and which keyring are meant: the agent's own must be the same
 IDENTITY_VARS = (
     "DBUS_SESSION_BUS_ADDRESS",
@@ -92,11 +96,26 @@ def folder(environ: "Mapping[str, str]") -> str:
         return ""
     if override := environ.get("HUSHKEY_RUNTIME_DIR", ""):
         return override if os.path.isabs(override) else ""
-    base = environ.get("XDG_RUNTIME_DIR", "")
+    base, data = environ.get("XDG_RUNTIME_DIR", ""), environ.get("HUSHKEY_DATA_DIR", "")
     if os.path.isabs(base) and os.path.isdir(base):
         return os.path.join(base, "hushkey")
-    data = environ.get("HUSHKEY_DATA_DIR", "") or _data_folder(environ)
+    if not data and (base := _stripped()):
+        return os.path.join(base, "hushkey")
+    data = data or _data_folder(environ)
     return os.path.join(data, "run") if os.path.isabs(data) else ""
+
+
+def _stripped() -> str:
+    """Return the folder that XDG_RUNTIME_DIR would name, as `paths.session_folder`."""
+    if sys.platform == "win32":
+        return ""
+    folder = f"{_RUN_USER}/{os.geteuid()}"
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return ""
+    private = found.st_mode & 0o170077 == 0o040000
+    return folder if private and found.st_uid == os.geteuid() else ""
 
 
 def _data_folder(environ: "Mapping[str, str]") -> str:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: seconds that a token must have left: an installer runs on with it
 MIN_LIFETIME = 600
-#: where the organisation, which is in the path, decides the tenant
-_BY_ORGANISATION = ("dev.azure.com", "pkgs.dev.azure.com")
 #: seconds in which a host asked for over plain http is not answered by bare name
 _PLAIN = 600
 #: how many files hold those notes
@@ -152,12 +150,14 @@ def _has_tenant(rule: HostRule, request: Request) -> bool:
     """Tell whether config or organisation say whose token this would be."""
     identity = rule.identity
     origin = origins.parse_origin(request.protocol, request.host)
-    if not identity.tenants or not origin or origin[0] not in _BY_ORGANISATION:
+    if not identity.tenants or not origin:
         return True
     if identity.option("tenant") or identity.option("authority"):
         return True
     from hushkey.providers import azure_devops
 
+    if origin[0] not in azure_devops.BY_PATH:
+        return True
     return bool(azure_devops.organisation(request))
 
 
@@ -169,7 +169,11 @@ def _shown(request: Request, rule: HostRule) -> str:
     text = origins.origin_text(request.protocol, *origin)
     segments = origins.split_path(request.path) or ()
     pattern = origins.parse_pattern(rule.pattern)
-    depth = len(pattern.path) or (1 if origin[0] in _BY_ORGANISATION else 0)
+    depth = len(pattern.path)
+    if not depth and rule.identity.tenants:
+        from hushkey.providers import azure_devops
+
+        depth = 1 if origin[0] in azure_devops.BY_PATH else 0
     return "/".join((text, *segments[:depth]))
 
 

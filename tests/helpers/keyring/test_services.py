@@ -88,6 +88,11 @@ def find(machine: Machine, name: str, username: str = "") -> Service | None:
             "https://pkgs.dev.azure.com/Contoso/_packaging/f/pypi/simple/",
             "pkgs.dev.azure.com/Contoso",
         ),
+        (
+            "https://contoso.pkgs.visualstudio.com/_packaging/f/pypi/simple/",
+            "contoso.pkgs.visualstudio.com",
+        ),
+        ("contoso.pkgs.visualstudio.com", "contoso.pkgs.visualstudio.com"),
     ],
 )
 def test_service_of_a_host_that_is_ours(machine: Machine, name: str, host: str) -> None:
@@ -122,6 +127,8 @@ def test_service_of_a_host_that_is_ours(machine: Machine, name: str, host: str) 
         "pkgs.test",  # two paths have rules, the host has none
         "https://pkgs.test/",
         "pkgs.dev.azure.com",  # whose tenant?
+        "https://contoso.pkgs.visualstudio.com.evil.test/_packaging/",
+        "https://a.b.pkgs.visualstudio.com/_packaging/",
         "https://pkgs.dev.azure.com/",
         "ci.test",
         "python-poetry-check",

@@ -856,6 +856,7 @@ def test_sites_are_those_that_can_serve_the_user_s_first() -> None:
     patterns = [rule.pattern for rule in config(text).rules()]
 
     azure = ["dev.azure.com", "*.visualstudio.com", "pkgs.dev.azure.com"]
+    azure.append("*.pkgs.visualstudio.com")
     registries = ["*.azurecr.io", "*.azurecr.us", "*.azurecr.cn"]
     assert patterns == ["a.example", *azure, *registries, "gitlab.com"]
 
