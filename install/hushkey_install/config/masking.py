@@ -18,8 +18,8 @@ from hushkey.errors import visible
 from hushkey.providers.registry import SPECS
 
 MASK = "***"
-#: keys of the schema whose values are secrets
-SECRET_KEYS = frozenset(("client_secret",))
+#: keys of the schema whose values are secrets, or where one may have been pasted
+SECRET_KEYS = frozenset(("client_secret", "assertion"))
 
 _IDENTITY = frozenset(key for p in SPECS for key in schema.identity_keys(p))
 _PUBLIC = {

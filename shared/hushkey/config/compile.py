@@ -59,7 +59,9 @@ def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
     rules: list[dict[str, Any]] = []
     for pattern, table in user.get("host", {}).items():
         # A rule may lean on a preset's identity that the user has not completed.
-        missing = "" if table["identity"] in known else _wanted(table, presets)
+        names = identities.named(table)
+        lacking = (_missing(n, {}, presets) for n in names if n not in known)
+        missing = next(filter(None, lacking), "")
         rules.append(_rule(pattern, table, "user", missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
@@ -119,10 +121,6 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
         if key not in table:
             return f"[identity.{name}] {key}"
     return ""
-
-
-def _wanted(table: dict[str, Any], presets: dict[str, Any]) -> str:
-    return _missing(table["identity"], {}, presets)
 
 
 def _index(rules: list[dict[str, Any]]) -> dict[Any, tuple[int, ...]]:
