@@ -4,6 +4,7 @@ The pipelines' own endpoints are played, as their documents have them.
 """
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from conftest import running
 from kit import canary
 from kit.canary import Ear, Secret
-from kit.desk import BIN, Done
+from kit.desk import BIN, Desk, Done
 from servers.gits import Git
 from servers.judged import JudgedServer, judged
 from servers.process import clean_environ
@@ -360,3 +361,169 @@ def test_refused_assertion_is_shown_by_its_claims_and_never_itself(
     assert job.leaks(assertion) == []
     # it cannot be had anew, so it is not sent again
     assert len(server.log("/exchange")) == 1
+
+
+# -- one config for a laptop and for pipelines -------------------------------------
+
+BOTH = """
+[identity.github]
+provider = "workload"
+kind = "exchange"
+issuer = "{exchange}"
+client_id = "robot"
+assertion = "github"
+
+[identity.gitlab]
+provider = "workload"
+kind = "exchange"
+issuer = "{exchange}"
+client_id = "robot"
+assertion = "gitlab:ID_TOKEN"
+
+[identity.pod]
+provider = "workload"
+kind = "exchange"
+issuer = "{exchange}"
+client_id = "robot"
+assertion = "file"
+"""
+
+
+def test_one_config_serves_a_laptop_and_three_pipelines(
+    desk: Desk, tmp_path: Path, server: TokenExchange
+) -> None:
+    host = desk.apache.host
+    desk.configure(
+        identity=BOTH.replace("{exchange}", server.url),
+        hosts=f'[host."{host}"]\nidentity = ["github", "gitlab", "pod", "corp"]\n'
+        'scopes = ["git"]\n',
+    )
+    config = desk.folder / "config.toml"
+    token_file = tmp_path / "token"
+    token_file.write_text(server.assertion())
+    jobs = {
+        "github": server.github,
+        "gitlab": {"GITLAB_CI": "true", "ID_TOKEN": server.assertion()},
+        "pod": {"AZURE_FEDERATED_TOKEN_FILE": str(token_file)},
+    }
+
+    laptop = desk.get()
+    assert password(laptop)
+    assert desk.issuer.sign_ins() == 1
+    assert server.log() == []
+    for name, environ in jobs.items():
+        job = Job(tmp_path / name, config, **environ)
+        assert server.knows(password(job.get(f"https://{host}"))), name
+        shown = job.run("hushkey", "explain", f"https://{host}/x").stdout.decode()
+        assert re.search(rf"identity: +{name} \(workload\)", shown)
+        assert re.search(r"corp: comes after", shown)
+        listed = job.run("hushkey", "status").stdout.decode()
+        assert f"not corp, comes after {name}" in listed
+    shown = desk.hushkey("explain", f"https://{host}/x").stdout.decode()
+    assert re.search(r"identity: +corp \(oidc\)", shown)
+    assert re.search(r"not: +github: ACTIONS_ID_TOKEN_REQUEST_URL is not set", shown)
+    assert re.search(r" gitlab: GITLAB_CI is not true", shown)
+    assert desk.issuer.sign_ins() == 1
+
+
+def test_pipeline_without_its_permission_is_not_taken_for_a_laptop(
+    desk: Desk, tmp_path: Path, server: TokenExchange
+) -> None:
+    host = desk.apache.host
+    desk.configure(
+        identity=BOTH.replace("{exchange}", server.url),
+        hosts=f'[host."{host}"]\nidentity = ["github", "corp"]\nscopes = ["git"]\n',
+    )
+    job = Job(tmp_path / "job", desk.folder / "config.toml", GITHUB_ACTIONS="true")
+
+    assert "`permissions: id-token: write`" in said(job.get(f"https://{host}"))
+
+
+# -- the job's own token ------------------------------------------------------------
+
+
+def pipelines(url: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """Each pipeline whose own server is *url*: the user, and a job's variables."""
+    return {
+        "github": (
+            "x-access-token",
+            {
+                "GITHUB_ACTIONS": "true",
+                "GITHUB_SERVER_URL": url,
+                "GITHUB_TOKEN": "job-secret-1",
+            },
+        ),
+        "gitlab": (
+            "gitlab-ci-token",
+            {
+                "GITLAB_CI": "true",
+                "CI_JOB_ID": "77",
+                "CI_SERVER_URL": url,
+                "CI_JOB_TOKEN": "job-secret-1",
+            },
+        ),
+        "azure": (
+            "job",
+            {
+                "TF_BUILD": "True",
+                "SYSTEM_COLLECTIONURI": f"{url}/",
+                "SYSTEM_ACCESSTOKEN": "job-secret-1",
+            },
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", ["github", "gitlab", "azure"])
+def test_install_ci_alone_lets_a_job_clone_from_its_server(
+    name: str, tmp_path: Path, forge: JudgedServer, git: Git
+) -> None:
+    user, environ = pipelines(forge.url)[name]
+    forge.judge = lambda found, secret: (found, secret) == (user, "job-secret-1")
+    job = Job(tmp_path / "job", tmp_path / "config.toml", **environ)
+
+    done = job.run("hushkey", "install", "git", "--ci")
+    assert done.returncode == 0, done.stderr
+    again = job.run("hushkey", "install", "git", "--ci")
+    cloned = git.run(
+        "clone", "-q", f"{forge.url}/app.git", job.folder / "clone", environ=job.environ
+    )
+
+    assert cloned.returncode == 0, cloned.stderr
+    assert b"nothing to change" in again.stderr
+    assert job.leaks("job-secret-1") == []
+    assert b"job-secret-1" not in (tmp_path / "config.toml").read_bytes()
+    assert [p for p in job.temp.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("name", ["github", "gitlab", "azure"])
+def test_job_token_goes_to_no_other_server_whatever_rule_there_is(
+    name: str, tmp_path: Path
+) -> None:
+    _, environ = pipelines("https://code.example")[name]
+    text = """
+[identity.job]
+provider = "workload"
+kind = "job-token"
+[host."code.example.evil.example"]
+identity = "job"
+[host."code.example"]
+identity = "job"
+"""
+    config = configured(tmp_path / "c", text)
+    job = Job(tmp_path / "job", config, **environ)
+
+    refused = job.get("https://code.example.evil.example")
+
+    assert "for the pipeline's own server alone" in said(refused)
+    assert b"job-secret-1" not in refused.stdout + refused.stderr
+    assert password(job.get("https://code.example")) == "job-secret-1"
+
+
+def test_install_ci_outside_of_a_job_says_where_it_belongs(tmp_path: Path) -> None:
+    job = Job(tmp_path / "job", tmp_path / "config.toml")
+
+    done = job.run("hushkey", "install", "git", "--ci")
+
+    assert done.returncode != 0
+    assert b"--ci is for a job of" in done.stderr
+    assert not (tmp_path / "config.toml").exists()

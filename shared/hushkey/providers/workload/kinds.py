@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hushkey.providers.workload.azurecli import AzureCli
 from hushkey.providers.workload.exchange import Exchange
 from hushkey.providers.workload.federated import Federated
+from hushkey.providers.workload.jobtoken import JobTokens
+from hushkey.providers.workload.managed import ManagedIdentity
 from hushkey.providers.workload.principal import ServicePrincipal
 
 TYPE_CHECKING = False
@@ -14,5 +17,13 @@ if TYPE_CHECKING:
 
 #: by name, in the order in which they are listed to people
 KINDS: Mapping[str, Kind] = {
-    kind.name: kind for kind in (ServicePrincipal(), Federated(), Exchange())
+    kind.name: kind
+    for kind in (
+        ServicePrincipal(),
+        Federated(),
+        ManagedIdentity(),
+        Exchange(),
+        JobTokens(),
+        AzureCli(),
+    )
 }
