@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 MAX_BYTES = 256 * 1024
-#: a machine's own cloud answers there (RFC 3927), and a proxy is another machine
-_LINK_LOCAL = ("169.254.", "fe80:")
 #: seconds for one connection or one read; the whole request has its own end
 _STEP = 10.0
 _SECRETS = frozenset(
@@ -87,9 +85,8 @@ class Network:
     def proxies(self, url: str) -> dict[str, str]:
         """Return the proxies for *url*: the setting, else the environment's."""
         host = urlsplit(url).hostname or ""
-        if host.startswith(_LINK_LOCAL) or origins.is_loopback(
-            f"[{host}]" if ":" in host else host
-        ):
+        host = f"[{host}]" if ":" in host else host
+        if origins.is_loopback(host) or origins.is_link_local(host):
             return {}  # what stays on this machine shows its tokens to no proxy
         if self._proxy:
             return {"http": self._proxy, "https": self._proxy}

@@ -201,7 +201,7 @@ def _endpoint(dialect: Dialect, environ: Mapping[str, str]) -> str:
     if origin is None or "@" in parts.netloc or not url.isprintable():
         raise Permanent(f"{dialect.url} holds no URL that hushkey would ask")
     pinned = _THUMBPRINT in dialect.needs
-    near = origins.is_loopback(origin[0]) or origin[0].startswith("169.254.")
+    near = origins.is_loopback(origin[0]) or origins.is_link_local(origin[0])
     if pinned and parts.scheme != "https":
         raise Permanent(f"{dialect.url} names a URL that is not https")
     if not near and not pinned:
