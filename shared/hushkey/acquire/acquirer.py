@@ -240,7 +240,14 @@ class Acquirer:
             return False
         claims = _demanded(challenges) if rule.identity.tenants else ""
         with file.change(self.session.settings["silent_timeout"]) as change:
-            change.cache.refuse(secret, host, int(self.session.clock()), claims)
+            # To mint again at once would only hammer the server that mints.
+            change.cache.refuse(
+                secret,
+                host,
+                int(self.session.clock()),
+                claims,
+                keeps_young=rule.identity.machine,
+            )
             change.save()
         event("refused", rule=rule, host=host)
         return True
