@@ -47,6 +47,8 @@ def show(url: str, *, ask: bool = False, as_json: bool = False) -> None:
         return
     once = {name: value for name, value in found if name not in _LISTED}
     lists = {key: [v for n, v in found if n == name] for name, key in _LISTED.items()}
+    if not lists["passed_over"]:
+        del lists["passed_over"]  # a rule with one identity passes nobody over
     output.say_json({**once, **lists})
 
 

@@ -30,8 +30,8 @@ def patterns(environ: Mapping[str, str]) -> list[str]:
             "Pipelines, and this is none",
             hint="elsewhere: `hushkey config add-host`, then `hushkey install git`",
         )
-    if not environ.get(kind.token):
-        raise Permanent(f"{kind.token} is not set", hint=kind.absent)
+    if not environ.get(kind.variable):
+        raise Permanent(f"{kind.variable} is not set", hint=kind.absent)
     found = ["/".join((host, *path)) for host, path in jobtoken.hosts(environ)]
     if not found:
         raise Permanent(
