@@ -88,7 +88,7 @@ class JobTokens(Kind):
 
     def words(self, identity: Identity) -> str:
         names = ", ".join(token.variable for token in _TOKENS[:-1])
-        return f"the job's own token ({names} or {_TOKENS[-1].token})"
+        return f"the job's own token ({names} or {_TOKENS[-1].variable})"
 
     def mint(self, context: Context) -> Grant:
         kind = found(context.environ)
@@ -102,8 +102,8 @@ class JobTokens(Kind):
         if not any(_covers(server, context.host) for server in servers):
             shown = ", ".join(servers) or "none"
             raise Permanent(
-                f"{kind.variable} is for the pipeline's own server alone ({shown}), and "
-                f"{context.host} is another",
+                f"{kind.variable} is for the pipeline's own server alone ({shown}), "
+                f"and {context.host} is another",
                 hint="give this host another identity",
             )
         token = context.environ.get(kind.variable, "")

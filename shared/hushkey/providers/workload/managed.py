@@ -48,8 +48,8 @@ class Dialect(Frozen):
     """How one service is asked.
 
     ``needs`` are its variables; ``url`` the one with the endpoint. The ``header`` has
-    what the variable ``carries`` holds, else ``fixed``. ``ids`` maps our options to its parameters,
-    and lacks what it cannot choose.
+    what the variable ``carries`` holds, else ``fixed``. ``ids`` maps our options to its
+    parameters, and lacks what it cannot choose.
     """
 
     name: str
