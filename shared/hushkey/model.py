@@ -29,7 +29,8 @@ class Frozen:
     """A value: fields are set once, equality is by content.
 
     The annotations of a subclass are its fields and the parameters of its
-    constructor, in that order; those after ``_: KW_ONLY`` are given by name.
+    constructor, in that order, after those of its base; those after ``_: KW_ONLY``
+    are given by name.
     Nothing is worked out before there is a value: classes are made on every run.
     """
 
@@ -37,11 +38,13 @@ class Frozen:
     _secret: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        own, names = vars(type(self)), self._names()
-        annotated = list(type(self).__annotations__)
+        annotated = self._annotated()
+        names = [name for name in annotated if name != "_"]
         last = annotated.index("_") if "_" in annotated else len(names)
         placed = dict(zip(names[:last], given, strict=False))
-        values = {name: own[name] for name in names if name in own} | placed | named
+        own = type(self)
+        values = {name: getattr(own, name) for name in names if hasattr(own, name)}
+        values |= placed | named
         if (
             len(given) > len(placed)
             or not placed.keys().isdisjoint(named)
@@ -59,8 +62,15 @@ class Frozen:
         """Change the *values* of the fields before they are set for good."""
 
     @classmethod
+    def _annotated(cls) -> list[str]:
+        if cls.__base__ is Frozen:
+            return list(cls.__annotations__)
+        family = cls.__mro__[: cls.__mro__.index(Frozen)]
+        return [name for each in reversed(family) for name in each.__annotations__]
+
+    @classmethod
     def _names(cls) -> list[str]:
-        return [name for name in cls.__annotations__ if name != "_"]
+        return [name for name in cls._annotated() if name != "_"]
 
     def __setattr__(self, name: str, value: object) -> Never:
         raise AttributeError(f"{type(self).__name__} is frozen")
@@ -154,7 +164,8 @@ class Identity(Frozen):
 class HostRule(Frozen):
     """One ``[host."PATTERN"]`` rule joined with its identity.
 
-    ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
+    ``origin`` says who wrote it: ``user``, ``system`` (the administrator) or
+    ``preset``; ``scopes`` include the identity's;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
     is the Entra tenant whose tokens it takes, empty where none is known. ``passed``
@@ -183,6 +194,11 @@ class HostRule(Frozen):
     def with_tenant(self, tenant: str) -> HostRule:
         """Return the rule with tokens of its own for the Entra *tenant*."""
         return HostRule(**self._fields() | {"tenant": tenant})
+
+    @property
+    def built_in(self) -> bool:
+        """Nobody has configured it here."""
+        return self.origin == "preset"
 
     @property
     def token_key(self) -> TokenKey:
@@ -246,7 +262,7 @@ class Token(Frozen):
         """Tell whether the token can be handed out at *now*.
 
         Fresh is: more than min(*min_lifetime*, half of its issued lifetime) is
-        left, or it was obtained after the caller *began* to wait and is alive.
+        left, or it was obtained after the caller *began* to wait and is usable.
         More left than was ever issued means that the clock went back: not fresh.
         """
         if self.expires_at is None:

@@ -80,7 +80,7 @@ MAY = {"ACTIONS_ID_TOKEN_REQUEST_URL": "u", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t
 
 def config(names: str, environ: dict[str, str]) -> Config:
     text = LIST.replace("{names}", ", ".join(f'"{n}"' for n in names.split()))
-    return Config(compile_config(text, "c.toml"), "", environ)
+    return Config(compile_config(text, "c.toml"), "", "", environ)
 
 
 @pytest.mark.parametrize(
