@@ -102,7 +102,10 @@ class Identity(Frozen):
 
     ``options`` holds the keys that only some providers have, a client secret
     among them. ``typed`` to ``keyring_user`` are what its provider is like: see
-    `hushkey.providers.spec`, which the compiled config has them from.
+    `hushkey.providers.spec`, which the compiled config has them from. Nobody signs a
+    ``machine`` in: ``proof`` is what its environment has,
+    ``depends`` names the variables that decide whose tokens it gets, and ``kept`` tells
+    whether these are kept at all.
     """
 
     _secret = ("options",)
@@ -118,6 +121,10 @@ class Identity(Frozen):
     keeps_old: bool = False
     git_user: str = DEFAULT_USER
     keyring_user: str = DEFAULT_USER
+    machine: bool = False
+    kept: bool = True
+    proof: tuple[Any, Any] = ((), ())
+    depends: tuple[str, ...] = ()
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
@@ -125,9 +132,19 @@ class Identity(Frozen):
 
     @property
     def issuer(self) -> str:
-        """What names the server; with the client id it names the token file."""
+        """What names the server; with the client id it names the token file.
+
+        A machine's tokens are its own, whoever else signs in at that server.
+        """
+        if self.machine:
+            return f"{self.provider}:{self.name}"
         named = self.option("issuer") or self.option("token_endpoint")
         return named or f"{self.provider}:{self.name}"
+
+    @property
+    def itself(self) -> Account:
+        """The account of a machine, which is the identity itself."""
+        return Account(self.issuer, self.name)
 
     def option(self, key: str, default: str = "") -> str:
         """Return the text option *key*."""
@@ -140,7 +157,8 @@ class HostRule(Frozen):
     ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
-    is the Entra tenant whose tokens it takes, empty where none is known.
+    is the Entra tenant whose tokens it takes, empty where none is known. ``passed``
+    are the identities that the rule names, too, each with why it is not the one here.
     """
 
     pattern: str
@@ -156,6 +174,7 @@ class HostRule(Frozen):
     origin: str = "user"
     bare: bool = False
     tenant: str = ""
+    passed: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
@@ -210,10 +229,12 @@ class Token(Frozen):
 
     Times are seconds since the epoch, UTC; ``expires_at`` is None for a token
     that the server gave no end. ``source`` is cache, refresh or sign-in.
-    ``username`` goes with what a host gave for an access token, else it is empty.
+    ``username`` goes with what a host gave for an access token, or with what a program
+    or a pipeline gave, else it is empty. ``beside`` is what was granted with it: an ID
+    token, or the session token of AWS keys. Helpers never see that.
     """
 
-    _secret = ("value",)
+    _secret = ("value", "beside")
     value: str
     _: KW_ONLY
     expires_at: int | None
@@ -222,6 +243,7 @@ class Token(Frozen):
     account: Account
     source: str = "cache"
     username: str = ""
+    beside: str = ""
 
     def is_fresh(self, now: float, min_lifetime: int, began: float) -> bool:
         """Tell whether the token can be handed out at *now*.
@@ -277,15 +299,17 @@ class Grant(Frozen):
     all the same: the server may have rotated it.
 
     ``refresh_token`` is whatever the provider wants to be given back to renew:
-    with MSAL, its own cache as JSON.
+    with MSAL, its own cache as JSON. ``username`` and ``beside`` are as in `Token`.
     """
 
-    _secret = ("access_token", "refresh_token")
+    _secret = ("access_token", "refresh_token", "beside")
     access_token: str
     _: KW_ONLY
     refresh_token: str = ""
     expires_in: float | None = None
     scopes: tuple[str, ...] = ()
     account: Account | None = None
+    username: str = ""
+    beside: str = ""
     claims: Mapping[str, Any] = {}
     fault: HushkeyError | None = None

@@ -216,15 +216,16 @@ class _Call:
         if bearer:
             lines += ["authtype=Bearer", f"credential={token.value}", "ephemeral=1"]
         else:
-            lines += [f"username={self._username()}", f"password={token.value}"]
+            user = self._username(token)
+            lines += [f"username={user}", f"password={token.value}"]
         if token.expires_at is not None:
             lines.append(f"password_expiry_utc={token.expires_at}")
         if state:
             lines += ["continue=1", f"state[]={STATE}{state}"]
         return render(lines)
 
-    def _username(self) -> str:
-        fixed = self._rule.identity.git_user
+    def _username(self, token: Token) -> str:
+        fixed = token.username or self._rule.identity.git_user
         return self._request.username or self._rule.username or fixed
 
     def _wants_bearer(self) -> bool:

@@ -13,7 +13,9 @@ from hushkey.model import HostRule, Request
 from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
+from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
+from hushkey.tokenrequest import TokenRequest
 from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import typed
 from hushkey_install.common import output, probe
@@ -209,6 +211,8 @@ def _step(context: Context, rule: HostRule, host: str) -> str:
     """Return the silent step; raises UiRequired where there is none."""
     wanted = context.acquirer.wanted(rule, host)
     cache = context.acquirer.file_of(rule.identity).read()
+    if rule.identity.machine:
+        return _machine(cache, wanted)
     account = cached.account_for(cache, wanted)
     name = account.label or account.id
     if cached.fresh_token(cache, wanted, time.time()):
@@ -217,6 +221,15 @@ def _step(context: Context, rule: HostRule, host: str) -> str:
     if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
     raise UiRequired("no refresh token covers these scopes")
+
+
+def _machine(cache: TokenCache, wanted: TokenRequest) -> str:
+    """Return the step of an identity that nobody signs in to."""
+    identity, now = wanted.rule.identity, time.time()
+    if cached.fresh_token(cache, wanted, now):
+        return f"the cached token of identity {identity.name}: no network"
+    cached.check_not_refused(cache, identity.itself, wanted, now)
+    return f"a new token: {registry.SPECS[identity.provider].source(identity)}"
 
 
 def _sign_in(context: Context, rule: HostRule, why: str) -> str:

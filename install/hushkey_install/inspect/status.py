@@ -114,7 +114,8 @@ def _signed_in(
     token = cache.token(account, rule.token_key)
     return {
         "account": account.label or account.id,
-        "renewable": bool(cache.grants(account, rule.token_key)),
+        "renewable": rule.identity.machine
+        or bool(cache.grants(account, rule.token_key)),
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
         "obtained_by": cache.origin_of(token) or None if token else None,

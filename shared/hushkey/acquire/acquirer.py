@@ -121,6 +121,10 @@ class Acquirer:
 
     def file_of(self, identity: Identity) -> TokenFile:
         """Return the token file that *identity* uses."""
+        if identity.machine:
+            from hushkey.acquire import minted  # noqa: PLC0415 - for machines alone
+
+            return minted.open_file(identity, self.session, self.data_key)
         return TokenFile(
             self.session.folder,
             identity.issuer,
@@ -160,11 +164,15 @@ class Acquirer:
             return self._interaction(wanted).acquire(wanted, need, self.silent, seen)
 
     def sign_in(self, wanted: TokenRequest) -> Token:
-        """Sign in for *wanted* even if nothing requires it."""
+        """Sign in for *wanted* even if nothing requires it; a machine cannot."""
+        if wanted.rule.identity.machine:
+            return self.acquire(wanted)
         return self._interaction(wanted).sign_in(wanted)
 
     def silent(self, wanted: TokenRequest) -> Token:
         """Return a token without anybody noticing, or raise why not."""
+        if wanted.rule.identity.machine:
+            return self._minted(wanted)
         file = self.file_of(wanted.rule.identity)
         cache = file.read_cached()
         if token := cached.fresh_token(cache, wanted, self.session.clock()):
@@ -187,6 +195,21 @@ class Acquirer:
                 event("kept-old", wanted, error=error)
                 return token
             raise
+
+    def _minted(self, wanted: TokenRequest) -> Token:
+        from hushkey.acquire import minted  # noqa: PLC0415 - for machines alone
+        from hushkey.providers import registry
+
+        session, identity = self.session, wanted.rule.identity
+        minting = minted.Minting(
+            session,
+            lambda folder: registry.open_minter(
+                identity, session.settings, folder, session.environ
+            ),
+        )
+        file = minted.open_file(identity, session, self.data_key)
+        token = minting.token(file, wanted)
+        return runtime.used(wanted, session.environ, token)
 
     def _renewal(self, file: TokenFile, wanted: TokenRequest) -> Renewal:
         return Renewal(

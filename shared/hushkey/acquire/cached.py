@@ -27,8 +27,11 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     organisation): nobody gets another person's token under a name of theirs.
     Then whoever was chosen for this host or these scopes. Else everybody
     where a tenant knows its own; and whoever signed in last elsewhere.
+    A machine's account is the identity itself, whatever a URL calls the user.
     Raises UiRequired if nobody that fits is signed in.
     """
+    if wanted.rule.identity.machine:
+        return [wanted.rule.identity.itself]
     if wanted.account:
         named = cache.account(wanted.account)
         if named is None:

@@ -176,6 +176,9 @@ _COMMON: Mapping[str, Check] = {
     "flows": methods,
 }
 
+#: a machine has no account, and no way to sign in
+_MACHINE = {key: _COMMON[key] for key in ("provider", "scopes")}
+
 HOST: Mapping[str, Check] = {
     "identity": text,
     "scopes": words,
@@ -190,7 +193,12 @@ HOST: Mapping[str, Check] = {
 }
 
 
-def identity_keys(provider: object) -> Mapping[str, Check]:
-    """Return the keys that an identity of *provider* may have."""
+def identity_keys(
+    provider: object, table: Mapping[str, Any] | None = None
+) -> Mapping[str, Check]:
+    """Return the keys that an identity of *provider* may have, or just its *table*."""
     spec = SPECS.get(provider) if isinstance(provider, str) else None
-    return {**_COMMON, **(spec.keys if spec else {})}
+    if spec is None:
+        return _COMMON
+    common = _MACHINE if spec.machine else _COMMON
+    return {**common, **spec.keys_of(table or {})}

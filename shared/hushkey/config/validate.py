@@ -47,10 +47,8 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
     identities, rules = user.get("identity", {}), user.get("host", {})
     for name, table in _tables("identity", identities):
-        provider = table.get("provider") if isinstance(table, dict) else None
-        yield from _table_faults(
-            ("identity", name), table, schema.identity_keys(provider)
-        )
+        known_keys = schema.identity_keys(*_provider(table))
+        yield from _table_faults(("identity", name), table, known_keys)
         if isinstance(table, dict):
             yield from _identity_faults(("identity", name), table)
     known = (
@@ -76,16 +74,15 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
         if not isinstance(name, str):
             continue
         table = identities.get(name, presets["identity"].get(name))
-        if not isinstance(table, dict) or "token_endpoint" in table:
+        spec = _spec(table) if isinstance(table, dict) else None
+        url = spec.server(table) if spec else ""
+        if spec is None or not url or schema.pattern(written):
             continue
-        spec = _spec(table)
-        if spec is None or not spec.base_url or schema.pattern(written):
-            continue
-        server = origins.parse_url(spec.base_url).host
+        server = origins.parse_url(url).host
         host = origins.parse_pattern(written).host
         if host != server and not host.endswith(f".{server}"):
             what = f"is signed in at {server}, whose tokens are not for {host}"
-            hint = f"; give [identity.{plain(name)}] its own token_endpoint"
+            hint = f"; give [identity.{plain(name)}] its own {spec.server_key}"
             yield ("host", written), "identity", what + hint
 
 
@@ -123,6 +120,12 @@ def _spec(table: Mapping[str, Any]) -> ProviderSpec | None:
     """Return the provider of an identity's *table*, if it names one."""
     provider = table.get("provider")
     return SPECS.get(provider) if isinstance(provider, str) else None
+
+
+def _provider(table: object) -> tuple[object, dict[str, Any]]:
+    """Return what *table* names as its provider, and the table."""
+    found = table if isinstance(table, dict) else {}
+    return found.get("provider"), found
 
 
 def _texts(table: object) -> dict[str, str]:
@@ -169,11 +172,13 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
         word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
         yield path, "provider", f"{word}; one of {', '.join(SPECS)}{hint}"
         return
-    missing = [key for key in spec.required if key not in table]
-    if spec.any_of and not table.keys() & {*spec.any_of}:
-        missing.append(spec.any_of[0])
-    for key in missing:
-        yield path, key, f"is required for provider {provider}"
+    for key in spec.required_of(table):
+        if key not in table:
+            yield path, key, f"is required for provider {provider}"
+    checks = schema.identity_keys(provider, table)
+    if not any(check(table[key]) for key, check in checks.items() if key in table):
+        for key, what in spec.faults(table):
+            yield path, key, what
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
 
