@@ -50,7 +50,13 @@ OWNERS = {
         "hushkey.system.callers",
         "hushkey.system.python_callers",
     },
-    "requests": {"hushkey.net.http", "hushkey.providers.exchange.acr"},
+    "requests": {
+        "hushkey.net.http",
+        "hushkey.providers.exchange.acr",
+        "hushkey.providers.exchange.aws",
+        "hushkey.providers.exchange.base",
+        "hushkey.providers.exchange.gar",
+    },
     "secretstorage": {
         "hushkey.store.secretservice",
         "hushkey_install.importers.libsecret",

@@ -155,6 +155,7 @@ class HostRule(Frozen):
     """One ``[host."PATTERN"]`` rule joined with its identity.
 
     ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
+    ``options`` are what only its ``exchange`` has keys for;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
     is the Entra tenant whose tokens it takes, empty where none is known. ``passed``
@@ -169,6 +170,7 @@ class HostRule(Frozen):
     username: str = ""
     scheme: str = ""
     exchange: str = ""
+    options: dict[str, Any] = {}  # noqa: RUF012 - never shared, see below
     interactive: str = ""
     min_lifetime: int = 0
     origin: str = "user"
@@ -179,6 +181,7 @@ class HostRule(Frozen):
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
         values["account"] = values["account"] or values["identity"].account
+        values["options"] = values["options"] or {}
 
     def with_tenant(self, tenant: str) -> HostRule:
         """Return the rule with tokens of its own for the Entra *tenant*."""

@@ -91,7 +91,8 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     if rule.account:
         yield "account", rule.account
     if rule.exchange:
-        yield "exchange", f"{rule.exchange}: the token is exchanged at the host itself"
+        where = exchange.KINDS[rule.exchange].where
+        yield "exchange", f"{rule.exchange}: the token is exchanged at {where}"
     yield "answer", _answer(rule, request)
     file = context.acquirer.file_of(identity)
     yield "store", f"{file.path}, opened with {context.acquirer.data_key.name}"

@@ -101,7 +101,7 @@ class Config:
     def _rule(self, row: Mapping[str, Any]) -> HostRule:
         identity = self.identity(row["identity"])
         scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
-        optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
+        optional = ("account", "bare", "username", "scheme", "exchange", "options")
         return HostRule(
             row["pattern"],
             identity,
@@ -109,6 +109,7 @@ class Config:
             min_lifetime=row.get("min_lifetime", 0),
             origin=row["origin"],
             tenant=identity.option("tenant"),
+            interactive=row.get("interactive", ""),
             **{key: row[key] for key in optional if key in row},
         )
 
@@ -173,7 +174,15 @@ def _check_letters(
 
 def _single(rows: list[Mapping[str, Any]], shown: str) -> Mapping[str, Any]:
     first = rows[0]
-    fields = ("identity", "scopes", "account", "exchange", "scheme", "missing")
+    fields = (
+        "identity",
+        "scopes",
+        "account",
+        "exchange",
+        "options",
+        "scheme",
+        "missing",
+    )
     if all(r.get(f) == first.get(f) for r in rows for f in fields):
         return first
     raise Permanent(

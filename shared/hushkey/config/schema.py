@@ -202,3 +202,10 @@ def identity_keys(
         return _COMMON
     common = _MACHINE if spec.machine else _COMMON
     return {**common, **spec.keys_of(table or {})}
+
+
+def host_keys(table: object) -> Mapping[str, Check]:
+    """Return the keys that a host's *table* may have, those of its exchange too."""
+    named = table.get("exchange") if isinstance(table, dict) else None
+    kind = exchange.KINDS.get(named) if isinstance(named, str) else None
+    return {**HOST, **(kind.keys if kind else {})}

@@ -11,6 +11,7 @@ import tomllib
 from hushkey import origins
 from hushkey.config import identities, schema
 from hushkey.errors import plain
+from hushkey.providers import exchange
 from hushkey.providers.checks import near
 from hushkey.providers.registry import SPECS
 
@@ -55,7 +56,7 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
         {*identities, *presets["identity"]} if isinstance(identities, dict) else set()
     )
     for written, table in _tables("host", rules):
-        yield from _table_faults(("host", written), table, schema.HOST)
+        yield from _table_faults(("host", written), table, schema.host_keys(table))
         if isinstance(table, dict):
             yield from _host_faults(("host", written), table, known)
     yield from _misplaced(user)
@@ -192,12 +193,32 @@ def _host_faults(
         yield path, "bare", "a host's name alone has no path: say it for the whole host"
     if "exchange" in table and path[1].startswith("http://"):
         yield path, "exchange", "a token is exchanged over https only"
+    yield from _exchange_faults(path, table)
     identity = table.get("identity")
     if identity is None:
         yield path, "identity", "is required: which [identity.NAME] serves this host?"
     elif isinstance(identity, str) and identity not in known:
         hint = near(identity, known)
         yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
+
+
+def _exchange_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[Fault]:
+    """Yield what keeps a host's exchange from being done."""
+    named = table.get("exchange")
+    kind = exchange.KINDS.get(named) if isinstance(named, str) else None
+    if kind is None or schema.pattern(path[1]):
+        return
+    for key in kind.required:
+        if key not in table:
+            yield path, key, f"is required for exchange {named}"
+    found = origins.parse_pattern(path[1])
+    covered = f"{_ANY_LABEL}.{found.host}" if found.wild else found.host
+    if wrong := kind.faults(covered, _texts(table)):
+        yield path, "exchange", wrong
+
+
+#: what `*.` may stand for: registries of AWS are called after an account's number
+_ANY_LABEL = "111122223333"
 
 
 def _twins(rules: dict[str, Any]) -> Iterator[Fault]:

@@ -263,7 +263,7 @@ HOST_FAULTS = [
     ("a.example", 'identity = "work"\nscheme = "digest"', 4, "scheme: expected one of"),
     (
         "a.example",
-        'identity = "work"\nexchange = "ecr"',
+        'identity = "work"\nexchange = "ecz"',
         4,
         "exchange: expected one of",
     ),
