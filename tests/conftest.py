@@ -13,6 +13,7 @@ from servers import children
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser, chromium
+from servers.doorkeeper import Doorkeeper
 from servers.gits import Git, newer_git, system_git
 from servers.issuer import Issuer
 from servers.process import STARTED, Missing, Server, leaks
@@ -108,6 +109,7 @@ def home(
     # The keyring of whoever runs the tests is out of reach.
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={path}/no-bus")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("HUSHKEY_SYSTEM_CONFIG", "off")
     monkeypatch.setenv("HUSHKEY_AGENT", "off")  # no process is left behind
     return path
 
@@ -204,6 +206,18 @@ def make_apache(authority: Authority) -> Iterator[Callable[..., Apache]]:
     yield make
     for server in started:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def forge_process(authority: Authority) -> Iterator[Doorkeeper]:
+    yield from running(Doorkeeper(authority))
+
+
+@pytest.fixture
+def forge(forge_process: Doorkeeper) -> Doorkeeper:
+    """A GitLab-like forge, as new: nobody has signed in, empty log."""
+    forge_process.reset()
+    return forge_process
 
 
 # ---------------------------------------------------------------- the person

@@ -32,8 +32,8 @@ def signed_in(machine: Machine, age: int = 0) -> None:
     machine.has(granted, age=age)
 
 
-def journal(machine: Machine, *words: str, stdin: bytes = b"") -> list[Line]:
-    """Run a program with a journal; return the facts of each line."""
+def trace(machine: Machine, *words: str, stdin: bytes = b"") -> list[Line]:
+    """Run a program with a trace; return the facts of each line."""
     file = machine.home / "log" / "hushkey.log"
     machine.run(*words, stdin=stdin, HUSHKEY_LOG=str(file), HUSHKEY_INTERACTIVE="never")
     text = file.read_text()
@@ -51,7 +51,7 @@ def steps(lines: list[Line]) -> list[str]:
 def test_cached_token(machine: Machine) -> None:
     signed_in(machine)
 
-    found = journal(machine, HELPER, "get", stdin=ASKED)
+    found = trace(machine, HELPER, "get", stdin=ASKED)
 
     assert steps(found) == ["asked", "key-read", "cached", "answered"]
     assert (found[0]["verb"], found[0]["host"]) == ("get", "git.test")
@@ -63,7 +63,7 @@ def test_cached_token(machine: Machine) -> None:
 def test_host_that_is_not_ours(machine: Machine) -> None:
     asked = f"protocol=https\nhost=me:{CANARY}@other.test\n\n".encode()
 
-    found = journal(machine, HELPER, "get", stdin=asked)
+    found = trace(machine, HELPER, "get", stdin=asked)
 
     assert steps(found) == ["not-ours", "answered-nothing"]
     assert found[0]["host"] == "other.test"
@@ -73,8 +73,8 @@ def test_docker_tells_the_same_steps(machine: Machine) -> None:
     signed_in(machine)
     helper = "docker-credential-hushkey"
 
-    found = journal(machine, helper, "get", stdin=b"https://git.test/v2/")
-    erased = journal(machine, helper, "erase", stdin=b"git.test")[len(found) :]
+    found = trace(machine, helper, "get", stdin=b"https://git.test/v2/")
+    erased = trace(machine, helper, "erase", stdin=b"git.test")[len(found) :]
 
     assert steps(found) == ["asked", "key-read", "cached", "answered"]
     assert {line["tool"] for line in found} == {"docker"}
@@ -86,7 +86,7 @@ def test_what_is_typed(machine: Machine) -> None:
     typed = asked + f"username=me\npassword={CANARY}\n".encode()
 
     for verb, stdin in (("store", typed), ("store", typed), ("erase", typed)):
-        found = journal(machine, HELPER, verb, stdin=stdin)
+        found = trace(machine, HELPER, verb, stdin=stdin)
 
     done = [line["step"] for line in found if line["step"] in ("stored", "kept")]
     assert done == ["stored", "kept"]
@@ -98,7 +98,7 @@ def test_refresh(machine: Machine, server: OidcServer) -> None:
     answer = {"access_token": f"at2-{CANARY}", "token_type": "Bearer"}
     server.on("/token", Reply(answer, X_Request_Id="0a1b-2c3d"))
 
-    found = journal(machine, HELPER, "get", stdin=ASKED)
+    found = trace(machine, HELPER, "get", stdin=ASKED)
 
     assert steps(found)[-2:] == ["refreshed", "answered"]
     (posted,) = [line for line in found if line.get("verb") == "POST"]
@@ -113,7 +113,7 @@ def test_refresh_that_the_server_refuses(machine: Machine, server: OidcServer) -
     signed_in(machine, age=7200)
     server.refuses("invalid_grant", error_description=f"rt-{CANARY} is malformed")
 
-    found = journal(machine, HELPER, "get", stdin=ASKED)
+    found = trace(machine, HELPER, "get", stdin=ASKED)
 
     need, failed = (
         next(line for line in found if line["step"] == step)
@@ -128,7 +128,7 @@ def test_server_that_is_not_there(machine: Machine, server: OidcServer) -> None:
     signed_in(machine, age=7200)
     server.on("/token", server.hang_up)
 
-    found = journal(machine, HELPER, "get", stdin=ASKED)
+    found = trace(machine, HELPER, "get", stdin=ASKED)
 
     (posted,) = [line for line in found if line.get("verb") == "POST"]
     assert posted["outcome"] == "ConnectionError"
@@ -140,14 +140,14 @@ def test_erase_and_sign_out(machine: Machine) -> None:
     signed_in(machine)
     erased = ASKED[:-1] + f"password=at-{CANARY}\n\n".encode()
 
-    assert "refused" in steps(journal(machine, HELPER, "erase", stdin=erased))
-    found = journal(machine, "hushkey", "logout", "--local")
+    assert "refused" in steps(trace(machine, HELPER, "erase", stdin=erased))
+    found = trace(machine, "hushkey", "logout", "--local")
     assert steps(found)[-1] == "signed-out"
     assert "logout" in {line.get("verb") for line in found}
 
 
 def test_command_that_fails(machine: Machine) -> None:
-    found = journal(machine, "hushkey", "token", "git.test")
+    found = trace(machine, "hushkey", "token", "git.test")
 
     assert found[0]["tool"] == "hushkey"
     assert (found[0]["step"], found[0]["verb"]) == ("asked", "token")
@@ -158,7 +158,7 @@ def test_command_that_fails(machine: Machine) -> None:
 def test_wrong_config(machine: Machine, config: str) -> None:
     machine.config_file.write_text(config)
 
-    found = journal(machine, HELPER, "get", stdin=ASKED)
+    found = trace(machine, HELPER, "get", stdin=ASKED)
 
     assert [line["outcome"] for line in found if "outcome" in line] == ["ConfigError"]
 

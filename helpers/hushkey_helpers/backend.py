@@ -131,7 +131,7 @@ def _ask(found: Service) -> Outcome:
     from hushkey_helpers import table
     from hushkey_helpers.keyring import services
 
-    runtime.programs_of = table.programs_of
+    runtime.tool_of = table.tool_of
     began = time.time()
     try:
         with _Aside():

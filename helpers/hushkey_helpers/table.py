@@ -8,8 +8,6 @@ from hushkey_helpers.keyring import tool as keyring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hushkey_helpers.tool import Tool
 
 TOOLS: tuple[Tool, ...] = (
@@ -19,6 +17,6 @@ TOOLS: tuple[Tool, ...] = (
 )
 
 
-def programs_of(tool: str) -> Mapping[str, str]:
-    """Return what a person types to use *tool*; as `hushkey.runtime.programs_of`."""
-    return {each.name: each.callers for each in TOOLS}.get(tool, {})
+def tool_of(name: str) -> Tool | None:
+    """Return the tool called *name*; as `hushkey.runtime.tool_of`."""
+    return {each.name: each for each in TOOLS}.get(name)

@@ -9,10 +9,14 @@ from hushkey_helpers import PROGRAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from dataclasses import KW_ONLY
 
     from hushkey_helpers.answer import Answerer
+
+
+def _nothing(_: Mapping[str, str]) -> str:
+    return ""
 
 
 class Tool(Frozen):
@@ -20,11 +24,19 @@ class Tool(Frozen):
 
     ``callers`` are the programs that a person types to use the tool, each with the
     subcommands worth naming in a question, in one text; none: its name says it all.
+    ``command`` returns what the person typed, ``interactive`` the tool's own setting of
+    whether a person may be asked, and ``no_terminal`` the option with which it keeps us
+    off the terminal; or nothing. ``stderr_shown_by`` are the callers whose person sees
+    what the program writes to stderr; None: everybody's does.
     """
 
     program: str
     _: KW_ONLY
     callers: Mapping[str, str]
+    command: Callable[[], str] = str
+    interactive: Callable[[Mapping[str, str]], str] = _nothing
+    no_terminal: Callable[[], str] = str
+    stderr_shown_by: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:

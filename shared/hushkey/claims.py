@@ -51,6 +51,6 @@ def carries(asked: str, wanted: str) -> bool:
         return False
     had = json.loads(asked)
     return all(
-        part in had and wish.items() <= had[part].items()
-        for part, wish in json.loads(wanted).items()
+        part in had and demand.items() <= had[part].items()
+        for part, demand in json.loads(wanted).items()
     )

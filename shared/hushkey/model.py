@@ -154,7 +154,8 @@ class Identity(Frozen):
 class HostRule(Frozen):
     """One ``[host."PATTERN"]`` rule joined with its identity.
 
-    ``origin`` is ``user`` or ``preset``; ``scopes`` include the identity's;
+    ``origin`` says who wrote it: ``user``, ``system`` (the administrator) or
+    ``preset``; ``scopes`` include the identity's;
     ``options`` are what only its ``exchange`` has keys for;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
@@ -186,6 +187,11 @@ class HostRule(Frozen):
     def with_tenant(self, tenant: str) -> HostRule:
         """Return the rule with tokens of its own for the Entra *tenant*."""
         return HostRule(**self._fields() | {"tenant": tenant})
+
+    @property
+    def built_in(self) -> bool:
+        """Nobody has configured it here."""
+        return self.origin == "preset"
 
     @property
     def token_key(self) -> TokenKey:
@@ -252,7 +258,7 @@ class Token(Frozen):
         """Tell whether the token can be handed out at *now*.
 
         Fresh is: more than min(*min_lifetime*, half of its issued lifetime) is
-        left, or it was obtained after the caller *began* to wait and is alive.
+        left, or it was obtained after the caller *began* to wait and is usable.
         More left than was ever issued means that the clock went back: not fresh.
         """
         if self.expires_at is None:

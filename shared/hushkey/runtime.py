@@ -19,6 +19,28 @@ if TYPE_CHECKING:
     from hushkey.model import Token
     from hushkey.tokenrequest import TokenRequest
 
+    class CallingTool(Protocol):
+        """What is asked of a tool before a person is."""
+
+        @property
+        def callers(self) -> Mapping[str, str]:
+            """The programs that a person types to use it.
+
+            Each with the subcommands worth naming, in one text.
+            """
+
+        @property
+        def command(self) -> Callable[[], str]:
+            """Returns what the person typed, or nothing."""
+
+        @property
+        def interactive(self) -> Callable[[Mapping[str, str]], str]:
+            """Returns its own setting of whether a person may be asked, or nothing."""
+
+        @property
+        def no_terminal(self) -> Callable[[], str]:
+            """Returns the option that keeps us off the terminal, or nothing."""
+
     class Uses(Protocol):
         """What is told of every token that is in use."""
 
@@ -57,13 +79,19 @@ if TYPE_CHECKING:
             """Return the keyed hash of the token *value*; *make* needs the key."""
 
 
-def _nobody(_: str) -> Mapping[str, str]:
-    return {}
+def _nobody(_: str) -> None:
+    return None
 
 
-#: tool -> the programs that a person types to use it, each with the subcommands worth
-#: naming (one text). Whoever answers for tools sets it before a person can be asked
-programs_of: Callable[[str], Mapping[str, str]] = _nobody
+#: what is known of a tool by its name. Whoever answers for tools sets it before a
+#: person can be asked
+tool_of: Callable[[str], CallingTool | None] = _nobody
+
+
+def programs_of(tool: str) -> Mapping[str, str]:
+    """Return the `CallingTool.callers` of *tool*, none where it is unknown."""
+    known = tool_of(tool)
+    return known.callers if known else {}
 
 
 class WouldBlock(BaseException):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class PromptOptions(Frozen):
     """How this caller may ask a person.
 
-    ``wish`` returns the caller's own setting (git's credential.interactive)
+    ``interactive`` returns the caller's own setting (git's credential.interactive)
     and ``command`` who is asking, both worked out only when somebody is about
     to be asked. ``no_terminal`` returns the option with which the caller keeps
     us off the terminal. ``login`` is an explicit ``hushkey login``.
@@ -27,7 +27,7 @@ class PromptOptions(Frozen):
     _: KW_ONLY
     tool_may_ask: bool = True
     login: bool = False
-    wish: Callable[[], str] = str
+    interactive: Callable[[], str] = str
     command: Callable[[], str] = str
     no_terminal: Callable[[], str] = str
 

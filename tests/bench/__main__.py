@@ -229,8 +229,8 @@ def typed(made: Desk, number: int) -> list[Case]:
     typed_store = open_typed_credentials(settings, str(folder), print)
 
     def put(index: int) -> None:
-        slot = CredentialKey("git", "https", f"h{index}.example.com", None, f"u{index}")
-        typed_store.store(StoredCredential(slot, {"password": f"p{index}"}))
+        key = CredentialKey("git", "https", f"h{index}.example.com", None, f"u{index}")
+        typed_store.store(StoredCredential(key, {"password": f"p{index}"}))
 
     with mock.patch.object(os, "fsync"):  # ten thousand times, and not measured
         for index in range(number):

@@ -155,7 +155,7 @@ def main() -> None:
     with desk() as made:
         rows = cases(made)
         before = made.issuer.token_requests()
-        # Nobody listens: the tests' journal and watch would be measured, too.
+        # Nobody listens: the tests' trace and watch would be measured, too.
         environ = {k: v for k, v in made.environ.items() if k not in made.ear.environ}
         measure(rows, base, runs, environ, made.folder)
         for case in (base, *rows):

@@ -407,16 +407,16 @@ def test_frozen_agent_is_ended_by_force(desk: Desk, warm: Agent) -> None:
 # -- git's own client ----------------------------------------------------------------
 
 
-def register_door(desk: Desk, agent: Agent) -> str:
-    """Write the C door before ours, as the README says."""
+def register_git_socket(desk: Desk, agent: Agent) -> str:
+    """Write git's own protocol before ours, as the README says."""
     socket = agent.folder / "git"
-    door_ = (
+    line = (
         '!f() { test "$1" = get && exec timeout 1 git credential-cache '
         f"--socket {shlex.quote(str(socket))} get; :; }}; f"
     )
     url = f"https://{desk.apache.host}"
     path = desk.folder / "gitconfig"
-    escaped = door_.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = line.replace("\\", "\\\\").replace('"', '\\"')
     path.write_text(
         f'[credential "{url}"]\n\thelper =\n\thelper = "{escaped}"\n'
         "\thelper = hushkey\n"
@@ -425,7 +425,7 @@ def register_door(desk: Desk, agent: Agent) -> str:
 
 
 def test_git_s_own_client_is_answered(desk: Desk, git: Git, warm: Agent) -> None:
-    register_door(desk, warm)
+    register_git_socket(desk, warm)
     desk.extra["GIT_TRACE"] = "1"
     done = desk.clone(git, "contoso/app", "first")
 
@@ -439,7 +439,7 @@ def test_git_s_own_client_is_answered(desk: Desk, git: Git, warm: Agent) -> None
 def test_git_goes_on_to_us_where_its_client_hears_nothing(
     desk: Desk, old_git: Git, warm: Agent, state: str
 ) -> None:
-    register_door(desk, warm)
+    register_git_socket(desk, warm)
     if state == "cold":
         desk.age(3601)
     elif state == "frozen":
@@ -453,10 +453,10 @@ def test_git_goes_on_to_us_where_its_client_hears_nothing(
     assert len(desk.visitor.visits()) == 1
 
 
-def test_stale_token_heals_through_both_doors(
+def test_stale_token_heals_through_both_protocols(
     desk: Desk, new_git: Git, warm: Agent
 ) -> None:
-    register_door(desk, warm)
+    register_git_socket(desk, warm)
     desk.clone(new_git, "contoso/app", "first")
     desk.age(100)
     time.sleep(0.1)

@@ -102,8 +102,8 @@ def test_planted_secret_is_found_wherever_it_is(desk: Desk) -> None:
     desk.start("/bin/sh", "-c", 'echo "$SECRET" >&2', SECRET=secret)
     desk.start("/bin/sh", "-c", 'echo "$SECRET"', SECRET=secret)
     desk.start(*starts, f"import os; {child}, os.environ['X']])", X=secret)
-    with desk.ear.journal.open("a") as journal:
-        journal.write(f"step={secret}\n")
+    with desk.ear.trace.open("a") as trace:
+        trace.write(f"step={secret}\n")
     (desk.folder / "data" / "left.tmp").write_text(secret)
 
     places = {leak.place.partition(" ")[0] for leak in desk.leaks()}
@@ -112,7 +112,7 @@ def test_planted_secret_is_found_wherever_it_is(desk: Desk) -> None:
         "arguments",
         "environment",
         "file",
-        "journal",
+        "trace",
         "stderr",
         "stdout",
     }
@@ -131,7 +131,7 @@ def test_planted_data_key_is_found(desk: Desk) -> None:
 
 def _forget(desk: Desk) -> None:
     """Take away what a test has planted: the desk looks again at its end."""
-    for path in [*desk.folder.rglob("*"), *desk.ear.journal.parent.iterdir()]:
+    for path in [*desk.folder.rglob("*"), *desk.ear.trace.parent.iterdir()]:
         if path.is_file():
             path.unlink()
     desk.ear = Ear(desk.folder / "another")

@@ -149,9 +149,9 @@ def test_server_that_refuses_every_token_causes_no_storm(desk: Desk, git: Git) -
 
 
 def test_background_maintenance_never_asks(desk: Desk, new_git: Git) -> None:
-    wish = ("-c", "credential.interactive=false")
+    never = ("-c", "credential.interactive=false")
     done = new_git.run(
-        *wish, "ls-remote", desk.apache.url_of("contoso/app"), environ=desk.environ
+        *never, "ls-remote", desk.apache.url_of("contoso/app"), environ=desk.environ
     )
 
     assert done.returncode != 0

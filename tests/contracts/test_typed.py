@@ -325,7 +325,7 @@ def test_two_hundred_stores_and_erases_lose_and_double_nothing(filed: Typist) ->
     assert said == {(b"", b"")}
     assert {process.returncode for process in crowd} == {0}
     assert sorted(machine.typed()) == sorted(f"p{100 + n}" for n in range(150))
-    assert len(machine.typed_store().slots()) == 150
+    assert len(machine.typed_store().all_keys()) == 150
 
 
 @pytest.mark.long

@@ -1,5 +1,7 @@
 """Every tool is listed everywhere, once, and is what its programs say."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -47,9 +49,9 @@ def test_tool_s_lines_of_the_log_are_known(tool: Tool) -> None:
 def test_callers_are_known_once_they_are_handed_in(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "programs_of", runtime._nobody)
+    monkeypatch.setattr(runtime, "tool_of", runtime._nobody)
     assert runtime.programs_of(tool.name) == {}
-    monkeypatch.setattr(runtime, "programs_of", table.programs_of)
+    monkeypatch.setattr(runtime, "tool_of", table.tool_of)
 
     assert runtime.programs_of(tool.name) == tool.callers
     assert callers.command_of("no-such-tool") == ""
@@ -62,3 +64,18 @@ def test_variables_go_along_with_the_tool_s_own_questions_alone(tool: Tool) -> N
     assert set(tool.environ) <= set(protocol.forwarded(tool.name))
     for other in others:
         assert not set(tool.environ) & set(protocol.forwarded(other.name))
+
+
+def test_table_loads_nothing_that_only_a_question_needs() -> None:
+    """The agent and keyring's backend load the table at once."""
+    code = "from hushkey_helpers import table; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+
+    slow = {"hushkey.system.callers", "hushkey.system.python_callers", "subprocess"}
+    assert slow & set(done.stdout.split()) == set()

@@ -282,9 +282,9 @@ def test_docker_s_helper_has_nothing_of_another_user_s(
     """Not an error: docker would not go on to pull what is public."""
     machine = Machine(home)
     machine.configure()
-    slot = CredentialKey("docker", "https", "typed.test", user="me")
+    key = CredentialKey("docker", "https", "typed.test", user="me")
     machine.typed_store().store(
-        StoredCredential(slot, {"username": "me", "secret": "pw"})
+        StoredCredential(key, {"username": "me", "secret": "pw"})
     )
     trap = Trap(home, tmp_path / "roots")
     trap.give_away()

@@ -1,7 +1,7 @@
 """Every secret of a test, searched for wherever it must not be.
 
 What the real server gave and was given, and the data key, are canaries: found
-in an output, a journal, a file, or in the arguments or the environment of a
+in an output, a trace, a file, or in the arguments or the environment of a
 program that was started, they are a leak. Known and allowed:
 
 - an access token on stdout, which is what helpers and `hushkey token` are for;
@@ -100,13 +100,13 @@ def leaks(secrets: Iterable[Secret], places: Iterable[Place]) -> list[Leak]:
 class Ear:
     """Listens to the programs of one user: put `environ` into theirs.
 
-    It keeps their journal, what they say, and what they start and how: that is
+    It keeps their trace, what they say, and what they start and how: that is
     watch.py's, which a .pth file of .venv runs (tests/prepare), since our programs
     obey no PYTHONPATH.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.journal = folder / "log" / "hushkey.log"
+        self.trace = folder / "log" / "hushkey.log"
         self._children = folder / "children"
         self._children.mkdir(parents=True)
         self._heard: list[Place] = []
@@ -114,7 +114,7 @@ class Ear:
     @property
     def environ(self) -> dict[str, str]:
         return {
-            "HUSHKEY_LOG": str(self.journal),
+            "HUSHKEY_LOG": str(self.trace),
             "CANARY_FOLDER": str(self._children),
         }
 
@@ -125,8 +125,8 @@ class Ear:
     def places(self) -> Iterator[Place]:
         """Yield all that was heard and seen."""
         yield from self._heard
-        for path in sorted(self.journal.parent.glob("*")):
-            yield Place("journal", path.name, path.read_bytes())
+        for path in sorted(self.trace.parent.glob("*")):
+            yield Place("trace", path.name, path.read_bytes())
         for path in sorted(self._children.iterdir()):
             for line in path.read_bytes().splitlines():
                 kind, _, content = line.partition(b" ")

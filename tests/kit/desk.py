@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +27,93 @@ BIN = Path(sys.executable).parent
 Done = subprocess.CompletedProcess[bytes]
 
 
+class Seat:
+    """Where somebody sits: a home with a config, a store and our executables."""
+
+    folder: Path
+    visitor: Browser
+    ca_file: Path
+    extra: Mapping[str, str]
+    ear: Ear
+
+    @property
+    def environ(self) -> dict[str, str]:
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        return clean_environ(
+            HOME=str(home),
+            PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            HUSHKEY_CONFIG=str(self.folder / "config.toml"),
+            HUSHKEY_DATA_DIR=str(self.folder / "data"),
+            HUSHKEY_RUNTIME_DIR=str(self.folder / "run"),
+            GIT_CONFIG_GLOBAL=str(self.folder / "gitconfig"),
+            GIT_CONFIG_NOSYSTEM="1",
+            GIT_SSL_CAINFO=str(self.ca_file),
+            GIT_TERMINAL_PROMPT="0",
+            **self.ear.environ,
+            **self.visitor.environ,
+        ) | dict(self.extra)
+
+    def hushkey(self, *words: str, stdin: bytes = b"", **extra: str) -> Done:
+        return self.start(str(BIN / "hushkey"), *words, stdin=stdin, **extra)
+
+    def helper(self, action: str, text: str, **extra: str) -> Done:
+        program = str(BIN / "git-credential-hushkey")
+        return self.start(program, action, stdin=text.encode(), **extra)
+
+    def start(self, *argv: str, stdin: bytes = b"", **extra: str) -> Done:
+        done = subprocess.run(
+            argv,
+            input=stdin,
+            capture_output=True,
+            env=self.environ | extra,
+            cwd=self.folder,
+            timeout=120,
+            check=False,
+        )
+        self.ear.hear(" ".join(argv), done.stdout, done.stderr)
+        return done
+
+    # -- the store, from inside ----------------------------------------------
+
+    def acquirer(self) -> Acquirer:
+        environ = self.environ
+        config = rules.load(environ)
+        folder = paths.data_folder(environ)
+        return Acquirer(
+            Session(config.settings, folder, environ, PromptOptions(), print)
+        )
+
+    def token_file(self, identity: str = "corp") -> tokenfile.TokenFile:
+        config = rules.load(self.environ)
+        return self.acquirer().file_of(config.identity(identity))
+
+    def age(self, seconds: int, identity: str = "corp") -> None:
+        """Let *seconds* pass for every token in the store."""
+        with self.token_file(identity).change(timeout=10) as change:
+            content = json.loads(change.cache.dumps())
+            for row in content["tokens"]:
+                row["obtained_at"] -= seconds
+                row["expires_at"] -= seconds
+            for row in content["refused"]:
+                row["at"] -= seconds
+            change.cache.__init__(content)  # type: ignore[misc]
+            change.save()
+
+    def tokens(self) -> list[str]:
+        return [token.value for token in self.token_file().read().tokens()]
+
+    def files(self) -> bytes:
+        """Everything on the disk below the desk, for a search for secrets."""
+        found = b""
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file():
+                found += path.read_bytes()
+        return found
+
+
 @dataclass
-class Desk:
+class Desk(Seat):
     """Where a person (or twenty of their processes) sits."""
 
     folder: Path
@@ -41,27 +126,6 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.ear = Ear(self.folder.with_name(f"{self.folder.name}-ear"))
-
-    @property
-    def environ(self) -> dict[str, str]:
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
-        return (
-            clean_environ(
-                HOME=str(home),
-                PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
-                HUSHKEY_CONFIG=str(self.folder / "config.toml"),
-                HUSHKEY_DATA_DIR=str(self.folder / "data"),
-                HUSHKEY_RUNTIME_DIR=str(self.folder / "run"),
-                GIT_CONFIG_GLOBAL=str(self.folder / "gitconfig"),
-                GIT_CONFIG_NOSYSTEM="1",
-                GIT_SSL_CAINFO=str(self.ca_file),
-                GIT_TERMINAL_PROMPT="0",
-                **self.ear.environ,
-                **self.visitor.environ,
-            )
-            | self.extra
-        )
 
     def configure(
         self,
@@ -85,30 +149,10 @@ class Desk:
         done = self.hushkey("install", "git")
         assert done.returncode == 0, done.stderr
 
-    def hushkey(self, *words: str, stdin: bytes = b"", **extra: str) -> Done:
-        return self.start(str(BIN / "hushkey"), *words, stdin=stdin, **extra)
-
-    def helper(self, action: str, text: str, **extra: str) -> Done:
-        program = str(BIN / "git-credential-hushkey")
-        return self.start(program, action, stdin=text.encode(), **extra)
-
     def get(self, **extra: str) -> Done:
         """Ask our helper as git does."""
         text = f"protocol=https\nhost={self.apache.host}\n\n"
         return self.helper("get", text, **extra)
-
-    def start(self, *argv: str, stdin: bytes = b"", **extra: str) -> Done:
-        done = subprocess.run(
-            argv,
-            input=stdin,
-            capture_output=True,
-            env=self.environ | extra,
-            cwd=self.folder,
-            timeout=120,
-            check=False,
-        )
-        self.ear.hear(" ".join(argv), done.stdout, done.stderr)
-        return done
 
     def clone(self, git: Git, name: str, into: str) -> Done:
         done = git.run(
@@ -147,35 +191,6 @@ class Desk:
             subprocess.run(copy, check=True, cwd=self.folder)
         return [f"clone-{index}" for index in range(number)]
 
-    # -- the store, from inside ----------------------------------------------
-
-    def acquirer(self) -> Acquirer:
-        environ = self.environ
-        config = rules.load(environ)
-        folder = paths.data_folder(environ)
-        return Acquirer(
-            Session(config.settings, folder, environ, PromptOptions(), print)
-        )
-
-    def token_file(self) -> tokenfile.TokenFile:
-        config = rules.load(self.environ)
-        return self.acquirer().file_of(config.identity("corp"))
-
-    def age(self, seconds: int) -> None:
-        """Let *seconds* pass for every token in the store."""
-        with self.token_file().change(timeout=10) as change:
-            content = json.loads(change.cache.dumps())
-            for row in content["tokens"]:
-                row["obtained_at"] -= seconds
-                row["expires_at"] -= seconds
-            for row in content["refused"]:
-                row["at"] -= seconds
-            change.cache.__init__(content)  # type: ignore[misc]
-            change.save()
-
-    def tokens(self) -> list[str]:
-        return [token.value for token in self.token_file().read().tokens()]
-
     # -- secrets ---------------------------------------------------------------
 
     def secrets(self) -> set[Secret]:
@@ -187,11 +202,3 @@ class Desk:
         """Return where a secret is that must not be there."""
         files = canary.below(self.folder, self.folder / "data" / "key")
         return canary.leaks(self.secrets(), [*self.ear.places(), *files])
-
-    def files(self) -> bytes:
-        """Everything on the disk below the desk, for a search for secrets."""
-        found = b""
-        for path in sorted(self.folder.rglob("*")):
-            if path.is_file():
-                found += path.read_bytes()
-        return found

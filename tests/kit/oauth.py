@@ -480,16 +480,13 @@ class Machine:
 
     def types(self, host: str, user: str, password: str) -> None:
         """Let a person have typed *password* for a host that is not ours."""
-        slot = CredentialKey("git", "https", host, None, user)
-        self.typed_store().store(StoredCredential(slot, {"password": password}))
+        key = CredentialKey("git", "https", host, None, user)
+        self.typed_store().store(StoredCredential(key, {"password": password}))
 
     def typed(self) -> list[str]:
         """The passwords that are kept."""
-        kept = (
-            r
-            for s in self.typed_store().slots()
-            for r in self.typed_store().matching(s)
-        )
+        store = self.typed_store()
+        kept = (r for key in store.all_keys() for r in store.matching(key))
         return [record.values["password"] for record in kept]
 
     def has(

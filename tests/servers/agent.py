@@ -24,7 +24,7 @@ class Agent(Server):
     def environ(self) -> dict[str, str]:
         return {
             "HUSHKEY_AGENT": "on",
-            "HUSHKEY_LOG": "",  # whoever writes a journal does without the agent
+            "HUSHKEY_LOG": "",  # whoever writes a trace does without the agent
             "HUSHKEY_RUNTIME_DIR": str(self.folder),
         }
 

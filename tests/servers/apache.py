@@ -245,31 +245,7 @@ class Apache(Server):
 
     def make_repository(self, name: str) -> str:
         """Make `name`.git anew, with one commit that holds README; return its URL."""
-        path = self.folder / "repositories" / f"{name}.git"
-        shutil.rmtree(path, ignore_errors=True)
-        git = find_program("git")
-        environ = clean_environ(
-            HOME=str(self.folder), GIT_CONFIG_NOSYSTEM="1", LC_ALL="C"
-        )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [git, "init", "--quiet", "--bare", "--initial-branch=main", str(path)],
-            check=True,
-            env=environ,
-        )
-        text = f"{name}\n".encode()
-        stream = (
-            b"commit refs/heads/main\n"
-            b"committer Test <test@corp.test> 1700000000 +0000\n"
-            b"data 6\nfirst\n\n"
-            b"M 100644 inline README\ndata %d\n%s\n" % (len(text), text)
-        )
-        subprocess.run(
-            [git, "-C", str(path), "fast-import", "--quiet"],
-            input=stream,
-            check=True,
-            env=environ,
-        )
+        make_bare(self.folder / "repositories", name)
         self._give_away(self.folder / "repositories")
         return f"{self.url}/{name}.git"
 
@@ -463,4 +439,31 @@ def _access(line: str) -> Access:
         presented_user=user,
         secret=secret,
         agent=fields[7],
+    )
+
+
+def make_bare(folder: Path, name: str) -> None:
+    """Make the repository `name`.git in *folder* anew, with one commit: README."""
+    path = folder / f"{name}.git"
+    shutil.rmtree(path, ignore_errors=True)
+    git = find_program("git")
+    environ = clean_environ(HOME=str(folder), GIT_CONFIG_NOSYSTEM="1", LC_ALL="C")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [git, "init", "--quiet", "--bare", "--initial-branch=main", str(path)],
+        check=True,
+        env=environ,
+    )
+    text = f"{name}\n".encode()
+    stream = (
+        b"commit refs/heads/main\n"
+        b"committer Test <test@corp.test> 1700000000 +0000\n"
+        b"data 6\nfirst\n\n"
+        b"M 100644 inline README\ndata %d\n%s\n" % (len(text), text)
+    )
+    subprocess.run(
+        [git, "-C", str(path), "fast-import", "--quiet"],
+        input=stream,
+        check=True,
+        env=environ,
     )

@@ -170,6 +170,6 @@ def _answered(code: int, out: bytes, lines: list[str]) -> Reply:
     return protocol.ANSWERED, str(code).encode(), out, text.encode("utf-8", "replace")
 
 
-def from_door(fields: list[bytes], asker: int) -> Question:
+def from_protocol(fields: list[bytes], asker: int) -> Question:
     """Return what the process *asker* asks just now; raises protocol.Garbage."""
     return Question(fields, time.time(), asker)

@@ -14,8 +14,10 @@ from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
+
+    from hushkey_helpers.tool import Tool
 
 #: seconds to connect and see the first frame
 _PATIENCE = 0.25
@@ -37,15 +39,15 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
 
     gc.disable()  # what lives for one answer only would look through its imports
     isolated.defer_site(packages, folders)
-    runtime.programs_of = _programs_of
+    runtime.tool_of = _tool_of
     __import__(module)
     sys.modules[module].main(request, _start_agent)
 
 
-def _programs_of(tool: str) -> "Mapping[str, str]":
+def _tool_of(name: str) -> "Tool | None":
     from hushkey_helpers import table  # before a person is asked only
 
-    return table.programs_of(tool)
+    return table.tool_of(name)
 
 
 def _start_agent() -> None:

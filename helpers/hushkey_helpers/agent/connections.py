@@ -27,7 +27,7 @@ class Connection:
         self.connection = connection
         self.until = now + ARRIVAL
         #: when to send the next sign of life, while somebody works for it
-        self.pulse = 0.0
+        self.heartbeat = 0.0
         self.question: Question | None = None
         self._data = bytearray()
         self._out = memoryview(b"")

@@ -13,7 +13,7 @@ import select
 import time
 
 from hushkey_helpers.agent import connections, git_socket, protocol
-from hushkey_helpers.agent.answers import Question, from_door
+from hushkey_helpers.agent.answers import Question, from_protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Server:
         self._idle = idle
         self._check = check
         self._links: dict[int, Connection] = {}
-        self._parked: dict[object, list[Connection]] = {}
+        self._waiting: dict[object, list[Connection]] = {}
         self._poll = select.poll()
         self._began = self._used = self._ticked = time.monotonic()
         self._counts = {"answered": 0, "passed on": 0, "renewed": 0}
@@ -145,9 +145,9 @@ class Server:
     def _look_at(self, link: Connection, now: float) -> None:
         if now > link.until:
             self._hang_up(link)
-        elif link.pulse and now >= link.pulse:
+        elif link.heartbeat and now >= link.heartbeat:
             self._say(link, (protocol.WORKING,), last=False)
-            link.pulse = now + protocol.HEARTBEAT
+            link.heartbeat = now + protocol.HEARTBEAT
 
     def _say(self, link: Connection, reply: Reply, *, last: bool = True) -> None:
         if link.fileno() not in self._links:
@@ -174,7 +174,7 @@ class Server:
             link.give(text, time.monotonic())
             return
         asker, _ = connections.peer(link.connection) or (0, 0)
-        link.question = question = from_door(protocol.fields(data), asker)
+        link.question = question = from_protocol(protocol.fields(data), asker)
         if question.tool == "agent":
             self._say(link, self._about_itself(question))
         else:
@@ -188,27 +188,27 @@ class Server:
             return
         now = time.monotonic()
         link.until = float("inf")  # the work has its own deadlines
-        link.pulse = now + protocol.HEARTBEAT
+        link.heartbeat = now + protocol.HEARTBEAT
         self._say(link, (protocol.WORKING,), last=False)
         key = question.key()
-        if key in self._parked:
-            self._parked[key].append(link)
+        if key in self._waiting:
+            self._waiting[key].append(link)
             return
-        self._parked[key] = []
+        self._waiting[key] = []
 
         def done(result: object) -> None:
             found: Reply = result if isinstance(result, tuple) else (protocol.ERROR,)
             self._finish(link, found)
-            for waiting in self._parked.pop(key):
+            for other in self._waiting.pop(key):
                 if found[0] != protocol.ANSWERED:
-                    self._finish(waiting, found)  # their processes look for themselves
-                elif waiting.question and waiting.fileno() in self._links:
-                    self._serve(waiting, waiting.question)
+                    self._finish(other, found)  # their processes look for themselves
+                elif other.question and other.fileno() in self._links:
+                    self._serve(other, other.question)
 
         self._workers.run(lambda: self._answers.slow(question), done)
 
     def _finish(self, link: Connection, reply: Reply) -> None:
-        link.pulse = 0.0
+        link.heartbeat = 0.0
         if reply[0] == protocol.ANSWERED:
             self._count("answered")
         else:

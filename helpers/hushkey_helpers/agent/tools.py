@@ -19,5 +19,5 @@ def main(lock: int = -1) -> None:
     if not sys.flags.isolated:  # a unit that an older hushkey wrote
         words = isolated.words("hushkey_helpers.agent", str(lock))
         os.execv(words[0], words)  # noqa: S606
-    runtime.programs_of = table.programs_of
+    runtime.tool_of = table.tool_of
     process.run(lock, {tool.name: tool.answer() for tool in table.TOOLS})

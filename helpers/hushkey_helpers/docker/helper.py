@@ -157,7 +157,7 @@ class _Call:
         exchanged_credential = self._derivation(rule, host)
         token = exchanged_credential.fresh()
         if token is None and not self._is_needed(registry):
-            token = exchanged_credential.alive()
+            token = exchanged_credential.usable()
             if token is None:
                 raise Said(NOT_FOUND)
         token = token or exchanged_credential.token()
@@ -245,7 +245,7 @@ class _Call:
 
     def _is_ours(self, rule: HostRule, host: str, secret: str) -> bool:
         try:
-            token = self._derivation(rule, host).alive()
+            token = self._derivation(rule, host).usable()
         except HushkeyError:
             return False
         return token is not None and token.value == secret
@@ -253,12 +253,12 @@ class _Call:
     # -- registries whose password a person types -------------------------------
 
     def _typed(self, registry: Registry, server: str) -> Answer:
-        slots = typed.slots_of(registry)
-        if not typed_index.holds(paths.data_folder(self._environ), *slots):
+        keys = typed.keys_of(registry)
+        if not typed_index.holds(paths.data_folder(self._environ), *keys):
             raise Said(NOT_FOUND)
 
         def first(typed_store: TypedCredentials) -> StoredCredential | None:
-            return typed.first(typed_store, slots)
+            return typed.first(typed_store, keys)
 
         try:
             record = self._typed_store(first, asks=False)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TOOL = "docker"
 
 
-def slots_of(registry: Registry) -> list[CredentialKey]:
+def keys_of(registry: Registry) -> list[CredentialKey]:
     """Return where a password for *registry* may lie, the likeliest first."""
     return [
         CredentialKey(TOOL, protocol, registry.place) for protocol in registry.protocols
@@ -26,10 +26,10 @@ def slots_of(registry: Registry) -> list[CredentialKey]:
 
 
 def first(
-    typed_store: TypedCredentials, slots: list[CredentialKey]
+    typed_store: TypedCredentials, keys: list[CredentialKey]
 ) -> StoredCredential | None:
-    """Return the newest of what is kept in the first of *slots* that has any."""
-    return next((r for slot in slots for r in typed_store.matching(slot)), None)
+    """Return the newest of what is kept in the first of *keys* that has any."""
+    return next((r for key in keys for r in typed_store.matching(key)), None)
 
 
 def keep(
@@ -38,10 +38,10 @@ def keep(
     """Keep what a person typed, in the place of all that was kept before."""
     from hushkey.store.typed import StoredCredential
 
-    usual, *others = slots_of(registry)
-    slot = CredentialKey(TOOL, usual.protocol, usual.host, user=user)
+    usual, *others = keys_of(registry)
+    key = CredentialKey(TOOL, usual.protocol, usual.host, user=user)
     typed_store.store(
-        StoredCredential(slot, {"username": user, "secret": secret}), alone=True
+        StoredCredential(key, {"username": user, "secret": secret}), alone=True
     )
     for other in others:
         typed_store.erase(other)
@@ -55,5 +55,5 @@ def erase(typed_store: TypedCredentials, registry: Registry) -> None:
 
 def users(typed_store: TypedCredentials) -> dict[str, str]:
     """Return the user name by the key under which clients find the password."""
-    kept = typed_store.slots(TOOL)
+    kept = typed_store.all_keys(TOOL)
     return {registries.key_of(s.protocol, s.host): s.user or "" for s in kept}

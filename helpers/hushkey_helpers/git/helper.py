@@ -135,7 +135,7 @@ class _Call:
 
     def _is_the_user_s(self, acquirer: Acquirer, error: HushkeyError) -> bool:
         """Tell whether git's own prompt would be no help: the user is with us."""
-        if self._rule.origin == "user" or isinstance(error, Cancelled):
+        if not self._rule.built_in or isinstance(error, Cancelled):
             return True
         try:
             return bool(acquirer.file_of(self._rule.identity).read_cached().accounts)
@@ -147,7 +147,7 @@ class _Call:
         if any(s.startswith(STATE) for s in self._message.lists.get("state", ())):
             return Answer()
         secret = self._message.secret()
-        if not secret or self._rule.origin != "user":
+        if not secret or self._rule.built_in:
             return Answer()
         try:
             tokens = (

@@ -41,26 +41,26 @@ def answer(
     What goes wrong is one line and exit code 1, which git ignores: it goes on to
     its next helper.
     """
-    slot = _slot(message)
-    if slot is None:
+    key = _key(message)
+    if key is None:
         return Answer()
     try:
         if action == "store":
-            if _is_ours(slot, message, environ):
-                event("kept", host=slot.host)
+            if _is_ours(key, message, environ):
+                event("kept", host=key.host)
                 return Answer()
-            return _store(slot, message, environ, began)
-        if not typed_index.holds(paths.data_folder(environ), slot):
+            return _store(key, message, environ, began)
+        if not typed_index.holds(paths.data_folder(environ), key):
             return Answer()
         if action == "erase":
-            return _erase(slot, message, environ, began)
-        return _get(slot, message, environ, began)
+            return _erase(key, message, environ, began)
+        return _get(key, message, environ, began)
     except HushkeyError as error:
-        event("failed", host=slot.host, error=error)
-        return Answer(lines=(error.about(host=slot.host).line(),), code=1)
+        event("failed", host=key.host, error=error)
+        return Answer(lines=(error.about(host=key.host).line(),), code=1)
 
 
-def _slot(message: Message) -> CredentialKey | None:
+def _key(message: Message) -> CredentialKey | None:
     """Return what git asks about; None without a protocol, or host and path.
 
     The host may be empty where there is a path (``cert``: the passphrase of a
@@ -69,13 +69,13 @@ def _slot(message: Message) -> CredentialKey | None:
     protocol, host, path = (message.get(key) for key in ("protocol", "host", "path"))
     if not protocol or not (host or path):
         return None
-    return slot_of(protocol, host, path, message.values.get("username"))
+    return key_of(protocol, host, path, message.values.get("username"))
 
 
-def slot_of(
+def key_of(
     protocol: str, host: str, path: str = "", user: str | None = None
 ) -> CredentialKey:
-    """Return the slot; case, a default port and a trailing dot make no other host."""
+    """Return the key; case, a default port and a trailing dot make no other host."""
     if origin := origins.parse_origin(protocol, host) if "@" not in host else None:
         name, port = origin
         host = name if port == origins.DEFAULT_PORTS.get(protocol) else f"{name}:{port}"
@@ -83,7 +83,7 @@ def slot_of(
 
 
 def _get(
-    slot: CredentialKey, message: Message, environ: Mapping[str, str], began: float
+    key: CredentialKey, message: Message, environ: Mapping[str, str], began: float
 ) -> Answer:
     """Give the newest secret that is still good and that the caller can take.
 
@@ -94,7 +94,7 @@ def _get(
 
     def find(typed_store: Any) -> StoredCredential | None:
         spent = None
-        for record in typed_store.matching(slot):
+        for record in typed_store.matching(key):
             if "password" not in record.values and not bearer:
                 continue
             if not _expired(record.values, began):
@@ -108,7 +108,7 @@ def _get(
         return Answer()
     lines = _lines(record, bearer, _expired(record.values, began))
     if message.has("capability", "state"):
-        lines = _with_state(slot, record, lines, environ)
+        lines = _with_state(key, record, lines, environ)
     return Answer(render(lines))
 
 
@@ -119,14 +119,14 @@ def _lines(record: StoredCredential, bearer: bool, expired: bool) -> list[str]:
         keys = [_REFRESH]
     elif bearer and "credential" in record.values:
         lines, keys = ["capability[]=authtype"], [*_TOKEN, *_EITHER]
-    if record.slot.user is not None:
-        lines.append(f"username={record.slot.user}")
+    if record.key.user is not None:
+        lines.append(f"username={record.key.user}")
     values = record.values
     return lines + [f"{key}={values[key]}" for key in keys if key in values]
 
 
 def _with_state(
-    slot: CredentialKey,
+    key: CredentialKey,
     record: StoredCredential,
     lines: list[str],
     environ: Mapping[str, str],
@@ -138,10 +138,10 @@ def _with_state(
     Without the newest of several users: `store` makes that one the newest.
     """
     index = _index(environ)
-    if index is None or not index.is_last(record.slot):
+    if index is None or not index.is_last(record.key):
         return lines
     said = [line for line in lines if not line.startswith("capability")]
-    state = f"state[]={STATE}{index.digest(slot.protocol, slot.host, *sorted(said))}"
+    state = f"state[]={STATE}{index.digest(key.protocol, key.host, *sorted(said))}"
     return ["capability[]=state", *lines, state]
 
 
@@ -152,23 +152,23 @@ def _index(environ: Mapping[str, str]) -> typed_index.Index | None:
         return None
 
 
-def _is_ours(slot: CredentialKey, message: Message, environ: Mapping[str, str]) -> bool:
+def _is_ours(key: CredentialKey, message: Message, environ: Mapping[str, str]) -> bool:
     """Tell whether git brings back what `get` gave it."""
     if not any(s.startswith(STATE) for s in message.lists.get("state", ())):
         return False
     index = _index(environ)
     keys = ("username", *_TYPED, *_TOKEN, *_EITHER)
     given = [f"{key}={message.values[key]}" for key in keys if key in message.values]
-    ours = index and index.digest(slot.protocol, slot.host, *sorted(given))
+    ours = index and index.digest(key.protocol, key.host, *sorted(given))
     return message.has("state", f"{STATE}{ours}")
 
 
 def _store(
-    slot: CredentialKey, message: Message, environ: Mapping[str, str], began: float
+    key: CredentialKey, message: Message, environ: Mapping[str, str], began: float
 ) -> Answer:
     """Keep a whole credential that is neither ephemeral nor over."""
     given = message.values
-    typed = slot.user is not None and "password" in given
+    typed = key.user is not None and "password" in given
     token = message.has("capability", "authtype") and all(k in given for k in _TOKEN)
     ephemeral = message.get("ephemeral").lower() not in _NO
     if ephemeral or not (typed or token) or _expired(given, began):
@@ -179,14 +179,14 @@ def _store(
     def keep(typed_store: Any) -> None:
         from hushkey.store.typed import StoredCredential
 
-        typed_store.store(StoredCredential(slot, values))
+        typed_store.store(StoredCredential(key, values))
 
     _with_stash(environ, keep, began)
     return Answer()
 
 
 def _erase(
-    slot: CredentialKey, message: Message, environ: Mapping[str, str], began: float
+    key: CredentialKey, message: Message, environ: Mapping[str, str], began: float
 ) -> Answer:
     named = {key: message.values[key] for key in _SECRETS if key in message.values}
 
@@ -194,7 +194,7 @@ def _erase(
         return all(record.values.get(key) == value for key, value in named.items())
 
     only = is_named if named else None
-    _with_stash(environ, lambda typed_store: typed_store.erase(slot, only), began)
+    _with_stash(environ, lambda typed_store: typed_store.erase(key, only), began)
     return Answer()
 
 

@@ -32,12 +32,15 @@ def tell(line: str, environ: Mapping[str, str]) -> None:
 
 
 def _shows_stderr() -> bool:
-    """Tell whether the client prints what it captures: uv does, when we have ended."""
+    """Tell whether the client prints what it captures."""
+    from hushkey_helpers.keyring.tool import TOOL
+
     try:
         with open(f"/proc/{os.getppid()}/comm", "rb") as file:
-            return file.read(16).strip() == b"uv"
+            client = file.read(16).strip().decode("ascii", "replace")
     except OSError:
         return False
+    return TOOL.stderr_shown_by is None or client in TOOL.stderr_shown_by
 
 
 def _write_beside(text: str) -> None:

@@ -72,14 +72,14 @@ class Service:
         from hushkey.acquire import session
         from hushkey.tokenrequest import TokenRequest
 
-        acquirer = session.acquirer(environ, began, asks_for="python")
+        acquirer = session.acquirer(environ, began, asks_for="keyring")
         wanted = acquirer.wanted(
             self.rule, self.host, self.username, request=self.request
         )
         lifetime = self.rule.min_lifetime or max(wanted.min_lifetime, MIN_LIFETIME)
         # A built-in organisation is one host to git and pip, with one account; the
         # user's own rule may be for this host alone, and so is what to run then.
-        host = self.host if self.rule.origin == "user" else wanted.host
+        host = self.host if not self.rule.built_in else wanted.host
         origin = origins.parse_origin(self.request.protocol, self.request.host)
         if self.rule.exchange and origin:
             host = origins.origin_text(self.request.protocol, *origin)

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from hushkey_helpers.tool import Tool
 
+
+def _command() -> str:
+    from hushkey.system import python_callers
+
+    return python_callers.command()
+
+
+def _no_terminal() -> str:
+    from hushkey.system import python_callers
+
+    return python_callers.forbidding_option()
+
+
 TOOL = Tool(
     "hushkey-keyring",
     callers={
@@ -20,4 +33,8 @@ TOOL = Tool(
         "uv": "add build lock pip publish run sync tool",
         "uvx": "",
     },
+    command=_command,
+    no_terminal=_no_terminal,
+    # pip from 26.2 on and pdm drop what they capture; uv prints it when we have ended
+    stderr_shown_by=("uv",),
 )

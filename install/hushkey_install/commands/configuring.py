@@ -101,7 +101,7 @@ def unset(key: str) -> None:
 @click.option("--issuer", help="Address of an OpenID Connect server.")
 @click.option("--tenant", help="Tenant of Microsoft Entra ID.")
 @click.option("--client-id", help="As which client hushkey is registered there.")
-@click.option("--account", help="PromptSubject signs in, if there are several.")
+@click.option("--account", help="Who signs in, if there are several.")
 @click.option(
     "--set",
     "more",
@@ -144,10 +144,10 @@ def add_host(
       hushkey config add-host dev.azure.com/contoso --tenant contoso.onmicrosoft.com
     """
     keys = {key: value for key, value in named.items() if value}
-    wish = addhost.Wish(
+    given = addhost.Given(
         host, identity, keys | dict(map(_pair, more)), scopes, username, scheme or ""
     )
-    addhost.run(wish, ask_server=probe, dry_run=dry_run)
+    addhost.run(given, ask_server=probe, dry_run=dry_run)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The journal read again: the last lines, and of each what can only be ours.
+"""The trace read again: the last lines, and of each what can only be ours.
 
 A log file may hold whatever others wrote, and what we write names hosts. So a line
 counts if it begins as each of ours does, and of it the words that come from a list
@@ -17,7 +17,7 @@ from hushkey.net import outcomes
 from hushkey.system import tracefile
 from hushkey_helpers import PROGRAMS
 
-#: who writes a journal
+#: who writes a trace
 WRITERS = {"agent", "backend", "hushkey", *(name for name, *_ in PROGRAMS.values())}
 _LINE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
@@ -33,7 +33,7 @@ _NUMBERS = {
 
 
 def last(path: str, count: int, size: int) -> list[str]:
-    """Return the last *count* whole lines in the last *size* bytes of a journal.
+    """Return the last *count* whole lines in the last *size* bytes of a trace.
 
     None of a file that nobody writes to: a relative path, a link, a pipe, another
     user's. A pipe would be waited for.

@@ -90,7 +90,7 @@ class Context:
     def own_rules(self) -> Iterator[tuple[HostRule, str]]:
         """Yield the rules that the user configured, with their patterns."""
         for rule in self.config.rules():
-            if rule.origin == "user":
+            if not rule.built_in:
                 yield rule, rule.pattern
 
     def identity(self, target: str | None) -> Identity:

@@ -31,7 +31,7 @@ _EXAMPLE = (
 )
 
 
-class Wish(NamedTuple):
+class Given(NamedTuple):
     """What the person named; empty where they did not."""
 
     host: str
@@ -51,11 +51,11 @@ class Plan(NamedTuple):
     host_table: dict[str, object]
 
 
-def run(wish: Wish, *, ask_server: bool, dry_run: bool) -> None:
+def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
     """Add the host; ask for what is missing where a person can answer."""
     config = rules.load(os.environ)
-    pattern = _pattern(wish.host)
-    plan = _plan(config, wish, pattern)
+    pattern = _pattern(given.host)
+    plan = _plan(config, given, pattern)
     if ask_server:
         _probe(config, plan)
     change = document.edited(
@@ -110,15 +110,15 @@ def _write(doc: Any, plan: Plan, pattern: str) -> None:
 # -- what to write ----------------------------------------------------------------
 
 
-def _plan(config: rules.Config, wish: Wish, pattern: str) -> Plan:
+def _plan(config: rules.Config, given: Given, pattern: str) -> Plan:
     preset = _preset(config, pattern)
     whole = preset and preset["pattern"] == pattern
-    if preset and whole and preset["missing"] and not wish.identity:
-        return _completed(config, wish, preset)
+    if preset and whole and preset["missing"] and not given.identity:
+        return _completed(config, given, preset)
     own = _own_identities(config)
-    name = wish.identity or ("" if wish.keys else _chosen(own))
+    name = given.identity or ("" if given.keys else _chosen(own))
     if name in own:
-        if wish.keys:
+        if given.keys:
             raise Permanent(
                 f"identity {plain(name)} exists already",
                 hint=f"use `hushkey config set identity.{plain(name)}.KEY VALUE`, "
@@ -126,9 +126,9 @@ def _plan(config: rules.Config, wish: Wish, pattern: str) -> Plan:
             )
         table: dict[str, object] = {}
     else:
-        table = _identity(wish, pattern)
+        table = _identity(given, pattern)
         name = name or _free_name(str(table.get("issuer") or pattern), own)
-    scopes = wish.scopes or (preset["scopes"] if preset and preset["scopes"] else ())
+    scopes = given.scopes or (preset["scopes"] if preset and preset["scopes"] else ())
     provider = str(table.get("provider") or config.identity(name).provider)
     if SPECS[provider].needs_scopes and not scopes:
         scopes = tuple(_needed("scope", "scopes (RESOURCE/.default)").split())
@@ -138,11 +138,11 @@ def _plan(config: rules.Config, wish: Wish, pattern: str) -> Plan:
         scopes = tuple(answer.split())
     host: dict[str, object] = {"identity": name}
     host |= {"scopes": list(scopes)} if scopes else {}
-    return Plan(name, table, host | _options(wish))
+    return Plan(name, table, host | _options(given))
 
 
-def _options(wish: Wish) -> dict[str, object]:
-    named = {"username": wish.username, "scheme": wish.scheme}
+def _options(given: Given) -> dict[str, object]:
+    named = {"username": given.username, "scheme": given.scheme}
     return {key: value for key, value in named.items() if value}
 
 
@@ -157,26 +157,26 @@ def _preset(config: rules.Config, pattern: str) -> dict[str, Any] | None:
     return {"scopes": (), **rule}
 
 
-def _completed(config: rules.Config, wish: Wish, preset: dict[str, Any]) -> Plan:
+def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Plan:
     """Return the plan that gives a built-in host what only the user has."""
     name = preset["identity"]
     provider = config.identity(name).provider
-    if wish.keys.get("provider", provider) != provider:
+    if given.keys.get("provider", provider) != provider:
         raise Permanent(
             f"{preset['pattern']} is built in with provider {provider}",
             hint="name another --identity to sign in differently",
         )
-    table: dict[str, object] = {"provider": provider, **wish.keys}
+    table: dict[str, object] = {"provider": provider, **given.keys}
     for key in SPECS[provider].required:
         table[key] = table.get(key) or _needed(key)
-    host = _options(wish) | ({"scopes": list(wish.scopes)} if wish.scopes else {})
+    host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
     whole = {"identity": name, "scopes": list(preset["scopes"]), **host}
     return Plan(name, table, whole if host else {})
 
 
-def _identity(wish: Wish, pattern: str) -> dict[str, object]:
+def _identity(given: Given, pattern: str) -> dict[str, object]:
     """Return the table of a new identity, complete."""
-    keys = dict(wish.keys)
+    keys = dict(given.keys)
     provider = keys.pop("provider", "")
     if not provider:
         implied = [s.name for s in SPECS.values() if s.implied_by in keys]

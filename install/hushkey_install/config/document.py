@@ -15,7 +15,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
-from hushkey.config import compile
+from hushkey.config import compile, rules
 from hushkey.errors import ConfigError, Permanent, plain
 from hushkey.system import ownership
 from hushkey_install.common.filechange import Change
@@ -83,12 +83,22 @@ def _put_back(before: str, after: str, comments: str) -> str:
 
 def check(text: str, source: str) -> None:
     """Raise ConfigError, with every problem, if *text* is no valid config."""
-    compile.compile_config(text.removeprefix(_MARK), source)
+    below = rules.system_text(os.environ)
+    compile.compile_config(text.removeprefix(_MARK), source, *below)
 
 
 def tables(source: str) -> dict[str, Any]:
     """Return what the file at *source* says, as plain values; it must be TOML."""
     return tomllib.loads(text_of(source).removeprefix(_MARK))
+
+
+def parsed(text: str, source: str) -> dict[str, Any]:
+    """Return what *text*, from *source*, says; ConfigError if it is no TOML."""
+    try:
+        return tomllib.loads(text.removeprefix(_MARK))
+    except (ValueError, RecursionError) as error:
+        what = f"{source}: not valid TOML: {plain(error)}"
+        raise ConfigError(what, hint="run `hushkey config check`") from error
 
 
 def put(table: Any, path: list[str], value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hushkey.config import rules
+from hushkey.config import layers, rules
 from hushkey.errors import ConfigError, Permanent, StoreError, plain
 from hushkey.system import paths
 from hushkey_install.common import output
@@ -23,6 +23,7 @@ def check() -> int:
 
     source = paths.config_file(os.environ)
     try:
+        system, below = rules.system_text(os.environ)
         trust.check(str(rules.load(os.environ).settings["ca_file"]))
     except ConfigError as error:
         for problem in error.problems or (error.line(),):
@@ -31,8 +32,12 @@ def check() -> int:
     except StoreError as error:
         output.say(f"{source}: [settings] ca_file: {error.line()}", err=True)
         return 5
+    if system:
+        output.say(f"{below}: no problems")
     if os.path.exists(source):
         output.say(f"{source}: no problems")
+    elif system:
+        output.say(f"{source} does not exist: only your administrator's hosts count")
     else:
         output.say(f"{source} does not exist: only the built-in hosts count")
     return 0
@@ -45,9 +50,22 @@ def show(as_json: bool) -> None:
         return
     source = paths.config_file(os.environ)
     text = document.text_of(source)
-    if not text:
+    system, below = rules.system_text(os.environ)
+    if not text and not system:
         output.say(f"{source} does not exist: only the built-in hosts count", err=True)
         return
+    if system:
+        both = document.parsed(system, below), document.parsed(text, source)
+        output.say(f"# {below}: what your administrator wrote")
+        for name in layers.replaced(*both):
+            output.say(f"# {name}: yours counts instead")
+        _show(system, below)
+        output.say(f"# {source}: what you wrote")
+    if text:
+        _show(text, source)
+
+
+def _show(text: str, source: str) -> None:
     try:
         shown = document.without_secrets(text)
     except ConfigError as error:
@@ -74,6 +92,7 @@ def _effective(config: rules.Config) -> dict[str, Any]:
                 if key not in masking.SECRET_KEYS
             },
             "has_client_secret": "client_secret" in identity.options,
+            "origin": config.origin_of(name),
         }
         for name, identity in config.identities().items()
     }
@@ -83,6 +102,7 @@ def _effective(config: rules.Config) -> dict[str, Any]:
     }
     return {
         "config": config.source,
+        "system_config": config.system,
         "settings": settings,
         "identities": identities,
         "hosts": hosts,

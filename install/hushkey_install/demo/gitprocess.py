@@ -94,12 +94,12 @@ def presented(header: str) -> tuple[str, str]:
 
 
 class Application:
-    """Checks the token, writes the journal, hands the rest to http-backend."""
+    """Checks the token, writes the trace, hands the rest to http-backend."""
 
     def __init__(
         self, facts: Mapping[str, Any], user_of: Callable[[str], str | None]
     ) -> None:
-        self._journal = service.Journal(Path(facts["journal"]))
+        self._trace = service.Trace(Path(facts["journal"]))
         self._projects = str(facts["projects"])
         self._backend = str(facts["backend"])
         self._user_of = user_of
@@ -122,7 +122,7 @@ class Application:
     def _record(
         self, environ: WSGIEnvironment, scheme: str, status: int, user: str = ""
     ) -> None:
-        self._journal.write(
+        self._trace.write(
             {
                 "method": environ["REQUEST_METHOD"],
                 "path": environ["PATH_INFO"],

@@ -1,4 +1,4 @@
-"""What the identity server serves: sign-in page, OAuth endpoints, its journal.
+"""What the identity server serves: sign-in page, OAuth endpoints, its trace.
 
 Django imports this module by name once it is configured, never before.
 """
@@ -19,20 +19,20 @@ from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.urls import base_urlpatterns, oidc_urlpatterns
 from oauth2_provider.views import ConnectDiscoveryInfoView
 
-from hushkey_install.demo.service import Journal
+from hushkey_install.demo.service import Trace
 
-journal = Journal(Path(settings.DEMO["journal"]))
+trace = Trace(Path(settings.DEMO["journal"]))
 
 
 class Recorder:
-    """Writes each request to the journal before it is answered; no secrets."""
+    """Writes each request to the trace before it is answered; no secrets."""
 
     def __init__(self, respond: Callable[[HttpRequest], HttpResponse]) -> None:
         self._respond = respond
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._respond(request)
-        journal.write(
+        trace.write(
             {
                 "method": request.method,
                 "path": request.path,

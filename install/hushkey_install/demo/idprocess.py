@@ -66,7 +66,7 @@ def configure(facts: dict[str, Any]) -> None:
         ALLOWED_HOSTS=["127.0.0.1"],
         SECRET_KEY=secrets.token_urlsafe(),
         USE_TZ=True,
-        # Refusals are in the journal; Django's own log goes to stderr as it is.
+        # Refusals are in the trace; Django's own log goes to stderr as it is.
         LOGGING_CONFIG=None,
         INSTALLED_APPS=APPS,
         # The tables are made from the models: a second faster than migrations.

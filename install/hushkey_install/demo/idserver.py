@@ -96,7 +96,7 @@ class IdentityServer(Service):
         return Introspection(f"{self.issuer}/introspect/", "git-server", self._secret)
 
     def tally(self) -> Tally:
-        """Count what the journal holds so far."""
+        """Count what the trace holds so far."""
         log = self.log()
         granted = Counter(
             entry["grant_type"]

@@ -85,7 +85,7 @@ class Service:
     def log(self) -> list[dict[str, Any]]:
         """Return the requests that the server has answered, oldest first."""
         try:
-            lines = self._journal.read_text().splitlines()
+            lines = self._trace.read_text().splitlines()
         except FileNotFoundError:
             return []
         return [json.loads(line) for line in lines]
@@ -98,7 +98,7 @@ class Service:
         self.stop()
 
     @property
-    def _journal(self) -> Path:
+    def _trace(self) -> Path:
         return self.folder / "requests.jsonl"
 
     @property
@@ -106,7 +106,7 @@ class Service:
         return self.folder / "errors.log"
 
     def _introduce(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-        settings = {**self.settings(), "journal": str(self._journal)}
+        settings = {**self.settings(), "journal": str(self._trace)}
         line = _exchange(process, json.dumps(settings).encode() + b"\n")
         if not line:
             last = self._errors.read_text(errors="replace").strip().splitlines()[-1:]
@@ -135,7 +135,7 @@ def _close(stream: IO[bytes] | None) -> None:
             stream.close()
 
 
-class Journal:
+class Trace:
     """The child's log: one JSON object a line, written before the answer is sent."""
 
     def __init__(self, path: Path) -> None:

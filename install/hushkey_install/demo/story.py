@@ -1,7 +1,7 @@
 """The story of the demonstration, told while it happens.
 
 Each chapter does something with real programs and then reads from the identity
-server's own journal what that cost: browser windows and token requests. What
+server's own trace what that cost: browser windows and token requests. What
 was promised and what was seen are compared; a broken promise is said aloud and
 makes the exit code 1.
 """

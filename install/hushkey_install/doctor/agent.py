@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import systemd
+from hushkey_install.tools.installation import Installation
 
 _INSTALL = "hushkey install agent"
 

@@ -13,7 +13,9 @@ from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.model import Request
 from hushkey.net import trust
 from hushkey.system import ownership, paths
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.register import table
+from hushkey_install.tools.installation import Installation
 
 
 def check(installation: Installation) -> Iterator[Finding]:
@@ -94,20 +96,10 @@ def incomplete(installation: Installation) -> Iterator[Finding]:
 
 
 def _used(installation: Installation) -> Iterator[str]:
-    """Yield the hosts of this repository's remotes, and those that git asks us for."""
-    if installation.git is None:
-        return
-    words = ("-z", "--get-regexp")
-    remotes = installation.git.listing(
-        *words, r"^remote\..*\.url$", folder=installation.folder
-    )
-    for entry in remotes.split("\0")[:-1]:
-        yield from _host(entry.partition("\n")[2])
-    sections = installation.git.listing(*words, r"^credential\.https://.*\.helper$")
-    for entry in sections.split("\0")[:-1]:
-        key, _, value = entry.partition("\n")
-        if value == "hushkey":
-            yield from _host(key.removeprefix("credential.").removesuffix(".helper"))
+    """Yield the hosts that tools ask for here, us or others."""
+    for tool in table.REGISTRATIONS:
+        for url in tool.urls_in_use(installation):
+            yield from _host(url)
 
 
 def _host(url: str) -> Iterator[str]:

@@ -10,7 +10,8 @@ from importlib.metadata import version
 
 from hushkey.signin import policy
 from hushkey.system import programs
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.tools.installation import Installation
 
 _PROGRAMS = ("hushkey", "git-credential-hushkey")
 #: seconds for `hushkey --version` of another installation

@@ -12,8 +12,9 @@ from functools import partial
 from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.system import ownership, paths
 from hushkey_install.common.filechange import backup_of, holds_secret, read_text, remove
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import table
+from hushkey_install.tools.installation import Installation
 
 _DAMAGED = ".damaged-"
 #: what chmod is told, by the permissions that others may not have

@@ -11,8 +11,9 @@ from hushkey.model import Identity
 from hushkey.store.sealedfile import sealed_files
 from hushkey.store.typed import open_typed_credentials
 from hushkey.system import paths
+from hushkey_install.common.finding import PROBLEM, Finding
 from hushkey_install.config import keystore, settings
-from hushkey_install.doctor.finding import PROBLEM, Finding, Installation
+from hushkey_install.tools.installation import Installation
 
 #: what each reason of a StoreError is called here, and the command that mends it
 _MENDS = {

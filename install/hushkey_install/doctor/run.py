@@ -1,11 +1,12 @@
 """Going through all topics, showing what was found, and mending it on consent.
 
 Exit codes: 0 nothing to mend (notes do not count), 1 there is, or was refused.
-A tool's own topic is its `Registration.checks`, or one more line in `TOPICS`.
+A topic is a function from an `Installation` to findings: `topics` lists them.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 
@@ -13,58 +14,40 @@ import click
 
 from hushkey.errors import HushkeyError, Permanent, plain, visible
 from hushkey_install.common import output
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.doctor import (
     agent,
     config,
     environment,
     folders,
-    git,
     keys,
-    python,
     signins,
 )
-from hushkey_install.doctor import docker as docker_checks
-from hushkey_install.doctor.finding import (
-    NOTE,
-    PROBLEM,
-    Finding,
-    Installation,
-    installation,
-)
 from hushkey_install.register import table
+from hushkey_install.tools.installation import Installation
 
+#: it asks no server, changes nothing, and never prompts
 Topic = Callable[[Installation], Iterator[Finding]]
 
 
-def docker(looked_at: Installation) -> Iterator[Finding]:
-    """Yield what docker's own doctor finds."""
-    if looked_at.context is not None:
-        yield from docker_checks.check(looked_at.context)
+def topics() -> tuple[Topic, ...]:
+    """Return every topic; a tool's own is its `Registration.checks`."""
+    return (
+        folders.check,
+        config.check,
+        config.incomplete,
+        folders.leftovers,
+        folders.backups,
+        keys.check,
+        *(tool.checks for tool in table.CHECKED),
+        signins.check,
+        signins.clock,
+        agent.check,
+        environment.browser,
+        environment.twice,
+    )
 
 
-def registered(looked_at: Installation) -> Iterator[Finding]:
-    """Yield what the tools' own registrations find."""
-    for tool in table.REGISTRATIONS:
-        yield from tool.checks(looked_at.environ)
-
-
-TOPICS: tuple[Topic, ...] = (
-    folders.check,
-    config.check,
-    config.incomplete,
-    folders.leftovers,
-    folders.backups,
-    keys.check,
-    git.check,
-    docker,
-    python.check,
-    registered,
-    signins.check,
-    signins.clock,
-    agent.check,
-    environment.browser,
-    environment.twice,
-)
 _LONG = 600
 
 
@@ -90,9 +73,19 @@ def make(*, fix: bool, yes: bool, as_json: bool) -> int:
 def findings() -> list[Finding]:
     """Return what every topic has to say, problems first."""
     looked_at = installation()
-    found = [finding for topic in TOPICS for finding in _of(topic, looked_at)]
+    found = [finding for topic in topics() for finding in _of(topic, looked_at)]
     unique = {(f.code, f.text): f for f in found}
     return sorted(unique.values(), key=lambda f: f.level != PROBLEM)
+
+
+def installation() -> Installation:
+    """Return this user's installation, seen from the working directory."""
+    try:
+        folder = os.getcwd()
+    except OSError:  # it was deleted
+        folder = "/"
+    asking = (tool.name for tool in table.REGISTRATIONS if tool.asks_keyring)
+    return Installation(os.environ, folder, asking)
 
 
 def _of(topic: Topic, looked_at: Installation) -> Iterator[Finding]:

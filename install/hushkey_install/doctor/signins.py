@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 
 from hushkey.errors import HushkeyError
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.inspect import status
+from hushkey_install.tools.installation import Installation
 
 #: seconds by which clocks of one machine may differ from themselves
 _SKEW = 5

@@ -102,7 +102,7 @@ def _skipped(config: Config, entry: Entry) -> bool:
         rule = config.rule_for(origins.parse_url(address))
     except (ValueError, HushkeyError):
         return False
-    if rule is None or rule.origin != "user":
+    if rule is None or rule.built_in:
         return False
     output.say(
         f"{entry.source}: {entry.shown()}: left out, identity {rule.identity.name} "

@@ -33,6 +33,10 @@ _LISTED = {"git": "git", "in repo": "in_repository", "asked": "asked"}
 _EPHEMERAL = (2, 46)
 
 
+#: HostRule.origin, in words
+_WRITTEN = {"user": "config.toml", "system": "system config", "preset": "built in"}
+
+
 def show(url: str, *, ask: bool = False, as_json: bool = False) -> None:
     """Print one fact a line; *ask* the servers, too."""
     context = Context()
@@ -80,7 +84,7 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
 
 
 def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
-    where = "config.toml" if rule.origin == "user" else "built in"
+    where = _WRITTEN[rule.origin]
     identity = rule.identity
     yield "rule", f'[host."{rule.pattern}"] ({where}), the most specific that fits'
     yield "identity", f"{identity.name} ({identity.provider})"
@@ -191,8 +195,8 @@ def _said(ask: Callable[[], str]) -> str:
 
 def _typed(context: Context, request: Request) -> str:
     """Say what git gets for a host without tokens, from the index alone."""
-    slot = typed.slot_of(request.protocol, request.host, user=request.username or None)
-    if typed_index.holds(paths.data_folder(context.environ), slot):
+    key = typed.key_of(request.protocol, request.host, user=request.username or None)
+    if typed_index.holds(paths.data_folder(context.environ), key):
         return "git gets what was typed for this host and stored"
     return "git gets an empty answer, asks its next helper, and has the answer stored"
 

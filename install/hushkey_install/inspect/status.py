@@ -53,7 +53,7 @@ def show(as_json: bool) -> None:
 def rows(context: Context) -> list[dict[str, Any]]:
     """Return one row for each host that has an identity; never a secret."""
     found = [row for rule in _rules(context) for row in rows_of(context, rule)]
-    return [r for r in found if r["origin"] == "user" or r["account"] or r["error"]]
+    return [r for r in found if r["origin"] != "preset" or r["account"] or r["error"]]
 
 
 def stored(context: Context) -> int:
@@ -64,7 +64,7 @@ def stored(context: Context) -> int:
 def _rules(context: Context) -> Iterator[HostRule]:
     """Yield the user's rules, and the built-in ones where somebody is signed in."""
     for rule in context.config.rules():
-        if rule.origin == "user" or _is_in_use(context, rule.identity):
+        if not rule.built_in or _is_in_use(context, rule.identity):
             yield rule
 
 

@@ -22,9 +22,11 @@ from hushkey_helpers.docker import registries
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.register.registration import Plan, Registration
 from hushkey_install.tools import jsontext, ociconfig
+from hushkey_install.tools.installation import Installation
 
 #: what a note about a client's file holds
 _SHAPE = {"existed": bool, "made": bool, "previous": dict, "empty": dict}
@@ -37,20 +39,9 @@ class Client(Registration):
 
     takes_hosts = True
 
-    def __init__(self, name: str, *, has_store: bool) -> None:
-        super().__init__(name)
-        self.has_store = has_store
-        wide = click.option(
-            "--all-hosts",
-            is_flag=True,
-            help="Every registry, as `credsStore`: hushkey keeps all passwords.",
-        )
-        self.install_options = (wide,) if has_store else ()
-
     def file(self, environ: Mapping[str, str]) -> str:
         """Return the path of the config file."""
-        find = ociconfig.docker_file if self.name == "docker" else ociconfig.podman_file
-        return find(environ)
+        raise NotImplementedError
 
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield the config file."""
@@ -63,7 +54,11 @@ class Client(Registration):
 
     def key(self, registry: registries.Registry) -> str:
         """Return *registry* as this client calls it."""
-        return registry.key if self.name == "docker" else registry.place
+        raise NotImplementedError
+
+    def inherited(self, context: Context) -> dict[str, str]:
+        """Return the helpers that it finds in another client's file, too."""
+        return {}
 
     # -- install ----------------------------------------------------------------
 
@@ -160,9 +155,146 @@ class Client(Registration):
             lambda: _shown(path, before, after), apply, lambda: drop_backup(path)
         )
 
+    # -- doctor -------------------------------------------------------------------
 
-DOCKER = Client("docker", has_store=True)
-PODMAN = Client("podman", has_store=False)
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield what is wrong with its use of hushkey."""
+        context = installation.context
+        if context is not None:
+            yield from self._findings(context)
+
+    def _findings(self, context: Context) -> Iterator[Finding]:
+        path = self.file(context.environ)
+        try:
+            text = ociconfig.text_of(path)
+        except HushkeyError as error:
+            yield Finding(f"{self.name}-file", PROBLEM, error.what)
+            return
+        ours = [step[-1] for step in ociconfig.ours(text)]
+        if ours and programs.find(ociconfig.HELPER, context.environ) is None:
+            yield Finding(
+                f"{self.name}-helper-missing",
+                PROBLEM,
+                f"{path} names {ociconfig.HELPER} for {', '.join(ours)}, and it is not "
+                f"on PATH: {self.name} fails for them, public images too",
+                "pipx ensurepath",
+            )
+        found = programs.find(self.name, context.environ)
+        if found is not None or os.path.exists(path):
+            yield from self._unregistered(context, path, text)
+
+    def _unregistered(
+        self, context: Context, path: str, text: str
+    ) -> Iterator[Finding]:
+        """Yield registries with an identity that go another way."""
+        helpers = self.inherited(context) | ociconfig.registered(text)
+        everything = ociconfig.store(text) == ociconfig.SUFFIX
+        for key in self.known(context, text):
+            helper = helpers.get(key, "")
+            command = f"hushkey install {self.name} {key}"
+            if helper not in ("", ociconfig.SUFFIX):
+                yield Finding(
+                    f"{self.name}-other-helper",
+                    PROBLEM,
+                    f"{key} has an identity here, but {path} gives it to "
+                    f"docker-credential-{helper}: two tools for one registry",
+                    command,
+                )
+            elif not helper and not everything:
+                yield Finding(
+                    f"{self.name}-unregistered",
+                    NOTE,
+                    f"{key} has an identity, and {self.name} does not ask hushkey for "
+                    "it",
+                    command,
+                )
+
+
+class Docker(Client):
+    """docker, which may hand us every registry there is."""
+
+    install_options = (
+        click.option(
+            "--all-hosts",
+            is_flag=True,
+            help="Every registry, as `credsStore`: hushkey keeps all passwords.",
+        ),
+    )
+
+    def file(self, environ: Mapping[str, str]) -> str:
+        """Return the path of docker's config file."""
+        return ociconfig.docker_file(environ)
+
+    def key(self, registry: registries.Registry) -> str:
+        """Return *registry* as docker calls it."""
+        return registry.key
+
+    def _findings(self, context: Context) -> Iterator[Finding]:
+        yield from super()._findings(context)
+        if context.environ.get("DOCKER_AUTH_CONFIG"):
+            yield Finding(
+                "docker-auth-config",
+                NOTE,
+                "DOCKER_AUTH_CONFIG is set: docker takes what it holds before any "
+                "helper",
+                "unset DOCKER_AUTH_CONFIG",
+            )
+
+
+class Podman(Client):
+    """podman and its kin, which read docker's file last, and no `credsStore`."""
+
+    def file(self, environ: Mapping[str, str]) -> str:
+        """Return the path of the config file of podman and its kin."""
+        return ociconfig.podman_file(environ)
+
+    def key(self, registry: registries.Registry) -> str:
+        """Return *registry* as podman calls it."""
+        return registry.place
+
+    def inherited(self, context: Context) -> dict[str, str]:
+        """Return what is ours in docker's own file.
+
+        containers-auth.json(5); with REGISTRY_AUTH_FILE it reads nothing else.
+        """
+        if context.environ.get("REGISTRY_AUTH_FILE"):
+            return {}
+        try:
+            text = ociconfig.text_of(ociconfig.docker_file(context.environ))
+        except HushkeyError:
+            return {}  # docker's own finding
+        steps = (step[1:] for step in ociconfig.ours(text))
+        parsed = (registries.parse(key) for step in steps for key in step)
+        return {self.key(registry): ociconfig.SUFFIX for registry in parsed if registry}
+
+    def _findings(self, context: Context) -> Iterator[Finding]:
+        yield from super()._findings(context)
+        yield from _shadowed(context)
+
+
+DOCKER = Docker("docker")
+PODMAN = Podman("podman")
+
+
+def _shadowed(context: Context) -> Iterator[Finding]:
+    """Yield logins in podman's session file, which it reads before ours."""
+    runtime = paths.xdg_runtime(context.environ)
+    if not runtime or context.environ.get("REGISTRY_AUTH_FILE"):
+        return
+    path = os.path.join(runtime, "containers", "auth.json")
+    try:
+        held = ociconfig.used(ociconfig.text_of(path))
+    except HushkeyError:
+        return  # podman itself will say so
+    for name in held:
+        registry = registries.parse(name)
+        if registry and serves(context, registry):
+            yield Finding(
+                "podman-shadowed",
+                PROBLEM,
+                f"{path} holds a login for {name}, which podman takes before hushkey's",
+                f"podman logout {name}",
+            )
 
 
 def serves(context: Context, registry: registries.Registry) -> bool:

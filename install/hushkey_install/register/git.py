@@ -11,6 +11,7 @@ import os
 import shlex
 import sysconfig
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from hushkey import origins
@@ -19,10 +20,13 @@ from hushkey.system import programs
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
+from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
+from hushkey_install.register import gitchecks
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
+from hushkey_install.tools.installation import Installation
 
 _HELPER = "git-credential-hushkey"
 
@@ -47,6 +51,14 @@ class GitRegistration(Registration):
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield git's global file."""
         yield Git(dict(environ)).path
+
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield what keeps git from asking us, and who else is handed tokens."""
+        return gitchecks.check(installation, partial(self.install, (), False))
+
+    def urls_in_use(self, installation: Installation) -> Iterator[str]:
+        """Yield the remotes of this repository, and what git asks us for."""
+        return gitchecks.urls_in_use(installation)
 
 
 GIT = GitRegistration("git")

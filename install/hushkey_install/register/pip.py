@@ -14,17 +14,28 @@ from typing import Any
 
 import click
 
-from hushkey.errors import Permanent
+from hushkey.errors import HushkeyError, Permanent
 from hushkey.system import paths
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import launcher
+from hushkey_install.register.keyringchecks import (
+    Look,
+    check,
+    importing,
+    through_program,
+)
 from hushkey_install.register.launcher import Launcher
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
+from hushkey_install.tools.installation import Installation
+from hushkey_install.tools.pythontools import Client
 
-SECTION, KEY, WANTED = "global", "keyring-provider", "subprocess"
+SECTION, KEY = "global", "keyring-provider"
+#: what install sets it to; and pip reads the variable before any file
+WANTED, VARIABLE = "subprocess", "PIP_KEYRING_PROVIDER"
 #: instead of a key: a comment or an empty line, and one that goes on with a value
 _NOTHING, _MORE = "#", "+"
 
@@ -48,12 +59,20 @@ class KeyringProgram(Registration):
         name: str,
         file: Callable[[Mapping[str, str]], SettingsFile],
         path: Callable[[Mapping[str, str]], str],
+        *,
+        wanted: str,
+        look: Look,
         about: str,
     ) -> None:
-        """*file* is its settings at *path*; *about* is said once it asks us."""
+        """*file* is its settings at *path*, where *wanted* makes it ask us.
+
+        *look* finds what keeps it from asking; *about* is said once it asks us.
+        """
         super().__init__(name)
         self._file = file
         self._path = path
+        self._wanted = wanted
+        self._look = look
         self._about = about
 
     def plan(
@@ -67,7 +86,7 @@ class KeyringProgram(Registration):
         """Return what sets it, with a link in the folder *launcher*."""
         environ = Context(environ).environ
         file, link = self._file(environ), Launcher(environ, self.name)
-        change, path = file.setting(WANTED), link.plan(launcher)
+        change, path = file.setting(self._wanted), link.plan(launcher)
 
         def apply() -> None:
             link.place(path)
@@ -94,6 +113,10 @@ class KeyringProgram(Registration):
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield its own settings."""
         yield self._path(environ)
+
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield how it asks hushkey, and why that does not work."""
+        return check(self.name, installation, self._look)
 
 
 def _shown(sign: str, path: str, change: Change) -> bool:
@@ -215,10 +238,43 @@ def _value(line: str) -> str:
     return line.replace(":", "=").partition("=")[2].strip()
 
 
+def _look(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what pip's setting is, and what that comes to."""
+    mend = "hushkey install pip"
+    provider, where = environ.get(VARIABLE, ""), VARIABLE
+    if not provider:
+        try:
+            file = settings_file(environ)
+            provider, where = value_in(file.text()), file.path
+        except HushkeyError as error:
+            yield Finding("pip-config", PROBLEM, f"pip: {error.line()}")
+            return
+    if provider == "disabled":
+        text = f"pip: {where} says keyring-provider = disabled"
+        yield Finding("pip-disabled", PROBLEM, text, mend)
+    elif provider == "import":
+        yield from importing(client, environ)
+    elif provider == WANTED:
+        yield from through_program(client, environ)
+        version = client.version("pip")
+        if version and _number(version) < (26, 2):
+            text = f"pip {version} asks only for URLs with a user name: https://me@HOST"
+            yield Finding("pip-user-name", NOTE, text)
+    else:
+        text = "pip: keyring-provider is auto, which asks nobody under --no-input"
+        yield Finding("pip-auto", PROBLEM, text, mend)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
 PIP = KeyringProgram(
     "pip",
     settings_file,
     config_path,
-    "pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
+    wanted=WANTED,
+    look=_look,
+    about="pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
     "any will do: https://me@HOST/simple/",
 )

@@ -10,7 +10,8 @@ import os
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import distribution
 from json import loads
 from typing import Any
@@ -22,9 +23,12 @@ from hushkey.errors import Permanent
 from hushkey.system import programs
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
+from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.register.keyringchecks import check, importing
 from hushkey_install.register.registration import Plan, Registration
 from hushkey_install.tools import pythontools
+from hushkey_install.tools.installation import Installation
 from hushkey_install.tools.pythontools import Client
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -69,6 +73,11 @@ class Plugin(Registration):
         if noted.get("prefix") != client.prefix or not client.has("hushkey"):
             return _NOTHING
         return self._plan(removing(client, environ), environ, {}, yes)
+
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield how it asks the backend, and why that does not work."""
+        look = partial(importing, command=f"hushkey install {self.name}")
+        return check(self.name, installation, look)
 
     def _client(self, environ: Mapping[str, str]) -> Client:
         client = pythontools.find(self.name, environ)

@@ -13,6 +13,7 @@ from hushkey.system import ownership, paths
 from hushkey_install.common import output
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import Finding
+from hushkey_install.tools.installation import Installation
 
 Option = Callable[[Any], Any]
 
@@ -43,7 +44,25 @@ class Plan:
             (self._apply if shown else self._tidy)()
 
 
-class Registration:
+class Checked:
+    """One tool by its *name*, and what doctor finds of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield what doctor is to say of this tool.
+
+        Like all of doctor it asks no server, changes nothing, and never prompts.
+        """
+        return iter(())
+
+    def urls_in_use(self, installation: Installation) -> Iterator[str]:
+        """Yield the URLs that the tool asks for here, us or others."""
+        return iter(())
+
+
+class Registration(Checked):
     """One tool, by its *name* in `hushkey install NAME`.
 
     ``install_options`` and ``uninstall_options`` are options of click's that only this
@@ -52,13 +71,10 @@ class Registration:
 
     #: hosts may be named; else the tool asks for every host
     takes_hosts = False
-    #: it asks a keyring, and doctor looks at the door it goes through
+    #: it asks a keyring, in one way or another
     asks_keyring = False
     install_options: tuple[Option, ...] = ()
     uninstall_options: tuple[Option, ...] = ()
-
-    def __init__(self, name: str) -> None:
-        self.name = name
 
     def plan(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
@@ -78,10 +94,6 @@ class Registration:
 
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield the tool's own files that are changed, and may have a backup."""
-        return iter(())
-
-    def checks(self, environ: Mapping[str, str]) -> Iterator[Finding]:
-        """Yield what doctor is to say of this tool."""
         return iter(())
 
     # -- what the command does ------------------------------------------------------

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from hushkey_install.register import docker, git, pip, plugins, systemd, uv
-from hushkey_install.register.registration import Registration
+from hushkey_install.register import (
+    docker,
+    git,
+    keyringchecks,
+    pip,
+    plugins,
+    systemd,
+    uv,
+)
+from hushkey_install.register.registration import Checked, Registration
 
 REGISTRATIONS: tuple[Registration, ...] = (
     git.GIT,
@@ -14,4 +22,11 @@ REGISTRATIONS: tuple[Registration, ...] = (
     plugins.TWINE,
     plugins.POETRY,
     systemd.AGENT,
+)
+
+#: every tool that `hushkey doctor` looks at, in this order
+CHECKED: tuple[Checked, ...] = (
+    *REGISTRATIONS,
+    keyringchecks.PDM,
+    keyringchecks.HATCH,
 )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from hushkey.errors import HushkeyError
 from hushkey.system import paths
+from hushkey_install.common.finding import PROBLEM, Finding
 from hushkey_install.register import pip
+from hushkey_install.register.keyringchecks import through_program
 from hushkey_install.register.settingsfile import SettingsFile
+from hushkey_install.tools.pythontools import Client
 
-KEY, WANTED = "keyring-provider", "subprocess"
+KEY = "keyring-provider"
+#: what install sets it to; and uv reads the variable before any file
+WANTED, VARIABLE = "subprocess", "UV_KEYRING_PROVIDER"
 
 
 def settings_file(environ: Mapping[str, str]) -> SettingsFile:
@@ -56,10 +62,28 @@ def _parsed(text: str) -> tomlkit.TOMLDocument:
         raise ValueError(str(error)) from error
 
 
+def _look(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what uv's setting is, and what that comes to."""
+    provider = environ.get(VARIABLE, "")
+    try:
+        file = settings_file(environ)
+        provider = provider or value_in(file.text())
+    except (HushkeyError, ValueError) as error:
+        yield Finding("uv-config", PROBLEM, f"uv: its config cannot be read: {error}")
+        return
+    if provider != WANTED:
+        text = "uv: keyring-provider is not subprocess, so uv asks no keyring"
+        yield Finding("uv-disabled", PROBLEM, text, "hushkey install uv")
+    else:
+        yield from through_program(client, environ)
+
+
 UV = pip.KeyringProgram(
     "uv",
     settings_file,
     config_path,
-    "uv asks hushkey for URLs with a user name, any will do: https://me@HOST/; "
+    wanted=WANTED,
+    look=_look,
+    about="uv asks hushkey for URLs with a user name, any will do: https://me@HOST/; "
     'or for an [[index]] with authenticate = "always"',
 )

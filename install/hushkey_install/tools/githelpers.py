@@ -51,18 +51,18 @@ class Helper(NamedTuple):
     @property
     def is_ours(self) -> bool:
         """Tell whether this line runs hushkey."""
-        return is_ours(self.value) or self.is_door
+        return is_ours(self.value) or self.is_socket
 
     @property
-    def is_door(self) -> bool:
+    def is_socket(self) -> bool:
         """Tell whether this line asks our agent through git's own client."""
-        door = "credential-cache --socket" in self.value and "hushkey" in self.value
-        return door and not self.is_wrong_door
+        socket = "credential-cache --socket" in self.value and "hushkey" in self.value
+        return socket and not self.is_wrong_socket
 
     @property
-    def is_wrong_door(self) -> bool:
+    def is_wrong_socket(self) -> bool:
         """Tell whether git's cache would store on our socket, and could hang."""
-        return is_wrong_door(self.value)
+        return is_wrong_socket(self.value)
 
     @property
     def of_repository(self) -> bool:
@@ -117,7 +117,7 @@ def program_of(value: str) -> str:
     return words[0] if named else ""
 
 
-def is_wrong_door(value: str) -> bool:
+def is_wrong_socket(value: str) -> bool:
     """Tell whether a helper *value* lets git's own cache use our socket.
 
     Only ``get`` may reach it, with a deadline: a snippet that says so is right.

@@ -326,13 +326,7 @@ class Acquirer:
         from hushkey.providers import registry
 
         return (self._open_provider or registry.open_provider)(
-            identity,
-            self.session.settings,
-            self.session.folder,
-            self.session.environ,
-            whole=whole,
-            claims=claims,
-            tenant=tenant,
+            identity, self.session, whole=whole, claims=claims, tenant=tenant
         )
 
 

@@ -88,7 +88,7 @@ def fresh_token(cache: TokenCache, wanted: TokenRequest, now: float) -> Token | 
 
 
 def last_resort(cache: TokenCache, wanted: TokenRequest, now: float) -> Token | None:
-    """Return a token that is old but alive, for when it cannot be renewed."""
+    """Return a token that is old but usable, for when it cannot be renewed."""
     try:
         account = account_for(cache, wanted)
     except UiRequired:

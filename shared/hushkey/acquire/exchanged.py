@@ -63,8 +63,8 @@ class ExchangedCredential:
             event("cached", self._wanted)
         return token
 
-    def alive(self) -> Token | None:
-        """Return what is stored and alive at all, for who may not wait."""
+    def usable(self) -> Token | None:
+        """Return what is stored and usable at all, for who may not wait."""
         try:
             token = self._stored(self._file.read_cached())
         except StoreError:
@@ -111,7 +111,7 @@ class ExchangedCredential:
         try:
             return self._exchanged_or_signed_in()
         except (Transient, Permanent) as error:
-            if token := self.alive():
+            if token := self.usable():
                 event("kept-old", wanted, error=error)
                 return token
             event("failed", wanted, error=error)

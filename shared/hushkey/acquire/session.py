@@ -133,22 +133,19 @@ def warn(line: str) -> None:
         return  # nobody can read it
 
 
-def _options(environ: Mapping[str, str], tool: str) -> PromptOptions:
-    def wish() -> str:
-        from hushkey.system import callers
-
-        return callers.git_wish(environ) if tool == "git" else ""
+def _options(environ: Mapping[str, str], name: str) -> PromptOptions:
+    def interactive() -> str:
+        tool = runtime.tool_of(name)
+        return tool.interactive(environ) if tool else ""
 
     def command() -> str:
-        from hushkey.system import callers, python_callers
-
-        return (
-            python_callers.command() if tool == "python" else callers.command_of(tool)
-        )
+        tool = runtime.tool_of(name)
+        return tool.command() if tool else ""
 
     def no_terminal() -> str:
-        from hushkey.system import python_callers
+        tool = runtime.tool_of(name)
+        return tool.no_terminal() if tool else ""
 
-        return python_callers.forbidding_option() if tool == "python" else ""
-
-    return PromptOptions(wish=wish, command=command, no_terminal=no_terminal)
+    return PromptOptions(
+        interactive=interactive, command=command, no_terminal=no_terminal
+    )

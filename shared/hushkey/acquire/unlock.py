@@ -37,7 +37,7 @@ def decision(
         tool_may_ask=options.tool_may_ask,
         host_mode=host_mode,
         settings_mode=session.settings["interactive"],
-        wish=options.wish(),
+        interactive=options.interactive(),
         no_terminal=options.no_terminal(),
         login=options.login,
         flows=flows,

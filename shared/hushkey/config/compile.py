@@ -12,7 +12,7 @@ import tomllib
 from importlib.resources import files
 
 from hushkey import origins
-from hushkey.config import identities, schema, validate
+from hushkey.config import identities, layers, schema, validate
 from hushkey.errors import ConfigError, plain
 from hushkey.providers import exchange
 from hushkey.providers.registry import SPECS
@@ -22,19 +22,29 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def compile_config(text: str, source: str) -> dict[str, Any]:
+def compile_config(
+    text: str, source: str, system: str = "", system_source: str = ""
+) -> dict[str, Any]:
     """Return the plain, marshallable form of *text* joined with the presets.
 
+    Between the two comes *system*, what the administrator wrote: its settings count
+    where *text* has none, its identities where *text* has none of that name, its hosts
+    where *text* has none of that pattern. No table is put together from both.
     Raises ConfigError whose ``problems`` list every fault, each one line:
     ``FILE:LINE: [table] key: what was expected``.
     """
     user = _parse(text, source)
+    below = layers.left(_parse(system, system_source), user) if system else {}
     presets = tomllib.loads(
         files("hushkey.config").joinpath("presets.toml").read_text("utf-8")
     )
-    if problems := validate.problems(text, source, user, presets):
+    joined = layers.joined(below, user)
+    texts = [validate.Written(source, text, user)]
+    if system:
+        texts.append(validate.Written(system_source, system, below))
+    if problems := validate.problems(joined, presets, texts):
         raise _refusal(problems)
-    return _compiled(user, presets)
+    return _compiled(joined, presets, below)
 
 
 def _refusal(problems: list[str]) -> ConfigError:
@@ -51,7 +61,12 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         raise _refusal([f"{source}: not valid TOML: {plain(error)}"]) from error
 
 
-def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
+def _compiled(
+    user: dict[str, Any], presets: dict[str, Any], system: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the compiled form of *user*, of which *system* is the administrator's."""
+    whose = dict.fromkeys(user.get("identity", {}), "user")
+    whose |= dict.fromkeys(system.get("identity", {}), "system")
     known = {
         name: identities.compiled(table)
         for name, table in user.get("identity", {}).items()
@@ -60,17 +75,19 @@ def _compiled(user: dict[str, Any], presets: dict[str, Any]) -> dict[str, Any]:
     for pattern, table in user.get("host", {}).items():
         # A rule may lean on a preset's identity that the user has not completed.
         missing = "" if table["identity"] in known else _wanted(table, presets)
-        rules.append(_rule(pattern, table, "user", missing))
+        origin = "system" if pattern in system.get("host", {}) else "user"
+        rules.append(_rule(pattern, table, origin, missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
         # Completed by the user's own identity, a preset is what the user asked for.
-        origin = "user" if table["identity"] in known else "preset"
+        origin = whose.get(table["identity"], "preset")
         rules.append(_rule(pattern, table, origin, missing))
     for name, table in presets["identity"].items():
         known.setdefault(name, identities.compiled(table))
     return {
         "settings": {**schema.DEFAULTS, **user.get("settings", {})},
         "identities": known,
+        "origins": whose,
         "rules": rules,
         "index": _index(rules),
     }

@@ -1,7 +1,8 @@
 """The compiled config as helpers use it: which rule covers a request.
 
-config.toml is compiled into a side file in the data folder that is valid for
-its mtime (ns), size, inode and device, and those of the presets. Reading it back
+config.toml, joined with the administrator's, is compiled into a side file in the data
+folder that is valid for the mtime (ns), size, inode and device of both, and of the
+presets. Reading it back
 costs a look at the path and one `marshal.loads`; TOML is parsed only after a change.
 A config that others could write is refused. The side file is this user's, mode 0600;
 anything else about it and it is ignored, since marshal trusts what it reads.
@@ -37,10 +38,17 @@ _SETTLED = 2.0
 class Config:
     """The config as a whole; read it with `load`."""
 
-    def __init__(self, compiled: Mapping[str, Any], source: str) -> None:
+    def __init__(
+        self, compiled: Mapping[str, Any], source: str, system: str = ""
+    ) -> None:
         self._compiled = compiled
         self.source = source
+        self.system = system
         self.settings: Mapping[str, Any] = compiled["settings"]
+
+    def origin_of(self, name: str) -> str:
+        """Return where the identity *name* is from: user, system or preset."""
+        return str(self._compiled["origins"].get(name, "preset"))
 
     def identities(self) -> dict[str, Identity]:
         """Return every identity by name."""
@@ -211,20 +219,27 @@ def load(environ: Mapping[str, str]) -> Config:
 
 
 def _load(environ: Mapping[str, str]) -> Config:
-    source = paths.config_file(environ)
-    stamp = (FORMAT, _trusted(source), _stamp(_presets()), sys.version_info[:3])
+    source, system = paths.config_file(environ), paths.system_config_file(environ)
+    stamp = (
+        FORMAT,
+        _trusted(source),
+        (system, _roots(system, environ)),
+        _stamp(_presets()),
+        sys.version_info[:3],
+    )
     memory = runtime.memory()
     if memory and (known := memory.config(source, stamp)) is not None:
-        return Config(known, source)
+        return Config(known, source, system)
     side = _side_file(source, environ)
     compiled = _read_side(side, source, stamp)
     if compiled is None:
         runtime.ensure_may_block()
-        compiled = _compile(source)
-        _write_side(side, source, stamp, compiled)
-    if memory and _is_settled(source):
+        compiled = _compile(source, system)
+        if _is_settled(source) and _is_settled(system):
+            _write_side(side, source, stamp, compiled)
+    if memory and _is_settled(source) and _is_settled(system):
         memory.keep_config(source, stamp, compiled)
-    return Config(compiled, source)
+    return Config(compiled, source, system)
 
 
 def _presets() -> str:
@@ -244,6 +259,30 @@ def _trusted(source: str) -> tuple[int, ...]:
         raise ConfigError(error.what, hint=error.hint) from error
     except OSError as error:
         raise _unreadable(source, error) from error
+
+
+def _roots(system: str, environ: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the stamp of the system config; ConfigError unless it is root's alone.
+
+    A file that HUSHKEY_SYSTEM_CONFIG names may be this user's, too.
+    """
+    try:
+        status = ownership.check_trusted(system) if system else None
+        if status is None or not hasattr(os, "geteuid"):
+            return _stamped(status)
+        if status.st_uid and not environ.get("HUSHKEY_SYSTEM_CONFIG"):
+            raise ownership.foreign(system, "so it does not count")
+    except StoreError as error:
+        hint = f"{error.hint} as root" if error.reason == "open" else ""
+        raise ConfigError(
+            error.what,
+            hint=hint
+            or "run `chown root` on it as root, or set "
+            "HUSHKEY_SYSTEM_CONFIG=off to go on without it",
+        ) from error
+    except OSError as error:
+        raise _unreadable(system, error) from error
+    return _stamped(status)
 
 
 def _stamp(path: str) -> tuple[int, ...]:
@@ -286,10 +325,23 @@ def _is_private(descriptor: int) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
-def _compile(source: str) -> Mapping[str, Any]:
+def _compile(source: str, system: str) -> Mapping[str, Any]:
     import hushkey.config.compile
 
-    return hushkey.config.compile.compile_config(_text(source), source)
+    return hushkey.config.compile.compile_config(
+        _text(source), source, _text(system) if system else "", system
+    )
+
+
+def system_text(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return what the administrator wrote, and where; ("", "") where that is nowhere.
+
+    Raises ConfigError as `load`.
+    """
+    path = paths.system_config_file(environ)
+    if not path or not _roots(path, environ):
+        return "", ""
+    return _text(path), path
 
 
 def _text(source: str) -> str:
@@ -314,8 +366,6 @@ def _text(source: str) -> str:
 
 def _write_side(side: str, source: str, stamp: Any, compiled: Any) -> None:
     """Keep the compiled form for the next call; failing to is no error."""
-    if not _is_settled(source):
-        return
     try:  # contextlib costs more than the whole answer may
         paths.make_private(os.path.dirname(side))
         data = marshal.dumps((source, stamp, compiled))

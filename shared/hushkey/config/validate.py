@@ -11,6 +11,7 @@ import tomllib
 from hushkey import origins
 from hushkey.config import identities, schema
 from hushkey.errors import plain
+from hushkey.model import Frozen
 from hushkey.providers import exchange
 from hushkey.providers.checks import near
 from hushkey.providers.registry import SPECS
@@ -28,16 +29,50 @@ Fault = tuple[tuple[str, ...], str, str]
 _TOP = ("settings", "identity", "host")
 
 
+class Written(Frozen):
+    """One file, and the tables of it that count."""
+
+    source: str
+    text: str
+    tables: Mapping[str, Any]
+
+
 def problems(
-    text: str, source: str, user: dict[str, Any], presets: dict[str, Any]
+    user: dict[str, Any], presets: dict[str, Any], files: list[Written]
 ) -> list[str]:
-    """Return every problem of *user*, parsed from *text*, one line each."""
+    """Return every problem of *user*, which is in *files*, one line each.
+
+    A fault that no file has is named in the first of them.
+    """
     faults = list(_faults(user, presets))
-    lines = _Lines(text) if faults else None
-    return [
-        f"{source}:{lines.of(table, key) if lines else 1}: {_name(table, key)}: {what}"
-        for table, key, what in faults
-    ]
+    lines = {file.source: _Lines(file.text) for file in files} if faults else {}
+    shown = []
+    for table, key, what in faults:
+        source = _holder(files, user, (*table, key)).source
+        where = lines[source].of(table, key)
+        shown.append(f"{source}:{where}: {_name(table, key)}: {what}")
+    return shown
+
+
+def _holder(
+    files: list[Written], joined: dict[str, Any], path: tuple[str, ...]
+) -> Written:
+    """Return the file whose value at *path* counts, else whose table around it does."""
+    while path:
+        counts = _at(joined, path)
+        found = [file for file in files if _at(file.tables, path) is not None]
+        found.sort(key=lambda file: _at(file.tables, path) is not counts)
+        if found:
+            return found[0]
+        path = path[:-1]
+    return files[0]
+
+
+def _at(tables: Any, path: tuple[str, ...]) -> Any:
+    """Return the value at *path*, None if there is none."""
+    for name in path:
+        tables = tables.get(name) if isinstance(tables, dict) else None
+    return tables
 
 
 def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:

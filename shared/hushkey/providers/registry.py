@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hushkey.net.http import Network
     from hushkey.providers.base import Minter, Provider
     from hushkey.providers.spec import ProviderSpec
+    from hushkey.tokenrequest import Session
 
 #: by name, in the order in which they are listed to people
 SPECS: Mapping[str, ProviderSpec] = {
@@ -47,15 +48,13 @@ SPECS: Mapping[str, ProviderSpec] = {
 
 def open_provider(
     identity: Identity,
-    settings: Mapping[str, Any],
-    folder: str,
-    environ: Mapping[str, str],
+    session: Session,
     *,
     whole: bool = False,
     claims: str = "",
     tenant: str = "",
 ) -> Provider:
-    """Return the provider of *identity*; imports it, contacts nobody.
+    """Return the provider of *identity* for *session*; imports it, contacts nobody.
 
     *whole*: all its requests together have ``silent_timeout`` seconds. *claims*
     (JSON) are asked for with every request, of *tenant* instead of the identity's
@@ -71,8 +70,8 @@ def open_provider(
         )
     from hushkey.net.http import Network
 
-    network = Network(settings, environ, whole=whole)
-    return spec.open(identity, network, folder, environ, claims, tenant)
+    network = Network(session.settings, session.environ, whole=whole)
+    return spec.open(identity, network, session.folder, session.environ, claims, tenant)
 
 
 def open_minter(

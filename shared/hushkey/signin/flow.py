@@ -191,7 +191,7 @@ class _Attempt:
     def _go_on_without_browser(self, flow: CodeFlow) -> bool:
         """Tell whether a person can still bring the answer, and tell the person."""
         if self._reading is None:
-            self.missing = "the browser could not be started"
+            self.missing = messages.browser_failed()
             return False
         self._reading.line(messages.browser_failed())
         self._show(flow.url, opening=False)

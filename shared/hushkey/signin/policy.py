@@ -40,7 +40,7 @@ class PromptEnvironment(Frozen):
     """All that the decision depends on.
 
     ``switch`` is HUSHKEY_INTERACTIVE, ``host_mode`` and ``settings_mode`` are the
-    config's; ``wish`` is git's credential.interactive as the caller set it.
+    config's; ``interactive`` is git's credential.interactive as the caller set it.
     ``no_terminal`` and ``ci`` name the variable or option that says so, ``flows``
     the methods of the identity (empty: all). ``login`` is an explicit `hushkey login`.
     """
@@ -50,7 +50,7 @@ class PromptEnvironment(Frozen):
     tool_may_ask: bool = True
     host_mode: str = ""
     settings_mode: str = "auto"
-    wish: str = ""
+    interactive: str = ""
     no_terminal: str = ""
     ci: str = ""
     ssh: bool = False
@@ -102,8 +102,8 @@ def _refusal(s: PromptEnvironment) -> str:
         return "this tool may not be kept waiting for a person"
     if "never" in (s.host_mode, s.settings_mode):
         return 'the config says interactive = "never"'
-    if s.switch == "auto" and s.wish.lower() in _NEVER:
-        return f"credential.interactive is {s.wish}"
+    if s.switch == "auto" and s.interactive.lower() in _NEVER:
+        return f"credential.interactive is {s.interactive}"
     if s.switch == "auto" and s.ci:
         return f"this is a CI job ({s.ci} is set)"
     return ""
@@ -152,7 +152,7 @@ def prompt_environment(
     tool_may_ask: bool = True,
     host_mode: str = "",
     settings_mode: str = "auto",
-    wish: str = "",
+    interactive: str = "",
     no_terminal: str = "",
     login: bool = False,
     flows: tuple[str, ...] = (),
@@ -168,7 +168,7 @@ def prompt_environment(
         tool_may_ask=tool_may_ask,
         host_mode=host_mode,
         settings_mode=settings_mode,
-        wish=wish,
+        interactive=interactive,
         # A person who types `hushkey login` is at the terminal, whatever git was told.
         no_terminal="" if login else no_terminal or _forbidding_terminal(environ),
         ci=ci(environ),

@@ -41,7 +41,7 @@ class StoredCredential(Frozen):
     """
 
     _secret = ("values",)
-    slot: CredentialKey
+    key: CredentialKey
     values: Mapping[str, str]
 
     @staticmethod
@@ -73,29 +73,29 @@ class TypedCredentials:
 
     # -- reading ------------------------------------------------------------
 
-    def matching(self, slot: CredentialKey) -> Iterator[StoredCredential]:
-        """Yield what is kept for *slot*, the newest first, opened one by one.
+    def matching(self, key: CredentialKey) -> Iterator[StoredCredential]:
+        """Yield what is kept for *key*, the newest first, opened one by one.
 
         Nothing found costs no keyring.
         """
         index = self._index()
-        for path in index.matching(slot) if index else ():
+        for path in index.matching(key) if index else ():
             record = self._read(path)
-            if record is not None and _answers(record.slot, slot):
-                event("found", host=slot.host)
+            if record is not None and _answers(record.key, key):
+                event("found", host=key.host)
                 yield record
 
-    def slots(self, tool: str = "") -> list[CredentialKey]:
+    def all_keys(self, tool: str = "") -> list[CredentialKey]:
         """Return what is kept (for *tool*), in order: no secrets."""
         index = self._index()
         found = []
         for path in typed_index.files(self._folder) if index else ():
             record = self._read(path)
             # A rebuild that was cut short leaves files that no key leads to.
-            if record and index and index.path_of(record.slot) == path:
-                found.append(record.slot)
-        wanted = (slot for slot in found if tool in ("", slot.tool))
-        return sorted(wanted, key=lambda slot: _words(slot))
+            if record and index and index.path_of(record.key) == path:
+                found.append(record.key)
+        wanted = (key for key in found if tool in ("", key.tool))
+        return sorted(wanted, key=_words)
 
     def check_key(self) -> None:
         """Raise StoreError where the key opens nothing of what is kept.
@@ -115,44 +115,44 @@ class TypedCredentials:
         *alone*: forget all others of the same tool, protocol and host, for tools
         that know one user for each host.
         """
-        slot = record.slot
-        around = CredentialKey(slot.tool, slot.protocol, slot.host)
+        key = record.key
+        around = CredentialKey(key.tool, key.protocol, key.host)
         paths.check_owner(os.path.join(self._folder, typed_index.FOLDER))
         self.data_key.ensure_key()
         if not alone and self._is_kept(record):
             return
         with self._change():
             index = self._index_to_write()
-            path = index.path_of(slot)
+            path = index.path_of(key)
             self._write(path, record)
-            index.note_last(slot)
+            index.note_last(key)
             if alone:
                 _unlink([p for p in index.matching(around) if p != path])
-            event("stored", host=slot.host)
+            event("stored", host=key.host)
 
     def erase(
         self,
-        slot: CredentialKey,
+        key: CredentialKey,
         only: Callable[[StoredCredential], bool] | None = None,
     ) -> int:
-        """Forget what is kept for *slot* and passes *only*; return how many.
+        """Forget what is kept for *key* and passes *only*; return how many.
 
         Without *only* nothing is opened, so a locked keyring is no obstacle.
         """
-        if not typed_index.holds(self._folder, slot):
+        if not typed_index.holds(self._folder, key):
             return 0
         paths.check_owner(os.path.join(self._folder, typed_index.FOLDER))
         with self._change():
             index = self._index_to_write()
             gone = []
-            for path in index.matching(slot):
+            for path in index.matching(key):
                 if only is not None:
                     record = self._read_locked(path)
                     if record is None or not only(record):
                         continue
                 gone.append(path)
             _unlink(gone)
-            event("erased" if gone else "kept", host=slot.host)
+            event("erased" if gone else "kept", host=key.host)
             return len(gone)
 
     # -- parts --------------------------------------------------------------
@@ -164,13 +164,13 @@ class TypedCredentials:
         costs no lock and no new file.
         """
         index = self._index()
-        path = index.path_of(record.slot) if index else ""
+        path = index.path_of(record.key) if index else ""
         if not index or self._read(path) != record:
             return False
-        event("kept", host=record.slot.host)
-        if not index.is_last(record.slot):
+        event("kept", host=record.key.host)
+        if not index.is_last(record.key):
             _date(path, time.time_ns())
-            index.note_last(record.slot)
+            index.note_last(record.key)
         return True
 
     def _change(self) -> Any:
@@ -205,8 +205,8 @@ class TypedCredentials:
         old = list(typed_index.files(self._folder))
         for path in sorted(old, key=typed_index.changed):
             if record := self._read_locked(path):
-                self._write(index.path_of(record.slot), record)
-                _date(index.path_of(record.slot), typed_index.changed(path))
+                self._write(index.path_of(record.key), record)
+                _date(index.path_of(record.key), typed_index.changed(path))
         self._draft(typed_index.index_path(self._folder)).save(typed_index.dumps(key))
         _unlink(old)
         return index
@@ -257,14 +257,14 @@ def _answers(kept: CredentialKey, asked: CredentialKey) -> bool:
     )
 
 
-def _words(slot: CredentialKey) -> tuple[str, ...]:
-    words = (slot.tool, slot.host, slot.protocol, slot.path, slot.user)
+def _words(key: CredentialKey) -> tuple[str, ...]:
+    words = (key.tool, key.host, key.protocol, key.path, key.user)
     return tuple(word or "" for word in words)
 
 
 def _dumps(record: StoredCredential) -> bytes:
-    slot = record.slot
-    places = [slot.tool, slot.protocol, slot.host, slot.path, slot.user]
+    key = record.key
+    places = [key.tool, key.protocol, key.host, key.path, key.user]
     content = {"version": _VERSION, "slot": places, "values": record.values}
     return json.dumps(content, separators=(",", ":")).encode()
 

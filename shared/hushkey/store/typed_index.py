@@ -69,27 +69,27 @@ class Index:
         self._typed_store = os.path.join(folder, FOLDER)
         self._key = key
 
-    def path_of(self, slot: CredentialKey) -> str:
-        """Return the path of the file for exactly *slot*."""
-        place = self._place(slot)
-        name = f"{place}-{self._hash('path', place, slot.path)}"
-        name += f"-{self._hash('user', place, slot.user)}{SUFFIX}"
+    def path_of(self, key: CredentialKey) -> str:
+        """Return the path of the file for exactly *key*."""
+        place = self._place(key)
+        name = f"{place}-{self._hash('path', place, key.path)}"
+        name += f"-{self._hash('user', place, key.user)}{SUFFIX}"
         return os.path.join(self._typed_store, place[:2], name)
 
-    def matching(self, slot: CredentialKey) -> Iterator[str]:
-        """Yield the paths of all files that answer *slot*, the newest first."""
-        if slot.path is not None and slot.user is not None:
-            path = self.path_of(slot)
+    def matching(self, key: CredentialKey) -> Iterator[str]:
+        """Yield the paths of all files that answer *key*, the newest first."""
+        if key.path is not None and key.user is not None:
+            path = self.path_of(key)
             if os.path.exists(path):
                 yield path
             return
-        place = self._place(slot)
+        place = self._place(key)
         folder = os.path.join(self._typed_store, place[:2])
         start, end = place + "-", SUFFIX
-        if slot.path is not None:
-            start += self._hash("path", place, slot.path) + "-"
-        if slot.user is not None:
-            end = f"-{self._hash('user', place, slot.user)}{SUFFIX}"
+        if key.path is not None:
+            start += self._hash("path", place, key.path) + "-"
+        if key.user is not None:
+            end = f"-{self._hash('user', place, key.user)}{SUFFIX}"
         recent = [n for n in _recent(folder) if n.startswith(start) and n.endswith(end)]
         for path in (os.path.join(folder, name) for name in recent):
             if os.path.exists(path):
@@ -98,18 +98,18 @@ class Index:
         older = [os.path.join(folder, name) for name in names if name not in recent]
         yield from sorted(older, key=changed, reverse=True) if len(older) > 1 else older
 
-    def is_last(self, slot: CredentialKey) -> bool:
-        """Tell whether `note_last` was called for *slot* last."""
-        folder, name = os.path.split(self.path_of(slot))
+    def is_last(self, key: CredentialKey) -> bool:
+        """Tell whether `note_last` was called for *key* last."""
+        folder, name = os.path.split(self.path_of(key))
         return _recent(folder)[:1] == [name]
 
-    def note_last(self, slot: CredentialKey) -> None:
-        """Note that *slot* is stored now.
+    def note_last(self, key: CredentialKey) -> None:
+        """Note that *key* is stored now.
 
         The dates of the files say it too, but with ten thousand users of one
         host only after a look at ten thousand files.
         """
-        folder, name = os.path.split(self.path_of(slot))
+        folder, name = os.path.split(self.path_of(key))
         others = (n for n in _recent(folder) if n != name)
         there = [n for n in others if os.path.exists(os.path.join(folder, n))]
         recent = os.path.join(folder, "recent")
@@ -128,8 +128,8 @@ class Index:
         """Return a hash of *parts* that others cannot make: never for a file."""
         return self._hash("digest", *parts, size=_PLACE)
 
-    def _place(self, slot: CredentialKey) -> str:
-        return self._hash("host", slot.tool, slot.protocol, slot.host, size=_PLACE)
+    def _place(self, key: CredentialKey) -> str:
+        return self._hash("host", key.tool, key.protocol, key.host, size=_PLACE)
 
     def _hash(self, kind: str, *parts: str | None, size: int = _PART) -> str:
         data = b"".join(
@@ -160,13 +160,13 @@ def read(folder: str) -> Index | None:
     return Index(folder, key)
 
 
-def holds(folder: str, *slots: CredentialKey) -> bool:
-    """Tell whether anything may be kept that answers one of *slots*."""
+def holds(folder: str, *keys: CredentialKey) -> bool:
+    """Tell whether anything may be kept that answers one of *keys*."""
     try:
         index = read(folder)
     except Lost:
         return True  # the keyring has to be asked
-    return index is not None and any(any(index.matching(slot)) for slot in slots)
+    return index is not None and any(any(index.matching(key)) for key in keys)
 
 
 def files(folder: str) -> Iterator[str]:

@@ -130,7 +130,7 @@ def names_host(word: str, host: str) -> bool:
     return False
 
 
-def git_wish(environ: Mapping[str, str]) -> str:
+def git_interactive(environ: Mapping[str, str]) -> str:
     """Return git's credential.interactive as the calling git has it, or nothing.
 
     git hands its own ``-c`` options on in the environment, so asking git is

@@ -32,6 +32,23 @@ def config_file(environ: Mapping[str, str]) -> str:
     return override or os.path.join(folder, "config.toml")
 
 
+def system_config_file(environ: Mapping[str, str]) -> str:
+    """Return the path of the administrator's config.toml, nothing where there is none.
+
+    HUSHKEY_SYSTEM_CONFIG names another file, or is ``off``. XDG_CONFIG_DIRS does not
+    count: the file is to be root's. On Windows any user could make the folder.
+    """
+    named = environ.get("HUSHKEY_SYSTEM_CONFIG", "")
+    if named == "off" or (sys.platform == "win32" and not named):
+        return ""
+    if sys.platform == "darwin":
+        base = "/Library/Application Support"
+    else:
+        base = "/etc/xdg"
+    override = _override(environ, "HUSHKEY_SYSTEM_CONFIG")
+    return override or os.path.join(base, APP, "config.toml")
+
+
 def data_folder(environ: Mapping[str, str]) -> str:
     """Return the absolute path of the folder for tokens and locks."""
     override = _override(environ, "HUSHKEY_DATA_DIR")

@@ -128,13 +128,13 @@ def begin(tool: str, environ: Mapping[str, str]) -> str:
 
     Returns the line that tells a person why nothing is noted, if that is so.
     """
-    wish = environ.get("HUSHKEY_LOG", "")
-    if wish == "debug":
+    chosen = environ.get("HUSHKEY_LOG", "")
+    if chosen == "debug":
         trace._sink = Trace(tool, _to_stderr)
-    elif not os.path.isabs(wish):
+    elif not os.path.isabs(chosen):
         return "HUSHKEY_LOG must be `debug` or an absolute path; nothing is logged"
     else:
-        file = _File(wish)
+        file = _File(chosen)
         try:
             file.check()
         except (_Refused, StoreError) as refused:

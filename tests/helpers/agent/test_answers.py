@@ -121,7 +121,7 @@ def test_error_is_a_line(said: Callable[[Tool], tuple[bytes, ...]]) -> None:
     "look",
     [
         lambda: callers.command_of("git"),
-        lambda: callers.git_wish({}),
+        lambda: callers.git_interactive({}),
     ],
 )
 def test_who_asks_is_not_told_from_the_agent_s_own_parents(

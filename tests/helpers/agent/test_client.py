@@ -235,7 +235,7 @@ def test_switched_off(
     assert agent.asked == []
 
 
-def test_journal_is_written_by_the_process_itself(
+def test_trace_is_written_by_the_process_itself(
     machine: Machine, tmp_path: Path, fake: Callable[[Talk], Fake]
 ) -> None:
     agent = fake(says(reply()))

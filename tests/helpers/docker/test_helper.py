@@ -290,7 +290,7 @@ def test_passwords_for_both_schemes_lie_side_by_side(machine: Machine) -> None:
 def test_password_of_port_80_that_an_older_version_kept_is_found(
     machine: Machine,
 ) -> None:
-    store(machine, "https://r.test:80", "old", "1")  # the slot it had then
+    store(machine, "https://r.test:80", "old", "1")  # the key it had then
     assert json.loads(get(machine, "r.test:80").out)["Username"] == "old"
 
     store(machine, "r.test:80", "new", "2")

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
-from kit.oauth import Machine
+from kit.oauth import CANARY, Machine
 
 WRITTEN = """# my config
 
@@ -349,3 +349,59 @@ def test_unset_of_a_table_takes_its_own_comments_along(machine: Machine) -> None
     text = machine.config_file.read_text()
     assert "# scopes" not in text
     assert '# hub\n[host."hub.test"]\n' in text
+
+
+# -- beside the administrator's file ---------------------------------------------
+
+
+@pytest.fixture
+def company(machine: Machine) -> Machine:
+    """A machine whose administrator has set up a host."""
+    file = machine.home / "system.toml"
+    file.write_text(
+        '[settings]\nmin_lifetime = 60\nkey_store = "file"\n[identity.corp]\n'
+        'provider = "oidc"\nissuer = "https://id.corp"\nclient_id = "company"\n'
+        f'client_secret = "{CANARY}"\n[host."git.corp"]\nidentity = "corp"\n'
+    )
+    machine.environ["HUSHKEY_SYSTEM_CONFIG"] = str(file)
+    return machine
+
+
+def test_show_prints_the_administrator_s_file_and_what_yours_replaces(
+    company: Machine,
+) -> None:
+    company.configure(
+        text='[settings]\nmin_lifetime = 9\n[host."GIT.corp"]\nidentity = "corp"\n'
+    )
+    output = hushkey(company, "config", "show").output
+    assert CANARY not in output
+    system = company.environ["HUSHKEY_SYSTEM_CONFIG"]
+    lines = output.splitlines()
+    assert lines[:3] == [
+        f"# {system}: what your administrator wrote",
+        "# settings.min_lifetime: yours counts instead",
+        '# [host."git.corp"]: yours counts instead',
+    ]
+    assert lines.index('issuer = "https://id.corp"') < lines.index(
+        f"# {company.config_file}: what you wrote"
+    )
+
+
+def test_show_json_says_where_each_identity_and_host_is_from(company: Machine) -> None:
+    shown = json.loads(hushkey(company, "config", "show", "--json").output)
+    assert shown["system_config"] == company.environ["HUSHKEY_SYSTEM_CONFIG"]
+    assert shown["identities"]["corp"]["origin"] == "system"
+    assert shown["identities"]["azure"]["origin"] == "preset"
+    assert shown["hosts"]["git.corp"]["origin"] == "system"
+    assert CANARY not in str(shown)
+
+
+def test_check_names_both_files(company: Machine) -> None:
+    output = hushkey(company, "config", "check").output
+    assert f"{company.environ['HUSHKEY_SYSTEM_CONFIG']}: no problems" in output
+    assert "only your administrator's hosts count" in output
+
+
+def test_set_may_lean_on_the_administrator_s_identity(company: Machine) -> None:
+    hushkey(company, "config", "set", 'host."two.corp".identity', "corp")
+    assert "two.corp" in hushkey(company, "config", "show", "--json").output

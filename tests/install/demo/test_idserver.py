@@ -94,7 +94,7 @@ def test_many_sign_ins_at_once(identity: IdentityServer, person: "Person") -> No
     assert identity.tally() - before == Tally(windows=6, sign_ins=6)
 
 
-def test_journal_holds_no_secret(identity: IdentityServer, person: "Person") -> None:
+def test_trace_holds_no_secret(identity: IdentityServer, person: "Person") -> None:
     """What the server writes down identifies nobody's token, code or password."""
     token = person.sign_in()
     person.refresh(token["refresh_token"])

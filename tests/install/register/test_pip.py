@@ -60,6 +60,21 @@ def test_install_writes_the_setting_and_the_launcher(desk: Desk) -> None:
     assert "+keyring-provider = subprocess" in result.stdout
 
 
+def test_each_tool_is_set_to_its_own_value(desk: Desk) -> None:
+    toy = pip.KeyringProgram(
+        "toy",
+        pip.settings_file,
+        pip.config_path,
+        wanted="of-its-own",
+        look=lambda client, environ: iter(()),
+        about="the toy asks hushkey",
+    )
+
+    toy.plan(desk.environ, ()).run(dry_run=False)
+
+    assert pip.value_in(desk.file.read_text()) == "of-its-own"
+
+
 def test_dry_run_changes_nothing(desk: Desk) -> None:
     for tool in ("pip", "uv"):
         assert "subprocess" in desk.hushkey("install", tool, "--dry-run").stdout

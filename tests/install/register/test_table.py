@@ -1,7 +1,7 @@
 """Every tool that hushkey registers with is reached by the commands, and documented."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ from hushkey_install.common.finding import NOTE, Finding
 from hushkey_install.doctor import run
 from hushkey_install.register import table
 from hushkey_install.register.registration import Plan, Registration
+from hushkey_install.tools.installation import Installation
 
 README = Path(__file__).parents[3] / "README.md"
 each_tool = pytest.mark.parametrize(
@@ -52,7 +53,7 @@ class Toy(Registration):
     ) -> Plan:
         return self._planned("undo")
 
-    def checks(self, environ: Mapping[str, str]) -> Iterator[Finding]:
+    def checks(self, installation: Installation) -> Iterator[Finding]:
         yield Finding("toy-broken", NOTE, "the toy is broken")
 
 
@@ -118,6 +119,39 @@ def test_hosts_are_refused_where_none_are_taken(home: Path) -> None:
 def test_doctor_says_what_a_registration_finds(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "REGISTRATIONS", (Toy(changes=True),))
+    monkeypatch.setattr(table, "CHECKED", (Toy(changes=True),))
 
     assert "toy-broken" in {found.code for found in run.findings()}
+
+
+class Broken(Toy):
+    """A tool whose file cannot be read."""
+
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        raise PermissionError(13, "Permission denied", "/toy")
+
+
+def test_tool_that_cannot_be_looked_at_silences_no_other(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys = (Broken(changes=True), Toy(changes=True))
+    monkeypatch.setattr(table, "CHECKED", toys)
+
+    found = {each.code: each.text for each in run.findings()}
+
+    assert found["topic-fails"] == "/toy: Permission denied"
+    assert "toy-broken" in found
+
+
+def test_doctor_knows_no_tool_but_by_the_table() -> None:
+    """But for the agent's unit, which is ours."""
+    modules = Path(run.__file__).parent.glob("*.py")
+    imported = {
+        name
+        for path in modules
+        for line in path.read_text().splitlines()
+        if (found := re.match(r"from hushkey_install\.register(\S*) import (.*)", line))
+        for name in (found[1] + found[2]).replace(" ", "").split(",")
+    }
+
+    assert imported == {"table", "systemd"}

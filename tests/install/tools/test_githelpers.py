@@ -193,7 +193,7 @@ def test_what_is_ours_and_what_only_looks_so(
 ) -> None:
     helper = githelpers.Helper(value, "global", "", "")
 
-    assert (helper.is_ours, helper.is_wrong_door) == (ours, wrong)
+    assert (helper.is_ours, helper.is_wrong_socket) == (ours, wrong)
 
 
 @pytest.mark.parametrize(

@@ -337,7 +337,7 @@ def test_sign_out_forgets_what_was_derived(desk: Desk, swapping: Swapping) -> No
     desk.process().sign_out(CORP)
 
     assert desk.stored().tokens() == []
-    assert exchanged_credential(desk).alive() is None
+    assert exchanged_credential(desk).usable() is None
 
 
 def test_sign_out_during_an_exchange_stays_a_sign_out(
@@ -354,7 +354,7 @@ def test_sign_out_during_an_exchange_stays_a_sign_out(
     assert "signed out" in fails(desk).line()
     assert desk.stored().tokens() == []
     assert not desk.stored().accounts
-    assert exchanged_credential(desk).alive() is None
+    assert exchanged_credential(desk).usable() is None
 
 
 def test_alive_is_what_has_seconds_left_and_no_less(
@@ -363,11 +363,11 @@ def test_alive_is_what_has_seconds_left_and_no_less(
     swapping()
     get(desk)
     desk.clock.now += 10800 - 11
-    alive = exchanged_credential(desk).alive()
+    usable = exchanged_credential(desk).usable()
     desk.clock.now += 2
 
-    assert alive is not None
-    assert exchanged_credential(desk).alive() is None
+    assert usable is not None
+    assert exchanged_credential(desk).usable() is None
 
 
 def test_clock_that_went_back_makes_nothing_live_longer(
@@ -377,7 +377,7 @@ def test_clock_that_went_back_makes_nothing_live_longer(
     get(desk)
     desk.clock.now -= 3600
 
-    assert exchanged_credential(desk).alive() is None
+    assert exchanged_credential(desk).usable() is None
     assert exchanged_credential(desk).fresh() is None
 
 

@@ -54,7 +54,7 @@ def signs_in(desk: Desk, provider: FakeProvider, rule: HostRule = SITE) -> Any:
         ({"CI": "true", "DISPLAY": ":0"}, PromptOptions(), "CI is set"),
         (
             {"DISPLAY": ":0"},
-            PromptOptions(wish=lambda: "false"),
+            PromptOptions(interactive=lambda: "false"),
             "credential.interactive is false",
         ),
         (

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hushkey import runtime
 from hushkey.acquire import session
 from hushkey.errors import StoreError
 from hushkey.store.typed import TypedCredentials
+from hushkey_helpers.tool import Tool
 from kit.core import MemoryDrawer, vault_of
 from kit.oauth import BIN, Machine, OidcServer, grant
 
@@ -147,3 +149,25 @@ def test_dialog_that_was_dismissed_comes_once_in_a_minute(home: Path) -> None:
         asks_for_key(home, key_store, DISPLAY=":0")
 
     assert key_store.calls.count("unlock") == 1
+
+
+def test_tool_s_own_facts_decide_how_a_person_may_be_asked(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.configure()
+    toy = Tool(
+        "toy",
+        callers={},
+        command=lambda: "toy fetch in /src",
+        interactive=lambda environ: environ["TOY_ASKS"],
+        no_terminal=lambda: "toy --quiet",
+    )
+    monkeypatch.setattr(runtime, "tool_of", {"toy": toy}.get)
+    environ = {**machine.environ, "TOY_ASKS": "never"}
+
+    found = session.acquirer(environ, 9.0, asks_for="toy").session.options
+    nobody = session.acquirer(environ, 9.0).session.options
+
+    asked = (found.command(), found.interactive(), found.no_terminal())
+    assert asked == ("toy fetch in /src", "never", "toy --quiet")
+    assert (nobody.command(), nobody.interactive(), nobody.no_terminal()) == ("",) * 3

@@ -7,6 +7,7 @@ from hushkey.config.schema import DEFAULTS
 from hushkey.errors import Permanent
 from hushkey.model import Identity
 from hushkey.providers.registry import SPECS, open_provider
+from hushkey.tokenrequest import PromptOptions, Session
 
 ISSUER = "https://id.example.com"
 NEEDED = {
@@ -24,11 +25,15 @@ def identity(name: str, **keys: object) -> Identity:
     return Identity("corp", **compiled({"provider": name, **keys}))
 
 
+def session(folder: Path) -> Session:
+    return Session(DEFAULTS, str(folder), {}, PromptOptions(), print)
+
+
 @every_server
 def test_open_provider_contacts_nobody(name: str, tmp_path: Path) -> None:
     corp = identity(name, client_id="c", **NEEDED)
 
-    opened = open_provider(corp, DEFAULTS, str(tmp_path), {})
+    opened = open_provider(corp, session(tmp_path))
 
     assert (opened.client_id, opened.issuer) == ("c", corp.issuer)
     assert list(tmp_path.iterdir()) == []
@@ -39,7 +44,7 @@ def test_open_provider_that_this_version_lacks_is_permanent(
     name: str, tmp_path: Path
 ) -> None:
     with pytest.raises(Permanent, match=f"has no provider {name} yet"):
-        open_provider(Identity("work", name), DEFAULTS, str(tmp_path), {})
+        open_provider(Identity("work", name), session(tmp_path))
 
 
 @every_provider

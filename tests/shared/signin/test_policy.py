@@ -26,8 +26,8 @@ TABLE: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
     (DESKTOP | {"settings_mode": "device", "host_mode": "browser"}, ("browser",), ""),
     # an explicit switch wins over what follows ...
     (DESKTOP | {"switch": "device"}, ("device",), ""),
-    (DESKTOP | {"switch": "paste", "wish": "never"}, ("paste",), ""),
-    ({"switch": "browser", "wish": "false"}, ("browser",), ""),
+    (DESKTOP | {"switch": "paste", "interactive": "never"}, ("paste",), ""),
+    ({"switch": "browser", "interactive": "false"}, ("browser",), ""),
     ({"switch": "browser", "ci": "CI", "ssh": True}, ("browser",), ""),
     ({"switch": "device", "host_mode": "browser"}, ("device",), ""),
     ({"switch": "device"}, ("device",), ""),
@@ -38,7 +38,7 @@ TABLE: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
     (DESKTOP | {"settings_mode": "device"}, ("device",), ""),
     (DESKTOP | {"host_mode": "paste"}, ("paste",), ""),
     ({"settings_mode": "browser", "ssh": True}, ("browser",), ""),
-    (DESKTOP | {"settings_mode": "browser", "wish": "never"}, NONE, "is never"),
+    (DESKTOP | {"settings_mode": "browser", "interactive": "never"}, NONE, "is never"),
     (DESKTOP | {"settings_mode": "browser", "ci": "CI"}, NONE, "CI job"),
     ({"settings_mode": "device", "display": True}, NONE, "no terminal"),
     (
@@ -46,13 +46,13 @@ TABLE: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
         NONE,
         "--no-input",
     ),
-    # the caller's wish
+    # the caller's own setting
     *[
-        (DESKTOP | {"wish": word}, NONE, f"credential.interactive is {word}")
+        (DESKTOP | {"interactive": word}, NONE, f"credential.interactive is {word}")
         for word in ("false", "never", "0", "no", "off", "Never")
     ],
-    (DESKTOP | {"wish": "true"}, ALL, ""),
-    (DESKTOP | {"wish": "auto"}, ALL, ""),
+    (DESKTOP | {"interactive": "true"}, ALL, ""),
+    (DESKTOP | {"interactive": "auto"}, ALL, ""),
     # nothing on the terminal: a browser may still open on a desktop
     (DESKTOP | {"no_terminal": "GIT_TERMINAL_PROMPT=0"}, ("browser",), ""),
     ({"terminal": True, "no_terminal": "PIP_NO_INPUT"}, NONE, "PIP_NO_INPUT"),

@@ -39,14 +39,14 @@ SOMEBODY = 65534
 HOST = CredentialKey("git", "https", "git.example.com")
 
 
-def slot(
+def key(
     user: str | None = "me", path: str | None = None, host: str = ""
 ) -> CredentialKey:
     return CredentialKey("git", "https", host or "git.example.com", path, user)
 
 
 def record(secret: str, **fields: str) -> StoredCredential:
-    return StoredCredential(slot(**fields), {"password": secret})
+    return StoredCredential(key(**fields), {"password": secret})
 
 
 class Desk:
@@ -99,7 +99,7 @@ def reason(call: Callable[[], object]) -> str:
 
 def test_matching_nothing_asks_no_keyring_and_makes_no_folder(desk: Desk) -> None:
     assert desk.kept() == []
-    assert desk.typed_store().slots() == []
+    assert desk.typed_store().all_keys() == []
     assert desk.typed_store().erase(HOST) == 0
     assert desk.key_store.calls == []
     assert not desk.folder.exists()
@@ -108,9 +108,9 @@ def test_matching_nothing_asks_no_keyring_and_makes_no_folder(desk: Desk) -> Non
 def test_matching_another_host_asks_no_keyring(used: Desk) -> None:
     used.key_store.calls.clear()
 
-    assert used.kept(slot(host="other.example.com")) == []
-    assert used.kept(slot(user="you")) == []
-    assert used.typed_store().erase(slot(user="you")) == 0
+    assert used.kept(key(host="other.example.com")) == []
+    assert used.kept(key(user="you")) == []
+    assert used.typed_store().erase(key(user="you")) == 0
     assert used.key_store.calls == []
 
 
@@ -127,8 +127,8 @@ def test_store_overwrites_the_same_slot_only(used: Desk) -> None:
     used.store("for app", path="app")
 
     assert used.kept() == ["for app", "yours", "new"]
-    assert used.kept(slot(path="app")) == ["for app"]
-    assert used.kept(slot(user="you")) == ["yours"]
+    assert used.kept(key(path="app")) == ["for app"]
+    assert used.kept(key(user="you")) == ["yours"]
 
 
 def test_newest_comes_first_even_if_the_clock_was_set_back(used: Desk) -> None:
@@ -161,14 +161,14 @@ def test_store_alone_forgets_other_users_of_the_host(used: Desk) -> None:
     used.typed_store().store(record("mine"), alone=True)
 
     assert used.kept() == ["mine"]
-    assert used.kept(slot(host="other.example.com")) == ["elsewhere"]
+    assert used.kept(key(host="other.example.com")) == ["elsewhere"]
 
 
 def test_erase_forgets_what_matches(used: Desk) -> None:
     used.store("yours", user="you")
     used.store("for app", path="app")
 
-    assert used.typed_store().erase(slot(path="app")) == 1
+    assert used.typed_store().erase(key(path="app")) == 1
     assert used.kept() == ["yours", "old"]
     assert used.typed_store().erase(HOST) == 2
     assert used.kept() == []
@@ -202,12 +202,12 @@ def test_slots_lists_everything_without_secrets(used: Desk) -> None:
     )
     used.typed_store().store(docker)
 
-    assert used.typed_store().slots() == [
-        docker.slot,
-        slot(host="b.example.com", user=""),
-        slot(),
+    assert used.typed_store().all_keys() == [
+        docker.key,
+        key(host="b.example.com", user=""),
+        key(),
     ]
-    assert used.typed_store().slots("docker") == [docker.slot]
+    assert used.typed_store().all_keys("docker") == [docker.key]
 
 
 @given(st.builds(CredentialKey, ANY, ANY, ANY, ANY, ANY), st.dictionaries(ANY, ANY))
@@ -220,7 +220,7 @@ def test_any_text_comes_back(
     desk.typed_store().store(StoredCredential(where, values))
 
     assert list(desk.typed_store().matching(where)) == [StoredCredential(where, values)]
-    assert desk.typed_store().slots() == [where]
+    assert desk.typed_store().all_keys() == [where]
 
 
 class Histories(RuleBasedStateMachine):
@@ -245,13 +245,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule(host=hosts, path=paths, user=users, secret=secrets)
     def store(self, host: str, path: str | None, user: str | None, secret: str) -> None:
-        made = StoredCredential(slot(user, path, host), {"password": secret})
+        made = StoredCredential(key(user, path, host), {"password": secret})
         self.desk.typed_store().store(made)
-        self.model = [made, *(r for r in self.model if r.slot != made.slot)]
+        self.model = [made, *(r for r in self.model if r.key != made.key)]
 
     @rule(host=hosts, path=paths, user=users, secret=secrets)
     def erase(self, host: str, path: str | None, user: str | None, secret: str) -> None:
-        asked = slot(user, path, host)
+        asked = key(user, path, host)
         self.desk.typed_store().erase(asked, lambda r: r.values["password"] == secret)
         self.model = [
             r
@@ -267,14 +267,14 @@ class Histories(RuleBasedStateMachine):
         return [
             r
             for r in self.model
-            if r.slot.host == asked.host
-            and asked.path in (None, r.slot.path)
-            and asked.user in (None, r.slot.user)
+            if r.key.host == asked.host
+            and asked.path in (None, r.key.path)
+            and asked.user in (None, r.key.user)
         ]
 
     @rule(host=hosts, path=paths, user=users)
     def find(self, host: str, path: str | None, user: str | None) -> None:
-        asked = slot(user, path, host)
+        asked = key(user, path, host)
         assert list(self.desk.typed_store().matching(asked)) == self.found(asked)
 
     @invariant()
@@ -306,7 +306,7 @@ def test_file_put_in_another_s_place_is_damaged(used: Desk) -> None:
     used.store("yours", user="you")
     index = typed_index.read(str(used.folder))
     assert index
-    os.replace(index.path_of(slot()), index.path_of(slot("you")))
+    os.replace(index.path_of(key()), index.path_of(key("you")))
 
     assert used.kept() == []
     (warning,) = used.warnings
@@ -370,7 +370,7 @@ def test_wrong_key_leaves_every_file_untouched(
     used.key_store.text = text
 
     assert reason(used.kept) == why
-    assert reason(used.typed_store().slots) == why
+    assert reason(used.typed_store().all_keys) == why
     assert reason(lambda: used.store("old")) == why
     assert reason(lambda: used.typed_store().erase(HOST, lambda r: True)) == why
     assert used.state() == before
@@ -394,9 +394,9 @@ def test_lost_index_is_made_anew(used: Desk, act: str) -> None:
     if act == "store":
         used.store("third", host="other.example.com")
     elif act == "erase":
-        used.typed_store().erase(slot(host="other.example.com"))
+        used.typed_store().erase(key(host="other.example.com"))
     elif act == "list":
-        assert len(used.typed_store().slots()) == 2
+        assert len(used.typed_store().all_keys()) == 2
 
     assert used.kept() == ["yours", "old"]
     assert not set(before) & set(used.files())
@@ -440,7 +440,7 @@ def test_old_names_left_by_a_kill_are_not_listed(used: Desk) -> None:
     old.parent.mkdir(exist_ok=True)
     old.write_bytes(content)
 
-    assert used.typed_store().slots() == [slot()]
+    assert used.typed_store().all_keys() == [key()]
 
 
 # ---------------------------------------------------------------- no room, no right
@@ -535,7 +535,7 @@ def test_stores_and_erases_of_many_processes_lose_nothing(desk: Desk) -> None:
             desk.store(f"{name}{n}", user=f"{name}{n}")
             desk.store("shared", user="shared")
             if n % 2:
-                desk.typed_store().erase(slot(f"{name}{n}"), lambda r: True)
+                desk.typed_store().erase(key(f"{name}{n}"), lambda r: True)
 
     vault_of(desk.folder, desk.key_store).ensure_key()
     with child(lambda: work("a")) as one, child(lambda: work("b")) as two:

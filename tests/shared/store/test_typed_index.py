@@ -18,8 +18,8 @@ def index(tmp_path: Path) -> Index:
     return Index(str(tmp_path), KEY)
 
 
-def put(tmp_path: Path, slot: CredentialKey) -> str:
-    path = index(tmp_path).path_of(slot)
+def put(tmp_path: Path, key: CredentialKey) -> str:
+    path = index(tmp_path).path_of(key)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     Path(path).touch()
     return path
@@ -52,10 +52,10 @@ def test_fields_that_join_to_one_text_stay_apart() -> None:
 
 
 def test_names_need_the_key_and_say_nothing() -> None:
-    slot = CredentialKey("git", "https", "git.example.com", "app", "me")
-    name = Index("/x", KEY).path_of(slot)
+    key = CredentialKey("git", "https", "git.example.com", "app", "me")
+    name = Index("/x", KEY).path_of(key)
 
-    assert Index("/x", bytes(32)).path_of(slot) != name
+    assert Index("/x", bytes(32)).path_of(key) != name
     assert not any(word in name for word in ("git", "example", "app", "me@"))
 
 
@@ -89,7 +89,7 @@ def test_matching_has_the_newest_first(tmp_path: Path) -> None:
 
 def test_last_one_noted_is_the_newest_whatever_the_dates_say(tmp_path: Path) -> None:
     users = [CredentialKey("t", "p", "h", None, user) for user in "abc"]
-    names = [put(tmp_path, slot) for slot in users]
+    names = [put(tmp_path, key) for key in users]
     for age, name in enumerate(names):
         os.utime(name, ns=(0, 10**18 - age))
     made = index(tmp_path)
@@ -106,18 +106,18 @@ def test_last_one_noted_is_the_newest_whatever_the_dates_say(tmp_path: Path) -> 
 
 
 def test_note_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    made, slot = index(tmp_path), CredentialKey("t", "p", "h", None, "u")
+    made, key = index(tmp_path), CredentialKey("t", "p", "h", None, "u")
 
-    made.note_last(slot)
+    made.note_last(key)
 
-    assert not made.is_last(slot)
+    assert not made.is_last(key)
 
 
 def test_full_disk_leaves_no_wrong_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     users = [CredentialKey("t", "p", "h", None, user) for user in "ab"]
-    names = [put(tmp_path, slot) for slot in users]
+    names = [put(tmp_path, key) for key in users]
     os.utime(names[0], ns=(0, 0))
     made, new = index(tmp_path), tmp_path / "stash" / typed_index.DRAFTS
     new.mkdir()
@@ -150,14 +150,14 @@ def test_read_without_a_stash_is_nothing(tmp_path: Path) -> None:
 
 def test_read_gives_the_index_that_was_written(tmp_path: Path) -> None:
     write_key(tmp_path, typed_index.dumps(KEY))
-    slot = CredentialKey("t", "p", "h", "x", "u")
+    key = CredentialKey("t", "p", "h", "x", "u")
     made = typed_index.read(str(tmp_path))
 
     assert made is not None
-    assert made.path_of(slot) == index(tmp_path).path_of(slot)
-    assert not typed_index.holds(str(tmp_path), slot)
-    put(tmp_path, slot)
-    assert typed_index.holds(str(tmp_path), slot)
+    assert made.path_of(key) == index(tmp_path).path_of(key)
+    assert not typed_index.holds(str(tmp_path), key)
+    put(tmp_path, key)
+    assert typed_index.holds(str(tmp_path), key)
     assert typed_index.holds(str(tmp_path), CredentialKey("t", "p", "h"))
 
 

@@ -11,7 +11,7 @@ from hushkey.system import callers
 #: what whoever answers for tools does first
 HANDED_IN = (
     "import hushkey_helpers.table; from hushkey import runtime; "
-    "runtime.programs_of = hushkey_helpers.table.programs_of; "
+    "runtime.tool_of = hushkey_helpers.table.tool_of; "
 )
 ASKS = (
     f"{HANDED_IN} from hushkey.system import callers; print(callers.command_of('git'))"
@@ -70,37 +70,37 @@ def environ(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **more}
 
 
-def test_wish_is_read_from_the_calling_gits_options() -> None:
+def test_setting_is_read_from_the_calling_gits_options() -> None:
     options = {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "credential.interactive",
         "GIT_CONFIG_VALUE_0": "never",
     }
 
-    assert callers.git_wish(environ(**options)) == "never"
+    assert callers.git_interactive(environ(**options)) == "never"
 
 
-def test_wish_is_read_from_the_users_file(home: Path) -> None:
+def test_setting_is_read_from_the_users_file(home: Path) -> None:
     (home / ".gitconfig").write_text("[credential]\n\tinteractive = false\n")
 
-    assert callers.git_wish(environ()) == "false"
+    assert callers.git_interactive(environ()) == "false"
 
 
-def test_no_wish_is_nothing() -> None:
-    assert callers.git_wish(environ()) == ""
+def test_no_setting_is_nothing() -> None:
+    assert callers.git_interactive(environ()) == ""
 
 
-def test_machine_without_git_has_no_wish(tmp_path: Path) -> None:
-    assert callers.git_wish({"PATH": str(tmp_path)}) == ""
+def test_machine_without_git_has_no_setting(tmp_path: Path) -> None:
+    assert callers.git_interactive({"PATH": str(tmp_path)}) == ""
 
 
 @pytest.mark.parametrize("body", ["exit 3", "kill -9 $$"])
-def test_git_that_fails_has_no_wish(tmp_path: Path, body: str) -> None:
+def test_git_that_fails_has_no_setting(tmp_path: Path, body: str) -> None:
     script = tmp_path / "git"
     script.write_text(f"#!/bin/sh\n{body}\n")
     script.chmod(0o755)
 
-    assert callers.git_wish({"PATH": str(tmp_path)}) == ""
+    assert callers.git_interactive({"PATH": str(tmp_path)}) == ""
 
 
 def test_git_of_the_working_directory_is_not_run(
@@ -111,7 +111,7 @@ def test_git_of_the_working_directory_is_not_run(
     script.chmod(0o755)
     monkeypatch.chdir(tmp_path)
 
-    assert callers.git_wish({"PATH": f".:{os.pathsep}"}) == ""
+    assert callers.git_interactive({"PATH": f".:{os.pathsep}"}) == ""
 
 
 # -- registries that docker asks for of its own accord -------------------------------

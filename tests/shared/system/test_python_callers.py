@@ -8,7 +8,7 @@ from hushkey.system import python_callers
 
 ASK = (
     "import hushkey_helpers.table; from hushkey import runtime;"
-    "runtime.programs_of = hushkey_helpers.table.programs_of;"
+    "runtime.tool_of = hushkey_helpers.table.tool_of;"
     "from hushkey.system import python_callers;"
     "print({}, python_callers.forbidding_option(), sep='|')"
 )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 
 from hushkey import origins
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.system import programs
-from hushkey_install.doctor.finding import NOTE, PROBLEM, Finding, Installation
-from hushkey_install.register.git import GIT
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
+from hushkey_install.tools.installation import Installation
 
 #: the oldest git whose protocol we know (`*.` in sections needs 2.26)
 _OLDEST = (2, 26)
@@ -22,19 +21,23 @@ _OLDEST = (2, 26)
 _EPHEMERAL = (2, 46)
 _HELPER = "git-credential-hushkey"
 _INSTALL = "hushkey install git"
+Mend = Callable[[], object]
 
 
-def check(installation: Installation) -> Iterator[Finding]:
-    """Yield what keeps git from asking us, and who else is handed tokens."""
+def check(installation: Installation, mend: Mend) -> Iterator[Finding]:
+    """Yield what keeps git from asking us, and who else is handed tokens.
+
+    *mend* registers hushkey with git, as `hushkey install git` does.
+    """
     if installation.git is None:
         if installation.git_error is not None:
             yield Finding("git-missing", NOTE, installation.git_error.line())
         return
     try:
         yield from _version(installation.git)
-        yield from _reachable(installation, installation.git)
-        yield from _rules(installation, installation.git)
-        yield from _door(installation.git)
+        yield from _reachable(installation, installation.git, mend)
+        yield from _rules(installation, installation.git, mend)
+        yield from _wrong_socket(installation.git)
     except HushkeyError as error:
         yield Finding("git-fails", PROBLEM, error.line())
 
@@ -55,7 +58,7 @@ def _version(git: Git) -> Iterator[Finding]:
         )
 
 
-def _reachable(installation: Installation, git: Git) -> Iterator[Finding]:
+def _reachable(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:
     """Yield that git would not find the helper by its name."""
     entries = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     values = dict.fromkeys(entry.partition("\n")[2] for entry in entries)
@@ -66,7 +69,7 @@ def _reachable(installation: Installation, git: Git) -> Iterator[Finding]:
                 PROBLEM,
                 f"git is told to ask {program}, which is not there any more",
                 _INSTALL,
-                partial(GIT.install, (), False),
+                mend,
             )
     if "hushkey" not in values:
         return
@@ -81,7 +84,7 @@ def _reachable(installation: Installation, git: Git) -> Iterator[Finding]:
         )
 
 
-def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
+def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:
     if installation.context is None:
         return
     rules = [
@@ -94,8 +97,8 @@ def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
         if not chain.has_ours:
             unregistered.append(rule.pattern)
             continue
-        yield from _listeners(rule, chain)
-        yield from _paths(rule, chain)
+        yield from _listeners(rule, chain, mend)
+        yield from _paths(rule, chain, mend)
         yield from _repository(installation, git, rule, request)
     if unregistered:
         yield Finding(
@@ -103,14 +106,16 @@ def _rules(installation: Installation, git: Git) -> Iterator[Finding]:
             PROBLEM,
             f"git does not ask hushkey for {', '.join(unregistered)}",
             _INSTALL,
-            partial(GIT.install, (), False),
+            mend,
         )
 
 
-def _listeners(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
+def _listeners(
+    rule: HostRule, chain: githelpers.Chain, mend: Mend
+) -> Iterator[Finding]:
     """Yield helpers beside ours: what git stores, it stores with all of them."""
     for helper in chain.others():
-        if helper.is_wrong_door:
+        if helper.is_wrong_socket:
             continue  # has a finding of its own
         place = chain.helpers.index(helper)
         ours = next(n for n, h in enumerate(chain.helpers) if h.is_ours)
@@ -122,11 +127,11 @@ def _listeners(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
             f"for {rule.pattern} git also asks {helper.line()} {where} hushkey, and "
             f"hands it our tokens{' to keep' if keeps else ''}",
             _INSTALL,
-            partial(GIT.install, (), False),
+            mend,
         )
 
 
-def _paths(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
+def _paths(rule: HostRule, chain: githelpers.Chain, mend: Mend) -> Iterator[Finding]:
     if chain.sends_path or not origins.parse_pattern(rule.pattern).path:
         return
     yield Finding(
@@ -134,7 +139,7 @@ def _paths(rule: HostRule, chain: githelpers.Chain) -> Iterator[Finding]:
         PROBLEM,
         f"the rule {rule.pattern} goes by path, but git sends none (useHttpPath)",
         _INSTALL,
-        partial(GIT.install, (), False),
+        mend,
     )
 
 
@@ -158,7 +163,7 @@ def _repository(
     )
 
 
-def _door(git: Git) -> Iterator[Finding]:
+def _wrong_socket(git: Git) -> Iterator[Finding]:
     """Yield a `cache --socket` on our socket: git's own daemon would keep tokens.
 
     `store` with nobody listening starts that daemon on our socket, and a frozen
@@ -167,7 +172,7 @@ def _door(git: Git) -> Iterator[Finding]:
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     for entry in found:
         key, _, value = entry.partition("\n")
-        if githelpers.is_wrong_door(value):
+        if githelpers.is_wrong_socket(value):
             yield Finding(
                 "cache-on-our-socket",
                 PROBLEM,
@@ -175,3 +180,20 @@ def _door(git: Git) -> Iterator[Finding]:
                 f"git config --global --unset-all {shlex.quote(key)} cache "
                 f"&& {_INSTALL}",
             )
+
+
+def urls_in_use(installation: Installation) -> Iterator[str]:
+    """Yield the remotes of this repository, and what git asks us for."""
+    if installation.git is None:
+        return
+    words = ("-z", "--get-regexp")
+    remotes = installation.git.listing(
+        *words, r"^remote\..*\.url$", folder=installation.folder
+    )
+    for entry in remotes.split("\0")[:-1]:
+        yield entry.partition("\n")[2]
+    sections = installation.git.listing(*words, r"^credential\.https://.*\.helper$")
+    for entry in sections.split("\0")[:-1]:
+        key, _, value = entry.partition("\n")
+        if value == "hushkey":
+            yield key.removeprefix("credential.").removesuffix(".helper")

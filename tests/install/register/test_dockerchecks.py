@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from hushkey_install.common.context import Context
 from hushkey_install.common.finding import Finding
-from hushkey_install.doctor.docker import check
+from hushkey_install.register.docker import DOCKER, PODMAN
+from hushkey_install.tools.installation import Installation
 from kit.oauth import Machine
 
 MORE = """
@@ -36,8 +36,13 @@ def docker_says(machine: Machine, **content: object) -> None:
     file.write_text(json.dumps(content))
 
 
+def check(machine: Machine) -> list[Finding]:
+    installation = Installation(machine.environ, "/")
+    return [f for client in (DOCKER, PODMAN) for f in client.checks(installation)]
+
+
 def found(machine: Machine) -> dict[str, Finding]:
-    return {finding.code: finding for finding in check(Context(machine.environ))}
+    return {finding.code: finding for finding in check(machine)}
 
 
 def test_all_is_well(machine: Machine) -> None:
@@ -49,7 +54,7 @@ def test_all_is_well(machine: Machine) -> None:
 def test_registry_without_a_key(machine: Machine) -> None:
     docker_says(machine, auths={"contoso.azurecr.io": {}, "other.test": {}})
 
-    findings = list(check(Context(machine.environ)))
+    findings = check(machine)
 
     assert [f.command for f in findings] == [
         "hushkey install docker reg.test",

@@ -1,31 +1,33 @@
-"""Whom doctor looks at.
-
-A topic is a function from a `Installation` to findings; it asks no server, changes
-nothing, and never prompts. `hushkey_install.doctor.run` lists the topics.
-"""
+"""Whom doctor looks at."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from hushkey.config import rules
 from hushkey.errors import ConfigError, HushkeyError
 from hushkey_install.common.context import Context
-from hushkey_install.common.finding import NOTE as NOTE
-from hushkey_install.common.finding import PROBLEM as PROBLEM
-from hushkey_install.common.finding import Finding as Finding
+from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.tools.gitfile import Git
 
 
 class Installation:
     """One user's installation: what several topics need, looked up once."""
 
-    def __init__(self, environ: Mapping[str, str], folder: str) -> None:
-        """Look at *environ*, and at the repository in *folder*, if it is one."""
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        folder: str,
+        keyring_tools: Iterable[str] = (),
+    ) -> None:
+        """Look at *environ*, and at the repository in *folder*, if it is one.
+
+        *keyring_tools* are those that `hushkey install` can tell to ask a keyring.
+        """
         self.environ = dict(environ)
         self.folder = folder
+        self._keyring_tools = tuple(keyring_tools)
 
     @cached_property
     def _opened(self) -> Context | ConfigError:
@@ -50,6 +52,14 @@ class Installation:
         return self.context.config if self.context else None
 
     @cached_property
+    def asking_keyring(self) -> frozenset[str]:
+        """The tools that `hushkey install` has told to ask a keyring."""
+        records = {
+            name: InstallRecord(self.environ, name) for name in self._keyring_tools
+        }
+        return frozenset(name for name, record in records.items() if record.read())
+
+    @cached_property
     def _found_git(self) -> Git | HushkeyError:
         try:
             return Git(self.environ)
@@ -65,12 +75,3 @@ class Installation:
     def git_error(self) -> HushkeyError | None:
         """Why there is no git."""
         return None if isinstance(self._found_git, Git) else self._found_git
-
-
-def installation() -> Installation:
-    """Return this user's installation, seen from the working directory."""
-    try:
-        folder = os.getcwd()
-    except OSError:  # it was deleted
-        folder = "/"
-    return Installation(os.environ, folder)

@@ -1,11 +1,13 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord
-from hushkey_install.doctor import python
-from hushkey_install.doctor.finding import Finding, Installation
+from hushkey_install.register import keyringchecks, table
+from hushkey_install.tools.installation import Installation
 from kit.oauth import BIN, Machine
 
 NULL = "keyring.backends.null.Keyring"
@@ -42,9 +44,26 @@ class Desk(Machine):
         return str(file)
 
     def found(self, **environ: str) -> dict[str, Finding]:
-        found = list(python.found({**self.environ, **environ}))
+        """What is found of all tools, as if each had been registered."""
+        names = [tool.name for tool in table.CHECKED]
+        for name in names:
+            InstallRecord(self.environ, name).write({"path": "somewhere"})
+        looked_at = Installation({**self.environ, **environ}, "/", names)
+        found = list(keyring_findings(looked_at))
         assert len({each.code for each in found}) == len(found)
         return {each.code: each for each in found}
+
+
+def keyring_findings(installation: Installation) -> Iterator[Finding]:
+    """Yield what doctor has to say of tools that ask a keyring."""
+    for tool in table.CHECKED:
+        if tool.name not in ("git", "docker", "podman"):
+            yield from tool.checks(installation)
+
+
+def installation(desk: Desk) -> Installation:
+    asking = [tool.name for tool in table.REGISTRATIONS if tool.asks_keyring]
+    return Installation(desk.environ, "/", asking)
 
 
 @pytest.fixture
@@ -140,7 +159,7 @@ def test_uv(desk: Desk) -> None:
 def test_real_keyring_without_us_is_no_door(desk: Desk) -> None:
     desk.tool("keyring", "keyring-25.7.0")
 
-    found = python.program_door(desk.environ, ("", ""))
+    found = keyringchecks.program_problem(desk.environ, ("", ""))
 
     assert found is not None
     assert found.code == "keyring-program-foreign"
@@ -150,9 +169,11 @@ def test_real_keyring_without_us_is_no_door(desk: Desk) -> None:
 def test_real_keyring_with_us_is_a_door_unless_pinned(desk: Desk) -> None:
     desk.tool("keyring", "keyring-25.7.0", "hushkey-0.1.0")
 
-    pinned = python.program_door(desk.environ, (NULL, "PYTHON_KEYRING_BACKEND"))
+    pinned = keyringchecks.program_problem(
+        desk.environ, (NULL, "PYTHON_KEYRING_BACKEND")
+    )
 
-    assert python.program_door(desk.environ, ("", "")) is None
+    assert keyringchecks.program_problem(desk.environ, ("", "")) is None
     assert pinned is not None
     assert pinned.command == "unset PYTHON_KEYRING_BACKEND"
 
@@ -160,7 +181,7 @@ def test_real_keyring_with_us_is_a_door_unless_pinned(desk: Desk) -> None:
 def test_launcher_of_ours_is_immune_to_pins(desk: Desk) -> None:
     desk.launcher()
 
-    assert python.program_door(desk.environ, (NULL, "x")) is None
+    assert keyringchecks.program_problem(desk.environ, (NULL, "x")) is None
 
 
 # -- what imports keyring --------------------------------------------------------
@@ -221,14 +242,14 @@ def test_pinned_or_switched_off_keyring_is_told(desk: Desk) -> None:
     ],
 )
 def test_pin_that_reaches_us_is_no_trouble(desk: Desk, name: str) -> None:
-    assert python.pinned_backend({"PYTHON_KEYRING_BACKEND": name}) == ("", "")
+    assert keyringchecks.pinned_backend({"PYTHON_KEYRING_BACKEND": name}) == ("", "")
 
 
 @pytest.mark.parametrize("text", ["", "[backend]\n", "nonsense", "[backend]\na"])
 def test_odd_keyringrc_pins_nothing(desk: Desk, text: str) -> None:
     desk.write("python_keyring/keyringrc.cfg", text)
 
-    assert python.pinned_backend(desk.environ) == ("", "")
+    assert keyringchecks.pinned_backend(desk.environ) == ("", "")
 
 
 def test_real_keyring_reads_the_same_file(
@@ -243,16 +264,18 @@ def test_real_keyring_reads_the_same_file(
     )
 
     assert str(core._config_path()) == path
-    assert python.pinned_backend(desk.environ) == (NULL, path)
+    assert keyringchecks.pinned_backend(desk.environ) == (NULL, path)
 
 
-def test_shut_door_is_a_problem_only_once_the_tool_was_registered(desk: Desk) -> None:
+def test_only_a_registered_tool_that_does_not_ask_is_a_problem(
+    desk: Desk,
+) -> None:
     desk.tool("pip", "pip-26.3")
     desk.tool("uv")
-    before = list(python.check(Installation(desk.environ, "/")))
+    before = list(keyring_findings(installation(desk)))
     InstallRecord(desk.environ, "pip").write({"path": "somewhere"})
 
-    after = {f.code: f.level for f in python.check(Installation(desk.environ, "/"))}
+    after = {f.code: f.level for f in keyring_findings(installation(desk))}
 
     assert before == []
     assert after == {"pip-auto": "problem", "uv-disabled": "note"}
@@ -262,6 +285,6 @@ def test_launcher_of_ours_is_reason_enough_to_look(desk: Desk) -> None:
     desk.tool("pip", "pip-26.3")
     desk.launcher()
 
-    found = {f.code: f.level for f in python.check(Installation(desk.environ, "/"))}
+    found = {f.code: f.level for f in keyring_findings(installation(desk))}
 
     assert found == {"pip-auto": "note"}

@@ -1,0 +1,156 @@
+"""How each Python tool asks hushkey, and why that would not work.
+
+There are two ways: the program called `keyring` on PATH, and the backend in the tool's
+own environment. Who never set one of them up hears nothing; after that, what does not
+work is a problem where `hushkey install` has registered the tool, else a note.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+
+from hushkey.errors import HushkeyError
+from hushkey.system import paths, programs
+from hushkey_helpers.keyring.command import is_ours
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.register.registration import Checked
+from hushkey_install.tools import pythontools
+from hushkey_install.tools.installation import Installation
+from hushkey_install.tools.pythontools import Client
+
+Look = Callable[[Client, Mapping[str, str]], Iterator[Finding]]
+
+#: backends that ask others, ours among them
+_OPEN = ("hushkey_helpers.", "keyring.backends.chainer.")
+
+
+def check(name: str, installation: Installation, look: Look) -> Iterator[Finding]:
+    """Yield what *look* finds of the tool *name*, if it is here."""
+    registered, environ = installation.asking_keyring, installation.environ
+    first = programs.find("keyring", environ)
+    if not registered and not (first and is_ours(first)):
+        return
+    client = pythontools.find(name, environ)
+    for finding in look(client, environ) if client else ():
+        yield finding if name in registered else finding._replace(level=NOTE)
+
+
+def pinned_backend(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the backend that keyring is told to use and who says so, or nothing.
+
+    With one set, keyring loads no plug-in, so also not ours (keyring `core.py`).
+    """
+    name = environ.get("PYTHON_KEYRING_BACKEND", "")
+    if name:
+        return _closed(name, "PYTHON_KEYRING_BACKEND")
+    try:
+        path = _keyringrc(environ)
+        parser = configparser.RawConfigParser()
+        parser.read(path, encoding="utf-8")
+        name = parser.get("backend", "default-keyring", fallback="").strip()
+    except (HushkeyError, configparser.Error, UnicodeError):
+        return "", ""
+    return _closed(name, path) if name else ("", "")
+
+
+def _closed(name: str, where: str) -> tuple[str, str]:
+    return ("", "") if name.startswith(_OPEN) else (name, where)
+
+
+def _keyringrc(environ: Mapping[str, str]) -> str:
+    """Return keyring's config file (keyring `util/platform_.py`)."""
+    if os.name == "nt":
+        base = environ.get("LOCALAPPDATA", paths.home(environ))
+        return os.path.join(base, "Python Keyring", "keyringrc.cfg")
+    folder = os.path.join(paths.xdg_config(environ), "python_keyring")
+    return os.path.join(folder, "keyringrc.cfg")
+
+
+def program_problem(
+    environ: Mapping[str, str], pinned: tuple[str, str]
+) -> Finding | None:
+    """Return why the program `keyring` on PATH does not lead to us, or None."""
+    first = programs.find("keyring", environ)
+    if first is None:
+        text = "there is no program called keyring on PATH"
+        return Finding("keyring-program-missing", PROBLEM, text, "hushkey install pip")
+    if is_ours(first):
+        return None
+    client = Client("keyring", first, pythontools.prefix_of(first))
+    if not client.has("hushkey"):
+        text = f"{first} is the first keyring on PATH, and has no hushkey beside it"
+        command = "hushkey install pip --launcher DIR"
+        return Finding("keyring-program-foreign", PROBLEM, text, command)
+    return _shut("keyring", pinned)
+
+
+def _shut(tool: str, pinned: tuple[str, str]) -> Finding | None:
+    """Return that keyring is pinned or switched off for *tool*, or None."""
+    name, where = pinned
+    if not name:
+        return None
+    off = name.endswith("null.Keyring")
+    text = f"keyring is {'switched off' if off else f'pinned to {name}'} by {where}"
+    command = (
+        f"unset {where}"
+        if where == "PYTHON_KEYRING_BACKEND"
+        else f"rm {shlex.quote(where)}"
+    )
+    return Finding(f"{tool}-keyring-pinned", PROBLEM, f"{tool}: {text}", command)
+
+
+def importing(
+    client: Client, environ: Mapping[str, str], command: str = ""
+) -> Iterator[Finding]:
+    """Yield the state of a tool that asks the keyring of its own environment.
+
+    *command* puts hushkey there, if one can.
+    """
+    name = client.name
+    if not client.has("hushkey"):
+        text = f"{name}: {client.prefix or client.program} has no hushkey in it"
+        yield Finding(f"{name}-no-backend", PROBLEM, text, command)
+    elif shut := _shut(name, pinned_backend(environ)):
+        yield shut
+    else:
+        text = f"{name}: asks the backend in {client.prefix}"
+        yield Finding(f"{name}-door", NOTE, text)
+
+
+def through_program(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the state of a tool that starts the program `keyring`."""
+    name = client.name
+    problem = program_problem(environ, pinned_backend(environ))
+    if problem is None:
+        yield Finding(f"{name}-door", NOTE, f"{name}: asks the program keyring on PATH")
+    else:
+        yield problem._replace(
+            code=f"{name}-{problem.code}", text=f"{name}: {problem.text}"
+        )
+
+
+def importing_or_through_program(
+    client: Client, environ: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yield the state of a tool that starts the program where it has no keyring."""
+    look = importing if client.has("keyring") else through_program
+    return look(client, environ)
+
+
+class Unregistered(Checked):
+    """A tool that nobody registers us with: it asks where hushkey is beside it."""
+
+    def __init__(self, name: str, look: Look) -> None:
+        super().__init__(name)
+        self._look = look
+
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield how it asks hushkey, and why that does not work."""
+        return check(self.name, installation, self._look)
+
+
+PDM = Unregistered("pdm", importing_or_through_program)
+HATCH = Unregistered("hatch", importing)

@@ -1,0 +1,124 @@
+"""A forge as GitLab is one: its sign-in engine itself, and git behind it."""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from kit import canary
+from kit.canary import Ear
+from kit.desk import Done, Seat
+from servers.browser import Browser
+from servers.doorkeeper import CLIENT_ID, Doorkeeper
+from servers.gits import Git
+
+pytestmark = pytest.mark.contract
+
+GITLAB = """
+provider = "gitlab"
+authorization_endpoint = "{url}/oauth/authorize"
+token_endpoint = "{url}/oauth/token"
+"""
+OIDC = """
+provider = "oidc"
+issuer = "{url}"
+"""
+RULE = """
+[host."{host}"]
+identity = "forge"
+scopes = [{openid}"read_repository", "write_repository"]
+"""
+
+
+@dataclass
+class ForgeDesk(Seat):
+    """A person with a config for the forge; nobody has signed in."""
+
+    folder: Path
+    forge: Doorkeeper
+    visitor: Browser
+    ca_file: Path
+    extra: dict[str, str] = field(default_factory=dict)
+    ear: Ear = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ear = Ear(self.folder.with_name("ear"))
+        for role in ("AUTHOR", "COMMITTER"):
+            self.extra |= {f"GIT_{role}_NAME": "a", f"GIT_{role}_EMAIL": "a@b"}
+
+    def configure(self, provider: str, more: str = "") -> None:
+        facts = {
+            "url": self.forge.url,
+            "host": self.forge.host,
+            "openid": '"openid", "profile", ' if provider == OIDC else "",
+        }
+        text = (
+            f'[settings]\nkey_store = "file"\nca_file = "{self.ca_file}"\n'
+            f'[identity.forge]\nclient_id = "{CLIENT_ID}"{provider}'
+        )
+        text = (text + (more or RULE)).format(**facts)
+        (self.folder / "config.toml").write_text(text)
+        done = self.hushkey("install", "git")
+        assert done.returncode == 0, done.stderr
+
+    def git(self, git: Git, *words: str, cwd: str = "", **extra: str) -> Done:
+        done = git.run(
+            *words, environ=self.environ | extra, cwd=self.folder / cwd, seconds=120
+        )
+        self.ear.hear(f"git {words[0]}", done.stdout, done.stderr)
+        return done
+
+    def clone(self, git: Git, into: str, **extra: str) -> Done:
+        url = self.forge.url_of("contoso/app")
+        return self.git(git, "clone", "-q", url, into, **extra)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, forge: Doorkeeper, visitor: Browser) -> Iterator[ForgeDesk]:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    made = ForgeDesk(folder, forge, visitor, forge.authority.ca_file)
+    yield made
+    secrets = canary.of_key_file(folder / "data" / "key")
+    files = canary.below(folder, folder / "data" / "key")
+    assert canary.leaks(secrets, [*made.ear.places(), *files]) == []
+
+
+@pytest.mark.parametrize("provider", [GITLAB, OIDC], ids=["gitlab", "oidc"])
+def test_clone_and_push_with_one_sign_in(
+    desk: ForgeDesk, git: Git, provider: str
+) -> None:
+    desk.configure(provider)
+    done = desk.clone(git, "app")
+    assert done.returncode == 0, done.stderr
+    (desk.folder / "app" / "new").write_text("x")
+    for words in (("add", "new"), ("commit", "-qm", "new"), ("push", "-q")):
+        done = desk.git(git, *words, cwd="app")
+        assert done.returncode == 0, done.stderr
+    assert len(desk.visitor.visits()) == 1
+    assert desk.forge.grants("authorization_code") == [200]
+    assert desk.forge.grants("refresh_token") == []
+    assert desk.forge.people() == {"alice"}
+
+
+@pytest.mark.parametrize("provider", [GITLAB, OIDC], ids=["gitlab", "oidc"])
+def test_twenty_fetches_at_expiry_are_one_refresh(
+    desk: ForgeDesk, old_git: Git, provider: str
+) -> None:
+    desk.configure(provider)
+    done = desk.clone(old_git, "c0")
+    assert done.returncode == 0, done.stderr
+    for number in range(1, 20):
+        shutil.copytree(desk.folder / "c0", desk.folder / f"c{number}")
+    desk.forge.expire()
+    desk.age(3 * 3600, "forge")
+    with ThreadPoolExecutor(20) as pool:
+        fetched = list(
+            pool.map(lambda n: desk.git(old_git, "fetch", "-q", cwd=f"c{n}"), range(20))
+        )
+    assert [d.stderr for d in fetched if d.returncode] == []
+    assert desk.forge.grants("refresh_token") == [200]
+    assert len(desk.visitor.visits()) == 1
