@@ -166,6 +166,7 @@ class HostRule(Frozen):
 
     ``origin`` says who wrote it: ``user``, ``system`` (the administrator) or
     ``preset``; ``scopes`` include the identity's;
+    ``options`` are what only its ``exchange`` has keys for;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
     is the Entra tenant whose tokens it takes, empty where none is known. ``passed``
@@ -180,6 +181,7 @@ class HostRule(Frozen):
     username: str = ""
     scheme: str = ""
     exchange: str = ""
+    options: dict[str, Any] = {}  # noqa: RUF012 - never shared, see below
     interactive: str = ""
     min_lifetime: int = 0
     origin: str = "user"
@@ -190,6 +192,7 @@ class HostRule(Frozen):
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
         values["account"] = values["account"] or values["identity"].account
+        values["options"] = values["options"] or {}
 
     def with_tenant(self, tenant: str) -> HostRule:
         """Return the rule with tokens of its own for the Entra *tenant*."""
@@ -245,10 +248,12 @@ class Token(Frozen):
 
     Times are seconds since the epoch, UTC; ``expires_at`` is None for a token
     that the server gave no end. ``source`` is cache, refresh or sign-in.
-    ``username`` goes with what a host gave for an access token, else it is empty.
+    ``username`` goes with what a host gave for an access token, or with what a program
+    or a pipeline gave, else it is empty. ``beside`` is what was granted with it: an ID
+    token, or the session token of AWS keys. Helpers never see that.
     """
 
-    _secret = ("value",)
+    _secret = ("value", "beside")
     value: str
     _: KW_ONLY
     expires_at: int | None
@@ -257,6 +262,7 @@ class Token(Frozen):
     account: Account
     source: str = "cache"
     username: str = ""
+    beside: str = ""
 
     def is_fresh(self, now: float, min_lifetime: int, began: float) -> bool:
         """Tell whether the token can be handed out at *now*.
@@ -312,10 +318,10 @@ class Grant(Frozen):
     all the same: the server may have rotated it.
 
     ``refresh_token`` is whatever the provider wants to be given back to renew:
-    with MSAL, its own cache as JSON.
+    with MSAL, its own cache as JSON. ``username`` and ``beside`` are as in `Token`.
     """
 
-    _secret = ("access_token", "refresh_token")
+    _secret = ("access_token", "refresh_token", "beside")
     access_token: str
     _: KW_ONLY
     refresh_token: str = ""
@@ -323,5 +329,6 @@ class Grant(Frozen):
     scopes: tuple[str, ...] = ()
     account: Account | None = None
     username: str = ""
+    beside: str = ""
     claims: Mapping[str, Any] = {}
     fault: HushkeyError | None = None

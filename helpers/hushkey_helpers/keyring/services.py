@@ -80,16 +80,17 @@ class Service:
         # A built-in organisation is one host to git and pip, with one account; the
         # user's own rule may be for this host alone, and so is what to run then.
         host = self.host if not self.rule.built_in else wanted.host
-        return acquirer.acquire(
-            TokenRequest(
-                wanted.rule,
-                host,
-                wanted.username,
-                wanted.began,
-                lifetime,
-                wanted.claims,
-            )
+        origin = origins.parse_origin(self.request.protocol, self.request.host)
+        if self.rule.exchange and origin:
+            host = origins.origin_text(self.request.protocol, *origin)
+        request = TokenRequest(
+            wanted.rule, host, wanted.username, wanted.began, lifetime, wanted.claims
         )
+        if not self.rule.exchange:
+            return acquirer.acquire(request)
+        from hushkey.acquire.exchanged import ExchangedCredential
+
+        return ExchangedCredential(acquirer, request).token()
 
 
 def find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:

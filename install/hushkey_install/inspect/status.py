@@ -98,7 +98,7 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "error": None,
     }
     if identity.machine:
-        row["by"] = registry.SPECS[identity.provider].words(identity)
+        row["by"] = registry.SPECS[identity.provider].source(identity)
     if rule.passed:
         row["passed_over"] = dict(rule.passed)
     try:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from hushkey import runtime
 from hushkey.acquire import cached
-from hushkey.acquire.attempts import FailureCache
-from hushkey.acquire.silent import Renewal
 from hushkey.errors import (
     Cancelled,
     HushkeyError,
@@ -25,7 +23,6 @@ from hushkey.errors import (
 from hushkey.model import Token
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
-from hushkey.store.tokencache import TokenCache
 from hushkey.store.tokenfile import TokenFile
 from hushkey.tokenrequest import TokenRequest
 from hushkey.trace import event
@@ -35,8 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hushkey.acquire.interactive import Interaction
+    from hushkey.acquire.silent import Renewal
     from hushkey.model import HostRule, Identity, Request
     from hushkey.providers.base import Provider
+    from hushkey.store.tokencache import TokenCache
     from hushkey.tokenrequest import Session
 
 
@@ -208,9 +207,12 @@ class Acquirer:
             ),
         )
         file = minted.open_file(identity, session, self.data_key)
-        return minting.token(file, wanted)
+        token = minting.token(file, wanted)
+        return runtime.used(wanted, session.environ, token)
 
     def _renewal(self, file: TokenFile, wanted: TokenRequest) -> Renewal:
+        from hushkey.acquire.silent import Renewal  # noqa: PLC0415 - not for what is good
+
         return Renewal(
             file,
             lambda claims: self._provider(
@@ -298,6 +300,8 @@ class Acquirer:
                 change.cache.sign_out(account)
             if accounts:
                 change.save()
+            from hushkey.acquire.attempts import FailureCache  # noqa: PLC0415 - seldom
+
             FailureCache(self.session.folder, file.name).clear("sign-in")
         event("signed-out", host=identity.issuer)
         return tokens

@@ -100,9 +100,13 @@ def _rule(
 ) -> dict[str, Any]:
     pattern = origins.parse_pattern(written)
     plain = all(map(str.isascii, pattern.path))
-    if "exchange" in table and "username" in table:
-        words = exchange.KINDS[table["exchange"]].words
-        table = {**table, "username": words.get(table["username"], table["username"])}
+    if "exchange" in table:
+        kind = exchange.KINDS[table["exchange"]]
+        options = {key: table[key] for key in kind.keys if key in table}
+        table = {k: v for k, v in table.items() if k not in kind.keys}
+        table |= {"options": options} if options else {}
+        if "username" in table:
+            table["username"] = kind.words.get(table["username"], table["username"])
     return {
         **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
         **({} if plain else {"letters": origins.letters(pattern.path)}),

@@ -115,7 +115,7 @@ class Config:
     def _rule(self, row: Mapping[str, Any], *, served: bool = False) -> HostRule:
         identity, passed = self._identity_of(row, served=served)
         scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
-        optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
+        optional = ("account", "bare", "username", "scheme", "exchange", "options")
         return HostRule(
             row["pattern"],
             identity,
@@ -124,6 +124,7 @@ class Config:
             origin=row["origin"],
             tenant=identity.option("tenant"),
             passed=passed,
+            interactive=row.get("interactive", ""),
             **{key: row[key] for key in optional if key in row},
         )
 
@@ -226,7 +227,15 @@ def _check_letters(
 
 def _single(rows: list[Mapping[str, Any]], shown: str) -> Mapping[str, Any]:
     first = rows[0]
-    fields = ("identity", "scopes", "account", "exchange", "scheme", "missing")
+    fields = (
+        "identity",
+        "scopes",
+        "account",
+        "exchange",
+        "options",
+        "scheme",
+        "missing",
+    )
     if all(r.get(f) == first.get(f) for r in rows for f in fields):
         return first
     raise Permanent(

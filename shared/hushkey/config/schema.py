@@ -171,10 +171,8 @@ _COMMON: Mapping[str, Check] = {
     "flows": methods,
 }
 
-#: nobody signs in as a machine, so there is nothing to say about how
-_MACHINES: Mapping[str, Check] = {
-    key: _COMMON[key] for key in ("provider", "client_id", "scopes")
-}
+#: a machine has no account, and no way to sign in
+_MACHINE = {key: _COMMON[key] for key in ("provider", "scopes")}
 
 
 def names(value: Any) -> str | None:
@@ -199,16 +197,19 @@ HOST: Mapping[str, Check] = {
 }
 
 
-def identity_keys(provider: object) -> Mapping[str, Check]:
-    """Return the keys that an identity of *provider* may have, of whatever kind."""
-    return keys_of({"provider": provider})
-
-
-def keys_of(table: Mapping[str, Any]) -> Mapping[str, Check]:
-    """Return the keys that the identity *table* may have, by its provider."""
-    provider = table.get("provider")
+def identity_keys(
+    provider: object, table: Mapping[str, Any] | None = None
+) -> Mapping[str, Check]:
+    """Return the keys that an identity of *provider* may have, or just its *table*."""
     spec = SPECS.get(provider) if isinstance(provider, str) else None
     if spec is None:
         return _COMMON
-    common = _MACHINES if spec.machine else _COMMON
-    return {**common, **spec.keys_of(table)}
+    common = _MACHINE if spec.machine else _COMMON
+    return {**common, **spec.keys_of(table or {})}
+
+
+def host_keys(table: object) -> Mapping[str, Check]:
+    """Return the keys that a host's *table* may have, those of its exchange too."""
+    named = table.get("exchange") if isinstance(table, dict) else None
+    kind = exchange.KINDS.get(named) if isinstance(named, str) else None
+    return {**HOST, **(kind.keys if kind else {})}

@@ -13,6 +13,7 @@ from hushkey import origins
 from hushkey.config import identities, schema
 from hushkey.errors import plain
 from hushkey.model import Frozen
+from hushkey.providers import exchange
 from hushkey.providers.checks import near
 from hushkey.providers.registry import SPECS
 
@@ -83,15 +84,15 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
     identities, rules = user.get("identity", {}), user.get("host", {})
     for name, table in _tables("identity", identities):
-        keys = schema.keys_of(table if isinstance(table, dict) else {})
-        yield from _table_faults(("identity", name), table, keys)
+        known_keys = schema.identity_keys(*_provider(table))
+        yield from _table_faults(("identity", name), table, known_keys)
         if isinstance(table, dict):
             yield from _identity_faults(("identity", name), table)
     known = (
         {*identities, *presets["identity"]} if isinstance(identities, dict) else set()
     )
     for written, table in _tables("host", rules):
-        yield from _table_faults(("host", written), table, schema.HOST)
+        yield from _table_faults(("host", written), table, schema.host_keys(table))
         if isinstance(table, dict):
             yield from _host_faults(("host", written), table, known)
             yield from _order_faults(("host", written), table, identities)
@@ -109,16 +110,15 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
     for written, rule in _tables("host", user.get("host")):
         for name in _named(rule):
             table = identities.get(name, presets["identity"].get(name))
-            if not isinstance(table, dict) or "token_endpoint" in table:
+            spec = _spec(table) if isinstance(table, dict) else None
+            url = spec.server(table) if spec else ""
+            if spec is None or not url or schema.pattern(written):
                 continue
-            spec = _spec(table)
-            if spec is None or not spec.base_url or schema.pattern(written):
-                continue
-            server = origins.parse_url(spec.base_url).host
+            server = origins.parse_url(url).host
             host = origins.parse_pattern(written).host
             if host != server and not host.endswith(f".{server}"):
                 what = f"is signed in at {server}, whose tokens are not for {host}"
-                hint = f"; give [identity.{plain(name)}] its own token_endpoint"
+                hint = f"; give [identity.{plain(name)}] its own {spec.server_key}"
                 yield ("host", written), "identity", what + hint
 
 
@@ -156,6 +156,12 @@ def _spec(table: Mapping[str, Any]) -> ProviderSpec | None:
     """Return the provider of an identity's *table*, if it names one."""
     provider = table.get("provider")
     return SPECS.get(provider) if isinstance(provider, str) else None
+
+
+def _provider(table: object) -> tuple[object, dict[str, Any]]:
+    """Return what *table* names as its provider, and the table."""
+    found = table if isinstance(table, dict) else {}
+    return found.get("provider"), found
 
 
 def _texts(table: object) -> dict[str, str]:
@@ -202,13 +208,13 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
         word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
         yield path, "provider", f"{word}; one of {', '.join(SPECS)}{hint}"
         return
-    missing = [key for key in spec.required_of(table) if key not in table]
-    for key in missing:
-        yield path, key, f"is required for provider {provider}"
-    for key, what in spec.faults(table):
-        yield path, key, what
-    if spec.machine:
-        return
+    for key in spec.required_of(table):
+        if key not in table:
+            yield path, key, f"is required for provider {provider}"
+    checks = schema.identity_keys(provider, table)
+    if not any(check(table[key]) for key, check in checks.items() if key in table):
+        for key, what in spec.faults(table):
+            yield path, key, what
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
 
@@ -222,6 +228,7 @@ def _host_faults(
         yield path, "bare", "a host's name alone has no path: say it for the whole host"
     if "exchange" in table and path[1].startswith("http://"):
         yield path, "exchange", "a token is exchanged over https only"
+    yield from _exchange_faults(path, table)
     identity = table.get("identity")
     if identity is None:
         yield path, "identity", "is required: which [identity.NAME] serves this host?"
@@ -252,6 +259,25 @@ def _order_faults(
             return
     if len({*names}) < len(names):
         yield path, "identity", "names the same identity twice"
+
+
+def _exchange_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[Fault]:
+    """Yield what keeps a host's exchange from being done."""
+    named = table.get("exchange")
+    kind = exchange.KINDS.get(named) if isinstance(named, str) else None
+    if kind is None or schema.pattern(path[1]):
+        return
+    for key in kind.required:
+        if key not in table:
+            yield path, key, f"is required for exchange {named}"
+    found = origins.parse_pattern(path[1])
+    covered = f"{_ANY_LABEL}.{found.host}" if found.wild else found.host
+    if wrong := kind.faults(covered, _texts(table)):
+        yield path, "exchange", wrong
+
+
+#: what `*.` may stand for: registries of AWS are called after an account's number
+_ANY_LABEL = "111122223333"
 
 
 def _twins(rules: dict[str, Any]) -> Iterator[Fault]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from hushkey.errors import Permanent
 from hushkey.providers.specs import (
     bitbucket,
+    command,
     entra,
     gitea,
     github,
@@ -40,6 +41,7 @@ SPECS: Mapping[str, ProviderSpec] = {
         gitea.Gitea(),
         bitbucket.Bitbucket(),
         oauth2.OAuth2(),
+        command.Command(),
         static.Static(),
         workload.Workload(),
     )

@@ -33,6 +33,8 @@ class ProviderSpec:
     name: str
     #: the config keys that only its identities may have, with their checks
     keys: Mapping[str, Check] = {}
+    #: keys whose values may have a secret in them: they are not shown
+    mixed: tuple[str, ...] = ()
     #: keys without which its identities cannot sign anybody in
     required: tuple[str, ...] = ()
     #: one of these is needed, too; the first is the one that is missed
@@ -43,6 +45,8 @@ class ProviderSpec:
     needs_scopes = False
     #: the one public server that its endpoints are at, if the config names no other
     base_url = ""
+    #: the key that names another one
+    server_key = "token_endpoint"
     #: endpoint's key -> path below ``base_url``
     paths: Mapping[str, str] = {}
     #: as which client it signs in where the config names none
@@ -82,8 +86,12 @@ class ProviderSpec:
         """Yield (key, what is wrong) beyond what the checks of `keys_of` say."""
         yield from ()
 
-    def words(self, identity: Identity) -> str:
-        """Return where the tokens of a ``machine`` come from, for a person."""
+    def server(self, table: Mapping[str, Any]) -> str:
+        """Return the URL of the one server that its tokens are for, or nothing."""
+        return "" if "token_endpoint" in table else self.base_url
+
+    def source(self, identity: Identity) -> str:
+        """Say where the next token of the ``machine`` *identity* comes from."""
         raise NotImplementedError(self.name)
 
     def options(self, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,12 +101,8 @@ class ProviderSpec:
         """
         return {key: self.base_url + path for key, path in self.paths.items()}
 
-    def traits_of(self, table: Mapping[str, Any]) -> dict[str, Any]:
+    def traits(self, table: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what `Identity` knows of its provider, for the identity *table*."""
-        return self.traits()
-
-    def traits(self) -> dict[str, Any]:
-        """Return what `Identity` knows of its provider."""
         return {
             "typed": self.typed,
             "machine": self.machine,

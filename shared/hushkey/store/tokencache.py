@@ -304,8 +304,10 @@ class TokenCache:
         """
         row = self._keep_token(granted, account, key, now, claims)
         row["via"] = "refresh" if replaces else "sign-in"
-        if username:
+        if username := username or granted.username:
             row["username"] = username
+        if granted.beside:
+            row["beside"] = granted.beside
         self.forget_demand(account, key)
         self.keep_grant(granted, account, key, now, replaces)
         known = self.accounts.setdefault(account.id, {})
@@ -448,7 +450,7 @@ _ROWS: dict[str, dict[str, Any]] = {
     "demanded": {"account": str, "asked": str, "claims": str},
 }
 _WORDS = ("scopes", "names")
-_TEXTS = ("tenant", "exchange", "host", "username")
+_TEXTS = ("tenant", "exchange", "host", "username", "beside")
 
 
 def is_whole(content: dict[str, Any]) -> bool:
@@ -495,4 +497,5 @@ def token_of(row: dict[str, Any], account: Account) -> Token:
         scopes=tuple(row.get("scopes", ())),
         account=account,
         username=row.get("username", ""),
+        beside=row.get("beside", ""),
     )

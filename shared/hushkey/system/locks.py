@@ -9,8 +9,6 @@ where a rotated refresh token would be lost.
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 from contextlib import contextmanager
 
@@ -69,6 +67,9 @@ def uninterrupted() -> Iterator[None]:
     obeyed. A closing terminal and a service manager send several signals at
     once; they wait. Only the main thread can do this.
     """
+    import signal  # noqa: PLC0415 - what only reads needs neither
+    import threading  # noqa: PLC0415
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -171,7 +171,7 @@ IDENTITY_FAULTS = [
         'provider = "azure"',
         3,
         "provider: 'azure' is not one; one of entra, oidc, github, gitlab, gitea, "
-        "bitbucket, oauth2, static",
+        "bitbucket, oauth2, command, static",
     ),
     ('provider = "gitlub"', 3, "provider: 'gitlub' is not one; one of entra"),
     ("provider = 3", 3, "provider: expected a non-empty string"),
@@ -306,7 +306,7 @@ HOST_FAULTS = [
     ("a.example", 'identity = "work"\nscheme = "digest"', 4, "scheme: expected one of"),
     (
         "a.example",
-        'identity = "work"\nexchange = "ecr"',
+        'identity = "work"\nexchange = "ecz"',
         4,
         "exchange: expected one of",
     ),

@@ -17,8 +17,7 @@ NEEDED = {
 }
 every_provider = pytest.mark.parametrize("name", SPECS)
 every_server = pytest.mark.parametrize(
-    "name",
-    [name for name, spec in SPECS.items() if not (spec.typed or spec.machine)],
+    "name", [name for name, s in SPECS.items() if not s.typed and not s.machine]
 )
 
 
@@ -52,7 +51,7 @@ def test_open_provider_that_this_version_lacks_is_permanent(
 def test_identity_knows_what_its_provider_is_like(name: str) -> None:
     spec, known = SPECS[name], identity(name)
 
-    for trait, value in spec.traits().items():
+    for trait, value in spec.traits({}).items():
         assert getattr(known, trait) == getattr(spec, trait) == value
 
 
