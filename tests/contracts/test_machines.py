@@ -3,6 +3,7 @@
 The pipelines' own endpoints are played, as their documents have them.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from kit.canary import Ear, Secret
 from kit.desk import BIN, Desk, Done
 from servers.gits import Git
 from servers.judged import JudgedServer, judged
+from servers.packages import client, wheel
 from servers.process import clean_environ
 from servers.tokenexchange import REQUEST_TOKEN, TokenExchange
 
@@ -527,3 +529,58 @@ def test_install_ci_outside_of_a_job_says_where_it_belongs(tmp_path: Path) -> No
     assert done.returncode != 0
     assert b"--ci is for a job of" in done.stderr
     assert not (tmp_path / "config.toml").exists()
+
+
+# -- the other tools of a job -------------------------------------------------------
+
+
+def test_pip_and_docker_get_the_token_that_git_got(
+    tmp_path: Path, server: TokenExchange
+) -> None:
+    folder = tmp_path / "index"
+    (folder / "simple" / "pear").mkdir(parents=True)
+    name = "pear-1.0-py3-none-any.whl"
+    made = wheel("pear")
+    (folder / "simple" / "pear" / name).write_bytes(made)
+    (folder / "simple" / "pear" / "index.html").write_text(f'<a href="{name}">x</a>')
+    with judged(folder, lambda user, password: server.knows(password)) as index:
+        config = configured(
+            tmp_path / "c", issuer=server.url, assertion="github", host=index.url
+        )
+        job = Job(tmp_path / "job", config, **server.github)
+        launchers = tmp_path / "launchers"
+        launchers.mkdir()
+        (launchers / "keyring").symlink_to(BIN / "hushkey-keyring")
+        host = index.url.partition("://")[2]
+
+        got = password(job.get(index.url))
+        job._environ["PATH"] = f"{launchers}:/usr/bin:/bin"
+        installed = job.run(
+            *(client("plain", "pip"), "download", "-q", "--no-deps"),
+            *("--no-cache-dir", "--disable-pip-version-check", "--isolated"),
+            *("--keyring-provider", "subprocess", "-d", str(job.folder / "wheels")),
+            *("--index-url", f"http://job@{host}/simple/", "pear"),
+        )
+        docker = job.run("docker-credential-hushkey", "get", stdin=index.url)
+
+    assert installed.returncode == 0, installed.stderr
+    assert (job.folder / "wheels" / name).read_bytes() == made
+    assert json.loads(docker.stdout)["Secret"] == got
+    assert {p for _, p, status in index.seen if status == 200} == {got}
+    assert len(server.log("/exchange")) == 1
+
+
+@pytest.mark.parametrize("name", ["github", "gitlab"])
+def test_pipeline_s_own_registry_takes_the_job_token_under_its_user(
+    name: str, tmp_path: Path
+) -> None:
+    user, environ = pipelines("https://github.com")[name]
+    environ |= {"CI_REGISTRY": "registry.example"}
+    registry = {"github": "ghcr.io", "gitlab": "registry.example"}[name]
+    job = Job(tmp_path / "job", tmp_path / "config.toml", **environ)
+    assert job.run("hushkey", "install", "git", "--ci").returncode == 0
+
+    found = job.run("docker-credential-hushkey", "get", stdin=registry)
+
+    answer = json.loads(found.stdout)
+    assert (answer["Username"], answer["Secret"]) == (user, "job-secret-1")
