@@ -43,7 +43,7 @@ OWNERS = {
     "jeepney": {"hushkey_helpers.agent.keyring_signals"},
     "joserfc": {"hushkey.providers.idtoken"},
     "keyring": {"hushkey.store.keystores", "hushkey_helpers.backend"},
-    "msal": {"hushkey.providers.entra"},
+    "msal": {"hushkey.providers.entra", "hushkey.providers.workload.entra"},
     "platformdirs": {"hushkey.system.paths"},
     "psutil": {
         "hushkey_helpers.agent.start",

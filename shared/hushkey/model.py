@@ -113,7 +113,7 @@ class Identity(Frozen):
     ``options`` holds the keys that only some providers have, a client secret
     among them. ``typed`` to ``keyring_user`` are what its provider is like: see
     `hushkey.providers.spec`, which the compiled config has them from. Nobody signs a
-    ``machine`` in: ``proof`` is what its environment has,
+    ``machine`` in: ``proof`` is what its environment has (`hushkey.system.proofs`),
     ``depends`` names the variables that decide whose tokens it gets, and ``kept`` tells
     whether these are kept at all.
     """

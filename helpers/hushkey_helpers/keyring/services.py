@@ -62,10 +62,10 @@ class Service:
             hint=f'the README says when to set host."{self.rule.pattern}".bare',
         )
 
-    def answer_user(self, token: Token) -> str:
+    def answer_user(self, token: Token | None = None) -> str:
         """Return the user name to answer with: the client's own, if it gave one."""
-        fixed = token.username or self.rule.identity.keyring_user
-        return self.username or self.rule.username or fixed
+        own = (token and token.username) or self.rule.identity.keyring_user
+        return self.username or self.rule.username or own
 
     def token(self, environ: Mapping[str, str], began: float) -> Token:
         """Return a token that outlives an install; raises `hushkey.errors`."""

@@ -13,9 +13,7 @@ from hushkey.model import HostRule, Request
 from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
-from hushkey.store.tokencache import TokenCache
-from hushkey.system import paths
-from hushkey.tokenrequest import TokenRequest
+from hushkey.system import jobs, paths, proofs
 from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import typed
 from hushkey_install.common import output, probe
@@ -28,7 +26,12 @@ Facts = Iterator[tuple[str, str]]
 
 _PASSED_ON = "git gets an empty answer and asks its next helper"
 #: facts of which there may be several, and their names for programs
-_LISTED = {"git": "git", "in repo": "in_repository", "asked": "asked"}
+_LISTED = {
+    "git": "git",
+    "in repo": "in_repository",
+    "asked": "asked",
+    "not": "passed_over",
+}
 #: from this git on an answer can be marked as not to be kept
 _EPHEMERAL = (2, 46)
 
@@ -88,8 +91,13 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     identity = rule.identity
     yield "rule", f'[host."{rule.pattern}"] ({where}), the most specific that fits'
     yield "identity", f"{identity.name} ({identity.provider})"
-    yield "issuer", identity.issuer
-    yield "client", identity.client_id or "-"
+    for name, why in rule.passed:
+        yield "not", f"{name}: {why}"
+    if identity.machine:
+        yield "by", registry.SPECS[identity.provider].words(identity)
+    else:
+        yield "issuer", identity.issuer
+        yield "client", identity.client_id or "-"
     yield from _tenant(context, rule, request)
     yield "scopes", " ".join(rule.scopes) or "the server's default"
     if rule.account:
@@ -99,7 +107,11 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
         yield "exchange", f"{rule.exchange}: the token is exchanged at {where}"
     yield "answer", _answer(rule, request)
     file = context.acquirer.file_of(identity)
-    yield "store", f"{file.path}, opened with {context.acquirer.data_key.name}"
+    key = context.acquirer.data_key.name
+    if identity.machine and jobs.folder(context.environ):
+        key = "a key beside it: both end with the job"
+    kept = f"{file.path}, opened with {key}"
+    yield "store", kept if identity.kept else "nothing is kept"
 
 
 def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
@@ -215,26 +227,27 @@ def _next(context: Context, rule: HostRule, request: Request) -> str:
 def _step(context: Context, rule: HostRule, host: str) -> str:
     """Return the silent step; raises UiRequired where there is none."""
     wanted = context.acquirer.wanted(rule, host)
+    machine = rule.identity.machine
     cache = context.acquirer.file_of(rule.identity).read()
-    if rule.identity.machine:
-        return _machine(cache, wanted)
     account = cached.account_for(cache, wanted)
     name = account.label or account.id
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     cached.check_not_refused(cache, account, wanted, time.time())
+    if machine:
+        return _minted(context, rule)
     if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
     raise UiRequired("no refresh token covers these scopes")
 
 
-def _machine(cache: TokenCache, wanted: TokenRequest) -> str:
-    """Return the step of an identity that nobody signs in to."""
-    identity, now = wanted.rule.identity, time.time()
-    if cached.fresh_token(cache, wanted, now):
-        return f"the cached token of identity {identity.name}: no network"
-    cached.check_not_refused(cache, identity.itself, wanted, now)
-    return f"a new token: {registry.SPECS[identity.provider].source(identity)}"
+def _minted(context: Context, rule: HostRule) -> str:
+    """Return that a machine gets a token by itself, or what it lacks for that."""
+    proof = proofs.check(rule.identity.proof, context.environ)
+    if not proof.proven:
+        return f"an error: {rule.identity.name} is not at home here: {proof.lacks}"
+    words = registry.SPECS[rule.identity.provider].words(rule.identity)
+    return f"a new token: {words}; nobody is asked"
 
 
 def _sign_in(context: Context, rule: HostRule, why: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import HostRule, Identity, Token
+from hushkey.providers import registry
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
@@ -96,6 +97,10 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "obtained_by": None,
         "error": None,
     }
+    if identity.machine:
+        row["by"] = registry.SPECS[identity.provider].words(identity)
+    if rule.passed:
+        row["passed_over"] = dict(rule.passed)
     try:
         cache = context.acquirer.file_of(identity).read()
         row.update(_signed_in(context, cache, rule, host))
@@ -139,10 +144,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _clients(found: list[dict[str, Any]]) -> list[str]:
     """Return one line for each identity: which client at which server."""
     lines = (
-        f"{row['identity']}: client {row['client'] or '-'} at {row['issuer']}"
+        f"{row['identity']}: "
+        + (row.get("by") or f"client {row['client'] or '-'} at {row['issuer']}")
         for row in found
     )
-    return list(dict.fromkeys(lines))
+    others = (
+        f"{row['host']}: not {name}, {why}"
+        for row in found
+        for name, why in row.get("passed_over", {}).items()
+    )
+    return list(dict.fromkeys((*lines, *others)))
 
 
 def _came(row: dict[str, Any]) -> str:
@@ -161,6 +172,8 @@ def _token(row: dict[str, Any]) -> str:
     if row["account"] is None:
         return "signed out"
     renewed = "renewed silently" if row["renewable"] else "sign-in needed after"
+    if "by" in row and not row["seconds_left"]:
+        return "none yet; gets one by itself"
     left = row["seconds_left"]
     if left:
         return f"good for {span(left)}, then {renewed}"

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import shlex
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+import click
 
 from hushkey import origins
 from hushkey.errors import Permanent
@@ -22,7 +24,8 @@ from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
-from hushkey_install.register import gitchecks
+from hushkey_install.config import document
+from hushkey_install.register import ci, gitchecks
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
@@ -35,12 +38,27 @@ class GitRegistration(Registration):
     """git, by helper lines in its global file."""
 
     takes_hosts = True
+    install_options = (
+        click.option(
+            "--ci",
+            is_flag=True,
+            help="In a pipeline's job: its own token opens its own server.",
+        ),
+    )
 
     def plan(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what registers every host of the user's config, and *hosts*."""
-        return _plan(Context(environ), hosts)
+        """Return what registers every host of the user's config, and *hosts*.
+
+        With the option ``ci`` in *more*, the job's own server, too; its registries
+        get their rules, for the tools that ask for them.
+        """
+        context = Context(environ)
+        if not more.get("ci"):
+            return _plan(context, hosts)
+        job = ci.patterns(environ)
+        return _with_config(ci.change(context, job), _plan(context, hosts, job[:1]))
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
@@ -64,8 +82,23 @@ class GitRegistration(Registration):
 GIT = GitRegistration("git")
 
 
-def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
-    sections = dict(_sections(context, wanted))
+def _with_config(change: Change, plan: Plan) -> Plan:
+    """Return *plan* with the *change* of the config before it."""
+
+    def shown() -> bool:
+        return any([show(document.shown(change)), plan.show()])
+
+    def apply() -> None:
+        if change:
+            document.save(change)
+        plan.apply()
+
+    return Plan(shown, apply)
+
+
+def _plan(context: Context, wanted: tuple[str, ...], job: Sequence[str] = ()) -> Plan:
+    """Return the plan; *job* are patterns that have no rule yet."""
+    sections = dict(_sections(context, wanted, job))
     if not sections:
         raise Permanent(
             "no host has an identity yet",
@@ -117,7 +150,9 @@ def _undo(environ: dict[str, str]) -> Plan:
 # -- what belongs there -----------------------------------------------------
 
 
-def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+def _sections(
+    context: Context, wanted: tuple[str, ...], job: Sequence[str]
+) -> Iterator[tuple[str, bool]]:
     """Yield (URL of a credential section, whether it needs the path).
 
     Azure DevOps has an organisation in the path, which decides the tenant.
@@ -126,8 +161,8 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     chosen = [rule for rule, _ in context.own_rules()]
     known = {rule.pattern: rule for rule in context.config.rules()}
     chosen += [known.get(url) or context.rule(url)[0] for url in wanted]
-    for rule in chosen:
-        written = rule.pattern
+    written_as = [(rule.pattern, rule.identity.tenants) for rule in chosen]
+    for written, tenants in (*written_as, *((pattern, False) for pattern in job)):
         pattern = origins.parse_pattern(written)
         host = f"*.{pattern.host}" if pattern.wild else pattern.host
         port = (
@@ -136,9 +171,7 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
             else pattern.port
         )
         url = f"{pattern.scheme}://{host}{f':{port}' if port else ''}"
-        by_url[url] = (
-            by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
-        )
+        by_url[url] = by_url.get(url, False) or bool(pattern.path) or tenants
     yield from by_url.items()
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hushkey.acquire.interactive import Interaction
     from hushkey.acquire.silent import Renewal
     from hushkey.model import HostRule, Identity, Request
-    from hushkey.providers.base import Provider
+    from hushkey.providers.base import Minter, Provider
     from hushkey.store.tokencache import TokenCache
     from hushkey.tokenrequest import Session
 
@@ -121,7 +121,7 @@ class Acquirer:
     def file_of(self, identity: Identity) -> TokenFile:
         """Return the token file that *identity* uses."""
         if identity.machine:
-            from hushkey.acquire import minted  # noqa: PLC0415 - for machines alone
+            from hushkey.acquire import minted
 
             return minted.open_file(identity, self.session, self.data_key)
         return TokenFile(
@@ -196,18 +196,19 @@ class Acquirer:
             raise
 
     def _minted(self, wanted: TokenRequest) -> Token:
-        from hushkey.acquire import minted  # noqa: PLC0415 - for machines alone
-        from hushkey.providers import registry
+        from hushkey.acquire import minted
 
         session, identity = self.session, wanted.rule.identity
-        minting = minted.Minting(
-            session,
-            lambda folder: registry.open_minter(
+
+        def open_minter(folder: str) -> Minter:
+            from hushkey.providers import registry
+
+            return registry.open_minter(
                 identity, session.settings, folder, session.environ
-            ),
-        )
+            )
+
         file = minted.open_file(identity, session, self.data_key)
-        token = minting.token(file, wanted)
+        token = minted.Minting(session, open_minter).token(file, wanted)
         return runtime.used(wanted, session.environ, token)
 
     def _renewal(self, file: TokenFile, wanted: TokenRequest) -> Renewal:
@@ -242,7 +243,14 @@ class Acquirer:
             return False
         claims = _demanded(challenges) if rule.identity.tenants else ""
         with file.change(self.session.settings["silent_timeout"]) as change:
-            change.cache.refuse(secret, host, int(self.session.clock()), claims)
+            # To mint again at once would only hammer the server that mints.
+            change.cache.refuse(
+                secret,
+                host,
+                int(self.session.clock()),
+                claims,
+                keeps_young=rule.identity.machine,
+            )
             change.save()
         event("refused", rule=rule, host=host)
         return True

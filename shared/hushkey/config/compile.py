@@ -74,7 +74,9 @@ def _compiled(
     rules: list[dict[str, Any]] = []
     for pattern, table in user.get("host", {}).items():
         # A rule may lean on a preset's identity that the user has not completed.
-        missing = "" if table["identity"] in known else _wanted(table, presets)
+        names = identities.named(table)
+        lacking = (_missing(n, {}, presets) for n in names if n not in known)
+        missing = next(filter(None, lacking), "")
         origin = "system" if pattern in system.get("host", {}) else "user"
         rules.append(_rule(pattern, table, origin, missing))
     for pattern, table in presets["host"].items():
@@ -140,10 +142,6 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
         if key not in table:
             return f"[identity.{name}] {key}"
     return ""
-
-
-def _wanted(table: dict[str, Any], presets: dict[str, Any]) -> str:
-    return _missing(table["identity"], {}, presets)
 
 
 def _index(rules: list[dict[str, Any]]) -> dict[Any, tuple[int, ...]]:

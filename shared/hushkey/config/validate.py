@@ -7,6 +7,7 @@ when a changed file is compiled.
 from __future__ import annotations
 
 import tomllib
+from itertools import pairwise
 
 from hushkey import origins
 from hushkey.config import identities, schema
@@ -83,8 +84,8 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
     identities, rules = user.get("identity", {}), user.get("host", {})
     for name, table in _tables("identity", identities):
-        known_keys = schema.identity_keys(*_provider(table))
-        yield from _table_faults(("identity", name), table, known_keys)
+        keys = schema.keys_of(table if isinstance(table, dict) else {})
+        yield from _table_faults(("identity", name), table, keys)
         if isinstance(table, dict):
             yield from _identity_faults(("identity", name), table)
     known = (
@@ -94,6 +95,7 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
         yield from _table_faults(("host", written), table, schema.host_keys(table))
         if isinstance(table, dict):
             yield from _host_faults(("host", written), table, known)
+            yield from _order_faults(("host", written), table, identities)
     yield from _misplaced(user)
     yield from _strangers(user, presets)
     yield from _shared_files(user, presets)
@@ -106,20 +108,18 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
     """Yield rules that would send a built-in server's token to another host."""
     identities = dict(_tables("identity", user.get("identity")))
     for written, rule in _tables("host", user.get("host")):
-        name = rule.get("identity") if isinstance(rule, dict) else None
-        if not isinstance(name, str):
-            continue
-        table = identities.get(name, presets["identity"].get(name))
-        spec = _spec(table) if isinstance(table, dict) else None
-        url = spec.server(table) if spec else ""
-        if spec is None or not url or schema.pattern(written):
-            continue
-        server = origins.parse_url(url).host
-        host = origins.parse_pattern(written).host
-        if host != server and not host.endswith(f".{server}"):
-            what = f"is signed in at {server}, whose tokens are not for {host}"
-            hint = f"; give [identity.{plain(name)}] its own {spec.server_key}"
-            yield ("host", written), "identity", what + hint
+        for name in _named(rule):
+            table = identities.get(name, presets["identity"].get(name))
+            spec = _spec(table) if isinstance(table, dict) else None
+            url = spec.server(table) if spec else ""
+            if spec is None or not url or schema.pattern(written):
+                continue
+            server = origins.parse_url(url).host
+            host = origins.parse_pattern(written).host
+            if host != server and not host.endswith(f".{server}"):
+                what = f"is signed in at {server}, whose tokens are not for {host}"
+                hint = f"; give [identity.{plain(name)}] its own {spec.server_key}"
+                yield ("host", written), "identity", what + hint
 
 
 def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
@@ -135,8 +135,8 @@ def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fau
     for name, table in (presets["identity"] | own).items():
         texts = _texts(table)
         spec = _spec(texts)
-        if spec is None:
-            continue
+        if spec is None or spec.machine:
+            continue  # a machine's file is its own
         missing = {*spec.required} - texts.keys()
         if name not in own and (spec.tenants or missing):
             continue
@@ -156,12 +156,6 @@ def _spec(table: Mapping[str, Any]) -> ProviderSpec | None:
     """Return the provider of an identity's *table*, if it names one."""
     provider = table.get("provider")
     return SPECS.get(provider) if isinstance(provider, str) else None
-
-
-def _provider(table: object) -> tuple[object, dict[str, Any]]:
-    """Return what *table* names as its provider, and the table."""
-    found = table if isinstance(table, dict) else {}
-    return found.get("provider"), found
 
 
 def _texts(table: object) -> dict[str, str]:
@@ -208,13 +202,13 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
         word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
         yield path, "provider", f"{word}; one of {', '.join(SPECS)}{hint}"
         return
-    for key in spec.required_of(table):
-        if key not in table:
-            yield path, key, f"is required for provider {provider}"
-    checks = schema.identity_keys(provider, table)
-    if not any(check(table[key]) for key, check in checks.items() if key in table):
-        for key, what in spec.faults(table):
-            yield path, key, what
+    missing = [key for key in spec.required_of(table) if key not in table]
+    for key in missing:
+        yield path, key, f"is required for provider {provider}"
+    for key, what in spec.faults(table):
+        yield path, key, what
+    if spec.machine:
+        return
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
 
@@ -232,9 +226,33 @@ def _host_faults(
     identity = table.get("identity")
     if identity is None:
         yield path, "identity", "is required: which [identity.NAME] serves this host?"
-    elif isinstance(identity, str) and identity not in known:
-        hint = near(identity, known)
-        yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
+    for name in _named(table):
+        if name not in known:
+            hint = near(name, known)
+            yield path, "identity", f"there is no [identity.{plain(name)}]{hint}"
+
+
+def _named(rule: object) -> list[str]:
+    """Return the identities that a host's *rule* names, as far as they are names."""
+    value = rule.get("identity") if isinstance(rule, dict) else None
+    names = value if isinstance(value, list) else [value]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _order_faults(
+    path: tuple[str, ...], table: dict[str, Any], identities: Mapping[str, Any]
+) -> Iterator[Fault]:
+    """Yield identities that are never reached: a person is at home anywhere."""
+    names = _named(table)
+    for name, after in pairwise(names):
+        own = identities.get(name)
+        spec = _spec(own) if isinstance(own, dict) else None
+        if spec is None or not spec.machine:
+            what = f"{plain(name)} can always answer: {plain(after)} is never reached"
+            yield path, "identity", f"{what}; write {plain(name)} last"
+            return
+    if len({*names}) < len(names):
+        yield path, "identity", "names the same identity twice"
 
 
 def _exchange_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[Fault]:

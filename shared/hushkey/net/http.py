@@ -38,7 +38,10 @@ MAX_BYTES = 256 * 1024
 #: seconds for one connection or one read; the whole request has its own end
 _STEP = 10.0
 _SECRETS = frozenset(
-    ("refresh_token", "code", "code_verifier", "device_code", "client_secret", "token")
+    (
+        *("refresh_token", "code", "code_verifier", "device_code", "client_secret"),
+        *("token", "assertion", "client_assertion", "subject_token"),
+    )
 )
 
 
@@ -82,7 +85,8 @@ class Network:
     def proxies(self, url: str) -> dict[str, str]:
         """Return the proxies for *url*: the setting, else the environment's."""
         host = urlsplit(url).hostname or ""
-        if origins.is_loopback(f"[{host}]" if ":" in host else host):
+        host = f"[{host}]" if ":" in host else host
+        if origins.is_loopback(host) or origins.is_link_local(host):
             return {}  # what stays on this machine shows its tokens to no proxy
         if self._proxy:
             return {"http": self._proxy, "https": self._proxy}

@@ -16,6 +16,7 @@ from hushkey.providers.specs import (
     oauth2,
     oidc,
     static,
+    workload,
 )
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ SPECS: Mapping[str, ProviderSpec] = {
         oauth2.OAuth2(),
         command.Command(),
         static.Static(),
+        workload.Workload(),
     )
 }
 

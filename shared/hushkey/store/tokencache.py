@@ -163,19 +163,29 @@ class TokenCache:
 
     # -- tokens that a host refused -----------------------------------------
 
-    def refuse(self, value: str, host: str, now: int, claims: str = "") -> None:
+    def refuse(
+        self,
+        value: str,
+        host: str,
+        now: int,
+        claims: str = "",
+        *,
+        keeps_young: bool = False,
+    ) -> None:
         """Forget the access token *value*, which *host* refused.
 
-        If it wants *claims* that the token was not asked for with just now, the
-        next one is. Else a young one was refused as it is: another would be, too.
+        With *keeps_young*, a young one still serves other hosts. If it wants *claims*
+        that the token was not asked for with just now, the next one is. Else a young
+        one was refused as it is: another would be, too.
         """
         self._refused = [
             r for r in self._refused if r["at"] - 5 <= now < r["at"] + YOUNG
         ]
         for row in [r for r in self._tokens if r["value"] == value]:
-            self._tokens.remove(row)
             account, key = row["account"], _key_part(row)
             young = now - row["obtained_at"] < YOUNG
+            if not (young and keeps_young):
+                self._tokens.remove(row)
             if claims and not (young and carries(row.get("claims", ""), claims)):
                 demand = {**key, "account": account}
                 self._forget_demand(demand)
