@@ -66,6 +66,9 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
         return
     document.save(change)
     output.say(f"{pattern} now uses identity {plan.identity}", err=True)
+    if rules.load(os.environ).identity(plan.identity).machine:
+        output.say("next: `hushkey install git`; nobody signs in", err=True)
+        return
     keystore.offer(os.environ)
     output.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from hushkey import origins
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import HostRule, Request
+from hushkey.net.http import Network
 from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
@@ -49,6 +51,8 @@ def show(url: str, *, ask: bool = False, as_json: bool = False) -> None:
         return
     once = {name: value for name, value in found if name not in _LISTED}
     lists = {key: [v for n, v in found if n == name] for name, key in _LISTED.items()}
+    if not lists["passed_over"]:
+        del lists["passed_over"]  # a rule with one identity passes nobody over
     output.say_json({**once, **lists})
 
 
@@ -235,19 +239,31 @@ def _step(context: Context, rule: HostRule, host: str) -> str:
         return f"the cached token, as {name}: no network"
     cached.check_not_refused(cache, account, wanted, time.time())
     if machine:
-        return _minted(context, rule)
+        return _minted(context, rule, host)
     if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
     raise UiRequired("no refresh token covers these scopes")
 
 
-def _minted(context: Context, rule: HostRule) -> str:
-    """Return that a machine gets a token by itself, or what it lacks for that."""
-    proof = proofs.check(rule.identity.proof, context.environ)
-    if not proof.proven:
-        return f"an error: {rule.identity.name} is not at home here: {proof.lacks}"
-    words = registry.SPECS[rule.identity.provider].words(rule.identity)
-    return f"a new token: {words}; nobody is asked"
+class _WouldAsk(Exception):
+    """A machine's token would be asked for now, and explaining asks nobody."""
+
+
+def _minted(context: Context, rule: HostRule, host: str) -> str:
+    """Return that a machine gets a token by itself, or raise what it lacks for that."""
+    identity = rule.identity
+    spec = registry.SPECS[identity.provider]
+    proof = proofs.check(identity.proof, context.environ)
+    if proof.proven:
+        return f"a new token: {spec.words(identity)}; nobody is asked"
+    with suppress(_WouldAsk):
+        folder = context.acquirer.session.folder
+        spec.minter(identity, _nobody, folder, context.environ).mint(rule, host)
+    return f"it is tried, though {proof.lacks}: {spec.words(identity)}"
+
+
+def _nobody(seconds: float = 0) -> Network:
+    raise _WouldAsk
 
 
 def _sign_in(context: Context, rule: HostRule, why: str) -> str:

@@ -30,8 +30,8 @@ def patterns(environ: Mapping[str, str]) -> list[str]:
             "Pipelines, and this is none",
             hint="elsewhere: `hushkey config add-host`, then `hushkey install git`",
         )
-    if not environ.get(kind.token):
-        raise Permanent(f"{kind.token} is not set", hint=kind.absent)
+    if not environ.get(kind.variable):
+        raise Permanent(f"{kind.variable} is not set", hint=kind.absent)
     found = ["/".join((host, *path)) for host, path in jobtoken.hosts(environ)]
     if not found:
         raise Permanent(
@@ -44,7 +44,7 @@ def patterns(environ: Mapping[str, str]) -> list[str]:
 def change(context: Context, wanted: list[str]) -> Change:
     """Return what gives the hosts *wanted* the job's token.
 
-    A rule that the user wrote for one of them stays as it is.
+    A rule that somebody wrote for one of them stays as it is.
     """
     missing = [pattern for pattern in wanted if not _has_rule(context, pattern)]
 
@@ -68,4 +68,4 @@ def _has_rule(context: Context, written: str) -> bool:
     pattern = origins.parse_pattern(written)
     host = f"{pattern.host}:{pattern.port}"
     row = context.config.row_for(Request(pattern.scheme, host, "/".join(pattern.path)))
-    return row is not None and row["origin"] == "user"
+    return row is not None and row["origin"] != "preset"

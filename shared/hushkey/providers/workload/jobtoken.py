@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class JobToken(Frozen):
-    """One pipeline's: its ``marker``, the variable of the ``token`` and its user.
+    """One pipeline's: its ``marker``, the ``variable`` with the token and its user.
 
     ``servers`` are the variables with the server's address; ``beside`` maps a server
     of the vendor's to its other hosts that take the token. ``absent`` says how a job
@@ -30,7 +30,7 @@ class JobToken(Frozen):
     """
 
     marker: str
-    token: str
+    variable: str
     user: str
     servers: tuple[str, ...]
     absent: str
@@ -84,11 +84,11 @@ class JobTokens(Kind):
 
     def proof(self, table: Mapping[str, Any]) -> Needs:
         hints = tuple(token.marker for token in _TOKENS)
-        return hints, tuple((token.marker, token.token) for token in _TOKENS)
+        return hints, tuple((token.marker, token.variable) for token in _TOKENS)
 
     def words(self, identity: Identity) -> str:
-        names = ", ".join(token.token for token in _TOKENS[:-1])
-        return f"the job's own token ({names} or {_TOKENS[-1].token})"
+        names = ", ".join(token.variable for token in _TOKENS[:-1])
+        return f"the job's own token ({names} or {_TOKENS[-1].variable})"
 
     def mint(self, context: Context) -> Grant:
         kind = found(context.environ)
@@ -102,13 +102,13 @@ class JobTokens(Kind):
         if not any(_covers(server, context.host) for server in servers):
             shown = ", ".join(servers) or "none"
             raise Permanent(
-                f"{kind.token} is for the pipeline's own server alone ({shown}), and "
-                f"{context.host} is another",
+                f"{kind.variable} is for the pipeline's own server alone ({shown}), "
+                f"and {context.host} is another",
                 hint="give this host another identity",
             )
-        token = context.environ.get(kind.token, "")
+        token = context.environ.get(kind.variable, "")
         if not token:
-            raise Permanent(f"{kind.token} is not set", hint=kind.absent)
+            raise Permanent(f"{kind.variable} is not set", hint=kind.absent)
         return Grant(token, scopes=context.rule.scopes, username=kind.user)
 
 

@@ -48,8 +48,8 @@ class Dialect(Frozen):
     """How one service is asked.
 
     ``needs`` are its variables; ``url`` the one with the endpoint. The ``header`` has
-    what ``secret`` names, else ``fixed``. ``ids`` maps our options to its parameters,
-    and lacks what it cannot choose.
+    what the variable ``carries`` holds, else ``fixed``. ``ids`` maps our options to its
+    parameters, and lacks what it cannot choose.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Dialect(Frozen):
     url: str
     version: str
     header: str
-    secret: str
+    carries: str
     ids: Mapping[str, str]
     fixed: str = "true"
 
@@ -220,7 +220,7 @@ def _asked(
     from hushkey.providers.workload import asking, pinned
 
     network = context.network(_PATIENCE)
-    secret = context.environ.get(dialect.secret, "") if dialect.secret else ""
+    secret = context.environ.get(dialect.carries, "") if dialect.carries else ""
     headers = {dialect.header: secret or dialect.fixed}
     if not dialect.version:
         return asking.ask(network, "POST", url, headers=headers, form=query)
