@@ -124,7 +124,10 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
         return
     there, organisation = azure.known(context, rule, request)
     tenant = there.tenant
-    if tenant and not rule.tenant:
+    if azure.unproven(context, rule, request):
+        what = f"{organisation} named none, and may not exist: the account's own"
+        yield "tenant", what
+    elif tenant and not rule.tenant:
         yield "tenant", f"{tenant}, found for {organisation}"
     elif tenant:
         yield "tenant", tenant

@@ -116,7 +116,8 @@ class Acquirer:
             answer = anonymous.head(url, withhold_token=True)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Transient(f"{url} fails")  # it knows, but not now
-        return list(answer.headers.items())
+        # The status stands where HTTP/2 has it (RFC 9113 8.3.2).
+        return [(":status", str(answer.status_code)), *answer.headers.items()]
 
     def file_of(self, identity: Identity) -> TokenFile:
         """Return the token file that *identity* uses."""
