@@ -169,8 +169,10 @@ class HostRule(Frozen):
     ``options`` are what only its ``exchange`` has keys for;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
-    is the Entra tenant whose tokens it takes, empty where none is known. ``passed``
-    are the identities that the rule names, too, each with why it is not the one here.
+    is the Entra tenant whose tokens it takes, empty where none is known. ``tools``
+    are the kinds of tools that the host is for, empty where the config names none.
+    ``passed`` are the identities that the rule names, too, each with why it is not the
+    one here.
     """
 
     pattern: str
@@ -188,6 +190,7 @@ class HostRule(Frozen):
     bare: bool = False
     tenant: str = ""
     passed: tuple[tuple[str, str], ...] = ()
+    tools: tuple[str, ...] = ()
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from hushkey.acquire import session
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import rules
 from hushkey.config.rules import Config
-from hushkey.errors import Permanent, plain
+from hushkey.errors import HushkeyError, Permanent, plain
 from hushkey.model import HostRule, Identity, Request
 from hushkey.tokenrequest import PromptOptions, TokenRequest
 
@@ -81,11 +81,36 @@ class Context:
         if wanted in names:
             return [(rule, host) for rule, host in own if rule.identity.name == wanted]
         if wanted in self.config.identities():
-            raise Permanent(
-                f"identity {wanted} serves no host yet",
-                hint=f'add a [host."..."] table to {self.config.source}',
-            )
+            return [self._built_in(wanted)]
         return [self.rule(wanted)]
+
+    def _built_in(self, name: str) -> tuple[HostRule, str]:
+        """Return what a built-in identity is mainly for: its first host."""
+        for rule in self.config.rules():
+            if rule.identity.name == name:
+                return rule, rule.pattern
+        missing = self.config.missing_of(name)
+        raise Permanent(
+            f"identity {name} serves no host yet"
+            + (f": it lacks {missing}" if missing else ""),
+            hint="run `hushkey config add-host HOST`"
+            if missing
+            else f'add a [host."..."] table to {self.config.source}',
+        )
+
+    def is_used(self, identity: Identity) -> bool:
+        """Tell whether somebody is signed in by *identity*, as far as can be seen."""
+        if identity.typed:
+            return False
+        file = self.acquirer.file_of(identity)
+        if not file.stamp():
+            return False
+        try:
+            cache = file.read()
+        except HushkeyError:
+            return True  # nobody can tell
+        account = identity.account
+        return bool(cache.account(account) if account else cache.accounts)
 
     def own_rules(self) -> Iterator[tuple[HostRule, str]]:
         """Yield the rules that the user configured, with their patterns."""

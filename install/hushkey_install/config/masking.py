@@ -19,7 +19,7 @@ from hushkey.providers.registry import SPECS
 
 MASK = "***"
 #: keys of the schema whose values are secrets, or where one may have been pasted
-SECRET_KEYS = frozenset(("client_secret", "token", "assertion"))
+SECRET_KEYS = frozenset(("client_secret", "assertion", "token"))
 #: and those whose values may have one in it
 _MIXED = frozenset(key for spec in SPECS.values() for key in spec.mixed)
 

@@ -15,9 +15,7 @@ from hushkey.net.http import Network
 from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
-from hushkey.store.tokencache import TokenCache
 from hushkey.system import jobs, paths, proofs
-from hushkey.tokenrequest import TokenRequest
 from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import typed
 from hushkey_install.common import output, probe
@@ -100,7 +98,7 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     for name, why in rule.passed:
         yield "not", f"{name}: {why}"
     if identity.machine:
-        yield "by", registry.SPECS[identity.provider].source(identity)
+        yield "by", registry.SPECS[identity.provider].words(identity)
     else:
         yield "issuer", identity.issuer
         yield "client", identity.client_id or "-"
@@ -126,7 +124,10 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
         return
     there, organisation = azure.known(context, rule, request)
     tenant = there.tenant
-    if tenant and not rule.tenant:
+    if azure.unproven(context, rule, request):
+        what = f"{organisation} named none, and may not exist: the account's own"
+        yield "tenant", what
+    elif tenant and not rule.tenant:
         yield "tenant", f"{tenant}, found for {organisation}"
     elif tenant:
         yield "tenant", tenant
@@ -233,14 +234,15 @@ def _next(context: Context, rule: HostRule, request: Request) -> str:
 def _step(context: Context, rule: HostRule, host: str) -> str:
     """Return the silent step; raises UiRequired where there is none."""
     wanted = context.acquirer.wanted(rule, host)
+    machine = rule.identity.machine
     cache = context.acquirer.file_of(rule.identity).read()
-    if rule.identity.machine:
-        return _machine(context, cache, wanted)
     account = cached.account_for(cache, wanted)
     name = account.label or account.id
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     cached.check_not_refused(cache, account, wanted, time.time())
+    if machine:
+        return _minted(context, rule, host)
     if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
     raise UiRequired("no refresh token covers these scopes")
@@ -250,23 +252,17 @@ class _WouldAsk(Exception):
     """A machine's token would be asked for now, and explaining asks nobody."""
 
 
-def _machine(context: Context, cache: TokenCache, wanted: TokenRequest) -> str:
-    """Return the step of an identity that nobody signs in, or raise what it lacks."""
-    identity, now = wanted.rule.identity, time.time()
-    if cached.fresh_token(cache, wanted, now):
-        return f"the cached token of identity {identity.name}: no network"
-    cached.check_not_refused(cache, identity.itself, wanted, now)
+def _minted(context: Context, rule: HostRule, host: str) -> str:
+    """Return that a machine gets a token by itself, or raise what it lacks for that."""
+    identity = rule.identity
     spec = registry.SPECS[identity.provider]
-    source = spec.source(identity)
     proof = proofs.check(identity.proof, context.environ)
     if proof.proven:
-        return f"a new token: {source}"
+        return f"a new token: {spec.words(identity)}; nobody is asked"
     with suppress(_WouldAsk):
-        minter = spec.minter(
-            identity, _nobody, context.acquirer.session.folder, context.environ
-        )
-        minter.mint(wanted.rule, wanted.host)
-    return f"it is tried, though {proof.lacks}: {source}"
+        folder = context.acquirer.session.folder
+        spec.minter(identity, _nobody, folder, context.environ).mint(rule, host)
+    return f"it is tried, though {proof.lacks}: {spec.words(identity)}"
 
 
 def _nobody(seconds: float = 0) -> Network:

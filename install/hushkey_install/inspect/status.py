@@ -98,7 +98,7 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "error": None,
     }
     if identity.machine:
-        row["by"] = registry.SPECS[identity.provider].source(identity)
+        row["by"] = registry.SPECS[identity.provider].words(identity)
     if rule.passed:
         row["passed_over"] = dict(rule.passed)
     try:
@@ -171,15 +171,20 @@ def _token(row: dict[str, Any]) -> str:
         return "unreadable"
     if row["account"] is None:
         return "signed out"
-    renewed = "renewed silently" if row["renewable"] else "sign-in needed after"
     if "by" in row and not row["seconds_left"]:
         return "none yet; gets one by itself"
     left = row["seconds_left"]
     if left:
-        return f"good for {span(left)}, then {renewed}"
+        after = "renewed silently" if row["renewable"] else "sign-in needed after"
+        return f"good for {span(left)}, then {after}"
     if left is None and row["obtained_at"] is not None:
         return "good until it is revoked"
-    return renewed if row["renewable"] else "sign-in needed"
+    if not row["renewable"]:
+        return "sign-in needed" if left is None else "expired, sign-in needed"
+    silently = "gets one" if left is None else "renews it"
+    return (
+        f"{'none yet' if left is None else 'expired'}, the next use {silently} silently"
+    )
 
 
 def span(seconds: int) -> str:

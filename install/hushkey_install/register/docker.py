@@ -8,6 +8,7 @@ is written is noted, so that `uninstall` restores exactly that.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from hashlib import blake2s
@@ -17,15 +18,16 @@ import click
 
 from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent
+from hushkey.store import typed_index
 from hushkey.system import locks, paths, programs
-from hushkey_helpers.docker import registries
+from hushkey_helpers.docker import registries, typed
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.register.registration import Plan, Registration
-from hushkey_install.tools import jsontext, ociconfig
+from hushkey_install.tools import jsontext, ociconfig, purposes
 from hushkey_install.tools.installation import Installation
 
 #: what a note about a client's file holds
@@ -79,17 +81,18 @@ class Client(Registration):
         if not keys and not all_hosts:
             raise Permanent(
                 "no registry is known by name",
-                hint=f"name it: `hushkey install {self.name} contoso.azurecr.io`",
+                hint=f"name it: `hushkey install {self.name} contoso.azurecr.io`, or "
+                'set `tools = ["docker"]` in its [host."..."] table',
             )
         steps: list[tuple[str, ...]] = [(ociconfig.HELPERS, key) for key in keys]
         steps += [(ociconfig.STORE,)] if all_hosts else []
-        record = _record(context, self.name, path)
+        record = _record(environ, self.name, path)
         after = before
         for step in steps:
             after = _noted(path, after, step, record)
 
         def apply() -> None:
-            _remember(context, self.name, record)
+            _remember(environ, self.name, record)
             Change(path, before, after).apply()
             _say_what_now(context, self.name, keys, all_hosts=all_hosts)
 
@@ -101,10 +104,7 @@ class Client(Registration):
         """Return the registries to register, and whether each has an identity."""
         found: dict[str, bool] = {}
         for word in wanted:
-            registry = registries.parse(word)
-            if registry is None or "*" in word:
-                hint = f"{self.name} knows no wildcards: name each registry"
-                raise Permanent(f"{word!r} is not a registry's address", hint=hint)
+            registry = _registry(word, self.name)
             found[self.key(registry)] = serves(context, registry)
         return found if wanted else dict.fromkeys(self.known(context, text), True)
 
@@ -120,12 +120,11 @@ class Client(Registration):
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what takes out ours, for *hosts* or for all registries."""
-        context = Context(environ)
-        path = self.file(context.environ)
+        """Return what takes out ours, for *hosts* or for all; no config is asked."""
+        path = self.file(environ)
         before = ociconfig.text_of(path)
-        record = _record(context, self.name, path)
-        only = {self.key(r) for word in hosts if (r := registries.parse(word))}
+        record = _record(environ, self.name, path)
+        only = {self.key(_registry(word, self.name)) for word in hosts}
         after = before
         for step in list(ociconfig.ours(before)):
             if only and step[-1] not in only:
@@ -146,14 +145,30 @@ class Client(Registration):
             else:
                 remove(path)  # it was made by install
             if ours_still:
-                _remember(context, self.name, record)
+                _remember(environ, self.name, record)
             else:
-                _install_record(context, self.name, path).write({})
-            output.say(f"{self.name} no longer asks hushkey", err=True)
+                _install_record(environ, self.name, path).write({})
+            where = f" for {', '.join(sorted(only))}" if only and ours_still else ""
+            output.say(f"{self.name} no longer asks hushkey{where}", err=True)
 
-        return Plan(
-            lambda: _shown(path, before, after), apply, lambda: drop_backup(path)
-        )
+        def shown() -> bool:
+            for key in sorted(only - {step[-1] for step in ociconfig.ours(before)}):
+                told = f"{self.name} was not told to ask hushkey for {key}"
+                output.say(told, err=True)
+            return _shown(path, before, after)
+
+        return Plan(shown, apply, lambda: None if only else drop_backup(path))
+
+    def urls_in_use(self, installation: Installation) -> Iterator[str]:
+        """Yield the registries that somebody signed in to, or that ask us."""
+        try:
+            text = ociconfig.text_of(self.file(installation.environ))
+        except HushkeyError:
+            return  # has a finding of its own
+        names = [*ociconfig.used(text), *ociconfig.registered(text)]
+        for registry in filter(None, map(registries.parse, names)):
+            for request in registry.requests():
+                yield f"{request.protocol}://{request.host}/{request.path}"
 
     # -- doctor -------------------------------------------------------------------
 
@@ -179,6 +194,19 @@ class Client(Registration):
                 f"on PATH: {self.name} fails for them, public images too",
                 "pipx ensurepath",
             )
+        folder = paths.data_folder(context.environ)
+        for key in (key for key in ours if key != ociconfig.STORE):
+            registry = registries.parse(key)
+            if registry is None or _is_known(context, registry):
+                continue
+            if not typed_index.holds(folder, *typed.keys_of(registry)):
+                yield Finding(
+                    f"{self.name}-stale",
+                    NOTE,
+                    f"{path} gives {key} to hushkey, which has no identity and no "
+                    "password for it",
+                    f"hushkey uninstall {self.name} {shlex.quote(key)}",
+                )
         found = programs.find(self.name, context.environ)
         if found is not None or os.path.exists(path):
             yield from self._unregistered(context, path, text)
@@ -306,12 +334,29 @@ def serves(context: Context, registry: registries.Registry) -> bool:
     return any(rule and not rule.identity.typed for rule in rules)
 
 
+def _is_known(context: Context, registry: registries.Registry) -> bool:
+    """Tell whether any rule is for *registry*, be it for what is typed."""
+    try:
+        return any(map(context.config.rule_for, registry.requests()))
+    except HushkeyError:
+        return True  # several are
+
+
 def _configured(context: Context) -> Iterator[str]:
-    """Yield the registries that the config names one by one."""
+    """Yield the hosts that the config names one by one, and that are registries."""
     for rule, written in context.own_rules():
         pattern = origins.parse_pattern(written)
-        if rule.exchange and not pattern.wild:
+        if purposes.DOCKER in purposes.of(rule) and not pattern.wild:
             yield origins.origin_text(pattern.scheme, pattern.host, pattern.port)
+
+
+def _registry(word: str, client: str) -> registries.Registry:
+    """Return the registry that a person names; Permanent where it is none."""
+    registry = registries.parse(word)
+    if registry is None or "*" in word:
+        hint = f"{client} knows no wildcards: name each registry"
+        raise Permanent(f"{word!r} is not a registry's address", hint=hint)
+    return registry
 
 
 # -- what install does -------------------------------------------------------------
@@ -393,15 +438,17 @@ def _say_what_now(
 # -- what was done -----------------------------------------------------------------
 
 
-def _install_record(context: Context, client: str, path: str) -> InstallRecord:
+def _install_record(
+    environ: Mapping[str, str], client: str, path: str
+) -> InstallRecord:
     """Return the notes about the file *path*; a client may have several."""
     name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
-    return InstallRecord(context.environ, f"{client}-{name}")
+    return InstallRecord(environ, f"{client}-{name}")
 
 
-def _record(context: Context, client: str, path: str) -> dict[str, Any]:
+def _record(environ: Mapping[str, str], client: str, path: str) -> dict[str, Any]:
     """Return what earlier installs noted about *path*, else an empty note."""
-    return _install_record(context, client, path).about(path, _SHAPE) or {
+    return _install_record(environ, client, path).about(path, _SHAPE) or {
         "path": path,
         "existed": os.path.lexists(path),
         "made": False,
@@ -410,6 +457,6 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
     }
 
 
-def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
+def _remember(environ: Mapping[str, str], client: str, record: dict[str, Any]) -> None:
     """Note it before it is done: what could not be undone is not done."""
-    _install_record(context, client, record["path"]).write(record)
+    _install_record(environ, client, record["path"]).write(record)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hushkey.acquire.interactive import Interaction
     from hushkey.acquire.silent import Renewal
     from hushkey.model import HostRule, Identity, Request
-    from hushkey.providers.base import Provider
+    from hushkey.providers.base import Minter, Provider
     from hushkey.store.tokencache import TokenCache
     from hushkey.tokenrequest import Session
 
@@ -116,7 +116,8 @@ class Acquirer:
             answer = anonymous.head(url, withhold_token=True)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Transient(f"{url} fails")  # it knows, but not now
-        return list(answer.headers.items())
+        # The status stands where HTTP/2 has it (RFC 9113 8.3.2).
+        return [(":status", str(answer.status_code)), *answer.headers.items()]
 
     def file_of(self, identity: Identity) -> TokenFile:
         """Return the token file that *identity* uses."""
@@ -197,17 +198,18 @@ class Acquirer:
 
     def _minted(self, wanted: TokenRequest) -> Token:
         from hushkey.acquire import minted
-        from hushkey.providers import registry
 
         session, identity = self.session, wanted.rule.identity
-        minting = minted.Minting(
-            session,
-            lambda folder: registry.open_minter(
+
+        def open_minter(folder: str) -> Minter:
+            from hushkey.providers import registry
+
+            return registry.open_minter(
                 identity, session.settings, folder, session.environ
-            ),
-        )
+            )
+
         file = minted.open_file(identity, session, self.data_key)
-        token = minting.token(file, wanted)
+        token = minted.Minting(session, open_minter).token(file, wanted)
         return runtime.used(wanted, session.environ, token)
 
     def _renewal(self, file: TokenFile, wanted: TokenRequest) -> Renewal:

@@ -29,7 +29,7 @@ def compiled(table: Mapping[str, Any]) -> dict[str, Any]:
             **spec.options(table),
             **{k: v for k, v in table.items() if k not in _FIELDS},
         },
-        **spec.traits(table),
+        **spec.traits_of(table),
     }
 
 

@@ -92,6 +92,12 @@ class Config:
         row = self.row_for(request)
         return str(row["missing"]) if row else ""
 
+    def missing_of(self, identity: str) -> str:
+        """Return the setting that keeps *identity* from serving, or nothing."""
+        rows = self._compiled["rules"]
+        named = (row["missing"] for row in rows if row["identity"] == identity)
+        return str(next(filter(None, named), ""))
+
     def row_for(self, request: Request) -> Mapping[str, Any] | None:
         """Return the compiled rule for *request*; raises as `site_for`."""
         origin = origins.parse_origin(request.protocol, request.host)
@@ -115,7 +121,15 @@ class Config:
     def _rule(self, row: Mapping[str, Any], *, served: bool = False) -> HostRule:
         identity, passed = self._identity_of(row, served=served)
         scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
-        optional = ("account", "bare", "username", "scheme", "exchange", "options")
+        optional = (
+            "account",
+            "bare",
+            "username",
+            "scheme",
+            "exchange",
+            "options",
+            "tools",
+        )
         return HostRule(
             row["pattern"],
             identity,
@@ -123,8 +137,8 @@ class Config:
             min_lifetime=row.get("min_lifetime", 0),
             origin=row["origin"],
             tenant=identity.option("tenant"),
-            passed=passed,
             interactive=row.get("interactive", ""),
+            passed=passed,
             **{key: row[key] for key in optional if key in row},
         )
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 INTERACTIVE = ("auto", "browser", "device", "paste", "never")
 METHODS = ("browser", "paste", "device")
+#: the kinds of tools that a host can be for
+TOOLS = ("git", "docker", "python")
 #: how the services begin that clients name after what a project calls its sources:
 #: poetry (PasswordManager), pdm (RepositoryConfig), conda-auth (a channel's name)
 PROJECT_NAMES = ("poetry-repository-", "pdm-", "conda-auth")
@@ -81,6 +83,12 @@ def methods(value: Any) -> str | None:
     """Accept a list of ways to sign in."""
     good = isinstance(value, list) and value and all(word in METHODS for word in value)
     return None if good else "a list of " + ", ".join(METHODS)
+
+
+def tools(value: Any) -> str | None:
+    """Accept a list of kinds of tools."""
+    good = isinstance(value, list) and value and all(word in TOOLS for word in value)
+    return None if good else "a list of " + ", ".join(TOOLS)
 
 
 def key_store(value: Any) -> str | None:
@@ -171,8 +179,10 @@ _COMMON: Mapping[str, Check] = {
     "flows": methods,
 }
 
-#: a machine has no account, and no way to sign in
-_MACHINE = {key: _COMMON[key] for key in ("provider", "scopes")}
+#: nobody signs in as a machine, so there is nothing to say about how
+_MACHINES: Mapping[str, Check] = {
+    key: _COMMON[key] for key in ("provider", "client_id", "scopes")
+}
 
 
 def names(value: Any) -> str | None:
@@ -194,18 +204,23 @@ HOST: Mapping[str, Check] = {
     "min_lifetime": seconds(0, 86400),
     "aliases": words,
     "bare": flag,
+    "tools": tools,
 }
 
 
-def identity_keys(
-    provider: object, table: Mapping[str, Any] | None = None
-) -> Mapping[str, Check]:
-    """Return the keys that an identity of *provider* may have, or just its *table*."""
+def identity_keys(provider: object) -> Mapping[str, Check]:
+    """Return the keys that an identity of *provider* may have, of whatever kind."""
+    return keys_of({"provider": provider})
+
+
+def keys_of(table: Mapping[str, Any]) -> Mapping[str, Check]:
+    """Return the keys that the identity *table* may have, by its provider."""
+    provider = table.get("provider")
     spec = SPECS.get(provider) if isinstance(provider, str) else None
     if spec is None:
         return _COMMON
-    common = _MACHINE if spec.machine else _COMMON
-    return {**common, **spec.keys_of(table or {})}
+    common = _MACHINES if spec.machine else _COMMON
+    return {**common, **spec.keys_of(table)}
 
 
 def host_keys(table: object) -> Mapping[str, Check]:

@@ -84,8 +84,8 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
     identities, rules = user.get("identity", {}), user.get("host", {})
     for name, table in _tables("identity", identities):
-        known_keys = schema.identity_keys(*_provider(table))
-        yield from _table_faults(("identity", name), table, known_keys)
+        keys = schema.keys_of(table if isinstance(table, dict) else {})
+        yield from _table_faults(("identity", name), table, keys)
         if isinstance(table, dict):
             yield from _identity_faults(("identity", name), table)
     known = (
@@ -125,13 +125,14 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
 def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     """Yield identities that share a token file, and do not say whose tokens are theirs.
 
-    Only an account tells their tokens apart: without one, what is sent to the host
-    of one identity may be the token of the other. Built-in identities with tenants
+    Only an account, or a tenant of its own, tells their tokens apart: without one,
+    what is sent to the host of one identity may be the token of the other. Built-in
+    identities with tenants
     count for nobody here: they serve their makers' own hosts, by design with
     whichever account fits.
     """
     own = dict(_tables("identity", user.get("identity")))
-    files: dict[object, list[str]] = {}
+    files: dict[object, dict[str, str]] = {}
     for name, table in (presets["identity"] | own).items():
         texts = _texts(table)
         spec = _spec(texts)
@@ -141,11 +142,17 @@ def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fau
         if name not in own and (spec.tenants or missing):
             continue
         if file := identities.token_file(name, texts):
-            files.setdefault(file, []).append(name)
-    for names in files.values():
-        for name in names if len(names) > 1 else ():
-            if name in own and "account" not in own[name]:
-                others = ", ".join(f"[identity.{plain(n)}]" for n in names if n != name)
+            tenant = origins.folded(texts.get("tenant", "")) if spec.tenants else ""
+            files.setdefault(file, {})[name] = tenant
+    for tenants in files.values():
+        for name, tenant in tenants.items():
+            shared = [
+                other
+                for other, theirs in tenants.items()
+                if other != name and (not tenant or not theirs or tenant == theirs)
+            ]
+            if shared and name in own and "account" not in own[name]:
+                others = ", ".join(f"[identity.{plain(n)}]" for n in shared)
                 what = (
                     f"is required beside {others}: the same server and client, and so"
                 )
@@ -156,12 +163,6 @@ def _spec(table: Mapping[str, Any]) -> ProviderSpec | None:
     """Return the provider of an identity's *table*, if it names one."""
     provider = table.get("provider")
     return SPECS.get(provider) if isinstance(provider, str) else None
-
-
-def _provider(table: object) -> tuple[object, dict[str, Any]]:
-    """Return what *table* names as its provider, and the table."""
-    found = table if isinstance(table, dict) else {}
-    return found.get("provider"), found
 
 
 def _texts(table: object) -> dict[str, str]:
@@ -208,13 +209,13 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
         word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
         yield path, "provider", f"{word}; one of {', '.join(SPECS)}{hint}"
         return
-    for key in spec.required_of(table):
-        if key not in table:
-            yield path, key, f"is required for provider {provider}"
-    checks = schema.identity_keys(provider, table)
-    if not any(check(table[key]) for key, check in checks.items() if key in table):
-        for key, what in spec.faults(table):
-            yield path, key, what
+    missing = [key for key in spec.required_of(table) if key not in table]
+    for key in missing:
+        yield path, key, f"is required for provider {provider}"
+    for key, what in spec.faults(table):
+        yield path, key, what
+    if spec.machine:
+        return
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
 

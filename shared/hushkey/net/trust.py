@@ -32,28 +32,40 @@ _BUNDLES = (
 def context(ca_file: str, environ: Mapping[str, str]) -> ssl.SSLContext:
     """Return whom to trust: *ca_file*, else the environment's, else the OS.
 
-    A relative path in *environ* is passed over. Raises Permanent where a file that was
+    Raises Permanent where a file that was
     chosen cannot be read, or others can change *ca_file*.
     """
     try:
         check(ca_file)
     except StoreError as error:
         raise Permanent(f"`ca_file`: {error.what}", hint=error.hint) from error
-    named = (environ.get(name, "") for name in _FILES)
-    chosen = ca_file or next(filter(os.path.isabs, named), "")
+    path, _ = chosen(ca_file, environ)
     try:
-        if chosen:
-            folder = os.path.isdir(chosen)
+        if path:
+            folder = os.path.isdir(path)
             return ssl.create_default_context(
-                cafile=None if folder else chosen, capath=chosen if folder else None
+                cafile=None if folder else path, capath=path if folder else None
             )
         folders = environ.get("SSL_CERT_DIR", "").split(os.pathsep)
         return _system([p for p in folders if os.path.isabs(p) and os.path.isdir(p)])
     except (OSError, ssl.SSLError) as error:
         raise Permanent(
-            f"cannot read certificates from {chosen or 'the system'}",
+            f"cannot read certificates from {path or 'the system'}",
             hint="set `ca_file`",
         ) from error
+
+
+def chosen(ca_file: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the path of the certificates that somebody chose, and where; or nothing.
+
+    A relative path in *environ* is passed over.
+    """
+    if ca_file:
+        return ca_file, "ca_file"
+    for name in _FILES:
+        if os.path.isabs(environ.get(name, "")):
+            return environ[name], name
+    return "", ""
 
 
 def check(ca_file: str) -> None:

@@ -90,8 +90,8 @@ class ProviderSpec:
         """Return the URL of the one server that its tokens are for, or nothing."""
         return "" if "token_endpoint" in table else self.base_url
 
-    def source(self, identity: Identity) -> str:
-        """Say where the next token of the ``machine`` *identity* comes from."""
+    def words(self, identity: Identity) -> str:
+        """Return where the tokens of a ``machine`` come from, for a person."""
         raise NotImplementedError(self.name)
 
     def options(self, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,8 +101,12 @@ class ProviderSpec:
         """
         return {key: self.base_url + path for key, path in self.paths.items()}
 
-    def traits(self, table: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def traits_of(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `Identity` knows of its provider, for the identity *table*."""
+        return self.traits()
+
+    def traits(self) -> dict[str, Any]:
+        """Return what `Identity` knows of its provider."""
         return {
             "typed": self.typed,
             "machine": self.machine,

@@ -319,3 +319,70 @@ def test_podman_has_its_own_file_and_names(person: Person) -> None:
 
 def test_clients_are_those_of_the_command() -> None:
     assert {docker.DOCKER.name, docker.PODMAN.name} == {"docker", "podman"}
+
+
+@pytest.mark.parametrize("tool", ["docker", "podman"])
+def test_uninstall_needs_no_valid_config(person: Person, tool: str) -> None:
+    path = {"podman": person.home / ".config" / "containers" / "auth.json"}.get(
+        tool, person.file
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(BEFORE)
+    person.hushkey("install", tool, "reg.test", "a.many.test")
+    assert "a.many.test" in path.read_text()
+    person.configure(text="[settings")
+
+    person.hushkey("uninstall", tool, "reg.test")
+    left = json.loads(path.read_text())["credHelpers"]
+    person.hushkey("uninstall", tool)
+
+    assert left == {"old.test": "ecr-login", "a.many.test": "hushkey"}
+    assert path.read_text() == BEFORE
+
+
+@pytest.mark.parametrize("word", ["*.many.test", "not a registry", ""])
+def test_uninstall_of_what_is_no_registry_takes_out_none(
+    person: Person, word: str
+) -> None:
+    person.wrote(BEFORE)
+    person.hushkey("install", "docker", "reg.test")
+    before = person.file.read_text()
+
+    done = person.run("hushkey", "uninstall", "docker", word)
+
+    assert done.returncode == 1
+    assert b"is not a registry's address" in done.stderr
+    assert person.file.read_text() == before
+
+
+def test_uninstall_of_another_registry_says_that_it_was_not_there(
+    person: Person,
+) -> None:
+    person.wrote(BEFORE)
+    person.hushkey("install", "docker", "reg.test")
+    before = person.file.read_text()
+
+    done = person.hushkey("uninstall", "docker", "two.test")
+
+    assert b"docker was not told to ask hushkey for two.test" in done.stderr
+    assert person.file.read_text() == before
+
+
+def test_registries_of_the_config_are_registered_without_being_named(
+    person: Person,
+) -> None:
+    for pattern, more in (
+        ("registry.example.com", ""),
+        ("five.test:5000/team", ""),
+        ("two.test", 'tools = ["docker", "git"]'),
+        ("three.test", 'tools = ["git"]'),
+        ("four.test", ""),
+    ):
+        with person.config_file.open("a") as file:
+            file.write(f'[host."{pattern}"]\nidentity = "corp"\n{more}\n')
+
+    person.hushkey("install", "docker")
+
+    registered = ("reg.test", "registry.example.com", "five.test:5000", "two.test")
+    assert person.helpers() == dict.fromkeys(registered, "hushkey")
+    assert "four.test" not in person.file.read_text()

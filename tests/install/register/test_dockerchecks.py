@@ -130,3 +130,20 @@ def test_login_of_a_session_that_podman_reads_first(machine: Machine) -> None:
     assert finding.command == "podman logout reg.test"
     machine.environ["REGISTRY_AUTH_FILE"] = "/elsewhere"
     assert "podman-shadowed" not in found(machine)
+
+
+def test_registry_that_left_the_config_is_found(machine: Machine) -> None:
+    machine.configure(
+        MORE + '[identity.s]\nprovider = "static"\n[host."s.test"]\nidentity = "s"\n'
+    )
+    names = ("reg.test", "gone.test:5000", "kept.test", "s.test")
+    docker_says(
+        machine, credHelpers=dict.fromkeys(names, "hushkey"), credsStore="hushkey"
+    )
+    login = {"ServerURL": "kept.test", "Username": "me", "Secret": "pw"}
+    store = ("docker-credential-hushkey", "store")
+    assert machine.run(*store, stdin=json.dumps(login).encode()).returncode == 0
+
+    stale = [f for f in check(machine) if f.code == "docker-stale"]
+
+    assert [f.command for f in stale] == ["hushkey uninstall docker gone.test:5000"]

@@ -51,7 +51,7 @@ def test_open_provider_that_this_version_lacks_is_permanent(
 def test_identity_knows_what_its_provider_is_like(name: str) -> None:
     spec, known = SPECS[name], identity(name)
 
-    for trait, value in spec.traits({}).items():
+    for trait, value in spec.traits().items():
         assert getattr(known, trait) == getattr(spec, trait) == value
 
 

@@ -58,6 +58,7 @@ class Exchange(Frozen):
     without which it cannot be done; ``faults`` takes a host that the rule covers and
     the rule's options, and returns what is wrong with them, or None. A kind that
     ``takes_proof`` wants the ID token of an OpenID Connect identity in ``beside``.
+    ``tools`` are the kinds of tools that its hosts are for, in the config's words.
     """
 
     act: Callable[[Context, Network, float], Secret]
@@ -68,6 +69,7 @@ class Exchange(Frozen):
     required: tuple[str, ...] = ()
     faults: Callable[[str, Mapping[str, str]], str | None] = lambda host, options: None
     takes_proof: bool = False
+    tools: tuple[str, ...] = ("docker",)
 
 
 class Refused(Permanent):

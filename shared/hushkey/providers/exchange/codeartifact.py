@@ -76,4 +76,5 @@ EXCHANGE = Exchange(
     keys={**aws.KEYS, "domain": text, "owner": text},
     faults=_faults,
     takes_proof=True,
+    tools=("python",),
 )

@@ -176,4 +176,5 @@ EXCHANGE = Exchange(
     },
     required=("audience",),
     takes_proof=True,
+    tools=("docker", "python"),
 )

@@ -183,6 +183,8 @@ class Command(ProviderSpec):
     def faults(self, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield the keys that say nothing to this command; see ProviderSpec."""
         ready = READY.get(_name(table))
+        if "client_id" in table:
+            yield "client_id", "says nothing to a program"
         if ready is None:
             own = [key for key in ("hostname", "tenant", "account") if key in table]
             for key in own:
@@ -194,7 +196,8 @@ class Command(ProviderSpec):
                 if key in table:
                     yield key, 'is for format = "json" alone'
             return
-        taken = {"provider", "command", "scopes", "lifetime", *ready.options}
+        taken = {"provider", "command", "scopes", "lifetime", "client_id"}
+        taken |= ready.options.keys()
         what = f"says nothing to the ready-made {_name(table)}"
         for key in table:
             if key not in taken:
@@ -205,9 +208,10 @@ class Command(ProviderSpec):
         ready = READY.get(_name(table))
         if ready is None or not ready.server:
             return ""
-        return f"https://{table.get('hostname', ready.server)}"
+        host = table.get("hostname", ready.server)
+        return "" if hostname(host) else f"https://{host}"
 
-    def source(self, identity: Identity) -> str:
+    def words(self, identity: Identity) -> str:
         """Name the program; its arguments may be secrets."""
         return f"what {_program(identity)} prints"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hushkey.providers.checks import one_of, text
+from hushkey.providers.checks import one_of
 from hushkey.providers.spec import ProviderSpec
 from hushkey.providers.workload.kind import Context
 from hushkey.providers.workload.kinds import KINDS
@@ -33,8 +33,7 @@ class Workload(ProviderSpec):
     def keys_of(self, table: Mapping[str, Any]) -> Mapping[str, Check]:
         """Return the keys of the table's kind; every kind's while it has none."""
         kind = _kind(table)
-        keys = {"kind": self.keys["kind"], **kind.keys} if kind else self.keys
-        return {"client_id": text, **keys}
+        return {"kind": self.keys["kind"], **kind.keys} if kind else self.keys
 
     def required_of(self, table: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the keys that the table's kind cannot do without."""
@@ -47,20 +46,20 @@ class Workload(ProviderSpec):
         if kind:
             yield from kind.faults(table)
 
-    def traits(self, table: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def traits_of(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `Identity` knows of the table's kind."""
-        kind = _kind(table or {})
-        if table is None or kind is None:
-            return super().traits()
+        kind = _kind(table)
+        if kind is None:
+            return self.traits()
         return {
-            **super().traits(),
+            **self.traits(),
             "kept": kind.kept,
             "proof": kind.proof(table),
             "depends": kind.depends(table),
         }
 
-    def source(self, identity: Identity) -> str:
-        """Say where the next token of *identity* comes from."""
+    def words(self, identity: Identity) -> str:
+        """Return where a token of *identity* comes from, for a person."""
         return KINDS[identity.option("kind")].words(identity)
 
     def minter(
