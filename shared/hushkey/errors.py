@@ -63,13 +63,23 @@ def plain(text: object, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
+def span(seconds: int) -> str:
+    """Return a length of time as people say it."""
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 172800 else f"{seconds // 86400} days"
+
+
 class HushkeyError(Exception):
     """The root: *what* happened, and who it concerns.
 
     ``code`` is the server's error code and ``correlation`` its id for this
     exchange, both shown and never branched on outside the table that made the
     error; ``suberror`` refines the code (Entra), and ``claims`` is what a sign-in
-    has to ask for to end it (JSON). ``hint`` is the next command or step.
+    has to ask for to end it (JSON). ``ended``: the refresh token that was sent is dead.
+    ``hint`` is the next command or step.
     ``retry_after`` is in seconds.
     """
 
@@ -90,6 +100,7 @@ class HushkeyError(Exception):
         retry_after: float | None = None,
         suberror: str = "",
         claims: str = "",
+        ended: bool = False,
         host: str = "",
         identity: str = "",
         account: str = "",
@@ -102,6 +113,7 @@ class HushkeyError(Exception):
         self.retry_after = retry_after
         self.suberror = suberror
         self.claims = claims
+        self.ended = ended
         self.host = host
         self.identity = identity
         self.account = account
@@ -136,7 +148,12 @@ class HushkeyError(Exception):
 
 
 class UiRequired(HushkeyError):
-    """Silence cannot do it: a person has to sign in."""
+    """Silence cannot do it: a person has to sign in.
+
+    ``refused``: for no other reason than that a host refused a token which lives.
+    """
+
+    refused = False
 
     exit_code = 3
 

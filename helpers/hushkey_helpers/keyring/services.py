@@ -63,14 +63,13 @@ class Service:
         )
 
     def answer_user(self, token: Token | None = None) -> str:
-        """Return the user name to answer with: the client's own, if it gave one."""
+        """Return the user name to answer with; see `HostRule.answer_user`."""
         own = (token and token.username) or self.rule.identity.keyring_user
-        return self.username or self.rule.username or own
+        return self.rule.answer_user(own, self.username)
 
     def token(self, environ: Mapping[str, str], began: float) -> Token:
         """Return a token that outlives an install; raises `hushkey.errors`."""
         from hushkey.acquire import session
-        from hushkey.tokenrequest import TokenRequest
 
         acquirer = session.acquirer(environ, began, asks_for="keyring")
         wanted = acquirer.wanted(
@@ -83,9 +82,7 @@ class Service:
         origin = origins.parse_origin(self.request.protocol, self.request.host)
         if self.rule.exchange and origin:
             host = origins.origin_text(self.request.protocol, *origin)
-        request = TokenRequest(
-            wanted.rule, host, wanted.username, wanted.began, lifetime, wanted.claims
-        )
+        request = wanted.changed(host=host, min_lifetime=lifetime)
         if not self.rule.exchange:
             return acquirer.acquire(request)
         from hushkey.acquire.exchanged import ExchangedCredential

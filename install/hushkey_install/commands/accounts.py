@@ -10,7 +10,7 @@ from hushkey.model import HostRule, Token, TokenKey
 from hushkey.system import ownership, paths
 from hushkey.tokenrequest import TokenRequest
 from hushkey_helpers.tools import token as token_tool
-from hushkey_install.common import agentcontrol, output
+from hushkey_install.common import agentcontrol, output, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure
 
@@ -25,6 +25,7 @@ def login(target: str | None, *, force: bool, method: str) -> None:
     # Only a URL can name an organisation; a pattern names many.
     url = "" if target in context.config.identities() else target or ""
     for rule, host in context.rules_of(target):
+        typedsecrets.check_not_typed(rule.identity, host)
         key = (rule.account, rule.token_key)
         if key not in done:
             done.add(key)
@@ -95,7 +96,11 @@ def logout(target: str | None, *, everyone: bool, local: bool) -> None:
     if target is None and not everyone and not any(context.own_rules()):
         used = [identity for identity in known if context.is_used(identity)]
         everyone = len(used) == 1  # a built-in one: nobody else can be meant
-    identities = known if everyone else [context.identity(target)]
+    if everyone:
+        identities = list(known)
+    else:
+        identities = [context.identity(target)]
+        typedsecrets.check_not_typed(identities[0], "")
     done = 0
     for identity in identities:
         # Looked at anew: identities of one server and client share their sign-ins.

@@ -13,7 +13,7 @@ from hushkey.config import rules
 from hushkey.config.rules import Config
 from hushkey.errors import HushkeyError, Permanent, plain
 from hushkey.model import HostRule, Identity, Request
-from hushkey.tokenrequest import PromptOptions, TokenRequest
+from hushkey.tokenrequest import PromptOptions, TokenRequest, may_be_person
 
 
 def shown(url: str) -> str:
@@ -35,7 +35,11 @@ class Context:
         self.config: Config = rules.load(self.environ)
         options = PromptOptions(login=login, command=str)
         self.acquirer: Acquirer = session.acquirer(
-            self.environ, time.time(), options=options
+            self.environ,
+            time.time(),
+            options=options,
+            # What git has asked for in vain, a person can sign in to.
+            git_url="" if login else None,
         )
 
     def request(self, url: str) -> Request:
@@ -46,8 +50,14 @@ class Context:
             raise Permanent(f"{shown(url)!r}: {error}") from error
 
     def wanted(self, rule: HostRule, host: str, url: str = "") -> TokenRequest:
-        """Return the need for a token of *rule*; *url* may name an organisation."""
-        return self.acquirer.wanted(rule, host, request=self.request(url or host))
+        """Return the need for a token of *rule*.
+
+        *url* may name an organisation, and whose account is meant.
+        """
+        request = self.request(url or host)
+        if not rule.account and may_be_person(request.username, rule):
+            rule = rule.with_account(request.username)
+        return self.acquirer.wanted(rule, host, request=request)
 
     def rule(self, url: str) -> tuple[HostRule, str]:
         """Return the rule for *url* and its origin; raises Permanent if not ours."""

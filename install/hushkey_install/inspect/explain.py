@@ -16,9 +16,8 @@ from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
 from hushkey.system import jobs, paths, proofs
-from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import typed
-from hushkey_install.common import output, probe
+from hushkey_install.common import output, probe, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure
 from hushkey_install.tools import githelpers
@@ -78,6 +77,8 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
             yield "rule", "none covers this URL"
     elif rule.identity.typed:
         yield "rule", f'[host."{rule.pattern}"], with a static secret'
+        yield "identity", f"{rule.identity.name} ({rule.identity.provider})"
+        yield "answer", "what you type, by the user name that you type with it"
         rule = None  # kept as it was typed, like that of any other host
     else:
         yield from _rule(context, rule, request)
@@ -140,9 +141,9 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
 def _answer(rule: HostRule, request: Request) -> str:
     """Return in which form a tool gets the token."""
     if rule.exchange:
-        user = docker_helper.user_of(rule, exchange.KINDS[rule.exchange].username)
+        user = rule.answer_user(exchange.KINDS[rule.exchange].username)
         return f"user name {user}, and what the host gives for the token"
-    user = request.username or rule.username or rule.identity.git_user
+    user = rule.answer_user(rule.identity.git_user, request.username)
     if rule.scheme == "basic":
         return f"user name {user}, the token as password"
     if rule.scheme == "bearer":
@@ -215,6 +216,9 @@ def _said(ask: Callable[[], str]) -> str:
 def _typed(context: Context, request: Request) -> str:
     """Say what git gets for a host without tokens, from the index alone."""
     key = typed.key_of(request.protocol, request.host, user=request.username or None)
+    kept = typedsecrets.tools_of(request.protocol, request.host, context.environ)
+    if "git" not in kept and kept:
+        return f"{', '.join(kept)} gets what was typed for this host, git nothing"
     if typed_index.holds(paths.data_folder(context.environ), key):
         return "git gets what was typed for this host and stored"
     return "git gets an empty answer, asks its next helper, and has the answer stored"
@@ -224,27 +228,36 @@ def _next(context: Context, rule: HostRule, request: Request) -> str:
     rule, organisation = azure.known(context, rule, request)
     try:
         try:
-            return _step(context, rule, organisation or rule.pattern)
+            return _step(context, rule, organisation or rule.pattern, request)
         except UiRequired as need:
             return _sign_in(context, rule, need.what)
     except HushkeyError as error:
         return f"an error: {error.line()}"
 
 
-def _step(context: Context, rule: HostRule, host: str) -> str:
+def _step(context: Context, rule: HostRule, host: str, request: Request) -> str:
     """Return the silent step; raises UiRequired where there is none."""
-    wanted = context.acquirer.wanted(rule, host)
+    # To ask for a tenant takes the network.
+    placed = None if rule.identity.tenants else request
+    wanted = context.acquirer.wanted(rule, host, request=placed)
     machine = rule.identity.machine
     cache = context.acquirer.file_of(rule.identity).read()
     account = cached.account_for(cache, wanted)
-    name = account.label or account.id
+    name = account.shown
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
-    cached.check_not_refused(cache, account, wanted, time.time())
+    now = time.time()
     if machine:
+        cached.check_not_refused(cache, account, wanted, now)
         return _minted(context, rule, host)
+    if cached.was_refused(cache, account, wanted, now):
+        if cached.refused_token(cache, account, wanted, now):
+            return f"the same token again, as {name}: {wanted.where} has refused it"
+        cached.check_not_refused(cache, account, wanted, now)
     if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
+    if cache.ended(account) is not None:
+        raise cached.need(cache, account)
     raise UiRequired("no refresh token covers these scopes")
 
 

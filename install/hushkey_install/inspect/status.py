@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hushkey.acquire import cached
-from hushkey.errors import HushkeyError, UiRequired
+from hushkey.errors import HushkeyError, UiRequired, span
 from hushkey.model import HostRule, Identity, Token
 from hushkey.providers import registry
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
-from hushkey_install.common import output
+from hushkey_install.common import output, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure
 
@@ -97,6 +97,8 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "obtained_by": None,
         "error": None,
     }
+    if identity.typed:
+        return row | {"kept": typedsecrets.tools_of_rule(rule, context.environ)}
     if identity.machine:
         row["by"] = registry.SPECS[identity.provider].words(identity)
     if rule.passed:
@@ -114,13 +116,18 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
 def _signed_in(
     context: Context, cache: TokenCache, rule: HostRule, host: str
 ) -> dict[str, Any]:
-    """Return what the token file says about *rule*, as part of a row."""
+    """Return what the token file says about *rule*, as part of a row.
+
+    ``ended_at`` is in it where the server has declared the sign-in dead.
+    """
     account = cached.account_for(cache, context.acquirer.wanted(rule, host))
     token = cache.token(account, rule.token_key)
+    renewable = bool(cache.grants(account, rule.token_key))
+    ended = None if renewable else cache.ended(account)
     return {
-        "account": account.label or account.id,
-        "renewable": rule.identity.machine
-        or bool(cache.grants(account, rule.token_key)),
+        **({} if ended is None else {"ended_at": ended}),
+        "account": account.shown,
+        "renewable": rule.identity.machine or renewable,
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
         "obtained_by": cache.origin_of(token) or None if token else None,
@@ -144,8 +151,9 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _clients(found: list[dict[str, Any]]) -> list[str]:
     """Return one line for each identity: which client at which server."""
     lines = (
-        f"{row['identity']}: "
-        + (row.get("by") or f"client {row['client'] or '-'} at {row['issuer']}")
+        f"{row['identity']}: what you type, stored encrypted ({row['provider']})"
+        if "kept" in row
+        else f"{row['identity']}: {_by(row)}"
         for row in found
     )
     others = (
@@ -154,6 +162,11 @@ def _clients(found: list[dict[str, Any]]) -> list[str]:
         for name, why in row.get("passed_over", {}).items()
     )
     return list(dict.fromkeys((*lines, *others)))
+
+
+def _by(row: dict[str, Any]) -> str:
+    """Return who gives the tokens of a row, for a person."""
+    return row.get("by") or f"client {row['client'] or '-'} at {row['issuer']}"
 
 
 def _came(row: dict[str, Any]) -> str:
@@ -167,30 +180,30 @@ def _came(row: dict[str, Any]) -> str:
 
 
 def _token(row: dict[str, Any]) -> str:
+    if "kept" in row:
+        kept = ", ".join(row["kept"])
+        return f"kept for {kept}" if kept else "nothing typed yet"
     if row["error"]:
         return "unreadable"
     if row["account"] is None:
         return "signed out"
     if "by" in row and not row["seconds_left"]:
         return "none yet; gets one by itself"
+    ended = "ended_at" in row
     left = row["seconds_left"]
     if left:
         after = "renewed silently" if row["renewable"] else "sign-in needed after"
+        if ended:
+            after = "sign-in needed, since it ended at the server"
         return f"good for {span(left)}, then {after}"
     if left is None and row["obtained_at"] is not None:
         return "good until it is revoked"
+    if ended:
+        renewed = "sign-in needed, since it ended at the server"
+        return renewed if left is None else f"expired, {renewed}"
     if not row["renewable"]:
         return "sign-in needed" if left is None else "expired, sign-in needed"
     silently = "gets one" if left is None else "renews it"
     return (
         f"{'none yet' if left is None else 'expired'}, the next use {silently} silently"
     )
-
-
-def span(seconds: int) -> str:
-    """Return a length of time as people say it."""
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h" if seconds < 172800 else f"{seconds // 86400} days"

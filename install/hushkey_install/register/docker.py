@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from hashlib import blake2s
 from typing import Any
 
 import click
@@ -25,13 +24,15 @@ from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
-from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.register import hiddenlogins
 from hushkey_install.register.registration import Plan, Registration
-from hushkey_install.tools import jsontext, ociconfig, purposes
+from hushkey_install.tools import jsontext, ociconfig, otherhelper, purposes
 from hushkey_install.tools.installation import Installation
 
-#: what a note about a client's file holds
-_SHAPE = {"existed": bool, "made": bool, "previous": dict, "empty": dict}
+#: what takes over logins that are no longer used
+TAKE_OVER = "hushkey import docker"
+#: seconds for docker's helper of before to list what it has
+_HELPERS_PATIENCE = 10
 #: seconds for another install to end
 _PATIENCE = 30
 
@@ -61,6 +62,18 @@ class Client(Registration):
     def inherited(self, context: Context) -> dict[str, str]:
         """Return the helpers that it finds in another client's file, too."""
         return {}
+
+    def others(self, text: str) -> str:
+        """Return its helper for all registries without one of their own, if any."""
+        return ""
+
+    def login_file(self, environ: Mapping[str, str]) -> str:
+        """Return the file whose helpers its `login` goes by; nothing if unknown."""
+        return self.file(environ)
+
+    def logout(self, environ: Mapping[str, str], server: str) -> str:
+        """Return the command that takes a login out of the config file."""
+        return f"{self.name} logout {shlex.quote(server)}"
 
     # -- install ----------------------------------------------------------------
 
@@ -94,9 +107,51 @@ class Client(Registration):
         def apply() -> None:
             _remember(environ, self.name, record)
             Change(path, before, after).apply()
-            _say_what_now(context, self.name, keys, all_hosts=all_hosts)
+            self._say_what_now(context, keys, all_hosts=all_hosts)
 
-        return Plan(lambda: _shown(path, before, after), apply)
+        def show() -> bool:
+            shown = _shown(path, before, after)
+            if shown:
+                self._say_what_is_hidden(context, before, None if all_hosts else keys)
+            return shown
+
+        return Plan(show, apply)
+
+    def _say_what_is_hidden(
+        self, context: Context, text: str, keys: Iterable[str] | None
+    ) -> None:
+        path, store = self.file(context.environ), self.others(text)
+        store = "" if store == ociconfig.SUFFIX else store
+        listed = _listed(store, context.environ)
+        for login in hiddenlogins.find(context, path, text, store, keys, listed):
+            take = "" if login.identity else f"; to take it over: {TAKE_OVER}"
+            output.say(f"note: {login.line(self.name)}{take}", err=True)
+
+    def _say_what_now(
+        self, context: Context, keys: dict[str, bool], *, all_hosts: bool
+    ) -> None:
+        names = [*keys, *(["every other registry"] if all_hosts else [])]
+        output.say(f"{self.name} asks hushkey for: {', '.join(names)}", err=True)
+        for key in (key for key, has_identity in keys.items() if not has_identity):
+            what = f"note: {key} has no identity in {context.config.source}"
+            output.say(f"{what}: {self._kept(context.environ, key)}", err=True)
+        if registries.HUB_KEY in keys and _has_podman(context.environ):
+            output.say(
+                f"note: podman, buildah and skopeo call Docker Hub {registries.HUB}, "
+                f"for them run: hushkey install podman {registries.HUB}",
+                err=True,
+            )
+
+    def _kept(self, environ: Mapping[str, str], key: str) -> str:
+        """Return where the password goes that the client's `login` is told."""
+        path, written = self.file(environ), self.login_file(environ)
+        if written == path:
+            return f"hushkey keeps what `{self.name} login` is told, encrypted"
+        return (
+            f"`{self.name} login` keeps its password in {written or 'its own file'}; "
+            f"`{self.name} login --authfile {shlex.quote(path)} {key}` has hushkey "
+            "keep it, encrypted"
+        )
 
     def _keys(
         self, context: Context, text: str, wanted: tuple[str, ...]
@@ -147,7 +202,7 @@ class Client(Registration):
             if ours_still:
                 _remember(environ, self.name, record)
             else:
-                _install_record(environ, self.name, path).write({})
+                ociconfig.install_record(environ, self.name, path).write({})
             where = f" for {', '.join(sorted(only))}" if only and ours_still else ""
             output.say(f"{self.name} no longer asks hushkey{where}", err=True)
 
@@ -210,11 +265,29 @@ class Client(Registration):
         found = programs.find(self.name, context.environ)
         if found is not None or os.path.exists(path):
             yield from self._unregistered(context, path, text)
+            yield from self._hidden(context, path, text)
+
+    def _hidden(self, context: Context, path: str, text: str) -> Iterator[Finding]:
+        """Yield logins that the client has and no longer finds, since it asks us."""
+        store = self.others(text)
+        keys: list[str] | None = [step[-1] for step in ociconfig.ours(text) if step[1:]]
+        if store == ociconfig.SUFFIX:
+            store = ociconfig.former_store(context.environ, self.name, path)
+            keys = None
+        for login in hiddenlogins.find(context, path, text, store, keys):
+            command = TAKE_OVER
+            if login.identity:
+                if not login.in_file:
+                    continue  # none is missed, and none lies about
+                command = self.logout(context.environ, login.server)
+            yield Finding(
+                f"{self.name}-hidden-login", NOTE, login.line(self.name), command
+            )
 
     def _unregistered(
         self, context: Context, path: str, text: str
     ) -> Iterator[Finding]:
-        """Yield registries with an identity that go another way."""
+        """Yield registries that go another way."""
         helpers = self.inherited(context) | ociconfig.registered(text)
         everything = ociconfig.store(text) == ociconfig.SUFFIX
         for key in self.known(context, text):
@@ -257,6 +330,10 @@ class Docker(Client):
         """Return *registry* as docker calls it."""
         return registry.key
 
+    def others(self, text: str) -> str:
+        """Return docker's `credsStore`."""
+        return ociconfig.store(text)
+
     def _findings(self, context: Context) -> Iterator[Finding]:
         yield from super()._findings(context)
         if context.environ.get("DOCKER_AUTH_CONFIG"):
@@ -280,6 +357,15 @@ class Podman(Client):
         """Return *registry* as podman calls it."""
         return registry.place
 
+    def login_file(self, environ: Mapping[str, str]) -> str:
+        """Return the file of the session, unless another one is named."""
+        return ociconfig.podman_login_file(environ)
+
+    def logout(self, environ: Mapping[str, str], server: str) -> str:
+        """Return the command that takes a login out of this very file."""
+        path = shlex.quote(self.file(environ))
+        return f"podman logout --authfile {path} {shlex.quote(server)}"
+
     def inherited(self, context: Context) -> dict[str, str]:
         """Return what is ours in docker's own file.
 
@@ -291,13 +377,30 @@ class Podman(Client):
             text = ociconfig.text_of(ociconfig.docker_file(context.environ))
         except HushkeyError:
             return {}  # docker's own finding
-        steps = (step[1:] for step in ociconfig.ours(text))
-        parsed = (registries.parse(key) for step in steps for key in step)
-        return {self.key(registry): ociconfig.SUFFIX for registry in parsed if registry}
+        # Looked up as it is written: docker's own key of the Hub is none of podman's.
+        keys = (key for step in ociconfig.ours(text) for key in step[1:])
+        return dict.fromkeys(keys, ociconfig.SUFFIX)
 
     def _findings(self, context: Context) -> Iterator[Finding]:
         yield from super()._findings(context)
         yield from _shadowed(context)
+
+    def _unregistered(
+        self, context: Context, path: str, text: str
+    ) -> Iterator[Finding]:
+        yield from super()._unregistered(context, path, text)
+        hub, inherited = registries.HUB, self.inherited(context)
+        asked = inherited | ociconfig.registered(text)
+        if registries.HUB_KEY not in inherited or hub in asked:
+            return
+        if hub not in self.known(context, text):
+            yield Finding(
+                "podman-hub",
+                NOTE,
+                "docker asks hushkey for Docker Hub; podman, which calls it "
+                f"{hub}, does not",
+                f"hushkey install podman {hub}",
+            )
 
 
 DOCKER = Docker("docker")
@@ -422,33 +525,30 @@ def _named(text: str) -> dict[str, str]:
     )
 
 
-def _say_what_now(
-    context: Context, client: str, keys: dict[str, bool], *, all_hosts: bool
-) -> None:
-    names = [*keys, *(["every other registry"] if all_hosts else [])]
-    output.say(f"{client} asks hushkey for: {', '.join(names)}", err=True)
-    for key in (key for key, has_identity in keys.items() if not has_identity):
-        output.say(
-            f"note: {key} has no identity in {context.config.source}: hushkey keeps "
-            f"what `{client} login` is told, encrypted",
-            err=True,
+def _has_podman(environ: Mapping[str, str]) -> bool:
+    return any(programs.find(n, environ) for n in ("podman", "buildah", "skopeo"))
+
+
+def _listed(store: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the servers that the helper *store* has a login for, if it says so."""
+    program = otherhelper.find(store, environ)
+    try:
+        found = program and otherhelper.said(
+            program, "list", "unused", environ, patience=_HELPERS_PATIENCE
         )
+    except Permanent:
+        return []  # it is docker's helper, not ours: docker has its marks, too
+    return list(found or ())
 
 
 # -- what was done -----------------------------------------------------------------
 
 
-def _install_record(
-    environ: Mapping[str, str], client: str, path: str
-) -> InstallRecord:
-    """Return the notes about the file *path*; a client may have several."""
-    name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
-    return InstallRecord(environ, f"{client}-{name}")
-
-
 def _record(environ: Mapping[str, str], client: str, path: str) -> dict[str, Any]:
     """Return what earlier installs noted about *path*, else an empty note."""
-    return _install_record(environ, client, path).about(path, _SHAPE) or {
+    return ociconfig.install_record(environ, client, path).about(
+        path, ociconfig.SHAPE
+    ) or {
         "path": path,
         "existed": os.path.lexists(path),
         "made": False,
@@ -459,4 +559,4 @@ def _record(environ: Mapping[str, str], client: str, path: str) -> dict[str, Any
 
 def _remember(environ: Mapping[str, str], client: str, record: dict[str, Any]) -> None:
     """Note it before it is done: what could not be undone is not done."""
-    _install_record(environ, client, record["path"]).write(record)
+    ociconfig.install_record(environ, client, record["path"]).write(record)

@@ -11,6 +11,7 @@ from functools import partial
 from hushkey import origins
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
+from hushkey.net import gitsettings
 from hushkey.system import programs
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
@@ -48,10 +49,31 @@ def check(
         yield from _reachable(installation, installation.git, mend)
         yield from _rules(installation, installation.git, elsewhere, mend)
         yield from _wrong_socket(installation.git)
+        yield from _network(installation)
         yield from _short(installation, installation.git, mend)
         yield from _stale(installation, installation.git, forget)
     except HushkeyError as error:
         yield Finding("git-fails", PROBLEM, error.line())
+
+
+def _network(installation: Installation) -> Iterator[Finding]:
+    """Yield which of git's settings for the network count when git asks us."""
+    told = gitsettings.GitConfig("", installation.environ).counts()
+    unverified = [name for name in told if name.endswith("sslverify")]
+    named = [name for name in told if name not in unverified]
+    if named:
+        yield Finding(
+            "git-network",
+            NOTE,
+            f"when git asks, its {', '.join(named)} counts after `proxy` and `ca_file`",
+        )
+    if unverified:
+        yield Finding(
+            "git-unverified",
+            NOTE,
+            f"git's {', '.join(unverified)} does not count for sign-ins: servers are "
+            "verified; `ca_file` names a certificate to trust",
+        )
 
 
 def _version(git: Git) -> Iterator[Finding]:

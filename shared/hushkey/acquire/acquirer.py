@@ -10,21 +10,26 @@
 
 from __future__ import annotations
 
+import math
+
 from hushkey import runtime
 from hushkey.acquire import cached
 from hushkey.errors import (
     Cancelled,
+    ConfigError,
     HushkeyError,
     Permanent,
     StoreError,
     Transient,
     UiRequired,
+    plain,
 )
 from hushkey.model import Token
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
+from hushkey.store.tokencache import RARE, YOUNG, TokenCache
 from hushkey.store.tokenfile import TokenFile
-from hushkey.tokenrequest import TokenRequest
+from hushkey.tokenrequest import TokenRequest, may_be_person
 from hushkey.trace import event
 
 TYPE_CHECKING = False
@@ -33,9 +38,8 @@ if TYPE_CHECKING:
 
     from hushkey.acquire.interactive import Interaction
     from hushkey.acquire.silent import Renewal
-    from hushkey.model import HostRule, Identity, Request
+    from hushkey.model import Account, HostRule, Identity, Request
     from hushkey.providers.base import Minter, Provider
-    from hushkey.store.tokencache import TokenCache
     from hushkey.tokenrequest import Session
 
 
@@ -68,19 +72,33 @@ class Acquirer:
         *,
         request: Request | None = None,
         challenges: tuple[str, ...] = (),
+        person: bool = False,
     ) -> TokenRequest:
         """Return the need for a token of *rule*, since this call began.
 
+        *username* picks an account that is known by it. *person*: if it may be a
+        person's name, it also says who has to sign in; else any name will do.
         *request* and the server's *challenges* tell the tenant of an Azure
         DevOps organisation, where the config leaves it open, and the claims
         that an Entra token needs to be taken.
         """
-        claims = ""
+        claims, username = "", username if may_be_person(username, rule) else ""
         if request is not None and rule.identity.tenants:
             rule, host = self._placed(rule, host, request, challenges)
             claims = _demanded(challenges)
         lifetime = rule.min_lifetime or self.session.settings["min_lifetime"]
-        return TokenRequest(rule, host, username, self.session.began, lifetime, claims)
+        began, place = self.session.began, _place(request)
+        return TokenRequest(
+            rule, host, username, began, lifetime, claims, place, person
+        )
+
+    def named(self, wanted: TokenRequest, token: Token) -> str:
+        """Return the user name for *token*: the one asked for, if it is that one's."""
+        label, name = token.account.label, wanted.username
+        if not name or not label:
+            return name
+        cache = self.file_of(wanted.rule.identity).read_cached()
+        return name if cache.goes_by(token.account, name) else label
 
     def _placed(
         self,
@@ -162,6 +180,12 @@ class Acquirer:
         except UiRequired as need:
             event("ui-required", wanted, error=need)
             return self._interaction(wanted).acquire(wanted, need, self.silent, seen)
+        except Permanent as error:
+            # Who says `hushkey login` wants to be asked, whatever is stored.
+            if not self.session.options.login or isinstance(error, ConfigError):
+                raise
+            event("ui-required", wanted, error=error)
+            return self.sign_in(wanted)
 
     def sign_in(self, wanted: TokenRequest) -> Token:
         """Sign in for *wanted* even if nothing requires it; a machine cannot."""
@@ -181,13 +205,25 @@ class Acquirer:
         if runtime.memory():
             cache = file.read()  # what is remembered has nothing to renew with
         accounts = cached.accounts_for(cache, wanted)
+        if token := self._once_more(file, cache, accounts, wanted):
+            return runtime.used(wanted, self.session.environ, token)
         if not any(cache.grants(a, wanted.rule.token_key) for a in accounts):
             cached.check_not_refused(cache, accounts[0], wanted, self.session.clock())
-            what = "a sign-in for these scopes is needed"
-            raise UiRequired(what, claims=cached.demanded(cache, wanted))
+            need = cached.need(cache, accounts[0], cached.demanded(cache, wanted))
+            key = wanted.rule.token_key
+            need.refused = cache.refused_token(accounts[0], key) is not None
+            raise need
         try:
             token = self._renewal(file, wanted).token(wanted)
             return runtime.used(wanted, self.session.environ, token)
+        except UiRequired:
+            # That the host refuses the likeliest is the better reason.
+            now = self.session.clock()
+            if cached.was_refused(cache, accounts[0], wanted, now) and (
+                token := self._given_again(cache, accounts[0], wanted)
+            ):
+                return token
+            raise
         except (Transient, Permanent) as error:
             # The server, the network or a busy sibling fails: what still lives
             # serves, and no person is the wiser.
@@ -212,6 +248,49 @@ class Acquirer:
         token = minted.Minting(session, open_minter).token(file, wanted)
         return runtime.used(wanted, session.environ, token)
 
+    # -- a token that was refused ---------------------------------------------
+
+    def _once_more(
+        self,
+        file: TokenFile,
+        cache: TokenCache,
+        accounts: list[Account],
+        wanted: TokenRequest,
+    ) -> Token | None:
+        """Return the newest token although a place has refused it, or None.
+
+        There is one renewal in a minute at most for that reason alone, and one window
+        in ten: until then it serves all the same.
+        """
+        if self.session.options.login or wanted.rule.exchange:
+            return None
+        now, key = self.session.clock(), wanted.rule.token_key
+        welcome = [a for a in accounts if not cached.was_refused(cache, a, wanted, now)]
+        account = (welcome or accounts)[0]
+        within = float(YOUNG) if welcome else math.inf
+        if not any(cache.grants(a, key) for a in accounts):
+            from hushkey.acquire.attempts import FailureCache  # noqa: PLC0415 - seldom
+
+            notes = FailureCache(self.session.folder, file.name)
+            asked = notes.asked_for("refusal", now, wanted.host)
+            within = math.inf if asked else max(within, RARE)
+        return self._given_again(cache, account, wanted, within)
+
+    def _given_again(
+        self,
+        cache: TokenCache,
+        account: Account,
+        wanted: TokenRequest,
+        within: float = math.inf,
+    ) -> Token | None:
+        now = self.session.clock()
+        token = cached.refused_token(cache, account, wanted, now, within)
+        if token is not None:
+            event("given-again", wanted)
+            if line := cached.refusal_line(cache, account, wanted):
+                self.session.warn(line)
+        return token
+
     def _renewal(self, file: TokenFile, wanted: TokenRequest) -> Renewal:
         from hushkey.acquire.silent import Renewal  # noqa: PLC0415 - not for what is good
 
@@ -229,18 +308,24 @@ class Acquirer:
     # -- what helpers and people say about a token ---------------------------
 
     def refuse(
-        self, rule: HostRule, host: str, secret: str, challenges: tuple[str, ...] = ()
+        self,
+        rule: HostRule,
+        host: str,
+        secret: str,
+        challenges: tuple[str, ...] = (),
+        request: Request | None = None,
     ) -> bool:
-        """Forget the access token that *host* refused; tell whether it was ours.
+        """Set the access token aside that *host* refused; tell whether it was ours.
 
         Only that token: the sign-in stays, and the next request refreshes, with
         the claims that the *challenges* of the refusal demand. No *secret*
-        (Docker's erase has none) means the rule's current token.
+        (Docker's erase has none) means the rule's current token; *request* tells
+        what of the host was asked for.
         """
         file = self.file_of(rule.identity)
         cache = file.read()
         secret = secret or self._current_secret(cache, rule)
-        if not any(token.value == secret for token in cache.tokens()):
+        if not secret or not cache.is_known(secret):
             return False
         claims = _demanded(challenges) if rule.identity.tenants else ""
         with file.change(self.session.settings["silent_timeout"]) as change:
@@ -250,6 +335,7 @@ class Acquirer:
                 host,
                 int(self.session.clock()),
                 claims,
+                _place(request),
                 keeps_young=rule.identity.machine,
             )
             change.save()
@@ -274,12 +360,17 @@ class Acquirer:
         return self.data_key.hashed(token.value)
 
     def refuse_hashed(
-        self, rule: HostRule, host: str, name: str, challenges: tuple[str, ...] = ()
+        self,
+        rule: HostRule,
+        host: str,
+        name: str,
+        challenges: tuple[str, ...] = (),
+        request: Request | None = None,
     ) -> None:
-        """Forget the token that `hashed` named *name*, if it is still there."""
+        """Do as `refuse` with the token that `hashed` named *name*, if it is there."""
         for token in self.file_of(rule.identity).read().tokens():
             if self.hashed(token) == name:
-                self.refuse(rule, host, token.value, challenges)
+                self.refuse(rule, host, token.value, challenges, request)
 
     def _current_secret(self, cache: TokenCache, rule: HostRule) -> str:
         account = cache.account(rule.account)
@@ -340,6 +431,11 @@ class Acquirer:
         return (self._open_provider or registry.open_provider)(
             identity, self.session, whole=whole, claims=claims, tenant=tenant
         )
+
+
+def _place(request: Request | None) -> str:
+    """Return what of a host *request* is for, as one line."""
+    return plain(request.path.strip("/"), 200) if request else ""
 
 
 def _demanded(challenges: tuple[str, ...]) -> str:

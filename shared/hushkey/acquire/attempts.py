@@ -11,8 +11,9 @@ Whatever takes a network or a person goes the same way: what is stored serves; e
 
 from __future__ import annotations
 
+import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from hushkey import errors
 from hushkey.system import cachefile
@@ -23,17 +24,27 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
+    from hushkey.model import Identity
+    from hushkey.tokenrequest import Session
+
     Held = TypeVar("Held")
     Made = TypeVar("Made")
 
 #: seconds in which a failed sign-in is not tried again unasked
 QUIET = 60
-#: seconds in which a server's claims lead to one sign-in at most
+#: seconds in which a server's claims, or refusals, lead to one sign-in at most
 CLAIMS_QUIET = 600
 #: seconds; a failure is shared for no longer than this, whatever Retry-After says
 _LONGEST_BACKOFF = 600
 #: seconds for which a note can matter, and how many are kept: the newest
 _OLDEST, _MOST = 600, 40
+#: the variables that decide how servers are reached, and with what a window opens
+_AROUND = (
+    *("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+    *("all_proxy", "https_proxy", "http_proxy", "no_proxy"),
+    *("REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE", "GIT_SSL_CAINFO"),
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_PARAMETERS", "BROWSER"),
+)
 _KINDS = {
     kind.__name__: kind
     for kind in (
@@ -118,6 +129,20 @@ class FailureCache:
             raise
         self.clear(step)
 
+    @contextmanager
+    def under_way(self, step: str, now: float, key: str) -> Iterator[bool]:
+        """Note that *step* is under way for as long as the block runs.
+
+        Yields whether the process that noted so before was killed in its block:
+        nothing else leaves the note behind.
+        """
+        killed = bool(self._notes(step, key, now))
+        self.record(step, errors.UiRequired("cut off"), now, key)
+        try:
+            yield killed
+        finally:
+            self.clear(step)
+
     def clear(self, step: str) -> None:
         """Forget how *step* failed, since it has worked."""
         notes = self._read()
@@ -168,7 +193,11 @@ class FailureCache:
 
     def asked_for_claims(self, now: float, key: str) -> bool:
         """Tell whether a server's claims have led to a sign-in a moment ago."""
-        notes = self._notes("claims", key, now)
+        return self.asked_for("claims", now, key)
+
+    def asked_for(self, step: str, now: float, key: str) -> bool:
+        """Tell whether a server's *step* has led to a sign-in a moment ago."""
+        notes = self._notes(step, key, now)
         return any(now < note["at"] + CLAIMS_QUIET for note in notes)
 
     def _notes(self, step: str, key: str, now: float) -> list[dict[str, Any]]:
@@ -184,6 +213,25 @@ class FailureCache:
     def _write(self, notes: dict[str, Any]) -> None:
         """Write the notes; failing to only costs somebody a second try."""
         cachefile.write(self._path, notes)
+
+
+def circumstances(identity: Identity, session: Session) -> str:
+    """Return what changes with the config and the way to the server.
+
+    Somebody who has mended either does not hear the old failure again.
+    """
+    settings = {k: v for k, v in session.settings.items() if k != "git_url"}
+    named = {name: session.environ.get(name, "") for name in _AROUND}
+    files = (settings.get("ca_file", ""), *named.values())
+    home = session.environ.get("HOME", "")
+    paths = [str(f) for f in files if os.path.isabs(str(f))]
+    paths.append(os.path.join(home, ".gitconfig"))
+    times = []
+    for path in paths:
+        with suppress(OSError, ValueError):
+            times.append(os.stat(path).st_mtime_ns)
+    said = repr((sorted(settings.items()), identity._fields(), named, times))
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _is_note(note: object) -> bool:

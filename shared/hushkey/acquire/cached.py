@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 
 #: seconds a token must still live to be handed out while the server fails
 _LAST_RESORT = 10
+_REFUSAL_HINT = (
+    "check that the account has access, and the host's scopes in config.toml"
+)
 
 
 def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     """Return the accounts that *wanted* may mean, the likeliest first; never none.
 
     The config's account decides. Without one, a user name counts that is an
-    account's; an unknown one only if it cannot be one (``git``, ``oauth2``, an
-    organisation): nobody gets another person's token under a name of theirs.
-    Then whoever was chosen for this host or these scopes. Else everybody
+    account's; an unknown one with an @ is a person's who is not signed in, if the
+    request means a person. Whoever gets a token for another unknown name is told
+    whose it is. Then whoever was chosen for this host or these scopes. Else everybody
     where a tenant knows its own; and whoever signed in last elsewhere.
     A machine's account is the identity itself, whatever a URL calls the user.
     Raises UiRequired if nobody that fits is signed in.
@@ -33,12 +36,12 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     if wanted.rule.identity.machine:
         return [wanted.rule.identity.itself]
     if wanted.account:
-        named = cache.account(wanted.account)
+        named = cache.called(wanted.account)
         if named is None:
             raise UiRequired(f"{wanted.account} is not signed in")
         return [named]
     chosen = _by_username(cache, wanted) or cache.bound(
-        wanted.rule.token_key, wanted.host
+        wanted.rule.token_key, wanted.host, wanted.where
     )
     if chosen is not None:
         return [chosen]
@@ -54,7 +57,7 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
 
 
 def _by_username(cache: TokenCache, wanted: TokenRequest) -> Account | None:
-    return cache.account(wanted.username) if wanted.username else None
+    return cache.called(wanted.username) if wanted.username else None
 
 
 def is_named(cache: TokenCache, wanted: TokenRequest) -> bool:
@@ -69,6 +72,13 @@ def demanded(cache: TokenCache, wanted: TokenRequest) -> str:
     except UiRequired:
         return wanted.claims
     return wanted.claims or cache.demanded(account, wanted.rule.token_key)
+
+
+def need(cache: TokenCache, account: Account, claims: str = "") -> UiRequired:
+    """Return why *account*, which has nothing to renew with, has to sign in."""
+    if cache.ended(account) is not None:
+        return UiRequired("the sign-in has ended at the server", claims=claims)
+    return UiRequired("a sign-in for these scopes is needed", claims=claims)
 
 
 def account_for(cache: TokenCache, wanted: TokenRequest) -> Account:
@@ -108,7 +118,42 @@ def was_refused(
     cache: TokenCache, account: Account, wanted: TokenRequest, now: float
 ) -> bool:
     """Tell whether the host refused a young token of *account* a moment ago."""
-    return cache.was_refused(account, wanted.host, now, wanted.rule.token_key)
+    key = wanted.rule.token_key
+    return cache.was_refused(account, wanted.host, now, key, wanted.place)
+
+
+def refused_token(
+    cache: TokenCache,
+    account: Account,
+    wanted: TokenRequest,
+    now: float,
+    within: float = float("inf"),
+) -> Token | None:
+    """Return the token of *account* that was refused, if it lives all the same.
+
+    And was obtained *within* so many seconds: one place's refusal says nothing about
+    the next one, and there a newer token would fare no better.
+    """
+    token = cache.refused_token(account, wanted.rule.token_key, wanted.claims)
+    if token is None or now - token.obtained_at >= within:
+        return None
+    lives = token.expires_at is None or token.expires_at - now > _LAST_RESORT
+    return token if lives else None
+
+
+def refusal_line(cache: TokenCache, account: Account, wanted: TokenRequest) -> str:
+    """Return what to say with a token that is given out again: nothing elsewhere."""
+    if not cache.has_refused(account, wanted.host, wanted.place):
+        return ""
+    from hushkey.signin import messages  # noqa: PLC0415 - seldom
+
+    anew = messages.login_command(wanted.host)
+    return f"{_refusal(account, wanted)}; {_REFUSAL_HINT}; to sign in anew: {anew}"
+
+
+def _refusal(account: Account, wanted: TokenRequest) -> str:
+    name = account.label or "this account"
+    return f"signed in as {name}, but {wanted.where} refuses {name}"
 
 
 def check_not_refused(
@@ -116,9 +161,4 @@ def check_not_refused(
 ) -> None:
     """Raise Permanent where another token would be refused like the last one."""
     if was_refused(cache, account, wanted, now):
-        name = account.label or "this account"
-        raise Permanent(
-            f"signed in as {name}, but {wanted.host} refuses {name}",
-            hint="check that the account has access, and the host's scopes "
-            "in config.toml",
-        )
+        raise Permanent(_refusal(account, wanted), hint=_REFUSAL_HINT)

@@ -118,7 +118,7 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
             host = origins.parse_pattern(written).host
             if host != server and not host.endswith(f".{server}"):
                 what = f"is signed in at {server}, whose tokens are not for {host}"
-                hint = f"; give [identity.{plain(name)}] its own {spec.server_key}"
+                hint = f"; give [identity.{plain(name)}] a {spec.server_key} of its own"
                 yield ("host", written), "identity", what + hint
 
 
@@ -216,8 +216,24 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
         yield path, key, what
     if spec.machine:
         return
+    yield from _half_a_server(path, table, spec)
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
+
+
+def _half_a_server(
+    path: tuple[str, ...], table: dict[str, Any], spec: ProviderSpec
+) -> Iterator[Fault]:
+    """Yield the endpoints that a server of one's own lacks."""
+    if not (own := spec.own_server(table)):
+        return
+    known = {**spec.options(table), **table}.keys()
+    what = f"is required beside {own}, or base_url for both: what is at "
+    what += f"{spec.base_url} is not for another server"
+    if "token_endpoint" not in known:
+        yield path, "token_endpoint", what
+    if not known & {"authorization_endpoint", "device_authorization_endpoint"}:
+        yield path, "authorization_endpoint", what
 
 
 def _host_faults(

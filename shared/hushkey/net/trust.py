@@ -55,6 +55,43 @@ def context(ca_file: str, environ: Mapping[str, str]) -> ssl.SSLContext:
         ) from error
 
 
+def add(context: ssl.SSLContext, places: tuple[str, ...], named: str) -> None:
+    """Let *context* trust the files and folders *places*, too.
+
+    Raises Permanent, about what is *named* so, where one cannot be read or others can
+    change it.
+    """
+    for place in places:
+        try:
+            check(place)
+            folder = os.path.isdir(place)
+            context.load_verify_locations(
+                None if folder else place, place if folder else None
+            )
+        except StoreError as error:
+            raise Permanent(f"{named}: {error.what}", hint=error.hint) from error
+        except (OSError, ssl.SSLError) as error:
+            raise Permanent(
+                f"{named}: cannot read certificates from {place}",
+                hint="mend it, or set `ca_file`",
+            ) from error
+
+
+def identify(context: ssl.SSLContext, certificate: str, key: str, named: str) -> None:
+    """Let *context* show a client *certificate* to servers that ask for one.
+
+    Raises Permanent, about what is *named* so, where it cannot be used, because its
+    *key* has a passphrase for example: nobody is asked for it here.
+    """
+    try:
+        context.load_cert_chain(certificate, key or None, password="")
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise Permanent(
+            f"{named}: cannot use the client certificate in {certificate}",
+            hint="its key must be readable, and have no passphrase",
+        ) from error
+
+
 def chosen(ca_file: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return the path of the certificates that somebody chose, and where; or nothing.
 

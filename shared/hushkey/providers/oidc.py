@@ -70,6 +70,7 @@ class OAuthProvider:
     ) -> CodeFlow:
         """Prepare an authorization request; see Provider."""
         endpoint = self._endpoint("authorization_endpoint")
+        self._network.check_answers(self._endpoint("token_endpoint"))
         scopes = self._sign_in_scopes(scopes)
         data = {"verifier": generate_token(64), "scopes": scopes}
         extra: dict[str, str] = {"code_verifier": str(data["verifier"])}

@@ -13,7 +13,7 @@ an attribute of `hushkey.model.Identity`: no helper loads the registry for that.
 
 from __future__ import annotations
 
-from hushkey.model import DEFAULT_USER
+from urllib.parse import urlsplit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from hushkey.net.http import Network
     from hushkey.providers.base import Minter, Provider
     from hushkey.providers.checks import Check
+
+
+#: the config's keys for endpoints, the one that tokens come from first
+ENDPOINTS = (
+    "token_endpoint",
+    "authorization_endpoint",
+    "device_authorization_endpoint",
+)
 
 
 class ProviderSpec:
@@ -46,7 +54,7 @@ class ProviderSpec:
     #: the one public server that its endpoints are at, if the config names no other
     base_url = ""
     #: the key that names another one
-    server_key = "token_endpoint"
+    server_key = "base_url"
     #: endpoint's key -> path below ``base_url``
     paths: Mapping[str, str] = {}
     #: as which client it signs in where the config names none
@@ -69,9 +77,9 @@ class ProviderSpec:
     tenants = False
     #: the old access token stays good beside the new one, until its end
     keeps_old = False
-    #: the user names that go with a token where nobody names one
-    git_user = DEFAULT_USER
-    keyring_user = DEFAULT_USER
+    #: the only user names that go with its tokens; empty: any will do
+    git_user = ""
+    keyring_user = ""
 
     def keys_of(self, table: Mapping[str, Any]) -> Mapping[str, Check]:
         """Return the keys that the identity *table* may have, beside the common."""
@@ -88,7 +96,7 @@ class ProviderSpec:
 
     def server(self, table: Mapping[str, Any]) -> str:
         """Return the URL of the one server that its tokens are for, or nothing."""
-        return "" if "token_endpoint" in table else self.base_url
+        return "" if self.own_server(table) else self.base_url
 
     def words(self, identity: Identity) -> str:
         """Return where the tokens of a ``machine`` come from, for a person."""
@@ -99,7 +107,33 @@ class ProviderSpec:
 
         ``issuer``, else ``token_endpoint``, names the token file, with the client id.
         """
-        return {key: self.base_url + path for key, path in self.paths.items()}
+        base = self.base_of(table)
+        return {key: base + path for key, path in self.paths.items()} if base else {}
+
+    def own_server(self, table: Mapping[str, Any]) -> str:
+        """Return the key by which *table* names a server of its own, or nothing."""
+        keys = ("base_url", *ENDPOINTS) if self.base_url else ()
+        return next((key for key in keys if key in table), "")
+
+    def base_of(self, table: Mapping[str, Any]) -> str:
+        """Return the address below which the endpoints are that *table* leaves out.
+
+        Beside an endpoint of one's own the public server's are never used: what is
+        left out is at the same host, where the named ones tell how they are placed
+        there, or it is nowhere (the empty string).
+        """
+        if own := str(table.get("base_url", "")):
+            return own.rstrip("/")
+        if not self.own_server(table):
+            return self.base_url
+        named = {key: str(table[key]) for key in ENDPOINTS if key in table}
+        for key, url in named.items():
+            path = self.paths.get(key)
+            if path and url.endswith(path):
+                base = url.removesuffix(path)
+                hosts = {urlsplit(address).netloc for address in named.values()}
+                return base if hosts == {urlsplit(base).netloc} else ""
+        return ""
 
     def traits_of(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `Identity` knows of its provider, for the identity *table*."""

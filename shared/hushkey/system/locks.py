@@ -19,15 +19,20 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from filelock import FileLock
 
 
 @contextmanager
-def held(path: str, timeout: float) -> Iterator[None]:
+def held(
+    path: str, timeout: float, waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Hold the lock file *path*, waiting at most *timeout* seconds.
 
-    It lies in a folder of the data folder. Raises Transient when the time is over,
+    It lies in a folder of the data folder. *waiting* is called, once, after two
+    seconds without it. Raises Transient when the time is over,
     StoreError where locks cannot be made.
     """
     runtime.ensure_may_block()
@@ -41,7 +46,7 @@ def held(path: str, timeout: float) -> Iterator[None]:
             lock.acquire(timeout=min(1.0, timeout), poll_interval=0.02)
         except Timeout:
             event("waiting")
-            lock.acquire(timeout=max(timeout - 1.0, 0), poll_interval=0.05)
+            _wait(lock, max(timeout - 1.0, 0), waiting)
     except Timeout as error:
         raise Transient(
             f"another hushkey process has been busy for {timeout:g} s",
@@ -59,13 +64,31 @@ def held(path: str, timeout: float) -> Iterator[None]:
         lock.release()
 
 
+def _wait(lock: FileLock, timeout: float, waiting: Callable[[], None] | None) -> None:
+    from filelock import Timeout
+
+    if waiting is not None and timeout > 1:
+        try:
+            lock.acquire(timeout=1.0, poll_interval=0.05)
+        except Timeout:
+            waiting()
+            timeout -= 1.0
+        else:
+            return
+    lock.acquire(timeout=timeout, poll_interval=0.05)
+
+
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def uninterrupted(
+    *, insists: bool = True, hear: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Hold back the signals that end or stop a process until the block is done.
 
-    A second Ctrl-C, a second later, goes through: a person who insists is
-    obeyed. A closing terminal and a service manager send several signals at
-    once; they wait. Only the main thread can do this.
+    A second Ctrl-C, a second later, goes through: a person who *insists* is
+    obeyed, unless the block has an end of its own and to stop it would lose a
+    sign-in. A closing terminal and a service manager send several signals at
+    once; they wait. *hear* is called at the first of them. Only the main thread
+    can do this.
     """
     import signal  # noqa: PLC0415 - what only reads needs neither
     import threading  # noqa: PLC0415
@@ -77,13 +100,15 @@ def uninterrupted() -> Iterator[None]:
     since: list[float] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
-        insists = number == signal.SIGINT and arrived.count(number)
-        if insists and time.monotonic() - since[0] > 1:
+        again = insists and number == signal.SIGINT and arrived.count(number)
+        if again and time.monotonic() - since[0] > 1:
             raise KeyboardInterrupt
         since[:] = since or [time.monotonic()]
         arrived.append(number)
+        if len(arrived) == 1:
+            hear()
 
-    wanted = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP")
+    wanted = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP", "SIGQUIT", "SIGBREAK")
     names = [name for name in wanted if hasattr(signal, name)]
     before = {getattr(signal, n): signal.getsignal(getattr(signal, n)) for n in names}
     for number, handler in before.items():

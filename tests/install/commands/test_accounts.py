@@ -94,6 +94,24 @@ def test_login_signs_in(machine: Machine) -> None:
     assert machine.stored() == ["at-signed-in"]
 
 
+@pytest.mark.parametrize("name", ["me", "me%40example.com"])
+def test_login_signs_in_whom_the_url_names(machine: Machine, name: str) -> None:
+    login(machine, f"{name}@git.test")
+
+    again = hushkey(machine, "login", f"https://{name}@git.test/", HUSHKEY_AGENT="off")
+
+    assert "already signed in to git.test as me@example.com" in again.stderr
+
+
+def test_login_stores_nobody_but_whom_the_url_names(machine: Machine) -> None:
+    machine.has(grant("at-me"))
+
+    result = login(machine, "bob@git.test", code=1)
+
+    assert "me@example.com signed in, but bob was asked for" in result.stderr
+    assert machine.stored() == ["at-me"]
+
+
 @pytest.mark.parametrize("target", [[], ["corp"], ["https://git.test/app.git"]])
 def test_login_knows_what_is_meant(machine: Machine, target: list[str]) -> None:
     assert "signed in to git.test" in login(machine, *target).stderr
@@ -272,6 +290,30 @@ def test_logout_without_target_means_the_built_in_identity_that_is_used(
 
     assert "signed out of azure here" in result.stderr
     assert "no host has an identity yet" in hushkey(machine, "logout", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("login", "typed.test"),
+        ("login", "work"),
+        ("login", "--force", "https://typed.test/app"),
+        ("logout", "work"),
+        ("logout", "typed.test"),
+    ],
+)
+def test_nobody_signs_in_to_what_is_typed(
+    machine: Machine, words: tuple[str, ...]
+) -> None:
+    machine.configure(
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+
+    result = CliRunner().invoke(main, list(words), env=machine.environ)
+
+    assert result.exit_code == 1
+    assert 'identity work is provider = "static"' in result.stderr
+    assert "docker login" in result.stderr
 
 
 # -- token -----------------------------------------------------------------------

@@ -51,6 +51,27 @@ def test_nothing_is_wrong(machine: Machine) -> None:
     assert "nothing to mend" in doctor(machine).stdout
 
 
+def test_identity_that_keeps_what_is_typed_misses_no_sign_in(machine: Machine) -> None:
+    text = (
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+    machine.configure(text)
+
+    assert not {"signed-out", "topic-fails"} & set(found(machine))
+
+
+def test_what_git_is_told_about_the_network_is_named(
+    machine: Machine, home: Path
+) -> None:
+    more = f"[http]\n\tproxy = http://me:{CANARY}@p:1\n\tsslVerify = false\n"
+    (home / ".gitconfig").write_text(OURS + more)
+
+    rows = found(machine)
+
+    assert "http.proxy" in str(rows["git-network"])
+    assert "http.sslverify does not count" in str(rows["git-unverified"])
+
+
 def test_looking_changes_no_folder(machine: Machine) -> None:
     """Not even once the config is old enough for its compiled form to be kept."""
     machine.settle()
@@ -674,6 +695,18 @@ def test_sign_in_that_ends_with_its_token(machine: Machine) -> None:
     machine.has(grant("at", refresh_token=""))
 
     assert "git.test" in found(machine)["not-renewable"]["text"]
+
+
+def test_sign_in_that_has_ended_at_the_server(machine: Machine) -> None:
+    machine.has(grant("at", refresh_token="rt-dead"), age=7200)
+    with machine.token_file().change(5) as change:
+        change.cache.drop_grant("rt-dead", ended=1)
+        change.save()
+
+    findings = found(machine)
+
+    assert findings["sign-in-ended"]["command"] == "hushkey login corp"
+    assert "not-renewable" not in findings
 
 
 def test_token_from_the_future(machine: Machine) -> None:

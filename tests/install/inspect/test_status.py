@@ -71,6 +71,17 @@ def test_status_says_how_long(
     assert re.search(words, shown)
 
 
+@pytest.mark.parametrize("age", [30, 7200])
+def test_status_says_that_the_sign_in_has_ended(machine: Machine, age: int) -> None:
+    machine.has(grant(refresh_token="rt-dead"), age=age)
+    with machine.token_file().change(5) as change:
+        change.cache.drop_grant("rt-dead", ended=1)
+        change.save()
+
+    assert "sign-in needed, since it ended at the server" in status(machine).stdout
+    assert report(machine)[0]["ended_at"] == 1
+
+
 def test_status_for_programs(machine: Machine) -> None:
     machine.has(grant("at", expires_in=600))
 
@@ -198,3 +209,22 @@ def test_organisation_that_named_no_tenant_has_no_row(machine: Machine) -> None:
     assert "dev.azure.com/no-such" not in rows
     assert f"{tenant}, found for dev.azure.com/real" in explained["real"]
     assert "dev.azure.com/no-such named none, and may not exist" in explained["no-such"]
+
+
+def test_what_is_typed_is_kept_or_not_yet(machine: Machine) -> None:
+    machine.configure(
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+    (row,) = (row for row in report(machine) if row["identity"] == "work")
+    assert row["kept"] == []
+    assert "nothing typed yet" in status(machine).stdout
+
+    machine.types("typed.test", "me", CANARY)
+    request = {"ServerURL": "typed.test", "Username": "me", "Secret": CANARY}
+    words = ("docker-credential-hushkey", "store")
+    assert machine.run(*words, stdin=json.dumps(request).encode()).returncode == 0
+
+    said = status(machine).stdout
+    assert "kept for git, docker" in said
+    assert "work: what you type, stored encrypted (static)" in said
+    assert CANARY not in said

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hushkey.providers.specs.oauth2 import OAuthSpec
+from hushkey.providers.specs.oauth2 import ForgeSpec
 
 
-class Bitbucket(OAuthSpec):
+class Bitbucket(ForgeSpec):
     """bitbucket.org."""
 
     name = "bitbucket"
@@ -14,3 +14,4 @@ class Bitbucket(OAuthSpec):
         "authorization_endpoint": "/site/oauth2/authorize",
         "token_endpoint": "/site/oauth2/access_token",
     }
+    git_user = "x-token-auth"

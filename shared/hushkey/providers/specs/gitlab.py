@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hushkey.providers.specs.oauth2 import OAuthSpec
+from hushkey.providers.specs.oauth2 import ForgeSpec
 
 
-class GitLab(OAuthSpec):
+class GitLab(ForgeSpec):
     """gitlab.com."""
 
     name = "gitlab"
@@ -15,3 +15,4 @@ class GitLab(OAuthSpec):
         "token_endpoint": "/oauth/token",
         "device_authorization_endpoint": "/oauth/authorize_device",
     }
+    git_user = "oauth2"  # lib/gitlab/auth.rb: an OAuth token with no other name
