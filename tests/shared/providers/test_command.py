@@ -496,4 +496,4 @@ def test_token_of_a_ready_made_program_is_for_its_server_alone() -> None:
     host = '[host."ghe.test"]\nidentity = "robot"\n'
 
     compile_config(f'[identity.robot]\n{lines}hostname = "ghe.test"\n{host}', "c")
-    assert "its own hostname" in problems('command = "gh"', host="ghe.test")
+    assert "a hostname of its own" in problems('command = "gh"', host="ghe.test")
