@@ -211,7 +211,7 @@ def _ask(found: Service) -> Outcome:
         until = token.expires_at - services.MIN_LIFETIME
         # A server's short tokens are good for half of their life.
         until = max(until, began + (token.expires_at - began) / 2)
-    return found.answer_user(), token.value, "", until
+    return found.answer_user(token), token.value, "", until
 
 
 def _failed(error: HushkeyError) -> Outcome:

@@ -203,6 +203,16 @@ def is_loopback(host: str) -> bool:
     return labels[0] == "127" and len(labels) == 4 and all(map(_is_octet, labels))
 
 
+def is_link_local(host: str) -> bool:
+    """Tell whether the normalised *host* is a link-local address (RFC 3927)."""
+    labels = host.split(".")
+    return (
+        labels[:2] == ["169", "254"]
+        and len(labels) == 4
+        and all(map(_is_octet, labels))
+    )
+
+
 def _is_octet(label: str) -> bool:
     return label.isascii() and label.isdigit() and len(label) <= 3 and int(label) < 256
 

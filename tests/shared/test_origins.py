@@ -617,3 +617,17 @@ def test_site_for_any_path_is_inside_the_prefix(tail: str) -> None:
     assert (rule is not None) == (
         tuple(map(folded, first)) in (("acme", "app"), ("acme", "app.git"))
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "near"),
+    [
+        ("169.254.169.254", True),
+        ("169.254.169.254.evil.example", False),
+        ("169.254.1", False),
+        ("169.254.1.256", False),
+        ("169.255.1.1", False),
+    ],
+)
+def test_link_local_is_an_address_and_no_name(host: str, near: bool) -> None:
+    assert origins.is_link_local(host) is near

@@ -62,11 +62,30 @@ NETWORK_VARS = (
     "http_proxy",
     "no_proxy",
 )
+#: what tells a machine's identity where it is (`hushkey.system.proofs`); no secrets
+MACHINE_VARS = (
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_CLIENT_ID",
+    "AZURE_CONFIG_DIR",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "AZURE_TENANT_ID",
+    "BUILDKITE",
+    "CIRCLECI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "IDENTITY_ENDPOINT",
+    "JENKINS_URL",
+    "MSI_ENDPOINT",
+    "TF_BUILD",
+)
 #: what every answer may depend on and goes along with a question. What is not here
 #: or the tool's own is unknown in the agent: who needs it has a process of their own
 FORWARDED_VARS = (
     *IDENTITY_VARS,
     *NETWORK_VARS,
+    *MACHINE_VARS,
     "HUSHKEY_AGENT",
     "HUSHKEY_CONFIG",
     "HUSHKEY_SYSTEM_CONFIG",

@@ -122,7 +122,7 @@ def _get(
 ) -> Answer:
     try:
         token = found.token(environ, began)
-        return Answer(_render(call, found.answer_user(), token.value))
+        return Answer(_render(call, found.answer_user(token), token.value))
     except HushkeyError as error:
         about = error.about(host=found.host, identity=found.rule.identity.name)
         line = explained(about).line()

@@ -60,9 +60,9 @@ class Service:
             hint=f'the README says when to set host."{self.rule.pattern}".bare',
         )
 
-    def answer_user(self) -> str:
+    def answer_user(self, token: Token | None = None) -> str:
         """Return the user name to answer with; see `HostRule.answer_user`."""
-        own = self.rule.identity.keyring_user
+        own = (token and token.username) or self.rule.identity.keyring_user
         return self.rule.answer_user(own, self.username)
 
     def token(self, environ: Mapping[str, str], began: float) -> Token:
@@ -77,7 +77,15 @@ class Service:
         # A built-in organisation is one host to git and pip, with one account; the
         # user's own rule may be for this host alone, and so is what to run then.
         host = self.host if not self.rule.built_in else wanted.host
-        return acquirer.acquire(wanted.changed(host=host, min_lifetime=lifetime))
+        origin = origins.parse_origin(self.request.protocol, self.request.host)
+        if self.rule.exchange and origin:
+            host = origins.origin_text(self.request.protocol, *origin)
+        request = wanted.changed(host=host, min_lifetime=lifetime)
+        if not self.rule.exchange:
+            return acquirer.acquire(request)
+        from hushkey.acquire.exchanged import ExchangedCredential
+
+        return ExchangedCredential(acquirer, request).token()
 
 
 def find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:

@@ -6,7 +6,6 @@ Every call that does not prompt ends within ``timeout`` seconds. The places are
 
 from __future__ import annotations
 
-import base64
 import binascii
 import os
 import sys
@@ -109,7 +108,7 @@ class DataKey:
 
     def _make_key(self) -> bytes:
         key = os.urandom(cipher.KEY_BYTES)
-        text = base64.b64encode(key).decode()
+        text = binascii.b2a_base64(key, newline=False).decode()
         self._call(lambda: self._key_store.put(text), self.timeout)
         if self._call(self._key_store.get, self.timeout) != text:
             raise StoreError(
@@ -198,7 +197,7 @@ def _sealed_with(files: list[str]) -> set[bytes]:
 
 def _decode(text: str, name: str) -> bytes:
     try:
-        key = base64.b64decode(text.encode(), validate=True)
+        key = binascii.a2b_base64(text.encode(), strict_mode=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != cipher.KEY_BYTES:

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hushkey.errors import ConfigError
+from hushkey.model import Token
 from hushkey_helpers.keyring import services
 from hushkey_helpers.keyring.services import Service
-from kit.oauth import Machine, grant
+from kit.oauth import ME, Machine, grant
 
 MORE = """
 [identity.work]
@@ -55,6 +56,17 @@ def machine(home: Path) -> Machine:
     made = Machine(home)
     made.configure(MORE)
     return made
+
+
+def token(username: str = "") -> Token:
+    return Token(
+        "at",
+        expires_at=None,
+        obtained_at=0,
+        scopes=(),
+        account=ME,
+        username=username,
+    )
 
 
 def find(machine: Machine, name: str, username: str = "") -> Service | None:
@@ -337,7 +349,14 @@ def test_user_name_is_the_configs_the_providers_or_the_clients(
     found = find(machine, name, given_name)
 
     assert found is not None
-    assert found.answer_user() == answered
+    assert found.answer_user(token()) == answered
+
+
+def test_user_name_that_came_with_the_token_is_answered(machine: Machine) -> None:
+    found = find(machine, "https://git.test/")
+
+    assert found is not None
+    assert found.answer_user(token("robot")) == "robot"
 
 
 @pytest.mark.parametrize(
