@@ -14,6 +14,7 @@ from hushkey_install.commands import (
     completing,
     configuring,
     exitcodes,
+    helping,
     importing,
     looking,
     running,
@@ -23,13 +24,29 @@ from hushkey_install.commands import reset as resetting
 from hushkey_install.common import agentcontrol, output
 from hushkey_install.register import table
 
+#: what `-v` and `version` print
+_VERSION = "%(prog)s, version %(version)s"
+#: title -> the commands that `--help` lists below it
+SECTIONS = {
+    "Sign in": ("login", "logout", "token", "run"),
+    "Hosts and tools": ("config", "install", "uninstall", "import"),
+    "Look and repair": ("status", "explain", "doctor", "report", "reset", "agent"),
+    "Learn": ("help", "demo", "version", "completion"),
+}
+
+
+class _Main(exitcodes.Group):
+    sections = SECTIONS
+
 
 @click.group(
-    cls=exitcodes.Group,
+    cls=_Main,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exitcodes.CODES,
 )
-@click.version_option(version("hushkey"), prog_name="hushkey")
+@click.version_option(
+    version("hushkey"), "-v", "--version", message=_VERSION, prog_name="hushkey"
+)
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Sign in once; git and friends are answered silently.
@@ -43,9 +60,10 @@ def main(ctx: click.Context) -> None:
 
     \b
     When something is odd:
-      hushkey doctor                   # what is wrong, and what mends it
+      hushkey doctor                   # what is wrong, and what fixes it
       hushkey explain URL              # why a URL gets the answer it gets
       hushkey status                   # who is signed in where, for how long
+      hushkey help                     # the guide; `hushkey help docker`: one page
       HUSHKEY_LOG=debug git fetch      # every step, of helpers too; never a secret
     """
     if os.environ.get("HUSHKEY_LOG"):
@@ -66,8 +84,15 @@ for verb in (
     importing.command,
     completing.command,
     running.run,
+    helping.command,
 ):
     main.add_command(verb)
+
+
+@main.command("version")
+def print_version() -> None:
+    """Print the version."""
+    output.say(_VERSION % {"prog": "hushkey", "version": version("hushkey")})
 
 
 @main.command()

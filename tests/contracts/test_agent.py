@@ -433,7 +433,7 @@ def test_frozen_agent_is_ended_by_force(desk: Desk, warm: Agent) -> None:
 
 
 def register_git_socket(desk: Desk, agent: Agent) -> str:
-    """Write git's own protocol before ours, as the README says."""
+    """Write git's own protocol before ours, as the guide says."""
     socket = agent.folder / "git"
     line = (
         '!f() { test "$1" = get && exec timeout 1 git credential-cache '

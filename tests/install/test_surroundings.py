@@ -66,7 +66,7 @@ def run(machine: Machine, verb: str, charset: str = "utf-8", **environ: str) -> 
 
 
 def check(verb: str, code: int, stderr: str, exception: object = None) -> None:
-    """Fail unless the verb ended as the README says that verbs end."""
+    """Fail unless the verb ended as the guide says that verbs end."""
     assert exception is None or isinstance(exception, SystemExit), exception
     assert "Traceback" not in stderr
     assert code in range(7)

@@ -57,7 +57,7 @@ class Service:
             "gave no token for a host's name alone: nothing proves that it would go "
             "over https",
             host=self.host,
-            hint=f'the README says when to set host."{self.rule.pattern}".bare',
+            hint=f'`hushkey help python` says when to set host."{self.rule.pattern}".bare',
         )
 
     def answer_user(self, token: Token | None = None) -> str:

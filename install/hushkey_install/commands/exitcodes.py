@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from hushkey.errors import HushkeyError, plain, visible
 from hushkey.trace import event
 from hushkey_install.common import output
 
-#: shown by `--help`; the README has the same table
+#: shown by `--help`; the guide has the same table
 CODES = """\
 \b
 Exit codes:
@@ -30,6 +30,20 @@ Exit codes:
 
 class Group(click.Group):
     """A group whose commands end in one line, whatever happens to them."""
+
+    #: title -> the commands that `--help` lists below it
+    sections: Mapping[str, Sequence[str]] = {}
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """List the commands below the titles of their sections."""
+        room = formatter.width - 6 - max(map(len, self.commands))
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(n, self.commands[n].get_short_help_str(room)) for n in names]
+                )
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the command line; what is wrong with it is told without its escapes."""

@@ -31,6 +31,12 @@ def say_level(level: str, colour: str, line: str) -> None:
     click.echo(f"{styled(level, colour)}: {visible(line)}")
 
 
+def say_styled(line: str, colour: str | None) -> None:
+    """Write *line*, in *colour* where the screen has colours."""
+    shown = visible(line)
+    click.echo(styled(shown, colour) if colour else shown)
+
+
 def block(text: str) -> None:
     """Write *text*, whose line ends and tabs are meant."""
     click.echo(laid_out(text.removesuffix("\n")))
