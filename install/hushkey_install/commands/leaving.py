@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import click
 
@@ -21,7 +21,7 @@ from hushkey_install.common import agentcontrol, filechange, output
 from hushkey_install.register import table
 
 #: what hushkey makes in its data folder
-_KEPT = ("tokens", "stash", "state", "key", "locks", "installed", "run")
+_KEPT = ("tokens", "stash", "state", "key", "locks", "installed", "run", "discovery")
 _KEPT_MARKS = (".compiled", ".corrupt", ".hushkey-backup", ".new")
 _ASIDE = "before-reset-"
 
@@ -53,7 +53,7 @@ def uninstall(
         return
     if not everything:
         raise click.UsageError("name a tool, or --all")
-    ok = _take_out(dry_run=dry_run)
+    ok = _take_out(yes=yes, dry_run=dry_run)
     if purge:
         _purge(yes=yes, dry_run=dry_run)
     elif not dry_run:
@@ -62,14 +62,14 @@ def uninstall(
         raise click.exceptions.Exit(1)
 
 
-def _take_out(*, dry_run: bool) -> bool:
+def _take_out(*, yes: bool, dry_run: bool) -> bool:
     """Take out every registration; tell whether each went well."""
     environ, ok, found = dict(os.environ), True, False
     ownership.check_private(paths.data_folder(environ))
     for tool in table.REGISTRATIONS:
         try:
-            with tool.alone(environ):
-                plan = tool.undo(environ, ())
+            with nullcontext() if dry_run else tool.alone(environ):
+                plan = tool.undo(environ, (), yes=yes)
                 shown = plan.show()
                 if not dry_run:
                     (plan.apply if shown else plan.tidy)()
@@ -105,7 +105,7 @@ def _purge(*, yes: bool, dry_run: bool) -> None:
     _sign_out()
     agentcontrol.end(environ)
     _drop_key(environ, folder)
-    for path in doomed:
+    for path in (*_in(folder), *_files(config)):  # signing out kept notes, too
         _delete(path)
     for place in (folder, os.path.dirname(config), paths.runtime_folder(environ)):
         with suppress(OSError):
