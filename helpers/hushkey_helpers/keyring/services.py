@@ -57,7 +57,8 @@ class Service:
             "gave no token for a host's name alone: nothing proves that it would go "
             "over https",
             host=self.host,
-            hint=f'`hushkey help python` says when to set host."{self.rule.pattern}".bare',
+            hint="`hushkey help python` says when to set "
+            f'host."{self.rule.pattern}".bare',
         )
 
     def answer_user(self, token: Token | None = None) -> str:

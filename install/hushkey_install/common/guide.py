@@ -17,7 +17,7 @@ from hushkey_install.common import output
 TOPICS = (
     "start",
     "git",
-    "entra",
+    "azure",
     "docker",
     "python",
     "tools",
