@@ -69,7 +69,8 @@ class HushkeyError(Exception):
     ``code`` is the server's error code and ``correlation`` its id for this
     exchange, both shown and never branched on outside the table that made the
     error; ``suberror`` refines the code (Entra), and ``claims`` is what a sign-in
-    has to ask for to end it (JSON). ``hint`` is the next command or step.
+    has to ask for to end it (JSON). ``ended``: the refresh token that was sent is dead.
+    ``hint`` is the next command or step.
     ``retry_after`` is in seconds.
     """
 
@@ -87,6 +88,7 @@ class HushkeyError(Exception):
         retry_after: float | None = None,
         suberror: str = "",
         claims: str = "",
+        ended: bool = False,
         host: str = "",
         identity: str = "",
         account: str = "",
@@ -99,6 +101,7 @@ class HushkeyError(Exception):
         self.retry_after = retry_after
         self.suberror = suberror
         self.claims = claims
+        self.ended = ended
         self.host = host
         self.identity = identity
         self.account = account
@@ -133,7 +136,12 @@ class HushkeyError(Exception):
 
 
 class UiRequired(HushkeyError):
-    """Silence cannot do it: a person has to sign in."""
+    """Silence cannot do it: a person has to sign in.
+
+    ``refused``: for no other reason than that a host refused a token which lives.
+    """
+
+    refused = False
 
 
 class InteractionUnavailable(UiRequired):

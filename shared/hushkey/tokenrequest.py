@@ -60,7 +60,8 @@ class TokenRequest(Frozen):
 
     ``began`` is when the caller began to wait (epoch seconds);
     ``min_lifetime`` in seconds is how much the token must have left; ``claims``
-    is the claims request (JSON) with which the host refuses lesser tokens.
+    is the claims request (JSON) with which the host refuses lesser tokens. ``place``
+    is what is asked for below the host, a repository's path, where the tool says it.
     """
 
     rule: HostRule
@@ -69,6 +70,12 @@ class TokenRequest(Frozen):
     began: float
     min_lifetime: int
     claims: str = ""
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        """What a refusal is about: the host, or what the tool said below it."""
+        return f"{self.host}/{self.place}" if self.place else self.host
 
     @property
     def account(self) -> str:

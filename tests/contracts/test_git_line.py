@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit.desk import Desk
+from kit.desk import Desk, Done
 from servers.gits import Git
 
 pytestmark = pytest.mark.contract
@@ -145,6 +145,45 @@ def test_server_that_refuses_every_token_causes_no_storm(desk: Desk, git: Git) -
     assert b"signed in as alice" in done[-1].stderr
     assert b"refuses" in done[-1].stderr
     assert desk.issuer.refreshes() <= 2
+    assert len(desk.visitor.visits()) == 1
+
+
+@pytest.mark.parametrize("paths", ["true", "false"])
+def test_repository_that_is_refused_leaves_the_others_open(
+    desk: Desk, git: Git, paths: str
+) -> None:
+    for name in ("contoso", "fabrikam"):
+        assert desk.clone(git, f"{name}/app", name).returncode == 0
+    desk.apache.refuse_repository("fabrikam/app")
+    with (desk.folder / "gitconfig").open("a") as config:
+        config.write(f"[credential]\n\tuseHttpPath = {paths}\n")
+
+    def fetch(name: str) -> Done:
+        return git.run("fetch", environ=desk.environ, cwd=desk.folder / name)
+
+    refused = [fetch("fabrikam") for _ in range(2)]
+    others = [fetch("contoso") for _ in range(2)]
+
+    assert all(done.returncode != 0 for done in refused)
+    where = desk.apache.host + ("/fabrikam/app.git" if paths == "true" else "")
+    assert f"but {where} refuses alice".encode() in refused[-1].stderr
+    assert [done.returncode for done in others] == [0, 0], others[0].stderr
+    if paths == "true":
+        assert b"refuses" not in b"".join(done.stderr for done in others)
+    assert desk.issuer.refreshes() <= 1
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_reject_just_after_a_sign_in_closes_nothing(desk: Desk, git: Git) -> None:
+    assert desk.clone(git, "contoso/app", "app").returncode == 0
+    (token,) = desk.tokens()
+    told = f"protocol=https\nhost={desk.apache.host}\nusername=oauth2\npassword={token}"
+    asked = ["credential", "reject"]
+    git.run(*asked, environ=desk.environ, cwd=desk.folder, stdin=f"{told}\n\n".encode())
+
+    done = git.run("fetch", environ=desk.environ, cwd=desk.folder / "app")
+
+    assert done.returncode == 0, done.stderr
     assert len(desk.visitor.visits()) == 1
 
 

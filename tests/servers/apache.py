@@ -119,6 +119,9 @@ RewriteRule ^/refused$ - [END]
 RewriteCond {folder}/refused/everything -f [OR]
 RewriteCond {folder}/refused/%{{ENV:TOKEN_SHA}} -f
 RewriteRule ^ - [R=401,L]
+RewriteCond %{{REQUEST_URI}} ^/([^/]+)/([^/]+)[.]git/
+RewriteCond {folder}/refused/%1-%2 -f
+RewriteRule ^ - [R=401,L]
 Alias /static/ {folder}/static/
 Alias /refused {folder}/page
 {behind}
@@ -257,6 +260,10 @@ class Apache(Server):
     def refuse_everything(self) -> None:
         """Answer 401 to every request until accept()."""
         (self.folder / "refused" / "everything").touch()
+
+    def refuse_repository(self, name: str) -> None:
+        """Answer 401 to every request for the repository *name* until accept()."""
+        (self.folder / "refused" / name.replace("/", "-")).touch()
 
     def refuse_seen(self) -> int:
         """Refuse every Authorization header seen so far, as if it were revoked."""

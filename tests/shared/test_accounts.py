@@ -12,7 +12,15 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Account, Grant, HostRule, Identity, Token, TokenKey
+from hushkey.model import (
+    Account,
+    Grant,
+    HostRule,
+    Identity,
+    Request,
+    Token,
+    TokenKey,
+)
 from hushkey.tokenrequest import PromptOptions, TokenRequest
 from kit.oauth import (
     DEVICE,
@@ -165,8 +173,20 @@ def test_account_that_the_host_refused_makes_room_for_the_next(desk: Azure) -> N
 
     assert desk.token(provider).account == BEN
     desk.process().refuse(FEED, HOST, "at-ben")
-    with pytest.raises(Permanent, match=r"refuses ann@contoso\.com"):
-        desk.token(provider)
+    assert desk.token(provider).account == ANN
+    assert "refuses ann@contoso.com" in desk.warnings[-1]
+
+
+def test_place_that_refused_an_account_changes_nobody_elsewhere(desk: Azure) -> None:
+    provider = Directory(ann=granted(ANN), ben=granted(BEN, "at-ben"))
+    first = desk.token(provider)
+    repository = Request("https", "dev.azure.com", "contoso/p/_git/secret")
+    desk.process().refuse(FEED, HOST, first.value, request=repository)
+
+    assert desk.token(provider, place=repository.path).account == BEN
+    assert desk.token(provider, place="contoso/p/_git/app").account == ANN
+    assert desk.token(provider, place=repository.path).account == BEN
+    assert provider.asked == ["ann", "ben"]
 
 
 def test_refusal_of_one_host_leaves_the_choice_for_the_others(desk: Azure) -> None:
@@ -376,12 +396,13 @@ def test_refusal_of_one_host_is_not_the_other_s(desk: Azure) -> None:
     rule = HostRule("dev.azure.com", AZURE, scopes=FEED.scopes, account=ANN.label)
     value = desk.token(provider, rule).value
     desk.process().refuse(FEED, HOST, value)
-    with pytest.raises(Permanent, match="refuses"):
-        desk.token(provider, rule)
+    desk.token(provider, rule)
+    assert len(desk.warnings) == 1
 
     token = desk.token(provider, rule, host="dev.azure.com/fabrikam", began=began)
 
     assert token.account == ANN
+    assert len(desk.warnings) == 1
 
 
 def test_failure_is_shared_by_whoever_waited_for_it(desk: Azure) -> None:

@@ -70,6 +70,7 @@ def run(lock: int, tools: Mapping[str, Answerer]) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGHUP, end)
     # What is loaded by now stays: looking through it again costs answers their time.
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)

@@ -150,13 +150,11 @@ class _Call:
         if not secret or self._rule.built_in:
             return Answer()
         try:
-            tokens = (
-                self._acquirer().file_of(self._rule.identity).read_cached().tokens()
-            )
+            cache = self._acquirer().file_of(self._rule.identity).read_cached()
+            if cache.is_known(secret):
+                return Answer()
         except HushkeyError:
             return Answer()  # `get` says what is wrong; git asked for no answer
-        if any(token.value == secret for token in tokens):
-            return Answer()
         line = (
             f"did not store another secret for {self._host}, which identity "
             f"{self._rule.identity.name} signs in to; give the host an identity "
@@ -168,7 +166,9 @@ class _Call:
         try:
             acquirer = self._acquirer()
             secret = self._message.secret()
-            acquirer.refuse(self._rule, self._host, secret, self._challenges())
+            acquirer.refuse(
+                self._rule, self._host, secret, self._challenges(), self._request
+            )
             if self._rule.identity.tenants:
                 acquirer.forget_tenant(self._request)
         except HushkeyError as error:
@@ -196,7 +196,9 @@ class _Call:
         if not ours:
             return False
         name = ours[0].removeprefix(STATE)
-        acquirer.refuse_hashed(self._rule, self._host, name, self._challenges())
+        acquirer.refuse_hashed(
+            self._rule, self._host, name, self._challenges(), self._request
+        )
         if self._rule.identity.tenants:
             acquirer.forget_tenant(self._request)
         return True

@@ -32,6 +32,14 @@ def check(installation: Installation) -> Iterator[Finding]:
                 f"nobody is signed in as {row['identity']} ({row['host']})",
                 command,
             )
+        elif "ended_at" in row:
+            yield Finding(
+                "sign-in-ended",
+                NOTE,
+                f"the sign-in to {row['host']} as {row['account']} has ended at the "
+                "server",
+                command,
+            )
         elif not row["renewable"] and row["seconds_left"] is not None:
             yield Finding(
                 "not-renewable",

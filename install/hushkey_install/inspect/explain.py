@@ -202,24 +202,32 @@ def _next(context: Context, rule: HostRule, request: Request) -> str:
     rule, organisation = azure.known(context, rule, request)
     try:
         try:
-            return _step(context, rule, organisation or rule.pattern)
+            return _step(context, rule, organisation or rule.pattern, request)
         except UiRequired as need:
             return _sign_in(context, rule, need.what)
     except HushkeyError as error:
         return f"an error: {error.line()}"
 
 
-def _step(context: Context, rule: HostRule, host: str) -> str:
+def _step(context: Context, rule: HostRule, host: str, request: Request) -> str:
     """Return the silent step; raises UiRequired where there is none."""
-    wanted = context.acquirer.wanted(rule, host)
+    # To ask for a tenant takes the network.
+    placed = None if rule.identity.tenants else request
+    wanted = context.acquirer.wanted(rule, host, request=placed)
     cache = context.acquirer.file_of(rule.identity).read()
     account = cached.account_for(cache, wanted)
     name = account.label or account.id
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
-    cached.check_not_refused(cache, account, wanted, time.time())
+    now = time.time()
+    if cached.was_refused(cache, account, wanted, now):
+        if cached.refused_token(cache, account, wanted, now):
+            return f"the same token again, as {name}: {wanted.where} has refused it"
+        cached.check_not_refused(cache, account, wanted, now)
     if cache.grants(account, rule.token_key):
         return f"a silent refresh, as {name}: one request"
+    if cache.ended(account) is not None:
+        raise cached.need(cache, account)
     raise UiRequired("no refresh token covers these scopes")
 
 

@@ -109,12 +109,18 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
 def _signed_in(
     context: Context, cache: TokenCache, rule: HostRule, host: str
 ) -> dict[str, Any]:
-    """Return what the token file says about *rule*, as part of a row."""
+    """Return what the token file says about *rule*, as part of a row.
+
+    ``ended_at`` is in it where the server has declared the sign-in dead.
+    """
     account = cached.account_for(cache, context.acquirer.wanted(rule, host))
     token = cache.token(account, rule.token_key)
+    renewable = bool(cache.grants(account, rule.token_key))
+    ended = None if renewable else cache.ended(account)
     return {
+        **({} if ended is None else {"ended_at": ended}),
         "account": account.label or account.id,
-        "renewable": bool(cache.grants(account, rule.token_key)),
+        "renewable": renewable,
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
         "obtained_by": cache.origin_of(token) or None if token else None,
@@ -160,12 +166,15 @@ def _token(row: dict[str, Any]) -> str:
     if row["account"] is None:
         return "signed out"
     renewed = "renewed silently" if row["renewable"] else "sign-in needed after"
+    ended = "ended_at" in row
+    if ended:
+        renewed = "sign-in needed, since it ended at the server"
     left = row["seconds_left"]
     if left:
         return f"good for {span(left)}, then {renewed}"
     if left is None and row["obtained_at"] is not None:
         return "good until it is revoked"
-    return renewed if row["renewable"] else "sign-in needed"
+    return renewed if row["renewable"] or ended else "sign-in needed"
 
 
 def span(seconds: int) -> str:

@@ -10,22 +10,26 @@
 
 from __future__ import annotations
 
+import math
+
 from hushkey import runtime
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache
 from hushkey.acquire.silent import Renewal
 from hushkey.errors import (
     Cancelled,
+    ConfigError,
     HushkeyError,
     Permanent,
     StoreError,
     Transient,
     UiRequired,
+    plain,
 )
 from hushkey.model import Token
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
-from hushkey.store.tokencache import TokenCache
+from hushkey.store.tokencache import RARE, YOUNG, TokenCache
 from hushkey.store.tokenfile import TokenFile
 from hushkey.tokenrequest import TokenRequest
 from hushkey.trace import event
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hushkey.acquire.interactive import Interaction
-    from hushkey.model import HostRule, Identity, Request
+    from hushkey.model import Account, HostRule, Identity, Request
     from hushkey.providers.base import Provider
     from hushkey.tokenrequest import Session
 
@@ -81,7 +85,8 @@ class Acquirer:
             rule, host = self._placed(rule, host, request, challenges)
             claims = _demanded(challenges)
         lifetime = rule.min_lifetime or self.session.settings["min_lifetime"]
-        return TokenRequest(rule, host, username, self.session.began, lifetime, claims)
+        began, place = self.session.began, _place(request)
+        return TokenRequest(rule, host, username, began, lifetime, claims, place)
 
     def _placed(
         self,
@@ -158,6 +163,12 @@ class Acquirer:
         except UiRequired as need:
             event("ui-required", wanted, error=need)
             return self._interaction(wanted).acquire(wanted, need, self.silent, seen)
+        except Permanent as error:
+            # Who says `hushkey login` wants to be asked, whatever is stored.
+            if not self.session.options.login or isinstance(error, ConfigError):
+                raise
+            event("ui-required", wanted, error=error)
+            return self.sign_in(wanted)
 
     def sign_in(self, wanted: TokenRequest) -> Token:
         """Sign in for *wanted* even if nothing requires it."""
@@ -173,13 +184,25 @@ class Acquirer:
         if runtime.memory():
             cache = file.read()  # what is remembered has nothing to renew with
         accounts = cached.accounts_for(cache, wanted)
+        if token := self._once_more(file, cache, accounts, wanted):
+            return runtime.used(wanted, self.session.environ, token)
         if not any(cache.grants(a, wanted.rule.token_key) for a in accounts):
             cached.check_not_refused(cache, accounts[0], wanted, self.session.clock())
-            what = "a sign-in for these scopes is needed"
-            raise UiRequired(what, claims=cached.demanded(cache, wanted))
+            need = cached.need(cache, accounts[0], cached.demanded(cache, wanted))
+            key = wanted.rule.token_key
+            need.refused = cache.refused_token(accounts[0], key) is not None
+            raise need
         try:
             token = self._renewal(file, wanted).token(wanted)
             return runtime.used(wanted, self.session.environ, token)
+        except UiRequired:
+            # That the host refuses the likeliest is the better reason.
+            now = self.session.clock()
+            if cached.was_refused(cache, accounts[0], wanted, now) and (
+                token := self._given_again(cache, accounts[0], wanted)
+            ):
+                return token
+            raise
         except (Transient, Permanent) as error:
             # The server, the network or a busy sibling fails: what still lives
             # serves, and no person is the wiser.
@@ -187,6 +210,47 @@ class Acquirer:
                 event("kept-old", wanted, error=error)
                 return token
             raise
+
+    # -- a token that was refused ---------------------------------------------
+
+    def _once_more(
+        self,
+        file: TokenFile,
+        cache: TokenCache,
+        accounts: list[Account],
+        wanted: TokenRequest,
+    ) -> Token | None:
+        """Return the newest token although a place has refused it, or None.
+
+        There is one renewal in a minute at most for that reason alone, and one window
+        in ten: until then it serves all the same.
+        """
+        if self.session.options.login or wanted.rule.exchange:
+            return None
+        now, key = self.session.clock(), wanted.rule.token_key
+        welcome = [a for a in accounts if not cached.was_refused(cache, a, wanted, now)]
+        account = (welcome or accounts)[0]
+        within = float(YOUNG) if welcome else math.inf
+        if not any(cache.grants(a, key) for a in accounts):
+            notes = FailureCache(self.session.folder, file.name)
+            asked = notes.asked_for("refusal", now, wanted.host)
+            within = math.inf if asked else max(within, RARE)
+        return self._given_again(cache, account, wanted, within)
+
+    def _given_again(
+        self,
+        cache: TokenCache,
+        account: Account,
+        wanted: TokenRequest,
+        within: float = math.inf,
+    ) -> Token | None:
+        now = self.session.clock()
+        token = cached.refused_token(cache, account, wanted, now, within)
+        if token is not None:
+            event("given-again", wanted)
+            if line := cached.refusal_line(cache, account, wanted):
+                self.session.warn(line)
+        return token
 
     def _renewal(self, file: TokenFile, wanted: TokenRequest) -> Renewal:
         return Renewal(
@@ -203,22 +267,29 @@ class Acquirer:
     # -- what helpers and people say about a token ---------------------------
 
     def refuse(
-        self, rule: HostRule, host: str, secret: str, challenges: tuple[str, ...] = ()
+        self,
+        rule: HostRule,
+        host: str,
+        secret: str,
+        challenges: tuple[str, ...] = (),
+        request: Request | None = None,
     ) -> bool:
-        """Forget the access token that *host* refused; tell whether it was ours.
+        """Set the access token aside that *host* refused; tell whether it was ours.
 
         Only that token: the sign-in stays, and the next request refreshes, with
         the claims that the *challenges* of the refusal demand. No *secret*
-        (Docker's erase has none) means the rule's current token.
+        (Docker's erase has none) means the rule's current token; *request* tells
+        what of the host was asked for.
         """
         file = self.file_of(rule.identity)
         cache = file.read()
         secret = secret or self._current_secret(cache, rule)
-        if not any(token.value == secret for token in cache.tokens()):
+        if not secret or not cache.is_known(secret):
             return False
         claims = _demanded(challenges) if rule.identity.tenants else ""
         with file.change(self.session.settings["silent_timeout"]) as change:
-            change.cache.refuse(secret, host, int(self.session.clock()), claims)
+            now = int(self.session.clock())
+            change.cache.refuse(secret, host, now, claims, _place(request))
             change.save()
         event("refused", rule=rule, host=host)
         return True
@@ -241,12 +312,17 @@ class Acquirer:
         return self.data_key.hashed(token.value)
 
     def refuse_hashed(
-        self, rule: HostRule, host: str, name: str, challenges: tuple[str, ...] = ()
+        self,
+        rule: HostRule,
+        host: str,
+        name: str,
+        challenges: tuple[str, ...] = (),
+        request: Request | None = None,
     ) -> None:
-        """Forget the token that `hashed` named *name*, if it is still there."""
+        """Do as `refuse` with the token that `hashed` named *name*, if it is there."""
         for token in self.file_of(rule.identity).read().tokens():
             if self.hashed(token) == name:
-                self.refuse(rule, host, token.value, challenges)
+                self.refuse(rule, host, token.value, challenges, request)
 
     def _current_secret(self, cache: TokenCache, rule: HostRule) -> str:
         account = cache.account(rule.account)
@@ -305,6 +381,11 @@ class Acquirer:
         return (self._open_provider or registry.open_provider)(
             identity, self.session, whole=whole, claims=claims, tenant=tenant
         )
+
+
+def _place(request: Request | None) -> str:
+    """Return what of a host *request* is for, as one line."""
+    return plain(request.path.strip("/"), 200) if request else ""
 
 
 def _demanded(challenges: tuple[str, ...]) -> str:

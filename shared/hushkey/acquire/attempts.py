@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: seconds in which a failed sign-in is not tried again unasked
 QUIET = 60
-#: seconds in which a server's claims lead to one sign-in at most
+#: seconds in which a server's claims, or refusals, lead to one sign-in at most
 CLAIMS_QUIET = 600
 #: seconds; a failure is shared for no longer than this, whatever Retry-After says
 _LONGEST_BACKOFF = 600
@@ -118,6 +118,20 @@ class FailureCache:
             raise
         self.clear(step)
 
+    @contextmanager
+    def under_way(self, step: str, now: float, key: str) -> Iterator[bool]:
+        """Note that *step* is under way for as long as the block runs.
+
+        Yields whether the process that noted so before was killed in its block:
+        nothing else leaves the note behind.
+        """
+        killed = bool(self._notes(step, key, now))
+        self.record(step, errors.UiRequired("cut off"), now, key)
+        try:
+            yield killed
+        finally:
+            self.clear(step)
+
     def clear(self, step: str) -> None:
         """Forget how *step* failed, since it has worked."""
         notes = self._read()
@@ -168,7 +182,11 @@ class FailureCache:
 
     def asked_for_claims(self, now: float, key: str) -> bool:
         """Tell whether a server's claims have led to a sign-in a moment ago."""
-        notes = self._notes("claims", key, now)
+        return self.asked_for("claims", now, key)
+
+    def asked_for(self, step: str, now: float, key: str) -> bool:
+        """Tell whether a server's *step* has led to a sign-in a moment ago."""
+        notes = self._notes(step, key, now)
         return any(now < note["at"] + CLAIMS_QUIET for note in notes)
 
     def _notes(self, step: str, key: str, now: float) -> list[dict[str, Any]]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: seconds a token must still live to be handed out while the server fails
 _LAST_RESORT = 10
+_REFUSAL_HINT = (
+    "check that the account has access, and the host's scopes in config.toml"
+)
 
 
 def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
@@ -35,7 +38,7 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
             raise UiRequired(f"{wanted.account} is not signed in")
         return [named]
     chosen = _by_username(cache, wanted) or cache.bound(
-        wanted.rule.token_key, wanted.host
+        wanted.rule.token_key, wanted.host, wanted.where
     )
     if chosen is not None:
         return [chosen]
@@ -66,6 +69,13 @@ def demanded(cache: TokenCache, wanted: TokenRequest) -> str:
     except UiRequired:
         return wanted.claims
     return wanted.claims or cache.demanded(account, wanted.rule.token_key)
+
+
+def need(cache: TokenCache, account: Account, claims: str = "") -> UiRequired:
+    """Return why *account*, which has nothing to renew with, has to sign in."""
+    if cache.ended(account) is not None:
+        return UiRequired("the sign-in has ended at the server", claims=claims)
+    return UiRequired("a sign-in for these scopes is needed", claims=claims)
 
 
 def account_for(cache: TokenCache, wanted: TokenRequest) -> Account:
@@ -105,7 +115,39 @@ def was_refused(
     cache: TokenCache, account: Account, wanted: TokenRequest, now: float
 ) -> bool:
     """Tell whether the host refused a young token of *account* a moment ago."""
-    return cache.was_refused(account, wanted.host, now, wanted.rule.token_key)
+    key = wanted.rule.token_key
+    return cache.was_refused(account, wanted.host, now, key, wanted.place)
+
+
+def refused_token(
+    cache: TokenCache,
+    account: Account,
+    wanted: TokenRequest,
+    now: float,
+    within: float = float("inf"),
+) -> Token | None:
+    """Return the token of *account* that was refused, if it lives all the same.
+
+    And was obtained *within* so many seconds: one place's refusal says nothing about
+    the next one, and there a newer token would fare no better.
+    """
+    token = cache.refused_token(account, wanted.rule.token_key, wanted.claims)
+    if token is None or now - token.obtained_at >= within:
+        return None
+    lives = token.expires_at is None or token.expires_at - now > _LAST_RESORT
+    return token if lives else None
+
+
+def refusal_line(cache: TokenCache, account: Account, wanted: TokenRequest) -> str:
+    """Return what to say with a token that is given out again: nothing elsewhere."""
+    if not cache.has_refused(account, wanted.host, wanted.place):
+        return ""
+    return f"{_refusal(account, wanted)}; {_REFUSAL_HINT}"
+
+
+def _refusal(account: Account, wanted: TokenRequest) -> str:
+    name = account.label or "this account"
+    return f"signed in as {name}, but {wanted.where} refuses {name}"
 
 
 def check_not_refused(
@@ -113,9 +155,4 @@ def check_not_refused(
 ) -> None:
     """Raise Permanent where another token would be refused like the last one."""
     if was_refused(cache, account, wanted, now):
-        name = account.label or "this account"
-        raise Permanent(
-            f"signed in as {name}, but {wanted.host} refuses {name}",
-            hint="check that the account has access, and the host's scopes "
-            "in config.toml",
-        )
+        raise Permanent(_refusal(account, wanted), hint=_REFUSAL_HINT)

@@ -89,6 +89,9 @@ class Interaction:
         def act(_: None) -> Token:
             self._check_failed(wanted)
             self._check_claims(wanted, need)
+            if need.refused:
+                now = self._session.clock()
+                self._failures.record("refusal", need, now, wanted.host)
             self._reserve()
             return self._sign_in(wanted, decision, merged(wanted.claims, need.claims))
 
@@ -214,6 +217,7 @@ class Interaction:
                 error.hint = f"{error.hint}; {again}" if error.hint else again
                 raise
         self._failures.clear("refresh")
+        self._failures.clear("renewal")
         event("signed-in", wanted)
         return kept[0]
 

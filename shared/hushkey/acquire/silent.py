@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 #: suberrors of invalid_grant (Entra) with which the refresh token itself is dead;
 #: with others it lives, and a person has to do something for these scopes
 _DEAD = ("", "bad_token", "token_expired")
+_KILLED = (
+    "hushkey was killed while it renewed this sign-in, and what the server gave then "
+    "is lost; one new sign-in mends it"
+)
 #: seconds that a waiting process gives the renewing one beyond its own limit
 _GRACE = 5
 
@@ -50,6 +54,7 @@ class Renewal:
         self._timeout = float(session.settings["silent_timeout"])
         self._failures = FailureCache(session.folder, file.name)
         self._clock = session.clock
+        self._warn = session.warn
         self._login = session.options.login
 
     def token(self, wanted: TokenRequest) -> Token:
@@ -64,9 +69,16 @@ class Renewal:
     def _turn(self) -> Iterator[Change]:
         with (
             self._file.change(self._timeout + _GRACE) as change,
-            locks.uninterrupted(),
+            locks.uninterrupted(insists=False, hear=self._say_why),
         ):
             yield change
+
+    def _say_why(self) -> None:
+        """Say to whoever wants this process to end why it does not, yet."""
+        self._warn(
+            "a renewal is under way, and to stop it now could lose the sign-in: it "
+            f"ends in {self._timeout:g} s at most"
+        )
 
     def _look(self, change: Change, wanted: TokenRequest) -> Token | None:
         token = cached.fresh_token(change.cache, wanted, self._clock())
@@ -123,24 +135,29 @@ class Renewal:
         key = wanted.rule.token_key
         claims = wanted.claims or change.cache.demanded(account, key)
         provider = self._open_provider(claims)
-        need = UiRequired("a sign-in for these scopes is needed", claims=claims)
+        need = cached.need(change.cache, account, claims)
         for grant in change.cache.grants(account, key):
             change.reserve()
-            try:
-                granted = provider.refresh(
-                    grant.refresh_token, grant.scopes_to_send(wanted.rule.scopes)
+            noted = self._failures.under_way("renewal", self._clock(), account.id)
+            with noted as killed:
+                try:
+                    granted = provider.refresh(
+                        grant.refresh_token, grant.scopes_to_send(wanted.rule.scopes)
+                    )
+                except (UiRequired, Permanent) as error:
+                    if claims and isinstance(error, Permanent):
+                        # A host may demand what the server knows nothing of.
+                        change.cache.forget_demand(account, key)
+                        change.save()
+                    now = int(self._clock())
+                    need = _judge(change, grant, key, error, claims, now)
+                    need.claims = merged(claims, need.claims)
+                    if killed and _is_dead(need):
+                        self._warn(f"{wanted.host}: {_KILLED}")
+                    continue
+                return self._keep(
+                    change, granted, account, wanted, grant.refresh_token, claims
                 )
-            except (UiRequired, Permanent) as error:
-                if claims and isinstance(error, Permanent):
-                    # A host may demand what the server knows nothing of.
-                    change.cache.forget_demand(account, key)
-                    change.save()
-                need = _judge(change, grant, key, error, claims)
-                need.claims = merged(claims, need.claims)
-                continue
-            return self._keep(
-                change, granted, account, wanted, grant.refresh_token, claims
-            )
         raise need
 
     def _keep(
@@ -163,7 +180,8 @@ class Renewal:
             raise fault
         token = change.cache.keep(granted, account, key, now, replaces, claims)
         if not cached.is_named(change.cache, wanted):
-            change.cache.bind(key, wanted.host, account, here=True)
+            place = change.cache.bound_by(key, wanted.host, wanted.where)
+            change.cache.bind(key, place, account, here=True)
         change.save()
         return token.with_source("refresh")
 
@@ -188,12 +206,19 @@ def _fault(
     return None
 
 
+def _is_dead(error: HushkeyError) -> bool:
+    """Tell whether *error* means that the refresh token is good for nothing."""
+    ended = error.ended or error.code == "invalid_grant"
+    return ended and error.suberror in _DEAD and not error.claims
+
+
 def _judge(
     change: Change,
     grant: GrantRow,
     key: TokenKey,
     error: HushkeyError,
     claims: str,
+    now: int,
 ) -> UiRequired:
     """Draw the consequence of a refused refresh token; re-raise what is final.
 
@@ -204,9 +229,8 @@ def _judge(
     if grant.covers(key):
         if not isinstance(error, UiRequired):
             raise error
-        dead = error.code == "invalid_grant" and error.suberror in _DEAD
-        if dead and not error.claims:
-            change.cache.drop_grant(grant.refresh_token)
+        if _is_dead(error):
+            change.cache.drop_grant(grant.refresh_token, ended=now)
             change.save()
         return error
     if isinstance(error, UiRequired) or error.code in (

@@ -154,7 +154,18 @@ class Refused(Exception):
             without_secrets(self.data, self.response.request.body),
             self.response.headers,
             server_of(str(self.response.url)),
+            grant=grant_of(self.response.request.body),
         )
+
+
+def grant_of(sent: Any) -> str:
+    """Return the ``grant_type`` of the request body *sent*, or nothing."""
+    return dict(_pairs(sent)).get("grant_type", "")
+
+
+def _pairs(sent: Any) -> list[tuple[str, str]]:
+    body = sent.decode("utf-8", "replace") if isinstance(sent, bytes) else str(sent)
+    return parse_qsl(body)
 
 
 def without_secrets(data: Any, sent: Any) -> Any:
@@ -165,8 +176,7 @@ def without_secrets(data: Any, sent: Any) -> Any:
     detail = data.get("error_description") if isinstance(data, dict) else None
     if not isinstance(detail, str):
         return data
-    body = sent.decode("utf-8", "replace") if isinstance(sent, bytes) else str(sent)
-    for name, value in parse_qsl(body):
+    for name, value in _pairs(sent):
         if name in _SECRETS and len(value) > 3:
             detail = detail.replace(value, "***")
     return {**data, "error_description": detail}

@@ -4,6 +4,12 @@ OAuth error codes decide (RFC 6749 5.2, RFC 8628 3.5, OpenID Connect Core
 3.1.2.6), with the HTTP status where there is no code. Texts and vendor numbers
 never do: they are shown. Shaped by the rule of MSAL.NET's
 MsalUiRequiredException: UI required, or not; anything else never asks a person.
+
+The grant that was sent decides how a code is read. Servers have many names for a
+refresh token that is no longer good, some of them those of other faults (RFC 6749
+5.2 leaves it to them); but where a sign-in has worked with the same client, what is
+said to its refresh token is about the sign-in, unless it is about the client, the
+scopes, the load or what stands in between.
 """
 
 from __future__ import annotations
@@ -29,9 +35,14 @@ _PORTAL = "is there a captive portal or proxy in between?"
 _SIGN_IN_AGAIN = "the server wants a new sign-in"
 _CONFIG = "check this identity's client_id, scopes and endpoints in config.toml"
 
+#: the grant type of a refresh (RFC 6749 6)
+REFRESH = "refresh_token"
+#: a refresh token that is dead
+_ENDED = (UiRequired, "the sign-in has ended at the server", "")
+
 #: error code -> (outcome, what happened, what to do)
 BY_CODE: Mapping[str, tuple[type[HushkeyError], str, str]] = {
-    "invalid_grant": (UiRequired, "the sign-in has ended at the server", ""),
+    "invalid_grant": _ENDED,
     "interaction_required": (UiRequired, _SIGN_IN_AGAIN, ""),
     "login_required": (UiRequired, _SIGN_IN_AGAIN, ""),
     "consent_required": (UiRequired, "the server wants your consent", ""),
@@ -56,6 +67,58 @@ BY_CODE: Mapping[str, tuple[type[HushkeyError], str, str]] = {
         "ask your administrator how this device is enrolled",
     ),
 }
+
+#: a server's own name for one of those codes -> that code (docs.github.com,
+#: "Troubleshooting OAuth app access token request errors", "Refreshing user access
+#: tokens", "Authorizing OAuth apps")
+OTHER_NAMES: Mapping[str, str] = {
+    "bad_refresh_token": "invalid_grant",
+    "bad_verification_code": "invalid_grant",
+    "incorrect_device_code": "invalid_grant",
+    "incorrect_client_credentials": "invalid_client",
+    "redirect_uri_mismatch": "invalid_request",
+    "device_flow_disabled": "unauthorized_client",
+    "token_expired": "expired_token",
+}
+
+#: what an answer to a refresh is about where its code is not about the sign-in: the
+#: client, the scopes, the machine. What is UiRequired or Transient stays so, too
+_NOT_THE_SIGN_IN = frozenset(
+    (
+        "invalid_client",
+        "invalid_scope",
+        "invalid_resource",
+        "invalid_target",
+        "device_authentication_failed",
+    )
+)
+_DECLINED = (UiRequired, "the server declines to renew the sign-in", "")
+#: (grant type, error code) -> the same three, where that grant needs other words
+BY_GRANT: Mapping[tuple[str, str], tuple[type[HushkeyError], str, str]] = {
+    (REFRESH, "access_denied"): _DECLINED,
+    (REFRESH, "authorization_declined"): _DECLINED,
+    ("authorization_code", "invalid_grant"): (
+        UiRequired,
+        "the server did not take the code that its own page gave",
+        "sign in again; if that does not help, check this machine's clock, and "
+        "client_id and redirect_uri in config.toml",
+    ),
+    ("urn:ietf:params:oauth:grant-type:device_code", "invalid_grant"): (
+        UiRequired,
+        "the server does not know the device code any more",
+        "",
+    ),
+    ("authorization_code", "expired_token"): (
+        Cancelled,
+        "the code of the sign-in was not redeemed in time",
+        "",
+    ),
+}
+#: HTTP statuses that speak of the address or the form of a request, whatever it was
+#: for (RFC 9110 15.5): the endpoint is wrong
+_WRONG_ADDRESS = (404, 405, 406, 414, 415)
+#: those that ask for another try (RFC 9110 15.5.9, RFC 8470 5.2)
+_LATER = (408, 425)
 
 #: the codes that Entra refines by a suberror
 _REFINED = ("invalid_grant", "interaction_required", "unauthorized_client")
@@ -106,18 +169,24 @@ def from_answer(
     server: str,
     *,
     client_id: str = "",
+    grant: str = "",
 ) -> HushkeyError:
     """Return the outcome of an answer that is no token.
 
     *data* is the parsed JSON or None where the body was not JSON; *server* is
     the host that answered, for the words. *client_id* says that this ends an
-    interactive sign-in at Entra, which must not lead to another one.
+    interactive sign-in at Entra, which must not lead to another one. *grant* is
+    the ``grant_type`` that was sent, where the code alone does not say what it
+    means; Entra's codes do.
     """
     body = data if isinstance(data, dict) else {}
     code = body.get("error")
     code = code if isinstance(code, str) else None
     suberror = body.get("suberror")
-    kind, what, hint = _row(status, data, code, suberror)
+    row = _row(status, data, code, suberror, grant)
+    if grant == REFRESH:
+        row = _at_refresh(row, status, data, code, headers)
+    kind, what, hint = row
     if client_id and kind in (UiRequired, Cancelled):
         kind, what, hint = AT_SIGN_IN.get(code or "", (kind, what, hint))
         kind, hint = _last(kind), hint.format(client=plain(client_id, 80))
@@ -133,6 +202,7 @@ def from_answer(
         retry_after=_retry_after(headers),
         suberror=suberror if isinstance(suberror, str) else "",
         claims=claims.claims(body.get("claims")),
+        ended=grant == REFRESH and row is _ENDED,
     )
 
 
@@ -158,8 +228,33 @@ def _link(body: Mapping[str, Any]) -> str:
     return ""
 
 
+def _at_refresh(
+    row: tuple[type[HushkeyError], str, str],
+    status: int,
+    data: Any,
+    code: str | None,
+    headers: Mapping[str, str],
+) -> tuple[type[HushkeyError], str, str]:
+    """Return what *row*, the outcome of any request, is at a refresh."""
+    if not isinstance(data, dict):
+        # A portal and a proxy answer with a page of theirs; this is the server's.
+        kind = headers.get("Content-Type", "").lower()
+        told = status in (400, 401) and kind and "html" not in kind
+        return _ENDED if told else row
+    known = OTHER_NAMES.get(code or "", code or "")
+    final = issubclass(row[0], Permanent | Cancelled) and status < 500
+    if not final or known in _NOT_THE_SIGN_IN or row in BY_SUBERROR.values():
+        return row
+    if known in BY_CODE:
+        return _ENDED
+    if status in _LATER or (status == 403 and headers.get("Retry-After")):
+        return Transient, f"the server is busy (HTTP {status})", "try again later"
+    own = status not in (*_WRONG_ADDRESS, 407) if status >= 400 else "error" in data
+    return _ENDED if own else row
+
+
 def _row(
-    status: int, data: Any, code: str | None, suberror: object
+    status: int, data: Any, code: str | None, suberror: object, grant: str = ""
 ) -> tuple[type[HushkeyError], str, str]:
     if status == 429:
         return Transient, "too many requests (HTTP 429)", "try again later"
@@ -170,8 +265,9 @@ def _row(
     # A policy that blocks arrives under interaction_required too: no sign-in helps.
     if code in _REFINED and str(suberror) in BY_SUBERROR:
         return BY_SUBERROR[str(suberror)]
-    if code and code in BY_CODE:
-        return BY_CODE[code]
+    known = OTHER_NAMES.get(code or "", code or "")
+    if found := BY_GRANT.get((grant, known)) or BY_CODE.get(known):
+        return found
     if code is not None or isinstance(data, dict):
         return Permanent, f"the server said no (HTTP {status})", _CONFIG
     if 300 <= status < 400:

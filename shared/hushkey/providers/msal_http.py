@@ -113,8 +113,11 @@ class Wire:
         clean = dict(result)
         if last is not None:
             clean = http.without_secrets(clean, last.request.body)
+        # Entra's own codes say which of them a person can end.
+        other = last is not None and not self._telemetry
+        grant = http.grant_of(last.request.body) if other else ""
         return outcomes.from_answer(
-            self.status, clean, headers, self.server, client_id=client_id
+            self.status, clean, headers, self.server, client_id=client_id, grant=grant
         )
 
     def _headers(self, headers: Any) -> dict[str, str]:

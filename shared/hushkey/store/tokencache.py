@@ -31,6 +31,10 @@ VERSION = 2
 ASSUMED_LIFETIME = 600
 #: seconds; a token refused this young is not refreshed again
 YOUNG = 60
+#: how many refusals are noted at most: the newest
+_MOST = 100
+#: seconds in which refusals alone lead to one window at most
+RARE = 600
 
 
 class TokenCache:
@@ -104,7 +108,7 @@ class TokenCache:
         return None
 
     def bind(self, key: TokenKey, host: str, account: Account, *, here: bool) -> None:
-        """Remember who serves *key* at *host* where nobody is named.
+        """Remember who serves *key* at *host* (or a place) where nobody is named.
 
         *here*: at this host alone; else at every host without a choice of its
         own, because a person has just made this one.
@@ -113,13 +117,21 @@ class TokenCache:
         if not here:
             self._bind(_row_of(key), None, account.id)
 
-    def bound(self, key: TokenKey, host: str) -> Account | None:
-        """Return who was chosen for *key* at *host*, else for *key*.
+    def bound(self, key: TokenKey, host: str, where: str = "") -> Account | None:
+        """Return who was chosen for *key* at *where*, at *host*, else for *key*.
 
-        None if the host refused that account's token.
+        *where* is a place of the host. None if that account's token was refused there.
         """
-        account = self._chosen(_row_of(key), host)
+        account = self._chosen(_row_of(key), host, where)
         return self.known(account) if account in self.accounts else None
+
+    def bound_by(self, key: TokenKey, host: str, where: str) -> str:
+        """Return where a choice for *key* counts: all of *host*, or *where* alone.
+
+        Who serves the one place that refused somebody is no choice for the others.
+        """
+        row = {**_row_of(key), "host": where}
+        return where if any(_is_like(r, row, "host") for r in self._bound) else host
 
     def _bind(self, row: dict[str, Any], host: str | None, account: str) -> None:
         if host is not None:
@@ -127,8 +139,9 @@ class TokenCache:
         self._bound = [r for r in self._bound if not _is_like(r, row, "host")]
         self._bound.append({**row, "account": account})
 
-    def _chosen(self, row: dict[str, Any], host: str) -> str:
-        for wanted in ({**row, "host": host}, row):
+    def _chosen(self, row: dict[str, Any], host: str, where: str = "") -> str:
+        places = [{**row, "host": place} for place in (where, host) if place]
+        for wanted in (*places, row):
             for found in self._bound:
                 if _is_like(found, wanted, "host"):
                     return str(found["account"])
@@ -163,50 +176,100 @@ class TokenCache:
 
     # -- tokens that a host refused -----------------------------------------
 
-    def refuse(self, value: str, host: str, now: int, claims: str = "") -> None:
-        """Forget the access token *value*, which *host* refused.
+    def refuse(
+        self, value: str, host: str, now: int, claims: str = "", place: str = ""
+    ) -> None:
+        """Set the access token *value* aside, which *host* refused at *place*.
 
         If it wants *claims* that the token was not asked for with just now, the
-        next one is. Else a young one was refused as it is: another would be, too.
+        next one is. Else a young one was refused as it is: another would be, too, so
+        that `refused_token` gives it out again.
         """
-        self._refused = [
-            r for r in self._refused if r["at"] - 5 <= now < r["at"] + YOUNG
-        ]
-        for row in [r for r in self._tokens if r["value"] == value]:
-            self._tokens.remove(row)
+        self._refused = [r for r in self._refused if self._counts(r, now)][-_MOST:]
+        rows = [r for r in self._tokens if r["value"] == value]
+        self._tokens = [r for r in self._tokens if r["value"] != value]
+        for row in rows or [r for r in self._aside() if r["value"] == value][:1]:
             account, key = row["account"], _key_part(row)
-            young = now - row["obtained_at"] < YOUNG
+            if not rows and self.has_refused(self.known(account), host, place):
+                continue  # which it did before, and got it again
+            age = now - row["obtained_at"]
+            young = age < YOUNG
             if claims and not (young and carries(row.get("claims", ""), claims)):
                 demand = {**key, "account": account}
                 self._forget_demand(demand)
                 self._demanded.append({**demand, "claims": claims})
-            elif young:
-                refusal = {"host": host, "account": account, "at": now}
-                if "exchange" in key:
-                    refusal["exchange"] = key["exchange"]
-                scopes = sorted(resource_scopes(tuple(row["asked"].split())))
-                self._refused.append({**refusal, "scopes": scopes})
-                self._unbind(key, host, account)
+                self._set_nothing_aside(row)
+                continue
+            refusal = {"host": host, "account": account, "at": now}
+            refusal |= {"token": row, "age": age} | ({"place": place} if place else {})
+            if "exchange" in key:
+                refusal["exchange"] = key["exchange"]
+            scopes = sorted(resource_scopes(tuple(row["asked"].split())))
+            self._refused.append({**refusal, "scopes": scopes})
+            if young:
+                self._unbind(key, host, account, f"{host}/{place}" if place else host)
+
+    def _counts(self, refusal: dict[str, Any], now: float) -> bool:
+        """Tell whether *refusal* matters: for good where only a person could renew."""
+        last = refusal["at"] + YOUNG if self.has_grants(refusal["account"]) else now + 1
+        return bool(refusal["at"] - 5 <= now < last)
+
+    def _set_nothing_aside(self, like: dict[str, Any]) -> None:
+        """Forget the refused tokens of one key: there is a newer one."""
+        for row in self._refused:
+            if "token" in row and _is_like(row["token"], like, "account"):
+                del row["token"]
+
+    def _aside(self) -> list[dict[str, Any]]:
+        return [row["token"] for row in self._refused if "token" in row]
+
+    def refused_token(
+        self, account: Account, key: TokenKey, claims: str = ""
+    ) -> Token | None:
+        """Return the newest token of *account* for *key*, which a host has refused."""
+        wanted = _row_of(key, account=account.id)
+        for refusal in reversed(self._refused):
+            row = refusal.get("token")
+            if row is not None and _is_like(row, wanted, "account"):
+                obtained = refusal["at"] - refusal.get("age", 0)
+                good = carries(row.get("claims", ""), claims)
+                found = token_of({**row, "obtained_at": obtained}, account)
+                return found if good else None
+        return None
+
+    def has_refused(self, account: Account, host: str, place: str = "") -> bool:
+        """Tell whether a refusal of *account* by *host* at *place* is noted."""
+        return any(
+            (row["host"], row.get("place", ""), row["account"])
+            == (host, place, account.id)
+            for row in self._refused
+        )
+
+    def is_known(self, value: str) -> bool:
+        """Tell whether *value* is an access token of ours, refused or not."""
+        return any(row["value"] == value for row in (*self._tokens, *self._aside()))
 
     def forget(self, value: str) -> None:
         """Forget the token *value*, which nobody refused."""
         self._tokens = [row for row in self._tokens if row["value"] != value]
 
-    def _unbind(self, key: dict[str, Any], host: str, account: str) -> None:
-        """Let another account be tried at *host* alone, if there is another one."""
-        if len(self.accounts) > 1 and self._chosen(key, host) == account:
-            self._bind(key, host, "")
+    def _unbind(self, key: dict[str, Any], host: str, account: str, where: str) -> None:
+        """Let another account be tried at *where* alone, if there is another one."""
+        if len(self.accounts) > 1 and self._chosen(key, host, where) in ("", account):
+            self._bind(key, where, "")
 
     def was_refused(
-        self, account: Account, host: str, now: float, key: TokenKey
+        self, account: Account, host: str, now: float, key: TokenKey, place: str = ""
     ) -> bool:
-        """Tell whether *host* refused a young token for *key* a moment ago.
+        """Tell whether *host* refused a young token for *key* at *place* just now.
 
         Of whatever tenant: the same server may name another one each time.
         """
         wanted = sorted(resource_scopes(key.scopes))
         return any(
             row["host"] == host
+            and row.get("place", "") == place
+            and row.get("age", 0) < YOUNG
             and row["account"] == account.id
             and row.get("exchange", "") == key.exchange
             and row.get("scopes", wanted) == wanted
@@ -258,9 +321,20 @@ class TokenCache:
         for grant in self.grants(account, key):
             grant.mark_narrow(key)
 
-    def drop_grant(self, refresh_token: str) -> None:
-        """Forget a refresh token that the server has declared dead."""
+    def drop_grant(self, refresh_token: str, *, ended: int | None = None) -> None:
+        """Forget a refresh token that the server has declared dead.
+
+        *ended* is when (epoch seconds); it is kept until the next sign-in.
+        """
+        for row in self._grants:
+            if row["refresh_token"] == refresh_token and ended is not None:
+                self.accounts.setdefault(row["account"], {})["ended"] = ended
         self._grants = [r for r in self._grants if r["refresh_token"] != refresh_token]
+
+    def ended(self, account: Account) -> int | None:
+        """Return when the server declared a sign-in of *account* dead; else None."""
+        found = self.accounts.get(account.id, {}).get("ended")
+        return found if isinstance(found, int) else None
 
     def sign_out(self, account: str) -> None:
         """Forget everything about *account*."""
@@ -301,6 +375,8 @@ class TokenCache:
         known = self.accounts.setdefault(account.id, {})
         if account.label or "label" not in known:
             known["label"] = account.label
+        if not replaces and not key.exchange:
+            known.pop("ended", None)
         self.current = self.current or account.id
         return token_of(row, account)
 
@@ -328,6 +404,7 @@ class TokenCache:
             r for r in self._tokens if r["expires_at"] is None or r["expires_at"] > now
         ]
         self._tokens.append(row)
+        self._set_nothing_aside(row)
         return row
 
     def keep_grant(
@@ -351,6 +428,7 @@ class TokenCache:
             self._grants = [r for r in self._grants if not _is_same_grant(r, old)]
             self._grants.append(old)
         old.update(refresh_token=granted.refresh_token, obtained_at=now)
+        self.accounts.setdefault(account.id, {}).pop("ended", None)
 
 
 _KEY = ("asked", "tenant", "exchange")
@@ -438,7 +516,8 @@ _ROWS: dict[str, dict[str, Any]] = {
     "demanded": {"account": str, "asked": str, "claims": str},
 }
 _WORDS = ("scopes", "names")
-_TEXTS = ("tenant", "exchange", "host", "username")
+_TEXTS = ("tenant", "exchange", "host", "place", "username")
+_NUMBERS = ("age",)
 
 
 def is_whole(content: dict[str, Any]) -> bool:
@@ -454,6 +533,10 @@ def is_whole(content: dict[str, Any]) -> bool:
             for name, fields in _ROWS.items()
         )
         and all(_are_keys(row.get("refused", [])) for row in content.get("grants", ()))
+        and all(
+            "token" not in row or _is_row(row["token"], _ROWS["tokens"])
+            for row in content.get("refused", ())
+        )
     )
 
 
@@ -463,6 +546,7 @@ def _is_row(row: object, fields: dict[str, Any]) -> bool:
         and all(isinstance(row.get(name), kind) for name, kind in fields.items())
         and all(_is_words(row.get(name, [])) for name in _WORDS)
         and all(isinstance(row.get(name, ""), str) for name in _TEXTS)
+        and all(isinstance(row.get(name, 0), int) for name in _NUMBERS)
     )
 
 

@@ -21,7 +21,7 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 
@@ -62,12 +62,16 @@ def held(path: str, timeout: float) -> Iterator[None]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def uninterrupted(
+    *, insists: bool = True, hear: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Hold back the signals that end or stop a process until the block is done.
 
-    A second Ctrl-C, a second later, goes through: a person who insists is
-    obeyed. A closing terminal and a service manager send several signals at
-    once; they wait. Only the main thread can do this.
+    A second Ctrl-C, a second later, goes through: a person who *insists* is
+    obeyed, unless the block has an end of its own and to stop it would lose a
+    sign-in. A closing terminal and a service manager send several signals at
+    once; they wait. *hear* is called at the first of them. Only the main thread
+    can do this.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -76,13 +80,15 @@ def uninterrupted() -> Iterator[None]:
     since: list[float] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
-        insists = number == signal.SIGINT and arrived.count(number)
-        if insists and time.monotonic() - since[0] > 1:
+        again = insists and number == signal.SIGINT and arrived.count(number)
+        if again and time.monotonic() - since[0] > 1:
             raise KeyboardInterrupt
         since[:] = since or [time.monotonic()]
         arrived.append(number)
+        if len(arrived) == 1:
+            hear()
 
-    wanted = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP")
+    wanted = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP", "SIGQUIT", "SIGBREAK")
     names = [name for name in wanted if hasattr(signal, name)]
     before = {getattr(signal, n): signal.getsignal(getattr(signal, n)) for n in names}
     for number, handler in before.items():

@@ -53,6 +53,7 @@ STEPS = frozenset(
         "http",
         "kept",
         "kept-old",
+        "given-again",
         "key-read",
         "not-ours",
         "refreshed",

@@ -366,14 +366,19 @@ def test_state_of_another_helper_is_not_ours(machine: Machine) -> None:
     assert found["continue"] == "1"
 
 
-def test_young_token_that_is_refused_is_not_refreshed(machine: Machine) -> None:
+def test_young_token_that_is_refused_is_not_refreshed(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
     machine.has(grant(TOKEN))
     state = state_of(ask(machine, "get", ASKED + BOTH))
 
     answer = ask(machine, "get", ASKED + BOTH + state)
 
-    assert answer.out == b"quit=1\n"
-    assert "but git.test refuses me@example.com" in answer.lines[0]
+    assert fields(answer)["credential"] == TOKEN
+    assert "continue" not in fields(answer)
+    assert "but git.test refuses me@example.com" in capfd.readouterr().err
+    again = ask(machine, "store", ASKED + f"password={TOKEN}\n".encode())
+    assert again.lines == ()
 
 
 # -- store and erase -------------------------------------------------------------

@@ -465,6 +465,18 @@ def test_sign_in_that_ends_with_its_token(machine: Machine) -> None:
     assert "git.test" in found(machine)["not-renewable"]["text"]
 
 
+def test_sign_in_that_has_ended_at_the_server(machine: Machine) -> None:
+    machine.has(grant("at", refresh_token="rt-dead"), age=7200)
+    with machine.token_file().change(5) as change:
+        change.cache.drop_grant("rt-dead", ended=1)
+        change.save()
+
+    findings = found(machine)
+
+    assert findings["sign-in-ended"]["command"] == "hushkey login corp"
+    assert "not-renewable" not in findings
+
+
 def test_token_from_the_future(machine: Machine) -> None:
     machine.has(grant(f"at-{CANARY}"), age=-7200)
 

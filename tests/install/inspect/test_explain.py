@@ -99,6 +99,17 @@ def test_host_without_tokens_gets_what_was_typed(machine: Machine, host: str) ->
     assert "next helper" in explain(machine, "https://you@s.test")["next"]
 
 
+def test_sign_in_that_has_ended_is_one_to_come(machine: Machine) -> None:
+    machine.has(grant(refresh_token="rt-dead"), age=7200)
+    with machine.token_file().change(5) as change:
+        change.cache.drop_grant("rt-dead", ended=1)
+        change.save()
+
+    said = explain(machine)["next"]
+
+    assert said.startswith("a sign-in: the sign-in has ended at the server")
+
+
 def test_lost_key_is_an_error_to_come(machine: Machine) -> None:
     machine.has(grant())
     (machine.data / "key").unlink()

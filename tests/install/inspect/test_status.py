@@ -70,6 +70,17 @@ def test_status_says_how_long(
     assert re.search(words, shown)
 
 
+@pytest.mark.parametrize("age", [30, 7200])
+def test_status_says_that_the_sign_in_has_ended(machine: Machine, age: int) -> None:
+    machine.has(grant(refresh_token="rt-dead"), age=age)
+    with machine.token_file().change(5) as change:
+        change.cache.drop_grant("rt-dead", ended=1)
+        change.save()
+
+    assert "sign-in needed, since it ended at the server" in status(machine).stdout
+    assert report(machine)[0]["ended_at"] == 1
+
+
 def test_status_for_programs(machine: Machine) -> None:
     machine.has(grant("at", expires_in=600))
 

@@ -1,3 +1,4 @@
+import itertools
 import threading
 from pathlib import Path
 from typing import Any
@@ -6,14 +7,16 @@ import pytest
 
 from hushkey.errors import (
     Cancelled,
+    HushkeyError,
     InteractionUnavailable,
     Permanent,
     StoreError,
     Transient,
     UiRequired,
 )
-from hushkey.model import Account, HostRule, TokenKey
+from hushkey.model import Account, HostRule, Request, Token, TokenKey
 from hushkey.store.tokencache import TokenCache
+from hushkey.tokenrequest import PromptOptions
 from kit.oauth import CORP, HEADLESS, ME, SITE, Desk, FakeProvider, grant
 
 WIDE = HostRule("hub.test", CORP, scopes=("hub",))
@@ -158,6 +161,53 @@ def test_dead_grant_is_dropped(desk: Desk) -> None:
     desk.fails(FakeProvider(dead, Cancelled("declined")))
 
     assert desk.refresh_tokens() == []
+
+
+def test_grant_that_died_under_another_name_is_dropped_and_said(desk: Desk) -> None:
+    desk.has(OLD)
+    desk.clock.now += 9999
+    dead = UiRequired("it is gone", code="bad_refresh_token", ended=True)
+
+    desk.fails(FakeProvider(dead, Cancelled("declined")))
+
+    assert desk.refresh_tokens() == []
+    assert desk.stored().ended(ME) == int(desk.clock.now)
+    unasked = desk.fails(FakeProvider(), environ=HEADLESS)
+    assert "the sign-in has ended at the server" in unasked.line()
+    desk.clock.now += 120
+    desk.get(FakeProvider(sign_in=grant(refresh_token="")))
+    assert desk.stored().ended(ME) is None
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        Permanent("client rejected", code="invalid_client"),
+        Permanent("odd"),
+        UiRequired("gone", code="invalid_grant"),
+    ],
+    ids=["rejected", "odd", "dead"],
+)
+def test_login_signs_in_whatever_is_stored(desk: Desk, state: HushkeyError) -> None:
+    desk.has(OLD)
+    desk.clock.now += 9999
+    provider = FakeProvider(state, grant("at-signed-in"))
+
+    token = desk.get(provider, options=PromptOptions(login=True))
+
+    assert token.value == "at-signed-in"
+    assert provider.asked == ["refresh", "sign-in"]
+
+
+def test_login_asks_nobody_while_the_network_is_down(desk: Desk) -> None:
+    desk.has(OLD)
+    desk.clock.now += 9999
+    provider = FakeProvider(Transient("no network"), grant())
+
+    error = desk.fails(provider, options=PromptOptions(login=True))
+
+    assert type(error) is Transient
+    assert provider.asked == ["refresh"]
 
 
 def test_grant_that_wants_more_is_kept(desk: Desk) -> None:
@@ -359,10 +409,94 @@ def test_refused_young_token_is_not_refreshed_again(desk: Desk) -> None:
     desk.process().refuse(SITE, "git.test", "at-old")
     provider = FakeProvider(grant(), grant())
 
-    error = desk.fails(provider)
+    assert [desk.get(provider).value for _ in range(3)] == ["at-old"] * 3
 
-    assert "but git.test refuses me@example.com" in error.line()
+    assert len(desk.warnings) == 3
+    assert "but git.test refuses me@example.com" in desk.warnings[0]
     assert provider.asked == []
+
+
+ONE, TWO = (Request("https", "git.test", f"team/{name}.git") for name in "ab")
+
+
+def asks(
+    desk: Desk, provider: FakeProvider, request: Request, rule: HostRule = SITE
+) -> Token:
+    acquirer = desk.process(provider)
+    return acquirer.acquire(acquirer.wanted(rule, "git.test", request=request))
+
+
+@pytest.mark.parametrize("scopes", [("git",), ()], ids=["scopes", "no scopes"])
+def test_refusal_of_one_place_is_not_the_other_s(
+    desk: Desk, scopes: tuple[str, ...]
+) -> None:
+    desk.has(grant("at-old", refresh_token="rt-old", scopes=scopes), scopes)
+    rule = HostRule("git.test", CORP, scopes=scopes)
+    desk.process().refuse(rule, "git.test", "at-old", request=ONE)
+    provider = FakeProvider()
+
+    assert asks(desk, provider, TWO, rule).value == "at-old"
+    assert desk.warnings == []
+    assert asks(desk, provider, ONE, rule).value == "at-old"
+    assert "git.test/team/a.git refuses me@example.com" in desk.warnings[0]
+    assert provider.asked == []
+
+
+def test_refusals_lead_to_one_refresh_in_a_minute(desk: Desk) -> None:
+    desk.has(OLD)
+    provider = FakeProvider([grant(f"at-{n}") for n in range(9)])
+    for _ in range(30):
+        desk.clock.now += 10
+        token = asks(desk, provider, ONE)
+        desk.process().refuse(SITE, "git.test", token.value, request=ONE)
+
+    # In 300 s: after the first 60, and then at most once in as many.
+    assert 2 <= len(provider.asked) <= 5
+    assert set(provider.asked) == {"refresh"}
+
+
+@pytest.mark.parametrize("scopes", [("git",), ()], ids=["scopes", "no scopes"])
+@pytest.mark.parametrize("declined", [False, True], ids=["signs in", "declines"])
+def test_refusals_open_one_window_in_ten_minutes(
+    desk: Desk, scopes: tuple[str, ...], declined: bool
+) -> None:
+    """Of a host whose tokens nothing can renew."""
+    desk.has(grant("at-old", refresh_token="", expires_in=None, scopes=scopes), scopes)
+    rule = HostRule("git.test", CORP, scopes=scopes)
+    given = grant("at-new", refresh_token="", expires_in=None, scopes=scopes)
+    provider = FakeProvider(sign_in=Cancelled("declined") if declined else given)
+    desk.clock.now += 3600
+    windows: list[float] = []
+    for _ in range(120):
+        desk.clock.now += 20
+        before, token = len(provider.asked), None
+        try:
+            token = asks(desk, provider, ONE, rule)
+        except Cancelled:
+            assert declined
+        windows += [desk.clock.now] * (len(provider.asked) - before)
+        if token:
+            desk.process().refuse(rule, "git.test", token.value, request=ONE)
+
+    assert len(windows) in (3, 4)  # in 2400 s
+    assert all(b - a >= 600 for a, b in itertools.pairwise(windows))
+
+
+def test_login_takes_no_refused_token_for_an_answer(desk: Desk) -> None:
+    desk.has(OLD)
+    desk.process().refuse(SITE, "git.test", "at-old")
+    provider = FakeProvider(sign_in=grant())
+
+    assert desk.get(provider, options=PromptOptions(login=True)).value == "at-new"
+
+
+def test_refused_token_that_has_ended_is_not_given_again(desk: Desk) -> None:
+    desk.has(grant("at-short", refresh_token="rt", expires_in=20))
+    desk.process().refuse(SITE, "git.test", "at-short")
+    desk.clock.now += 30
+    provider = FakeProvider()
+
+    assert "refuses me@example.com" in desk.fails(provider).line()
 
 
 def test_young_refusal_is_forgotten_after_a_minute(desk: Desk) -> None:

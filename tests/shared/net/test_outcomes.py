@@ -273,3 +273,99 @@ def test_failure_never_quotes_the_library() -> None:
     error = requests.exceptions.ConnectionError("https://id/?token=s3cret")
 
     assert "s3cret" not in outcomes.from_failure(error, SERVER).line()
+
+
+# -- the grant that was sent decides ---------------------------------------------
+
+#: what a refresh is told with any 4xx (and GitHub's 200) once a sign-in has worked
+ENDED = [
+    pytest.param(400, {"error": "invalid_grant"}, id="RFC 6749"),
+    pytest.param(400, {"error": "unauthorized_client"}, id="Gitea, Forgejo"),
+    pytest.param(200, {"error": "bad_refresh_token"}, id="GitHub Apps"),
+    pytest.param(401, {"error": "invalid_token"}, id="of RFC 6750"),
+    pytest.param(400, {"error": "invalid_request"}, id="malformed"),
+    pytest.param(400, {"error": "expired_token"}, id="no device code was sent"),
+    pytest.param(400, {"error": "unsupported_grant_type"}, id="not any more"),
+    pytest.param(403, {"error": "never heard of"}, id="any other code"),
+    pytest.param(422, {"error": {"code": 1}}, id="an object"),
+    pytest.param(200, {"error": {"code": 1}}, id="an object, with 200"),
+    pytest.param(401, {"message": "bad credentials"}, id="no code"),
+    pytest.param(400, {}, id="nothing"),
+]
+#: what says nothing on the sign-in
+ALIVE = [
+    pytest.param(400, {"error": "interaction_required"}, UiRequired, id="more"),
+    pytest.param(400, {"error": "access_denied"}, UiRequired, id="declined"),
+    pytest.param(401, {"error": "invalid_client"}, Permanent, id="client"),
+    pytest.param(
+        200, {"error": "incorrect_client_credentials"}, Permanent, id="GitHub's client"
+    ),
+    pytest.param(400, {"error": "invalid_scope"}, Permanent, id="scopes"),
+    pytest.param(400, {"error": "invalid_target"}, Permanent, id="resource"),
+    pytest.param(429, {"error": "invalid_grant"}, Transient, id="429"),
+    pytest.param(400, {"error": "slow_down"}, Transient, id="patience"),
+    pytest.param(400, {"error": "temporarily_unavailable"}, Transient, id="busy"),
+    pytest.param(503, {"error": "invalid_grant"}, Transient, id="5xx"),
+    pytest.param(408, {}, Transient, id="408"),
+    pytest.param(407, {}, Permanent, id="a proxy"),
+    pytest.param(401, None, Transient, id="a page"),
+    pytest.param(404, {"message": "Not Found"}, Permanent, id="wrong endpoint"),
+    pytest.param(200, {}, Permanent, id="no error at all"),
+]
+
+
+def refreshed(status: int, data: object, **headers: str) -> HushkeyError:
+    return outcomes.from_answer(status, data, headers, SERVER, grant="refresh_token")
+
+
+@pytest.mark.parametrize(("status", "data"), ENDED)
+def test_refresh_that_is_refused_means_that_the_sign_in_has_ended(
+    status: int, data: object
+) -> None:
+    found = refreshed(status, data)
+
+    assert type(found) is UiRequired
+    assert found.ended
+    assert "the sign-in has ended at the server" in found.line()
+
+
+@pytest.mark.parametrize(("status", "data", "kind"), ALIVE)
+def test_refresh_that_fails_otherwise_leaves_the_sign_in_alone(
+    status: int, data: object, kind: type[HushkeyError]
+) -> None:
+    found = refreshed(status, data)
+
+    assert type(found) is kind
+    assert not found.ended
+
+
+def test_refresh_that_is_throttled_with_403_is_tried_later() -> None:
+    found = refreshed(403, {"message": "rate limit"}, **{"Retry-After": "30"})
+
+    assert (type(found), found.retry_after) == (Transient, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome_"), [("text/plain", UiRequired), ("text/html", Transient)]
+)
+def test_refresh_that_is_refused_without_json(
+    kind: str, outcome_: type[HushkeyError]
+) -> None:
+    assert type(refreshed(401, None, **{"Content-Type": kind})) is outcome_
+
+
+@pytest.mark.parametrize("code", [*CODES, "bad_verification_code"])
+@pytest.mark.parametrize("grant", ["refresh_token", "authorization_code"])
+def test_only_a_device_code_is_called_one(grant: str, code: str) -> None:
+    found = outcomes.from_answer(400, {"error": code}, {}, SERVER, grant=grant)
+
+    assert "device code" not in found.line()
+
+
+def test_code_that_is_refused_is_no_sign_in_that_has_ended() -> None:
+    found = outcomes.from_answer(
+        400, {"error": "invalid_grant"}, {}, SERVER, grant="authorization_code"
+    )
+
+    assert "ended" not in found.line()
+    assert not found.ended

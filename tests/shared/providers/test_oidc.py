@@ -369,6 +369,23 @@ def test_refused_refresh(desk: Desk, code: str, kind: type[HushkeyError]) -> Non
     assert len(desk.server.forms) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "unauthorized_client"), (200, "bad_refresh_token")]
+)
+def test_refresh_and_code_are_refused_differently(
+    desk: Desk, status: int, code: str
+) -> None:
+    """The grant that was sent decides what one and the same answer means."""
+    flow = desk.oidc().begin_code(("git",), REDIRECT, "")
+    desk.server.refuses(code, status)
+
+    with pytest.raises(UiRequired) as caught:
+        desk.oidc().refresh("rt1", ("git",))
+    assert caught.value.ended
+    with pytest.raises(Permanent):
+        desk.oidc().redeem_code(flow, {"code": "x"})
+
+
 def test_metadata_without_token_endpoint_is_permanent(tmp_path: Path) -> None:
     with (
         OidcServer(token_endpoint=None) as server,
