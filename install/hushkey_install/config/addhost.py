@@ -186,11 +186,13 @@ def _identity(given: Given, pattern: str) -> dict[str, object]:
     if provider not in SPECS:
         expected = one_of(*SPECS)(provider)
         raise Permanent(f"provider {plain(provider)!r}: expected {expected}")
-    if SPECS[provider].base_url and "token_endpoint" not in keys:
+    if (public := SPECS[provider].base_url) and not SPECS[provider].own_server(keys):
+        host = pattern.removeprefix("http://").removeprefix("*.").partition("/")[0]
         raise Permanent(
-            f"provider {provider} signs in at its own public server, not at {pattern}",
-            hint="use --provider oidc --issuer URL, or --set token_endpoint=URL "
-            "and --set authorization_endpoint=URL",
+            f"provider {provider} signs in at its own public server {public}, not at "
+            f"{pattern}",
+            hint=f"add --set base_url=https://{host}, or use --provider oidc "
+            "--issuer URL",
         )
     table: dict[str, object] = {"provider": provider}
     for key in SPECS[provider].required:

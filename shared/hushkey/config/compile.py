@@ -129,8 +129,8 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
         own_cloud = "an authority or cloud" if cloud == "public" else "an authority"
         wanted = "" if cloud == "public" else f'cloud = "{cloud}", '
         return f"[identity.{name}] {wanted}without {own_cloud} of its own"
-    if own is not None and "token_endpoint" in own:
-        return f"[identity.{name}] without a token_endpoint of its own"
+    if own is not None and (key := SPECS[own["provider"]].own_server(own)):
+        return f"[identity.{name}] without a {key} of its own"
     table = {**preset, **(own or {})}
     for key in SPECS[table["provider"]].required:
         if key not in table:

@@ -111,16 +111,16 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
         if not isinstance(name, str):
             continue
         table = identities.get(name, presets["identity"].get(name))
-        if not isinstance(table, dict) or "token_endpoint" in table:
-            continue
-        spec = _spec(table)
+        spec = _spec(table) if isinstance(table, dict) else None
         if spec is None or not spec.base_url or schema.pattern(written):
+            continue
+        if spec.own_server(table):
             continue
         server = origins.parse_url(spec.base_url).host
         host = origins.parse_pattern(written).host
         if host != server and not host.endswith(f".{server}"):
             what = f"is signed in at {server}, whose tokens are not for {host}"
-            hint = f"; give [identity.{plain(name)}] its own token_endpoint"
+            hint = f"; give [identity.{plain(name)}] a base_url of its own"
             yield ("host", written), "identity", what + hint
 
 
@@ -209,8 +209,24 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
         missing.append(spec.any_of[0])
     for key in missing:
         yield path, key, f"is required for provider {provider}"
+    yield from _half_a_server(path, table, spec)
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
+
+
+def _half_a_server(
+    path: tuple[str, ...], table: dict[str, Any], spec: ProviderSpec
+) -> Iterator[Fault]:
+    """Yield the endpoints that a server of one's own lacks."""
+    if not (own := spec.own_server(table)):
+        return
+    known = {**spec.options(table), **table}.keys()
+    what = f"is required beside {own}, or base_url for both: what is at "
+    what += f"{spec.base_url} is not for another server"
+    if "token_endpoint" not in known:
+        yield path, "token_endpoint", what
+    if not known & {"authorization_endpoint", "device_authorization_endpoint"}:
+        yield path, "authorization_endpoint", what
 
 
 def _host_faults(

@@ -64,3 +64,9 @@ def secure_url(value: Any) -> str | None:
         parts[0] == "https" or (parts[0] == "http" and origins.is_loopback(parts[1]))
     )
     return None if good else "an https:// URL (http:// only on a loopback address)"
+
+
+def base_url(value: Any) -> str | None:
+    """Accept an address below which others are."""
+    expected = secure_url(value)
+    return expected or ("a URL without a query" if "?" in value else None)

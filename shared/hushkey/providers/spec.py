@@ -13,6 +13,8 @@ an attribute of `hushkey.model.Identity`: no helper loads the registry for that.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from hushkey.model import DEFAULT_USER
 
 TYPE_CHECKING = False
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
     from hushkey.net.http import Network
     from hushkey.providers.base import Provider
     from hushkey.providers.checks import Check
+
+
+#: the config's keys for endpoints, the one that tokens come from first
+ENDPOINTS = (
+    "token_endpoint",
+    "authorization_endpoint",
+    "device_authorization_endpoint",
+)
 
 
 class ProviderSpec:
@@ -70,7 +80,33 @@ class ProviderSpec:
 
         ``issuer``, else ``token_endpoint``, names the token file, with the client id.
         """
-        return {key: self.base_url + path for key, path in self.paths.items()}
+        base = self.base_of(table)
+        return {key: base + path for key, path in self.paths.items()} if base else {}
+
+    def own_server(self, table: Mapping[str, Any]) -> str:
+        """Return the key by which *table* names a server of its own, or nothing."""
+        keys = ("base_url", *ENDPOINTS) if self.base_url else ()
+        return next((key for key in keys if key in table), "")
+
+    def base_of(self, table: Mapping[str, Any]) -> str:
+        """Return the address below which the endpoints are that *table* leaves out.
+
+        Beside an endpoint of one's own the public server's are never used: what is
+        left out is at the same host, where the named ones tell how they are placed
+        there, or it is nowhere (the empty string).
+        """
+        if own := str(table.get("base_url", "")):
+            return own.rstrip("/")
+        if not self.own_server(table):
+            return self.base_url
+        named = {key: str(table[key]) for key in ENDPOINTS if key in table}
+        for key, url in named.items():
+            path = self.paths.get(key)
+            if path and url.endswith(path):
+                base = url.removesuffix(path)
+                hosts = {urlsplit(address).netloc for address in named.values()}
+                return base if hosts == {urlsplit(base).netloc} else ""
+        return ""
 
     def traits(self) -> dict[str, Any]:
         """Return what `Identity` knows of its provider."""

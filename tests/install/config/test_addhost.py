@@ -1,3 +1,4 @@
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -5,6 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey.config import rules
+from hushkey.model import Request
 from hushkey_install.cli import main
 from hushkey_install.config import addhost
 from kit.desk import BIN
@@ -262,3 +265,22 @@ def test_real_program_adds_without_a_terminal(machine: Machine) -> None:
 
     assert done.returncode == 1
     assert b"--provider is needed" in done.stderr
+
+
+def test_hint_for_a_forge_of_one_s_own_leads_to_no_other_server(
+    machine: Machine,
+) -> None:
+    argv = ["config", "add-host", "g.test:8443", "--provider", "gitlab"]
+    argv += ["--client-id", "x"]
+    refused = CliRunner().invoke(main, argv, env=machine.environ)
+    hint = re.search(r"add (--set) (base_url=\S+),", refused.stderr)
+    assert hint
+
+    added = CliRunner().invoke(main, [*argv, *hint.groups()], env=machine.environ)
+
+    assert added.exit_code == 0, added.output
+    rule = rules.load(machine.environ).rule_for(Request("https", "g.test:8443"))
+    assert rule
+    found = {k: v for k, v in rule.identity.options.items() if k.endswith("endpoint")}
+    assert len(found) == 3
+    assert all(v.startswith("https://g.test:8443/oauth/") for v in found.values())

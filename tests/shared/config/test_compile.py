@@ -608,6 +608,93 @@ def test_built_in_server_signs_nobody_in_to_another_host() -> None:
     assert config(text + own + rule).rule_for(Request("https", "git.example.com"))
 
 
+MINE = "https://git.example.com"
+FORGES = {
+    "github": ("/login/oauth/access_token", "/login/oauth/authorize"),
+    "gitlab": ("/oauth/token", "/oauth/authorize"),
+    "gitea": ("/login/oauth/access_token", "/login/oauth/authorize"),
+    "bitbucket": ("/site/oauth2/access_token", "/site/oauth2/authorize"),
+}
+ENDPOINTS = (
+    "token_endpoint",
+    "authorization_endpoint",
+    "device_authorization_endpoint",
+)
+
+
+def forge(provider: str, **keys: str) -> str:
+    lines = "".join(f'{key} = "{value}"\n' for key, value in keys.items())
+    table = f'[identity.me]\nprovider = "{provider}"\nclient_id = "c"\n{lines}'
+    return table + '[host."git.example.com"]\nidentity = "me"\n'
+
+
+@pytest.mark.parametrize("below", ["", "/forge"])
+@pytest.mark.parametrize("provider", FORGES)
+@pytest.mark.parametrize("named", ["base_url", *ENDPOINTS[:2]])
+def test_forge_of_one_s_own_is_all_at_one_server(
+    provider: str, named: str, below: str
+) -> None:
+    token, authorize = FORGES[provider]
+    paths = {"base_url": "/", "token_endpoint": token}
+    url = MINE + below + paths.get(named, authorize)
+
+    identity = config(forge(provider, **{named: url})).identity("me")
+
+    assert identity.option("token_endpoint") == MINE + below + token
+    assert identity.option("authorization_endpoint") == MINE + below + authorize
+    device = identity.option("device_authorization_endpoint", MINE)
+    assert device.startswith(MINE)
+
+
+@pytest.mark.parametrize("provider", FORGES)
+@pytest.mark.parametrize(
+    ("keys", "missing"),
+    [
+        ({"token_endpoint": f"{MINE}/t"}, "authorization_endpoint"),
+        ({"authorization_endpoint": f"{MINE}/a"}, "token_endpoint"),
+        ({"device_authorization_endpoint": f"{MINE}/d"}, "token_endpoint"),
+    ],
+    ids=["token", "authorization", "device"],
+)
+def test_half_a_server_of_one_s_own_is_refused(
+    provider: str, keys: dict[str, str], missing: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{missing}: is required beside") as caught:
+        config(forge(provider, **keys))
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("provider", FORGES)
+def test_own_endpoints_get_none_of_the_public_server_beside_them(provider: str) -> None:
+    keys = {"token_endpoint": f"{MINE}/t", "authorization_endpoint": f"{MINE}/a"}
+
+    identity = config(forge(provider, **keys)).identity("me")
+
+    assert identity.options.keys() & {*ENDPOINTS} == keys.keys()
+
+
+def test_endpoints_at_two_servers_tell_nothing_of_a_third() -> None:
+    elsewhere = "https://id.example.com"
+    keys = {
+        "token_endpoint": f"{MINE}/oauth/token",
+        "authorization_endpoint": f"{elsewhere}/oauth/authorize",
+    }
+
+    identity = config(forge("gitlab", **keys)).identity("me")
+
+    assert "device_authorization_endpoint" not in identity.options
+
+
+def test_built_in_host_is_not_served_by_a_forge_of_one_s_own() -> None:
+    text = '[identity.codeberg]\nprovider = "gitea"\nclient_id = "c"\n'
+
+    found = config(f'{text}base_url = "{MINE}"\n')
+
+    request = Request("https", "codeberg.org")
+    assert found.rule_for(request) is None
+    assert "without a base_url" in found.missing_for(request)
+
+
 def test_identities_that_share_server_and_client_must_say_whose() -> None:
     one = 'provider = "oidc"\nissuer = "https://i.example"\nclient_id = "c"\n'
     text = f"[identity.work]\n{one}[identity.home]\n{one}"

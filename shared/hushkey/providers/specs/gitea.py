@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hushkey.providers.specs.oauth2 import OAuthSpec
+from hushkey.providers.specs.oauth2 import ForgeSpec
 
 
-class Gitea(OAuthSpec):
+class Gitea(ForgeSpec):
     """codeberg.org, where the config names no other server."""
 
     name = "gitea"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hushkey.providers.specs.oauth2 import OAuthSpec
+from hushkey.providers.specs.oauth2 import ForgeSpec
 
 
-class GitHub(OAuthSpec):
+class GitHub(ForgeSpec):
     """github.com."""
 
     name = "github"

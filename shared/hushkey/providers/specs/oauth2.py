@@ -6,7 +6,7 @@ the ``paths`` of its endpoints below it.
 
 from __future__ import annotations
 
-from hushkey.providers.checks import secure_url
+from hushkey.providers.checks import base_url, secure_url
 from hushkey.providers.spec import ProviderSpec
 
 TYPE_CHECKING = False
@@ -41,6 +41,12 @@ class OAuthSpec(ProviderSpec):
         from hushkey.providers.oidc import OAuthProvider
 
         return OAuthProvider(identity, network, folder, environ, self)
+
+
+class ForgeSpec(OAuthSpec):
+    """A forge: one public server, and others that run the same software."""
+
+    keys = {"base_url": base_url, **OAuthSpec.keys}  # noqa: RUF012 - read only
 
 
 class OAuth2(OAuthSpec):
