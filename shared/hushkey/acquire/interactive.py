@@ -18,7 +18,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Account
-from hushkey.providers.registry import SPECS
+from hushkey.providers.registry import SPECS, methods_of
 from hushkey.scopes import covers
 from hushkey.signin import messages
 from hushkey.signin.flow import PromptSubject, sign_in
@@ -161,7 +161,7 @@ class Interaction:
         return unlock.decision(
             self._session,
             host_mode=wanted.rule.interactive,
-            flows=tuple(wanted.rule.identity.options.get("flows", ())),
+            flows=methods_of(wanted.rule.identity),
         )
 
     def _unavailable(
@@ -211,8 +211,8 @@ class Interaction:
                     ),
                 )
             except Cancelled as error:
-                hint = SPECS[identity.provider].given_up_hint
-                error.hint = error.hint or hint.format(client=identity.client_id)
+                spec = SPECS[identity.provider]
+                error.hint = error.hint or spec.words(spec.given_up_hint, identity)
                 again = f"run: {messages.login_command(wanted.host)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
                 raise

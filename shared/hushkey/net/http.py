@@ -8,6 +8,7 @@ only when a network call is due.
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from functools import partial
@@ -59,25 +60,31 @@ class Network:
         self._proxy = str(settings["proxy"])
         self._environ = environ
 
-    def session(self, client_id: str = "", **client: Any) -> Session:
-        """Return a session that acts as OAuth client *client_id*."""
-        return Session(client_id, self.trust(), self.proxies, self.left, **client)
+    def session(
+        self, client_id: str = "", *, at_most: float = math.inf, **client: Any
+    ) -> Session:
+        """Return a session that acts as OAuth client *client_id*.
 
-    def left(self) -> float:
-        """Return the seconds that the next request may take.
+        *at_most*: seconds for each of its requests, if that is less than they have.
+        """
+        left = partial(self.left, at_most)
+        return Session(client_id, self.trust(), self.proxies, left, **client)
+
+    def left(self, at_most: float = math.inf) -> float:
+        """Return the seconds that the next request may take, *at_most* so many.
 
         Raises Transient rather than begin what cannot end: a refresh token
         whose answer nobody waits for any more is lost.
         """
         if self._until is None:
-            return self._timeout
+            return min(self._timeout, at_most)
         left = self._until - time.monotonic()
         if left < min(1.0, self._timeout / 4):
             raise Transient(
                 f"no time is left of {self._timeout:g} s",
                 hint="check the network, or raise `silent_timeout`",
             )
-        return left
+        return min(left, at_most)
 
     def proxies(self, url: str) -> dict[str, str]:
         """Return the proxies for *url*: the setting, else the environment's."""

@@ -12,6 +12,8 @@ from hushkey.providers.specs import (
     gitea,
     github,
     gitlab,
+    google,
+    huggingface,
     oauth2,
     oidc,
     static,
@@ -35,11 +37,23 @@ SPECS: Mapping[str, ProviderSpec] = {
         github.GitHub(),
         gitlab.GitLab(),
         gitea.Gitea(),
+        gitea.Forgejo(),
         bitbucket.Bitbucket(),
+        bitbucket.BitbucketDataCenter(),
+        google.Google(),
+        huggingface.HuggingFace(),
         oauth2.OAuth2(),
         static.Static(),
     )
 }
+
+
+def methods_of(identity: Identity) -> tuple[str, ...]:
+    """Return the ways by which *identity* may and can be signed in; empty: all."""
+    chosen = tuple(identity.options.get("flows", ()))
+    possible = SPECS[identity.provider].methods(identity.options)
+    both = tuple(m for m in chosen if m in possible)
+    return both or possible or chosen
 
 
 def open_provider(

@@ -171,7 +171,7 @@ IDENTITY_FAULTS = [
         'provider = "azure"',
         3,
         "provider: 'azure' is not one; one of entra, oidc, github, gitlab, gitea, "
-        "bitbucket, oauth2, static",
+        "forgejo, bitbucket, bitbucket-dc, google, huggingface, oauth2, static",
     ),
     ('provider = "gitlub"', 3, "provider: 'gitlub' is not one; one of entra"),
     ("provider = 3", 3, "provider: expected a non-empty string"),
@@ -841,7 +841,8 @@ def test_sites_are_those_that_can_serve_the_user_s_first() -> None:
 
     azure = ["dev.azure.com", "*.visualstudio.com", "pkgs.dev.azure.com"]
     registries = ["*.azurecr.io", "*.azurecr.us", "*.azurecr.cn"]
-    assert patterns == ["a.example", *azure, *registries, "gitlab.com"]
+    forges = ["gitlab.com", "codeberg.org", "gitea.com"]
+    assert patterns == ["a.example", *azure, *registries, *forges]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,18 @@
-"""Bitbucket Cloud; endpoints: Atlassian "OAuth 2.0" for Bitbucket Cloud."""
+"""Bitbucket: Cloud and Data Center.
+
+Sources: Atlassian "OAuth 2.0" and "Scopes" for Bitbucket Cloud, "Bitbucket OAuth 2.0
+provider API" and its system properties for Data Center; GCM for the user name there.
+"""
 
 from __future__ import annotations
 
+from hushkey.providers.spec import Lookup
 from hushkey.providers.specs.oauth2 import ForgeSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
 class Bitbucket(ForgeSpec):
@@ -14,3 +24,83 @@ class Bitbucket(ForgeSpec):
         "authorization_endpoint": "/site/oauth2/authorize",
         "token_endpoint": "/site/oauth2/access_token",
     }
+    scopes: tuple[str, ...] = ("repository:write",)
+    implies = {  # noqa: RUF012 - read only
+        "repository:write": ("repository",),
+        "pullrequest": ("repository",),
+        "pullrequest:write": ("pullrequest", "repository:write", "repository"),
+        "project": ("repository",),
+        "account:write": ("account",),
+        "team:write": ("team",),
+        "issue:write": ("issue",),
+        "snippet:write": ("snippet",),
+        "pipeline:write": ("pipeline",),
+    }
+    #: the plural before May 2026
+    scope_fields: tuple[str, ...] = ("scope", "scopes")
+    auth_method = "client_secret_basic"
+    hint_parameter = ""
+    git_user = "x-token-auth"
+    scheme = "basic"
+    lookups = (
+        Lookup(
+            "https://api.bitbucket.org/2.0/user",
+            id="account_id",
+            labels=("username", "nickname", "display_name"),
+            scopes=("account",),
+        ),
+    )
+    register_path = "/account/settings/"
+    register_fields = (
+        'workspace settings, "OAuth consumers", "Add consumer": "Callback URL" '
+        'http://127.0.0.1:8400/, permission "Repositories: Write"; then copy Key '
+        "(client_id) and Secret (client_secret), and set redirect_uri to that URL"
+    )
+    hints = {  # noqa: RUF012 - read only
+        ("", "invalid_client"): (
+            "check client_id (Key) and client_secret (Secret) of the OAuth consumer"
+        ),
+    }
+    given_up_hint = (
+        "if the page showed an error: redirect_uri has to begin with the consumer's "
+        "Callback URL"
+    )
+
+    def methods(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return all but the device flow, which there is none of."""
+        return ("browser", "paste")
+
+
+class BitbucketDataCenter(Bitbucket):
+    """A Bitbucket Data Center of one's own, from 7.20 on."""
+
+    name = "bitbucket-dc"
+    base_url = ""
+    paths = {  # noqa: RUF012 - read only
+        "authorization_endpoint": "/rest/oauth2/latest/authorize",
+        "token_endpoint": "/rest/oauth2/latest/token",
+    }
+    required = ("base_url", "client_id")
+    scopes = ("REPO_WRITE",)
+    implies = {  # noqa: RUF012 - read only
+        "PROJECT_ADMIN": ("REPO_ADMIN", "REPO_WRITE", "REPO_READ"),
+        "REPO_ADMIN": ("REPO_WRITE", "REPO_READ"),
+        "REPO_WRITE": ("REPO_READ",),
+        "REPO_READ": ("PUBLIC_REPOS",),
+    }
+    scope_fields = ("scope",)
+    git_user = "OAUTH_USERNAME"
+    lookups = (
+        Lookup("{base}/rest/api/latest/application-properties", header="X-AUSERNAME"),
+    )
+    register_path = "/plugins/servlet/applinks/listApplicationLinks"
+    register_fields = (
+        'an administrator: "Create link", "External application", "Incoming"; '
+        '"Redirect URL" http://127.0.0.1:8400/, permission "Repositories: Write"; '
+        "then copy Client ID and Client secret, and set redirect_uri to that URL"
+    )
+    given_up_hint = (
+        "if the page showed an error: Data Center refuses http redirects unless its "
+        "administrator sets "
+        "atlassian.oauth2.provider.skip.redirect.url.https.requirement=true"
+    )
