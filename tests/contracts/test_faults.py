@@ -84,6 +84,10 @@ def test_server_that_is_down_opens_no_browser(
 
     assert b"cannot be reached" in done.stderr
     assert len(desk.visitor.visits()) == 1
+    # Nor does it help that it is known where the server used to be.
+    assert desk.hushkey("logout", "--local", "corp").returncode == 0
+    assert b"cannot be reached" in desk.get().stderr
+    assert len(desk.visitor.visits()) == 1
     # One who never signed in is not sent to a browser that cannot help, either.
     shutil.rmtree(desk.folder / "data")
     assert b"cannot be reached" in desk.get().stderr

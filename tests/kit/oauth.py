@@ -104,6 +104,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_HEAD(self) -> None:
+        scripted = self.server.scripted
+        scripted.heads.append(self.path)
+        if scripted.on_head is not None:
+            scripted.on_head(self)
+        else:
+            self.send_response(405)  # as most token endpoints say
+            self.end_headers()
+
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         call = Call(self.command, self.path, dict(self.headers.items()), body)
@@ -128,6 +137,9 @@ class Scripted:
     def __init__(self, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.calls: list[Call] = []
         self.routes: dict[str, list[Answer]] = {}
+        #: the paths of HEAD requests, and what answers them
+        self.heads: list[str] = []
+        self.on_head: Answer | None = None
         #: set when the server stops: what drips or hangs ends then
         self.over = threading.Event()
         self._server = _Server(("127.0.0.1", port), _Handler)

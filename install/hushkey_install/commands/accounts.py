@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Token, TokenKey
+from hushkey.providers.registry import client_words
 from hushkey.tokenrequest import TokenRequest
 from hushkey_install.common import agentcontrol, output
 from hushkey_install.common.context import Context
@@ -45,7 +46,8 @@ def _client(rule: HostRule) -> str:
     identity = rule.identity
     tenant = f", tenant {found}" if (found := rule.tenant) else ""
     return (
-        f"identity {identity.name}, client {identity.client_id} "
+        f"identity {identity.name}, "
+        f"client {client_words(identity.provider, identity.client_id)} "
         f"at {identity.issuer}{tenant}"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import HostRule, Identity, Token
+from hushkey.providers.registry import client_words
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
@@ -144,7 +145,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _clients(found: list[dict[str, Any]]) -> list[str]:
     """Return one line for each identity: which client at which server."""
     lines = (
-        f"{row['identity']}: client {row['client'] or '-'} at {row['issuer']}"
+        f"{row['identity']}: client "
+        f"{client_words(row['provider'], row['client'])} at {row['issuer']}"
         for row in found
     )
     return list(dict.fromkeys(lines))

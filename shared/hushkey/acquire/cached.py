@@ -142,7 +142,10 @@ def refusal_line(cache: TokenCache, account: Account, wanted: TokenRequest) -> s
     """Return what to say with a token that is given out again: nothing elsewhere."""
     if not cache.has_refused(account, wanted.host, wanted.place):
         return ""
-    return f"{_refusal(account, wanted)}; {_REFUSAL_HINT}"
+    from hushkey.signin import messages  # noqa: PLC0415 - seldom
+
+    anew = messages.login_command(wanted.host)
+    return f"{_refusal(account, wanted)}; {_REFUSAL_HINT}; to sign in anew: {anew}"
 
 
 def _refusal(account: Account, wanted: TokenRequest) -> str:

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 1024
 #: seconds for one connection or one read; the whole request has its own end
 _STEP = 10.0
+#: seconds for the question whether a server answers at all
+_QUICK = 5.0
+#: statuses with which somebody in front of a server says that it does not
+_IN_FRONT = (407, 502, 503, 504)
 _SECRETS = frozenset(
     ("refresh_token", "code", "code_verifier", "device_code", "client_secret", "token")
 )
@@ -59,6 +63,8 @@ class Network:
         self._ca_file = str(settings["ca_file"])
         self._proxy = str(settings["proxy"])
         self._environ = environ
+        #: the servers that have answered
+        self._answered: set[str] = set()
 
     def session(
         self, client_id: str = "", *, at_most: float = math.inf, **client: Any
@@ -68,7 +74,29 @@ class Network:
         *at_most*: seconds for each of its requests, if that is less than they have.
         """
         left = partial(self.left, at_most)
-        return Session(client_id, self.trust(), self.proxies, left, **client)
+        made = Session(client_id, self.trust(), self.proxies, left, **client)
+        made.answered = self._answered.add
+        return made
+
+    def check_answers(self, url: str) -> None:
+        """Raise what keeps the server of *url* from answering, if anything does.
+
+        What would else show only after a person has signed in: a server that is
+        down, its certificate, the proxy. One HEAD, which is safe for any resource and
+        brings nothing along (RFC 9110 9.2.1, 9.3.2), so any status but a proxy's or a
+        gateway's will do; none at all if a request of this network was answered
+        there. Raises Transient, Permanent.
+        """
+        if _origin(url) in self._answered:
+            return
+        limit = min(_QUICK, self.left())
+        with Session("", self.trust(), self.proxies, lambda: limit) as session:
+            session.answered = self._answered.add
+            answer = session.head(url, withhold_token=True)
+        if answer.status_code in _IN_FRONT:
+            self._answered.discard(_origin(url))
+            status, headers = answer.status_code, answer.headers
+            raise outcomes.from_answer(status, None, headers, server_of(url))
 
     def left(self, at_most: float = math.inf) -> float:
         """Return the seconds that the next request may take, *at_most* so many.
@@ -192,6 +220,9 @@ def without_secrets(data: Any, sent: Any) -> Any:
 class Session(OAuth2Session):  # type: ignore[misc]
     """Authlib's OAuth client on our terms; every request raises our outcomes."""
 
+    #: hears of each server that has answered: its scheme and host
+    answered: Callable[[str], None]
+
     def __init__(
         self,
         client_id: str,
@@ -204,6 +235,7 @@ class Session(OAuth2Session):  # type: ignore[misc]
         self.trust_env = False
         self._proxies = proxies
         self._left = left
+        self.answered = lambda server: None
         self.headers.update({"Accept": "application/json", "User-Agent": "hushkey"})
         self.mount("https://", _Adapter(trust))
         self.mount("http://", _Adapter(trust))
@@ -230,6 +262,7 @@ class Session(OAuth2Session):  # type: ignore[misc]
                 self.close()
             note(error=error)
             raise outcomes.from_failure(error, server_of(url)) from error
+        self.answered(_origin(url))
         found = outcomes.correlation({}, response.headers)
         note(status=response.status_code, correlation=found)
         return response
@@ -272,6 +305,10 @@ def json_of(response: Response) -> Any:
         return response.json()
     except (ValueError, RecursionError):
         return None
+
+
+def _origin(url: str) -> str:
+    return f"{urlsplit(url).scheme}://{server_of(url)}".lower()
 
 
 def server_of(url: str) -> str:

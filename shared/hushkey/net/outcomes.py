@@ -108,6 +108,11 @@ BY_GRANT: Mapping[tuple[str, str], tuple[type[HushkeyError], str, str]] = {
         "the server does not know the device code any more",
         "",
     ),
+    ("authorization_code", "unauthorized_client"): (
+        Permanent,
+        "the server did not take the code of its page, or not from this client",
+        _CONFIG,
+    ),
     ("authorization_code", "expired_token"): (
         Cancelled,
         "the code of the sign-in was not redeemed in time",

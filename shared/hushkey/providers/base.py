@@ -38,7 +38,11 @@ class Provider(Protocol):
     def begin_code(
         self, scopes: tuple[str, ...], redirect_uri: str, login_hint: str
     ) -> CodeFlow:
-        """Prepare an authorization request."""
+        """Prepare an authorization request.
+
+        Whoever is asked to sign in is asked because the code can be redeemed
+        afterwards: raises Transient or Permanent if the server does not answer.
+        """
 
     def redeem_code(self, flow: CodeFlow, answer: Mapping[str, str]) -> Grant:
         """Check the parameters of the redirect and redeem the code.

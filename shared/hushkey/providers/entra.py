@@ -129,8 +129,11 @@ class EntraProvider:
                     prompt=None if login_hint or self._own else "select_account",
                     response_mode="query",
                 )
+            endpoint = wire.discovery.metadata().get("token_endpoint")
         if "auth_uri" not in flow:
             raise Permanent("MSAL could not begin a sign-in")
+        if isinstance(endpoint, str):
+            self._network.check_answers(endpoint)
         data = {"flow": flow, "scopes": scopes}
         return CodeFlow(flow["auth_uri"], flow["state"], redirect_uri, data)
 

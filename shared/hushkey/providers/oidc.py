@@ -79,6 +79,7 @@ class OAuthProvider:
         endpoint = self._endpoint("authorization_endpoint")
         if self._spec.announcement:
             self._announced(endpoint)
+        self._network.check_answers(self._endpoint("token_endpoint"))
         scopes = self._sign_in_scopes(scopes)
         data = {"verifier": generate_token(64), "scopes": scopes}
         extra = {"code_verifier": str(data["verifier"])}

@@ -8,7 +8,9 @@ from __future__ import annotations
 from hushkey.errors import Permanent
 from hushkey.providers.specs import (
     bitbucket,
+    bitbucket_dc,
     entra,
+    forgejo,
     gitea,
     github,
     gitlab,
@@ -37,9 +39,9 @@ SPECS: Mapping[str, ProviderSpec] = {
         github.GitHub(),
         gitlab.GitLab(),
         gitea.Gitea(),
-        gitea.Forgejo(),
+        forgejo.Forgejo(),
         bitbucket.Bitbucket(),
-        bitbucket.BitbucketDataCenter(),
+        bitbucket_dc.BitbucketDataCenter(),
         google.Google(),
         huggingface.HuggingFace(),
         oauth2.OAuth2(),
@@ -54,6 +56,14 @@ def methods_of(identity: Identity) -> tuple[str, ...]:
     possible = SPECS[identity.provider].methods(identity.options)
     both = tuple(m for m in chosen if m in possible)
     return both or possible or chosen
+
+
+def client_words(provider: str, client_id: str) -> str:
+    """Return as which client a *provider* signs people in, for a person."""
+    spec = SPECS[provider]
+    if not spec.is_shared(client_id):
+        return client_id or "-"
+    return f"{client_id}, which servers know as {spec.client_name}"
 
 
 def open_provider(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at a browser command that still runs.
 _LOOK = 0.2
+# Seconds without an answer until it is said what may be wrong.
+_QUIET = 20.0
 
 
 class PromptSubject(Frozen):
@@ -171,15 +173,21 @@ class _Attempt:
         """Wait for receiver, terminal and browser command, whichever moves first."""
         reader = PasteReader()
         fd = self._reading.fileno() if self._reading else None
+        quiet_until = time.monotonic() + _QUIET
         while True:
             if launch is not None and launch.failed():
                 launch = launch.instead()
                 if launch is None and not self._go_on_without_browser(flow):
                     return None
-            look = _LOOK if launch is not None and launch.running() else None
-            answer = receiver.wait(self.deadline, fd, look)
+            looks = [_LOOK] if launch is not None and launch.running() else []
+            if quiet_until:
+                looks.append(max(quiet_until - time.monotonic(), 0.0))
+            answer = receiver.wait(self.deadline, fd, min(looks, default=None))
             if answer is not None:
                 return answer
+            if quiet_until and time.monotonic() >= quiet_until:
+                quiet_until = 0.0
+                self._say_what_may_be_wrong(receiver, flow)
             lines = [] if fd is None else reader.read(fd)
             for line in lines:
                 answer = parse_redirect(line, flow.redirect_uri, flow.state)
@@ -187,6 +195,15 @@ class _Attempt:
                     return answer
             if lines and self._goes_to_code(lines[-1]):
                 return None
+
+    def _say_what_may_be_wrong(self, receiver: Receiver, flow: CodeFlow) -> None:
+        line = messages.no_answer_yet(
+            self._provider.client_id, flow.redirect_uri, receiver.cancel_url
+        )
+        if self._reading is not None:
+            self._reading.line(line)
+        else:
+            warn(line)
 
     def _go_on_without_browser(self, flow: CodeFlow) -> bool:
         """Tell whether a person can still bring the answer, and tell the person."""

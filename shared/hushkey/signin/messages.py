@@ -38,6 +38,15 @@ def browser_only(asks: str, url: str, cancel_url: str) -> str:
     )
 
 
+def no_answer_yet(client_id: str, redirect_uri: str, cancel_url: str) -> str:
+    """Return what may be wrong where the browser has brought nothing for a while."""
+    return (
+        "no answer from the browser yet; its page shows what is wrong, if anything: "
+        f"often {plain(redirect_uri)} is not registered as a redirect address of "
+        f"client {plain(client_id, 80)}; to stop, press Ctrl-C or open {cancel_url}"
+    )
+
+
 def address_follows(opening: bool) -> str:
     """Return the line above the address to open."""
     if opening:

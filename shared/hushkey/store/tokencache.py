@@ -319,12 +319,13 @@ class TokenCache:
     def revocable(self, account: str) -> list[str]:
         """Return the tokens of *account* by which a server can be told that it left.
 
-        The refresh tokens; the access tokens where there are none. What a host gave
-        for one of those is not the server's.
+        The refresh tokens; where there are none, the access tokens that have no end of
+        their own. What a host gave for one of those is not the server's.
         """
         found = self.refresh_tokens(account)
         rows = [r for r in self._tokens if r["account"] == account]
-        return found or [r["value"] for r in rows if not r.get("exchange")]
+        endless = [r for r in rows if r.get("expires_at") is None]
+        return found or [r["value"] for r in endless if not r.get("exchange")]
 
     def mark_narrow(self, account: Account, key: TokenKey) -> None:
         """Remember that no grant of *account* serves *key*."""

@@ -551,3 +551,74 @@ def test_answer_that_makes_no_sense_is_transient() -> None:
     with pytest.raises(Transient) as caught:
         http.guarded(fail)
     assert "s3cret" not in caught.value.line()
+
+
+# -- whether a server answers at all ------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 404, 405, 429, 500, 501])
+def test_server_that_answers_anything_is_asked_once(
+    server: Scripted, status: int
+) -> None:
+    server.on_head = Reply(status=status)
+    asking = network()
+
+    for _ in range(3):
+        asking.check_answers(f"{server.url}/token?x=1")
+
+    assert len(server.heads) == 1
+    assert server.calls == []
+
+
+def test_server_that_has_just_answered_is_not_asked(server: Scripted) -> None:
+    server.on("/other", Reply({}))
+    asking = network()
+    with asking.session() as session:
+        session.get(f"{server.url}/other", withhold_token=True)
+
+    asking.check_answers(f"{server.url}/token")
+
+    assert server.heads == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(502, Transient), (503, Transient), (504, Transient), (407, Permanent)],
+)
+def test_answer_of_what_stands_in_front_is_none(
+    server: Scripted, status: int, kind: type[HushkeyError]
+) -> None:
+    server.on_head = Reply(status=status)
+    asking = network()
+
+    for _ in range(2):
+        with pytest.raises(kind):
+            asking.check_answers(f"{server.url}/token")
+    assert len(server.heads) == 2
+
+
+def test_server_that_is_not_there_does_not_answer() -> None:
+    with Scripted() as gone:
+        url = f"{gone.url}/token"
+
+    with pytest.raises(Transient, match="cannot be reached"):
+        network().check_answers(url)
+
+
+def test_server_that_says_nothing_is_waited_for_shortly(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_QUICK", SHORT)
+    server.on_head = server.hang
+    began = time.monotonic()
+
+    with pytest.raises(Transient):
+        network().check_answers(f"{server.url}/token")
+    assert time.monotonic() - began < 5
+
+
+def test_server_of_an_authority_that_nobody_trusts_is_named(
+    tls_server: Scripted,
+) -> None:
+    with pytest.raises(Permanent, match="certificate is not trusted"):
+        network().check_answers(f"{tls_server.url}/token")

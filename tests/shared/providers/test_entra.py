@@ -302,3 +302,14 @@ def test_device_code_signs_in(desk: Desk) -> None:
 
     assert granted.account is not None
     assert granted.account.id == "user-1"
+
+
+def test_token_endpoint_is_asked_before_a_person_is(desk: Desk) -> None:
+    """Unless discovery has just been answered there."""
+    desk.provider.begin_code(("git",), REDIRECT, "")
+    assert desk.server.heads == []
+    desk.provider._network._answered.clear()  # as in another process
+
+    desk.provider.begin_code(("git",), REDIRECT, "")
+
+    assert desk.server.heads == ["/token"]

@@ -228,6 +228,30 @@ def test_redirect_without_code_asks_no_server(
     assert desk.server.forms == []
 
 
+@pytest.mark.parametrize("kind", ["oauth2", "oidc"])
+def test_token_endpoint_is_asked_before_a_person_is(desk: Desk, kind: str) -> None:
+    """Unless discovery has just been answered there."""
+    first, second = (desk.oidc() if kind == "oidc" else desk.oauth2() for _ in range(2))
+
+    first.begin_code(("git",), REDIRECT, "")
+    assert desk.server.heads == ([] if kind == "oidc" else ["/token"])
+    desk.server.heads.clear()
+    second.begin_code(("git",), REDIRECT, "")
+
+    assert desk.server.heads == ["/token"]
+    assert desk.server.forms == []
+
+
+def test_server_that_is_down_with_its_metadata_cached_asks_nobody(
+    tmp_path: Path,
+) -> None:
+    with OidcServer() as server:
+        Desk(server, tmp_path).oidc().begin_code(("git",), REDIRECT, "")
+
+    with pytest.raises(Transient, match="cannot be reached"):
+        Desk(server, tmp_path).oidc().begin_code(("git",), REDIRECT, "")
+
+
 @pytest.mark.parametrize("code", ["invalid_grant", "login_required"])
 def test_refused_code_leads_to_no_second_sign_in(desk: Desk, code: str) -> None:
     flow = desk.oidc().begin_code(("git",), REDIRECT, "")

@@ -19,6 +19,7 @@ from hushkey.errors import (
     Transient,
 )
 from hushkey.model import Grant
+from hushkey.signin import flow
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.signin.policy import PromptDecision
 from kit.signin import (
@@ -486,3 +487,35 @@ def test_blocking_browser_does_not_delay_the_answer(tmp_path: Path) -> None:
     os.kill(int(pid.read_text()), 15)
 
     assert took < 10
+
+
+@pytest.mark.parametrize("where", ["browser", "paste"])
+def test_what_may_be_wrong_is_said_once_after_a_while(
+    browser: str,
+    terminal: FakeTerminal,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(flow, "_QUIET", 0.3)
+    provider = FakeProvider()
+    here = terminal if where == "paste" else None
+
+    with pytest.raises(Cancelled, match="no answer within 2 s"):
+        climb(provider, "browser", where, browser=browser, terminal=here, timeout=2)
+
+    said = terminal.said if where == "paste" else capfd.readouterr().err
+    assert said.count("no answer from the browser yet") == 1
+    assert f"{provider.redirect_uri} is not registered" in said
+    assert f"client {provider.client_id};" in said
+    assert re.search(r"Ctrl-C or open http://127\.0\.0\.1:\d+/cancel-\S+", said)
+
+
+def test_who_answers_in_time_is_told_of_nothing_wrong(
+    browser: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    provider = FakeProvider()
+    with Person(provider, visit):
+        climb(provider, "browser", browser=browser)
+
+    assert "no answer from the browser" not in capfd.readouterr().err

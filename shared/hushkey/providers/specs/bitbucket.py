@@ -1,8 +1,4 @@
-"""Bitbucket: Cloud and Data Center.
-
-Sources: Atlassian "OAuth 2.0" and "Scopes" for Bitbucket Cloud, "Bitbucket OAuth 2.0
-provider API" and its system properties for Data Center; GCM for the user name there.
-"""
+"""Bitbucket Cloud; sources: Atlassian "OAuth 2.0", "Bitbucket Cloud scopes"."""
 
 from __future__ import annotations
 
@@ -69,38 +65,3 @@ class Bitbucket(ForgeSpec):
     def methods(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return all but the device flow, which there is none of."""
         return ("browser", "paste")
-
-
-class BitbucketDataCenter(Bitbucket):
-    """A Bitbucket Data Center of one's own, from 7.20 on."""
-
-    name = "bitbucket-dc"
-    base_url = ""
-    paths = {  # noqa: RUF012 - read only
-        "authorization_endpoint": "/rest/oauth2/latest/authorize",
-        "token_endpoint": "/rest/oauth2/latest/token",
-    }
-    required = ("base_url", "client_id")
-    scopes = ("REPO_WRITE",)
-    implies = {  # noqa: RUF012 - read only
-        "PROJECT_ADMIN": ("REPO_ADMIN", "REPO_WRITE", "REPO_READ"),
-        "REPO_ADMIN": ("REPO_WRITE", "REPO_READ"),
-        "REPO_WRITE": ("REPO_READ",),
-        "REPO_READ": ("PUBLIC_REPOS",),
-    }
-    scope_fields = ("scope",)
-    git_user = "OAUTH_USERNAME"
-    lookups = (
-        Lookup("{base}/rest/api/latest/application-properties", header="X-AUSERNAME"),
-    )
-    register_path = "/plugins/servlet/applinks/listApplicationLinks"
-    register_fields = (
-        'an administrator: "Create link", "External application", "Incoming"; '
-        '"Redirect URL" http://127.0.0.1:8400/, permission "Repositories: Write"; '
-        "then copy Client ID and Client secret, and set redirect_uri to that URL"
-    )
-    given_up_hint = (
-        "if the page showed an error: Data Center refuses http redirects unless its "
-        "administrator sets "
-        "atlassian.oauth2.provider.skip.redirect.url.https.requirement=true"
-    )

@@ -67,9 +67,3 @@ class Gitea(ForgeSpec):
         "404 although you are signed in is a repository that is not there, or not "
         "for you"
     )
-
-
-class Forgejo(Gitea):
-    """The same under its other name."""
-
-    name = "forgejo"

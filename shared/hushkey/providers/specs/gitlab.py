@@ -45,9 +45,7 @@ class GitLab(ForgeSpec):
             labels=("nickname", "preferred_username", "name"),
             scopes=("openid",),
         ),
-        Lookup(
-            "{base}/api/v4/user", labels=("username",), scopes=("read_user", "api")
-        ),
+        Lookup("{base}/api/v4/user", labels=("username",), scopes=("read_user", "api")),
         Lookup("{base}/oauth/token/info", id="resource_owner_id"),
     )
     register_path = "/-/user_settings/applications"
