@@ -34,7 +34,7 @@ class Bitbucket(ForgeSpec):
     }
     #: the plural before May 2026
     scope_fields: tuple[str, ...] = ("scope", "scopes")
-    auth_method = "client_secret_basic"
+    auth_method = "client_secret_basic"  # the document has no other
     hint_parameter = ""
     git_user = "x-token-auth"
     scheme = "basic"

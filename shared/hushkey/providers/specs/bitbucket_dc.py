@@ -28,6 +28,12 @@ class BitbucketDataCenter(Bitbucket):
         "REPO_READ": ("PUBLIC_REPOS",),
     }
     scope_fields = ("scope",)
+    auth_method = "client_secret_post"
+    hints = {  # noqa: RUF012 - read only
+        ("", "invalid_client"): (
+            "check client_id and client_secret: those of the incoming link"
+        ),
+    }
     git_user = "OAUTH_USERNAME"
     lookups = (
         Lookup("{base}/rest/api/latest/application-properties", header="X-AUSERNAME"),
