@@ -227,6 +227,8 @@ class Interaction:
         # A server that names nobody: what was asked for tells accounts apart.
         nobody = Account(f"signed-in:{wanted.account}", wanted.account)
         account = granted.account or nobody
+        if not account.label:  # a server that names a key alone
+            account = Account(account.id, wanted.account)
         if not covers(granted.scopes, rule.scopes):
             raise Permanent(
                 "the server granted less than the scopes asked for: "

@@ -246,7 +246,7 @@ def test_github_takes_a_token_back_without_authentication(
         monkeypatch.setattr(
             type(desk.spec),
             "credential_revocation",
-            lambda _, b: f"{b}/credentials/revoke",
+            lambda _, base: f"{base}/credentials/revoke",
         )
         assert desk.provider.revoke("gho_1")
 
@@ -386,7 +386,7 @@ def test_bitbucket_has_no_device_flow(kind: str, tmp_path: Path) -> None:
     assert "device" not in methods_of(desk.identity)
 
 
-# -- Google, Hugging Face: OpenID Connect with facts of their own -----------------------
+# -- Google, Hugging Face: OpenID Connect with facts of their own ----------------------
 
 
 def open_id(kind: str, server: OidcServer, folder: Path) -> OAuthProvider:
