@@ -195,7 +195,8 @@ def _identity(given: Given, pattern: str) -> dict[str, object]:
     table: dict[str, object] = {"provider": provider}
     table |= _server(provider, keys, pattern)
     for key in SPECS[provider].required:
-        table[key] = keys.pop(key, "") or _asked(provider, table, key)
+        if key not in table:
+            table[key] = keys.pop(key, "") or _asked(provider, table, key)
     return table | keys
 
 
