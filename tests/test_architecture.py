@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from hushkey.providers.registry import SPECS
-from hushkey_helpers import PROGRAMS
+from hushkey_helpers import ANSWER, PROGRAMS
 from kit.oauth import BIN, Machine, grant, imported, timed_imports
 
 ROOT = Path(__file__).parents[1]
@@ -82,11 +82,13 @@ FLOORS = {
     "hushkey.acquire": 8,
     "hushkey_helpers": 9,
     "hushkey_helpers.answer": 9,
+    "hushkey_helpers.channel": 9,
     "hushkey_helpers.process": 9,
     "hushkey_helpers.tool": 9,
     "hushkey_helpers.git": 10,
     "hushkey_helpers.docker": 10,
     "hushkey_helpers.keyring": 10,
+    "hushkey_helpers.tools": 10,
     "hushkey_helpers.table": 11,
     "hushkey_helpers.backend": 11,
     "hushkey_helpers.agent": 11,
@@ -423,7 +425,7 @@ def test_entry_points_load() -> None:
     assert backend.Keyring.priority == 9.9
 
 
-@pytest.mark.parametrize("program", ["hushkey", *PROGRAMS])
+@pytest.mark.parametrize("program", ["hushkey", ANSWER, *PROGRAMS])
 def test_program_is_installed_and_starts(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [BIN / program, "--help"],

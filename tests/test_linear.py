@@ -115,11 +115,11 @@ def _git(line: str) -> Reading:
     return reading
 
 
-def _stdin(ends_blank: bool) -> Reading:
+def _stdin(ends: str) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
         data = b"a=0123456789abc\n" * number
         patch.setattr(os, "read", dripping_read(data))
-        return lambda: hushkey_helpers.read(0, ends_blank=ends_blank)
+        return lambda: hushkey_helpers.read(0, ends)
 
     return reading
 
@@ -259,8 +259,8 @@ READINGS: dict[str, Reading] = {
     "git: many lists": _git("k{}[]=x\n"),
     "git: many keys": _git("k{}=x\n"),
     "git: one key": _git("k=x\n"),
-    "stdin: git": _stdin(True),
-    "stdin: docker": _stdin(False),
+    "stdin: git": _stdin("blank"),
+    "stdin: docker": _stdin("end"),
     "agent: the client's frame": _frame,
     "agent: fields of a frame": _fields,
     "agent: a question": _question(connections.Connection),
@@ -313,7 +313,7 @@ def test_twice_as_much_costs_twice_as_much(
 def test_search_for_the_end_looks_at_no_byte_often(
     module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reading = {hushkey_helpers: _stdin(True), receiver: _redirect}[module]
+    reading = {hushkey_helpers: _stdin("blank"), receiver: _redirect}[module]
     monkeypatch.setattr(module, "bytearray", Counting, raising=False)
 
     def cost(number: int) -> int:

@@ -3,6 +3,10 @@
 What a program must know before it loads anything else stands here, since this file is
 read by all of them: one row of `PROGRAMS` for each tool. The rest of what hushkey knows
 of a tool is its `Tool`, listed in `hushkey_helpers.table`.
+
+Tools that take a command with words need no program of their own: ``hushkey-answer
+NAME`` answers them, by the module `hushkey_helpers.tools`.NAME, and one row of
+`ANSWERS` says what has to be known before that is loaded.
 """
 
 import os
@@ -10,10 +14,11 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     #: the tool's name, here and in the log; the module with its `main` and `answer`;
-    #: the first words of a command line that the agent is asked about; whether an
-    #: empty line ends a request (None: nothing comes on stdin); the variables that its
-    #: answer depends on, beside those of `hushkey_helpers.agent.protocol`
-    Row = tuple[str, str, tuple[str, ...], bool | None, tuple[str, ...]]
+    #: the first words of a command line that the agent is asked about (none: any);
+    #: what ends a request on stdin, as `read` takes it (None: nothing is read there);
+    #: the variables that its answer depends on, beside those of
+    #: `hushkey_helpers.agent.protocol`
+    Row = tuple[str, str, tuple[str, ...], str | None, tuple[str, ...]]
 
 #: program -> row
 PROGRAMS: "dict[str, Row]" = {
@@ -21,14 +26,14 @@ PROGRAMS: "dict[str, Row]" = {
         "git",
         "hushkey_helpers.git.helper",
         ("get", "store", "erase"),
-        True,
+        "blank",
         (),
     ),
     "docker-credential-hushkey": (
         "docker",
         "hushkey_helpers.docker.helper",
         ("get",),
-        False,
+        "end",
         ("DOCKER_BUILDKIT",),
     ),
     # pip and uv say `get` first, or an option of its
@@ -41,17 +46,46 @@ PROGRAMS: "dict[str, Row]" = {
     ),
 }
 
+#: the program that answers the tools of `ANSWERS`, each by its name
+ANSWER = "hushkey-answer"
+#: tool -> what ends its request on stdin, what it is told before it is asked, and the
+#: variables that its answer depends on
+ANSWERS: "dict[str, tuple[str | None, bytes, tuple[str, ...]]]" = {
+    "token": (None, b"", ()),
+    "bazel": ("end", b"", ()),
+    "cargo": ("line", b'{"v":[1]}\n', ()),
+    "go": ("end", b"", ()),
+    "google": (None, b"", ("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE",)),
+    "kubectl": (None, b"", ("KUBERNETES_EXEC_INFO",)),
+    "pnpm": (None, b"", ()),
+    "terraform": (None, b"", ()),
+}
+
+
+def row(program: str) -> "Row":
+    """Return the row of *program*: ``hushkey-answer NAME`` for one of `ANSWERS`."""
+    tool = program.removeprefix(f"{ANSWER} ")
+    if tool == program:
+        return PROGRAMS[program]
+    ends, _, environ = ANSWERS[tool]
+    return tool, f"{__name__}.tools.{tool}", (), ends, environ
+
 
 #: bytes; one more is read, so that whoever parses it sees that it is too long
 REQUEST_BYTES = 1024 * 1024
 
 
-def read(descriptor: int, *, ends_blank: bool) -> bytes:
-    """Read one request: to an empty line or the end, or one byte too many."""
+def read(descriptor: int, ends: str) -> bytes:
+    """Read one request, to the end of stdin or one byte too many.
+
+    *ends* names what ends it before that: a ``blank`` line, a ``line``; or ``end``.
+    """
     data = bytearray()
     seen = 0  # where no empty line can begin before
     while len(data) <= REQUEST_BYTES:
-        if ends_blank and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
+        if ends == "blank" and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
+            break
+        if ends == "line" and data.find(b"\n", seen) >= 0:
             break
         seen = max(0, len(data) - 1)
         piece = os.read(descriptor, 65536)

@@ -55,7 +55,8 @@ def serve(
 def _name_of(answer: Answerer) -> str:
     """Return the name of the tool that *answer* is for."""
     names = {module: name for name, module, *_ in PROGRAMS.values()}
-    return names[answer.__module__]
+    module = answer.__module__
+    return names.get(module) or module.rpartition(".")[2]
 
 
 def _begin_trace(tool: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+import hushkey_helpers
 from hushkey.model import Frozen
-from hushkey_helpers import PROGRAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,27 +41,27 @@ class Tool(Frozen):
     @property
     def name(self) -> str:
         """Its name, here and in the log."""
-        return PROGRAMS[self.program][0]
+        return hushkey_helpers.row(self.program)[0]
 
     @property
     def module(self) -> str:
         """The module with its `main` and `answer`."""
-        return PROGRAMS[self.program][1]
+        return hushkey_helpers.row(self.program)[1]
 
     @property
     def verbs(self) -> tuple[str, ...]:
         """The first words of a command line that the agent is asked about."""
-        return PROGRAMS[self.program][2]
+        return hushkey_helpers.row(self.program)[2]
 
     @property
-    def ends_blank(self) -> bool | None:
+    def ends(self) -> str | None:
         """Whether an empty line ends a request; None: nothing comes on stdin."""
-        return PROGRAMS[self.program][3]
+        return hushkey_helpers.row(self.program)[3]
 
     @property
     def environ(self) -> tuple[str, ...]:
         """The variables that its answer depends on, beside everybody's."""
-        return PROGRAMS[self.program][4]
+        return hushkey_helpers.row(self.program)[4]
 
     def answer(self) -> Answerer:
         """Return the function that answers the tool; it is loaded now."""

@@ -74,6 +74,9 @@ class HushkeyError(Exception):
     ``retry_after`` is in seconds.
     """
 
+    #: how a command of ours ends with it (the table of `hushkey --help`)
+    exit_code = 1
+
     code: str | None
     correlation: str | None
     retry_after: float | None
@@ -143,6 +146,8 @@ class UiRequired(HushkeyError):
 
     refused = False
 
+    exit_code = 3
+
 
 class InteractionUnavailable(UiRequired):
     """A sign-in is needed, and it may not or cannot happen here."""
@@ -151,9 +156,13 @@ class InteractionUnavailable(UiRequired):
 class Cancelled(HushkeyError):
     """The person declined, or the time for the sign-in ran out."""
 
+    exit_code = 3
+
 
 class Transient(HushkeyError):
     """A fault of network or server that another try may not meet."""
+
+    exit_code = 4
 
 
 class Permanent(HushkeyError):
@@ -162,6 +171,8 @@ class Permanent(HushkeyError):
 
 class ConfigError(Permanent):
     """The config file is refused as a whole; ``problems`` lists every fault."""
+
+    exit_code = 5
 
     problems: tuple[str, ...] = ()
 
@@ -179,6 +190,8 @@ class StoreError(HushkeyError):
     ``path`` is the file or folder that is foreign (another user's) or open (others
     may write it).
     """
+
+    exit_code = 6
 
     def __init__(
         self, reason: str, what: str, *, hint: str = "", path: str = ""

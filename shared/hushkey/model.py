@@ -29,7 +29,8 @@ class Frozen:
     """A value: fields are set once, equality is by content.
 
     The annotations of a subclass are its fields and the parameters of its
-    constructor, in that order; those after ``_: KW_ONLY`` are given by name.
+    constructor, in that order, after those of its base; those after ``_: KW_ONLY``
+    are given by name.
     Nothing is worked out before there is a value: classes are made on every run.
     """
 
@@ -37,11 +38,13 @@ class Frozen:
     _secret: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        own, names = vars(type(self)), self._names()
-        annotated = list(type(self).__annotations__)
+        annotated = self._annotated()
+        names = [name for name in annotated if name != "_"]
         last = annotated.index("_") if "_" in annotated else len(names)
         placed = dict(zip(names[:last], given, strict=False))
-        values = {name: own[name] for name in names if name in own} | placed | named
+        own = type(self)
+        values = {name: getattr(own, name) for name in names if hasattr(own, name)}
+        values |= placed | named
         if (
             len(given) > len(placed)
             or not placed.keys().isdisjoint(named)
@@ -59,8 +62,15 @@ class Frozen:
         """Change the *values* of the fields before they are set for good."""
 
     @classmethod
+    def _annotated(cls) -> list[str]:
+        if cls.__base__ is Frozen:
+            return list(cls.__annotations__)
+        family = cls.__mro__[: cls.__mro__.index(Frozen)]
+        return [name for each in reversed(family) for name in each.__annotations__]
+
+    @classmethod
     def _names(cls) -> list[str]:
-        return [name for name in cls.__annotations__ if name != "_"]
+        return [name for name in cls._annotated() if name != "_"]
 
     def __setattr__(self, name: str, value: object) -> Never:
         raise AttributeError(f"{type(self).__name__} is frozen")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.tools.test_grid import case
+from hushkey_helpers import ANSWERS
 from hushkey_helpers.agent import protocol
 from kit.desk import BIN, Desk
 from servers.agent import Agent
@@ -72,6 +74,29 @@ def test_first_real_work_starts_it_and_the_next_call_is_its(
 
     assert by_agent(desk, agent) == first
     assert len(desk.visitor.visits()) == 1
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_every_tool_is_answered_by_it(desk: Desk, warm: Agent, name: str) -> None:
+    made = case(name, desk.apache.host)
+    (token,) = desk.tokens()
+    before = warm.answered()
+
+    program = str(BIN / "hushkey-answer")
+    done = desk.start(program, name, *made.argv, stdin=made.stdin, **dict(made.environ))
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert token.encode() in done.stdout
+    assert warm.answered() == before + 1
+
+
+def test_token_command_is_answered_by_it(desk: Desk, warm: Agent) -> None:
+    before = warm.answered()
+
+    done = desk.hushkey("token", desk.apache.host)
+
+    assert done.stdout.decode() == f"{desk.tokens()[0]}\n"
+    assert warm.answered() == before + 1
 
 
 @pytest.mark.parametrize("switch", ["CI=true", "HUSHKEY_AGENT=off", "config"])

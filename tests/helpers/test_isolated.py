@@ -21,6 +21,7 @@ PROGRAMS = {
     "git-credential-hushkey": (["get"], ASKED),
     "docker-credential-hushkey": (["get"], b"git.test"),
     "hushkey-keyring": (["get", "https://git.test/", "u"], b""),
+    "hushkey-answer": (["token", "git.test"], b""),
     "hushkey": (["token", "git.test"], b""),
 }
 #: what a repository would like to be taken for: of Python's, of ours, of others'

@@ -9,7 +9,7 @@ frozen, another version's or another user's costs 250 ms at most.
 import os
 import sys
 
-from hushkey_helpers import PROGRAMS, read
+from hushkey_helpers import ANSWER, ANSWERS, read, row
 from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
@@ -30,8 +30,10 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
 
     *packages* and *folders* are `isolated.defer_site`'s.
     """
-    tool, module, verbs, ends_blank, _ = PROGRAMS[program]
-    request = ask(tool, verbs, ends_blank=ends_blank)
+    if program == ANSWER:
+        program = _tool_asked_for()
+    tool, module, verbs, ends, _ = row(program)
+    request = ask(tool, verbs, ends)
     import gc
 
     from hushkey import runtime
@@ -41,7 +43,27 @@ def start(program: str, packages: str, folders: "Sequence[str]") -> None:
     isolated.defer_site(packages, folders)
     runtime.tool_of = _tool_of
     __import__(module)
-    sys.modules[module].main(request, _start_agent)
+    found = sys.modules[module]
+    if tool in ANSWERS:
+        from hushkey_helpers.tools import command
+
+        command.main(found.TOOL, request, _start_agent)
+    found.main(request, _start_agent)
+
+
+def _tool_asked_for() -> str:
+    """Take the tool's name off the command line, and say what it wants to hear first.
+
+    Ends the process where there is no such tool.
+    """
+    name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+    if name not in ANSWERS:
+        known = " ".join(ANSWERS)
+        os.write(2, f"hushkey: usage: {ANSWER} TOOL ...; tools: {known}\n".encode())
+        os._exit(0 if name in ("-h", "--help") else 2)
+    if greeting := ANSWERS[name][1]:
+        os.write(1, greeting)
+    return f"{ANSWER} {name}"
 
 
 def _tool_of(name: str) -> "Tool | None":
@@ -61,18 +83,17 @@ def _start_agent() -> None:
         return  # the answer was given
 
 
-def ask(
-    tool: str, verbs: "Sequence[str]", *, ends_blank: "bool | None"
-) -> "bytes | None":
+def ask(tool: str, verbs: "Sequence[str]", ends: "str | None") -> "bytes | None":
     """Answer this call through the agent and end the process; else return stdin.
 
-    *verbs* are the first words of a command line that the agent is asked about;
-    *ends_blank* tells that an empty line ends a request, None that there is none on
-    stdin. Returns None if nothing was read.
+    *verbs* are the first words of a command line that the agent is asked about, none
+    for any; *ends* tells what ends a request on stdin, None that nothing is read
+    there. Returns None if nothing was read.
     """
     argv, environ = sys.argv[1:], os.environ
     switch = environ.get("HUSHKEY_AGENT", "").strip().lower()
-    if not argv or argv[0] not in verbs or switch in ("off", "0", "false", "no"):
+    known = not verbs or (argv and argv[0] in verbs)
+    if not known or switch in ("off", "0", "false", "no"):
         return None
     folder = protocol.folder(environ)
     if not folder or environ.get("HUSHKEY_LOG"):  # who wants to see it, sees it all
@@ -82,8 +103,8 @@ def ask(
         return None
     data = None
     try:
-        if ends_blank is not None:
-            data = read(0, ends_blank=ends_blank)
+        if ends is not None:
+            data = read(0, ends)
         answer = _answer(path, tool, argv, data or b"")
         if answer is not None:
             _say(*answer)

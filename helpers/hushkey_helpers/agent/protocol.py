@@ -9,7 +9,7 @@ end first). Nothing in it is ever evaluated, and no length is believed beyond MA
 import os
 import sys
 
-from hushkey_helpers import PROGRAMS
+from hushkey_helpers import ANSWERS, PROGRAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ FORWARDED_VARS = (
 
 def forwarded(tool: str) -> "tuple[str, ...]":
     """Return the names of all that an answer to *tool* may depend on."""
+    if tool in ANSWERS:
+        return (*FORWARDED_VARS, *ANSWERS[tool][2])
     own = (name for row in PROGRAMS.values() if row[0] == tool for name in row[4])
     return (*FORWARDED_VARS, *own)
 

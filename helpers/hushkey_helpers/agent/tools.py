@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 from hushkey import runtime
 from hushkey.system import isolated
-from hushkey_helpers import table
+from hushkey_helpers import ANSWERS, table
 from hushkey_helpers.agent import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hushkey_helpers.answer import Answer
 
 
 def main(lock: int = -1) -> None:
@@ -20,4 +27,15 @@ def main(lock: int = -1) -> None:
         words = isolated.words("hushkey_helpers.agent", str(lock))
         os.execv(words[0], words)  # noqa: S606
     runtime.tool_of = table.tool_of
-    process.run(lock, {tool.name: tool.answer() for tool in table.TOOLS})
+    tools = {tool.name: tool.answer() for tool in table.TOOLS}
+    process.run(lock, tools | {name: partial(_answer, name) for name in ANSWERS})
+
+
+def _answer(
+    name: str,
+    argv: list[str],
+    read: Callable[[], bytes],
+    environ: Mapping[str, str],
+) -> Answer:
+    """Answer for a tool that few people use: it is loaded when one is asked."""
+    return table.answered(name).answer()(argv, read, environ)

@@ -62,7 +62,7 @@ def main(
 
 def read(descriptor: int) -> bytes:
     """Read one request to its end, or to one byte too many."""
-    return hushkey_helpers.read(descriptor, ends_blank=False)
+    return hushkey_helpers.read(descriptor, "end")
 
 
 def answer(

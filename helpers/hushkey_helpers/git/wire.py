@@ -41,7 +41,7 @@ class Message:
 
 def read(descriptor: int) -> bytes:
     """Read one request: up to an empty line, the end, or one byte too many."""
-    return hushkey_helpers.read(descriptor, ends_blank=True)
+    return hushkey_helpers.read(descriptor, "blank")
 
 
 def parse(data: bytes) -> Message:

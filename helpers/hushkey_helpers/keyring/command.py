@@ -122,9 +122,10 @@ def _get(
 
 def _told(line: str, environ: Mapping[str, str]) -> str:
     """Return *line*, once it has been shown where our stderr is hidden."""
-    from hushkey_helpers.keyring import channel
+    from hushkey_helpers import channel
+    from hushkey_helpers.keyring.tool import TOOL
 
-    channel.tell(line, environ)
+    channel.tell(line, environ, TOOL)
     return line
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 
@@ -10,6 +9,7 @@ from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Token, TokenKey
 from hushkey.providers.registry import client_words
 from hushkey.tokenrequest import TokenRequest
+from hushkey_helpers.tools import token as token_tool
 from hushkey_install.common import agentcontrol, output
 from hushkey_install.common.context import Context
 
@@ -88,24 +88,16 @@ def _logout(context: Context, name: str, *, local: bool) -> str:
     return f"signed out of {name} {told}"
 
 
-def print_token(url: str, form: str) -> None:
-    """Print a token for *url* to standard output, and nothing else there."""
-    context = Context()
-    rule, host = context.rule(url)
-    token = context.acquirer.acquire(context.wanted(rule, host, url))
-    output.say(_rendered(token, host, form))
+def print_token(host: str, form: str) -> int:
+    """Print a token for *host* to standard output, and nothing else there.
 
-
-def _rendered(token: Token, host: str, form: str) -> str:
-    if form == "json":
-        return json.dumps(
-            {
-                "host": host,
-                "token": token.value,
-                "expires_at": token.expires_at,
-                "account": token.account.label,
-                "source": token.source,
-            }
-        )
-    prefix = {"raw": "", "bearer": "Bearer ", "header": "Authorization: Bearer "}
-    return prefix[form] + token.value
+    Returns the exit code. `hushkey token` comes here only where the command was
+    loaded for another reason: the program answers it by itself.
+    """
+    words = [f"--format={form}", "--", host]
+    answer = token_tool.answer(words, lambda: b"", os.environ)
+    for line in answer.lines:
+        output.say(f"hushkey: {line}", err=True)
+    if answer.out:
+        output.block(answer.out.decode("utf-8", "surrogateescape").rstrip("\n"))
+    return answer.code

@@ -10,26 +10,9 @@ from typing import Any
 
 import click
 
-from hushkey.errors import (
-    Cancelled,
-    ConfigError,
-    HushkeyError,
-    StoreError,
-    Transient,
-    UiRequired,
-    plain,
-    visible,
-)
+from hushkey.errors import HushkeyError, plain, visible
 from hushkey.trace import event
 from hushkey_install.common import output
-
-_EXIT_CODES: tuple[tuple[type[HushkeyError], int], ...] = (
-    (UiRequired, 3),
-    (Cancelled, 3),
-    (Transient, 4),
-    (ConfigError, 5),
-    (StoreError, 6),
-)
 
 #: shown by `--help`; the README has the same table
 CODES = """\
@@ -61,8 +44,7 @@ class Group(click.Group):
         except HushkeyError as error:
             event("failed", error=error)
             output.say(f"hushkey: {error.line()}", err=True)
-            code = next((c for kind, c in _EXIT_CODES if isinstance(error, kind)), 1)
-            raise click.exceptions.Exit(code) from error
+            raise click.exceptions.Exit(error.exit_code) from error
         except BrokenPipeError:
             # The reader has gone (`hushkey status | head`); nothing is wrong.
             sys.stdout = None

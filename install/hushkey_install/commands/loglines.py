@@ -15,10 +15,13 @@ from collections.abc import Collection, Iterator, Mapping
 from hushkey.errors import REASONS, HushkeyError
 from hushkey.net import outcomes
 from hushkey.system import tracefile
-from hushkey_helpers import PROGRAMS
+from hushkey_helpers import ANSWERS, PROGRAMS
 
 #: who writes a trace
-WRITERS = {"agent", "backend", "hushkey", *(name for name, *_ in PROGRAMS.values())}
+WRITERS = {
+    *("agent", "backend", "hushkey", *ANSWERS),
+    *(name for name, *_ in PROGRAMS.values()),
+}
 _LINE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
     r" pid=[0-9]{1,10} tool=(?P<tool>\S+) step=(?P<step>\S+)(?: |\Z)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hushkey_helpers.tools.token import FORMATS
 from hushkey_install.commands import accounts, completing
 
 
@@ -52,10 +53,11 @@ def logout(target: str | None, everyone: bool, local: bool) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["raw", "bearer", "json", "header"]),
+    type=click.Choice(list(FORMATS)),
     default="raw",
     show_default=True,
-    help="raw token; `Bearer TOKEN`; JSON; a whole Authorization header.",
+    help="raw token; `Bearer TOKEN`; JSON; a whole Authorization header; a line for a "
+    "shell, netrc, curl -K.",
 )
 def token(host: str, form: str) -> None:
     """Print an access token for HOST (a host or a URL).
@@ -65,5 +67,6 @@ def token(host: str, form: str) -> None:
     \b
     Example:
       hushkey token --format header git.example.com | curl -H @- https://git.example.com/
+      hushkey token --format curl git.example.com | curl -K - https://git.example.com/
     """
-    accounts.print_token(host, form)
+    raise click.exceptions.Exit(accounts.print_token(host, form))

@@ -44,7 +44,7 @@ class Recorder:
 
 
 def _details(request: HttpRequest, response: HttpResponse) -> dict[str, object]:
-    if request.path == "/o/token/":
+    if request.path == "/o/token/" and request.method == "POST":
         details = {"grant_type": request.POST.get("grant_type")}
         if response.status_code != 200:
             details["error"] = _error(response)

@@ -32,11 +32,14 @@ def acquirer(
     *,
     asks_for: str = "",
     options: PromptOptions | None = None,
+    limits: Mapping[str, int] | None = None,
+    tool_may_ask: bool = True,
 ) -> Acquirer:
     """Return the acquirer for the config that *environ* points at.
 
     *asks_for* names the tool whose settings and command line are looked at
-    before a person is asked; *began* is when its call began (epoch seconds).
+    before a person is asked, if *tool_may_ask*; *began* is when its call began (epoch
+    seconds). *limits* are the most that some settings may be (seconds).
     """
     from hushkey.acquire.acquirer import Acquirer
 
@@ -44,12 +47,16 @@ def acquirer(
     config = rules.load(environ)
     if here := runtime.current():
         began = min(began, here.began)  # a question may have waited for another one
+    settings = {
+        **config.settings,
+        **{k: min(most, config.settings[k]) for k, most in (limits or {}).items()},
+    }
     return Acquirer(
         Session(
-            config.settings,
+            settings,
             paths.data_folder(environ),
             environ,
-            options or _options(environ, asks_for),
+            options or _options(environ, asks_for, tool_may_ask=tool_may_ask),
             warn,
             began=began,
         )
@@ -133,7 +140,9 @@ def warn(line: str) -> None:
         return  # nobody can read it
 
 
-def _options(environ: Mapping[str, str], name: str) -> PromptOptions:
+def _options(
+    environ: Mapping[str, str], name: str, *, tool_may_ask: bool = True
+) -> PromptOptions:
     def interactive() -> str:
         tool = runtime.tool_of(name)
         return tool.interactive(environ) if tool else ""
@@ -147,5 +156,8 @@ def _options(environ: Mapping[str, str], name: str) -> PromptOptions:
         return tool.no_terminal() if tool else ""
 
     return PromptOptions(
-        interactive=interactive, command=command, no_terminal=no_terminal
+        tool_may_ask=tool_may_ask,
+        interactive=interactive,
+        command=command,
+        no_terminal=no_terminal,
     )

@@ -292,12 +292,20 @@ def test_socket_never_takes_the_place_of_a_closed_stream(
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("git-credential-hushkey", "get"),
+        ("hushkey-answer", "kubectl"),
+        ("hushkey", "token", "git.test"),
+    ],
+)
 def test_client_loads_next_to_nothing(
-    machine: Machine, fake: Callable[[Talk], Fake]
+    machine: Machine, fake: Callable[[Talk], Fake], words: tuple[str, ...]
 ) -> None:
     fake(says(reply()))
     done = subprocess.run(
-        timed_imports("git-credential-hushkey", "get"),
+        timed_imports(*words),
         input=OURS,
         capture_output=True,
         env=machine.environ,

@@ -27,7 +27,7 @@ def machine(home: Path) -> Machine:
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep in-process answers off the terminal of whoever runs the tests."""
-    monkeypatch.setattr("hushkey_helpers.keyring.channel.tell", lambda *_: None)
+    monkeypatch.setattr("hushkey_helpers.channel.tell", lambda *_: None)
 
 
 def ask(machine: Machine, *words: str, **environ: str) -> Answer:

@@ -1,7 +1,8 @@
 """Where a person reads an error of ours, although the client hides our stderr.
 
-pip from 26.2 on and pdm capture a keyring program's stderr and drop it. What they
-cannot take away is the terminal; without one (CI), their own stderr, on Linux.
+pip from 26.2 on and pdm capture a keyring program's stderr and drop it, Terraform, Go
+and pnpm that of theirs. What they cannot take away is the terminal; without one (CI),
+their own stderr, on Linux.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hushkey_helpers.tool import Tool
 
-def tell(line: str, environ: Mapping[str, str]) -> None:
-    """Show *line* to the person, unless our own stderr will do that."""
+
+def tell(line: str, environ: Mapping[str, str], tool: Tool) -> None:
+    """Show *line* to the person who uses *tool*, unless our own stderr will do that."""
     runtime.ensure_in_caller()
-    if os.isatty(2) or _shows_stderr():
+    if os.isatty(2) or _shows_stderr(tool):
         return
     from hushkey.signin import terminal
 
@@ -31,16 +34,16 @@ def tell(line: str, environ: Mapping[str, str]) -> None:
     _write_beside(f"hushkey: {plain(line, 1000)}\n")
 
 
-def _shows_stderr() -> bool:
+def _shows_stderr(tool: Tool) -> bool:
     """Tell whether the client prints what it captures."""
-    from hushkey_helpers.keyring.tool import TOOL
-
+    if not tool.stderr_shown_by:
+        return tool.stderr_shown_by is None
     try:
         with open(f"/proc/{os.getppid()}/comm", "rb") as file:
             client = file.read(16).strip().decode("ascii", "replace")
     except OSError:
         return False
-    return TOOL.stderr_shown_by is None or client in TOOL.stderr_shown_by
+    return client in tool.stderr_shown_by
 
 
 def _write_beside(text: str) -> None:

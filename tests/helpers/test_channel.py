@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 ASK = (
-    "import os; from hushkey_helpers.keyring.channel import tell;"
-    "tell('the line', os.environ)"
+    "import os; from hushkey_helpers.channel import tell;"
+    "from hushkey_helpers.keyring.tool import TOOL;"
+    "tell('the line', os.environ, TOOL)"
 )
 SHOWN = "hushkey: the line"
 #: a client that captures and drops both streams, as pip from 26.2 on does

@@ -1,0 +1,46 @@
+"""pnpm from 11 on: a token helper (pnpm.io/npmrc, ``tokenHelper``).
+
+It is run with our words, and what it prints is the whole Authorization header. pnpm 12
+drops stderr, and goes on without a token; it waits for 60 s.
+"""
+
+from __future__ import annotations
+
+from hushkey_helpers.answer import Answer
+from hushkey_helpers.tools import command
+from hushkey_helpers.tools.command import Asked, CommandTool, Served, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def parse(
+    argv: list[str], _: Callable[[], bytes], __: Mapping[str, str]
+) -> Asked | Answer:
+    """Read the registry, ``HOST/PATH``."""
+    if len(argv) != 1:
+        raise Usage("the command line is not right", hint="give it HOST/PATH")
+    return command.asked_for(argv[0])
+
+
+def render(served: Served) -> bytes:
+    """Return the value of the header."""
+    return f"{command.authorization(served)}\n".encode()
+
+
+TOOL = CommandTool(
+    "hushkey-answer pnpm",
+    callers={"pnpm": "add audit dlx fetch i install publish update"},
+    parse=parse,
+    render=render,
+    patience=60,
+    stderr_shown_by=(),
+)
+
+
+def answer(
+    argv: list[str], read: Callable[[], bytes], environ: Mapping[str, str]
+) -> Answer:
+    """Answer one command line."""
+    return command.answer(TOOL, argv, read, environ)

@@ -1,0 +1,357 @@
+"""Every tool of hushkey-answer, through the same grid of situations.
+
+The requests are those that the real clients sent.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hushkey_helpers import ANSWERS, REQUEST_BYTES, channel, table
+from hushkey_helpers.answer import Answer
+from kit.oauth import BIN, Machine, OidcServer, Reply, grant
+
+TOKEN = "at-c4nary"
+#: what nobody but the tool that was asked may hear, in any situation but the good one
+HOST = "git.test"
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a tool asks for HOST, what it hears then, and how it hears of failures."""
+
+    argv: tuple[str, ...]
+    good: str
+    stdin: bytes = b""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    foreign: str = ""
+    foreign_code: int = 0
+    #: an error's answer, around its line; empty: the line is on stderr
+    error: str = ""
+    code: int | None = None  # None: as the kind of error has it
+
+
+def exec_info(host: str) -> str:
+    cluster = {"server": f"https://{host}/k8s", "certificate-authority-data": "x"}
+    spec = {"cluster": cluster, "interactive": False}
+    version = "client.authentication.k8s.io/v1"
+    return json.dumps({"kind": "ExecCredential", "apiVersion": version, "spec": spec})
+
+
+def cargo_get(host: str) -> bytes:
+    registry = {
+        "index-url": f"sparse+https://{host}/cargo/",
+        "name": "f",
+        "headers": ['WWW-Authenticate: Bearer realm="x"', "Date: today"],
+    }
+    request = {"v": 1, "registry": registry, "kind": "get", "operation": "read"}
+    return json.dumps({**request, "args": ["--x"]}).encode() + b"\n"
+
+
+def case(tool: str, host: str = HOST) -> Case:
+    """Return how *tool* asks for *host*; ENDS and END stand for the token's end."""
+    return {
+        "token": Case((host,), f"{TOKEN}\n", foreign_code=1),
+        "bazel": Case(
+            ("get",),
+            f'{{"headers": {{"Authorization": ["Bearer {TOKEN}"]}}, '
+            '"expires": "ENDS"}\n',
+            json.dumps({"uri": f"https://{host}/a/b.tgz"}).encode(),
+            foreign="{}\n",
+        ),
+        "cargo": Case(
+            ("--cargo-plugin",),
+            f'{{"Ok": {{"kind": "get", "token": "Bearer {TOKEN}", '
+            '"cache": "expires", "expiration": END, "operation_independent": true}}\n',
+            cargo_get(host),
+            foreign='{"Err": {"kind": "url-not-supported"}}\n',
+            error='{"Err": {"kind": "other", "message": "hushkey: LINE", '
+            '"caused-by": []}}\n',
+            code=0,
+        ),
+        "go": Case(
+            (f"https://{host}/m/@v/list",),
+            f"https://{host}/\n\nAuthorization: Bearer {TOKEN}\n\n",
+            b'HTTP/1.1 401 Unauthorized\nWww-Authenticate: Bearer realm="x"\n\n',
+        ),
+        "google": Case(
+            ("--host", host),
+            '{"version": 1, "success": true, "token_type": '
+            f'"urn:ietf:params:oauth:token-type:jwt", "id_token": "{TOKEN}", '
+            '"expiration_time": END}\n',
+            foreign='{"version": 1, "success": false, "code": "404", "message": '
+            f'"https://{host} is not served by hushkey"}}\n'.replace("https://", ""),
+            error='{"version": 1, "success": false, "code": "401", "message": '
+            '"LINE"}\n',
+            code=0,
+        ),
+        "kubectl": Case(
+            (),
+            '{"apiVersion": "client.authentication.k8s.io/v1", "kind": '
+            f'"ExecCredential", "status": {{"token": "{TOKEN}", '
+            '"expirationTimestamp": "ENDS"}}\n',
+            environ={"KUBERNETES_EXEC_INFO": exec_info(host)},
+            foreign_code=1,
+        ),
+        "pnpm": Case((f"{host}/npm/",), f"Bearer {TOKEN}\n", foreign_code=1),
+        "terraform": Case(("get", host), f'{{"token": "{TOKEN}"}}\n', foreign="{}\n"),
+    }[tool]
+
+
+each_tool = pytest.mark.parametrize("name", ANSWERS)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines that were said where the tool hides our stderr."""
+    lines: list[str] = []
+    monkeypatch.setattr(channel, "tell", lambda line, *_: lines.append(line))
+    return lines
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_told(told: list[str]) -> None:
+    """No test writes to the terminal of whoever runs it."""
+
+
+def call(machine: Machine, name: str, made: Case) -> Answer:
+    environ = {**machine.environ, "HUSHKEY_INTERACTIVE": "never", **made.environ}
+    tool = table.answered(name)
+    return tool.answer()(list(made.argv), lambda: made.stdin, environ)
+
+
+def assert_says(answer: Answer, made: Case, *, code: int, about: str) -> None:
+    """The failure is one line, where the tool's person reads it, without a secret."""
+    if made.error:
+        line = json.loads(json.dumps(answer.out.decode()))
+        before, after = made.error.split("LINE")
+        assert line.startswith(before)
+        assert line.endswith(after)
+        assert about in line
+        assert answer.lines == ()
+    else:
+        assert answer.out == b""
+        (said,) = answer.lines
+        assert about in said
+        assert "\n" not in said
+    assert answer.code == (code if made.code is None else made.code)
+    assert TOKEN not in answer.out.decode() + "".join(answer.lines)
+
+
+@each_tool
+def test_ours_is_answered_byte_by_byte(name: str, machine: Machine) -> None:
+    machine.has(grant(TOKEN))
+    expires = machine.token_file().read().tokens()[0].expires_at
+    assert expires is not None
+    made = case(name)
+
+    answer = call(machine, name, made)
+
+    import time
+
+    ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires))
+    good = made.good.replace("ENDS", ends).replace("END", str(expires))
+    assert (answer.out.decode(), answer.lines, answer.code) == (good, (), 0)
+
+
+@each_tool
+def test_token_without_an_end_claims_none(name: str, machine: Machine) -> None:
+    machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
+
+    answer = call(machine, name, case(name))
+
+    assert answer.code == 0
+    out = answer.out.decode()
+    assert TOKEN in out
+    assert not any(word in out for word in ("xpir", '"expires"', "None", "null"))
+
+
+@each_tool
+def test_foreign_host_costs_nothing_and_gets_nothing(
+    name: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.has(grant(TOKEN))
+    monkeypatch.setattr("hushkey.acquire.session.acquirer", None)
+    made = case(name, "other.test")
+
+    answer = call(machine, name, made)
+
+    assert (answer.out.decode(), answer.code) == (made.foreign, made.foreign_code)
+    assert TOKEN not in answer.out.decode()
+    if made.foreign_code:
+        assert "other.test" in answer.lines[0]
+
+
+@each_tool
+@pytest.mark.parametrize(
+    "host", ["git.test.evil.test", "git.test@evil.test", "xgit.test"]
+)
+def test_host_that_looks_alike_gets_nothing(
+    name: str, machine: Machine, host: str
+) -> None:
+    machine.has(grant(TOKEN))
+
+    answer = call(machine, name, case(name, host))
+
+    assert TOKEN not in answer.out.decode()
+
+
+@each_tool
+def test_plain_http_gets_nothing(name: str, machine: Machine) -> None:
+    machine.has(grant(TOKEN))
+    made = case(name, "http://git.test")
+    made = Case(
+        tuple(word.replace("https://http://", "http://") for word in made.argv),
+        "",
+        made.stdin.replace(b"https://http://", b"http://"),
+        {k: v.replace("https://http://", "http://") for k, v in made.environ.items()},
+    )
+
+    answer = call(machine, name, made)
+
+    assert TOKEN not in answer.out.decode()
+
+
+@each_tool
+def test_nobody_signed_in_says_what_to_run(
+    name: str, machine: Machine, told: list[str]
+) -> None:
+    made = case(name)
+
+    answer = call(machine, name, made)
+
+    assert_says(answer, made, code=3, about="hushkey login")
+    if table.answered(name).stderr_shown_by == ():
+        assert "hushkey login" in told[0]
+    else:
+        assert told == []
+
+
+@each_tool
+def test_wrong_config_is_named(name: str, machine: Machine) -> None:
+    machine.has(grant(TOKEN))
+    machine.configure("[settings2]\n")
+    made = case(name)
+
+    assert_says(call(machine, name, made), made, code=5, about="config check")
+
+
+@each_tool
+def test_server_that_fails_is_asked_once_by_many_tries(name: str, home: Path) -> None:
+    """Tools run a failing command again and again."""
+    with OidcServer() as server:
+        machine = Machine(home, server.issuer)
+        machine.configure()
+        machine.has(grant(TOKEN, expires_in=1), age=3600)
+        server.on("/token", Reply({}, 503))
+        made = case(name)
+        for _ in range(5):
+            assert_says(call(machine, name, made), made, code=4, about="try again")
+        assert len(server.calls_to("/token")) == 1
+
+
+@each_tool
+@pytest.mark.parametrize(
+    "stdin", [b"", b"{", b"[]", b"\xff\x00", b'{"uri": 1}', b"x" * 100_000, b"[" * 9999]
+)
+@pytest.mark.parametrize("argv", [(), ("get",), ("\x1b[2J", "b", "c"), ("--host",)])
+def test_garbage_is_an_error_of_one_line(
+    name: str, machine: Machine, stdin: bytes, argv: tuple[str, ...]
+) -> None:
+    machine.has(grant(TOKEN))
+
+    answer = call(machine, name, Case(argv, "", stdin))
+
+    assert TOKEN not in answer.out.decode()
+    assert len(answer.lines) <= 1
+    assert "internal error" not in str(answer.lines) + answer.out.decode()
+
+
+@each_tool
+def test_program_answers_as_the_function_does(name: str, machine: Machine) -> None:
+    machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
+    made = case(name)
+    expected = call(machine, name, made).out
+    greeting = ANSWERS[name][1]
+
+    done = machine.run(
+        "hushkey-answer", name, *made.argv, stdin=made.stdin, **made.environ
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == (greeting + expected, b"", 0)
+
+
+@each_tool
+def test_program_that_fails_keeps_its_streams_apart(
+    name: str, machine: Machine
+) -> None:
+    made = case(name)
+
+    done = machine.run(
+        "hushkey-answer",
+        name,
+        *made.argv,
+        stdin=made.stdin,
+        HUSHKEY_INTERACTIVE="never",
+        **made.environ,
+    )
+
+    if made.error:
+        assert b"hushkey login" in done.stdout
+        assert done.stderr == b""
+    else:
+        assert done.stdout == b""
+        assert done.stderr.count(b"\n") == 1
+        assert done.returncode == 3
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (ends, *_) in ANSWERS.items() if ends is None]
+)
+def test_stdin_that_never_ends_is_not_waited_for(name: str, machine: Machine) -> None:
+    machine.has(grant(TOKEN))
+    made = case(name)
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(
+            [str(BIN / "hushkey-answer"), name, *made.argv],
+            stdin=reading,
+            capture_output=True,
+            env={**machine.environ, **made.environ},
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert TOKEN.encode() in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("nope",), ("../git",), ("token.py",), ("__init__",)]
+)
+def test_unknown_tool_is_wrong_usage(machine: Machine, words: tuple[str, ...]) -> None:
+    done = machine.run("hushkey-answer", *words)
+
+    assert (done.stdout, done.returncode) == (b"", 2)
+    assert done.stderr.startswith(b"hushkey: usage: hushkey-answer TOOL")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (ends, *_) in ANSWERS.items() if ends is not None]
+)
+def test_endless_request_is_cut(name: str, machine: Machine) -> None:
+    made = case(name)
+
+    done = machine.run(
+        "hushkey-answer", name, *made.argv, stdin=b"x" * (REQUEST_BYTES + 10)
+    )
+
+    assert done.returncode in (0, 1, 2, 3)
+    assert done.stderr.count(b"\n") <= 1
