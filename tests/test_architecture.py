@@ -100,6 +100,7 @@ FLOORS = {
     "hushkey_install.register": 14,
     "hushkey_install.config": 14,
     "hushkey_install.importers": 14,
+    "hushkey_install.running": 14,
     "hushkey_install.inspect": 14,
     "hushkey_install.doctor": 15,
     "hushkey_install.commands": 16,

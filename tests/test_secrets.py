@@ -34,7 +34,7 @@ def _classes() -> Iterator[type]:
 #: what shows itself, and holds nothing but what a person may read: click's groups
 #: by their name, the findings and facts of the command's own screens
 SHOWN = {"Group", "Finding", "Given", "Plan", "Helper", "Chain", "Issuer"}
-SHOWN |= {"Host", "Client", "WrittenCommand"}
+SHOWN |= {"Host", "Client", "WrittenCommand", "_Split"}
 
 CLASSES = list(_classes())
 FROZEN = [c for c in CLASSES if issubclass(c, Frozen) and c is not Frozen]

@@ -149,9 +149,12 @@ def test_erase_and_sign_out(machine: Machine) -> None:
 def test_command_that_fails(machine: Machine) -> None:
     found = trace(machine, "hushkey", "token", "git.test")
 
-    assert found[0]["tool"] == "hushkey"
-    assert (found[0]["step"], found[0]["verb"]) == ("asked", "token")
-    assert found[-1]["outcome"] == "InteractionUnavailable"
+    assert found[0]["tool"] == "token"
+    assert (found[0]["step"], found[0]["verb"]) == ("asked", "get")
+    assert [line["outcome"] for line in found if "outcome" in line] == [
+        *["InteractionUnavailable"] * 2
+    ]
+    assert found[-1]["step"] == "answered-nothing"
 
 
 @pytest.mark.parametrize("config", ["[settings", "[nonsense]\n"])

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kit.oauth import Machine, grant
+from kit.oauth import BIN, Machine, grant
 
 FOLDER = Path(__file__).parent / "transcripts"
 
@@ -67,7 +67,9 @@ def _run(exchange: Exchange, machine: Machine) -> Exchange:
         start_new_session=True,  # whoever runs the tests is not to be asked
     )
     out, err = (
-        data.decode("utf-8", "backslashreplace").replace(str(machine.home), "HOME")
+        data.decode("utf-8", "backslashreplace")
+        .replace(str(machine.home), "HOME")
+        .replace(str(BIN), "BIN")
         for data in (done.stdout, done.stderr)
     )
     return exchange._replace(stdout=out, stderr=err, code=done.returncode)

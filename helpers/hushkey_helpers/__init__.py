@@ -27,7 +27,16 @@ PROGRAMS: "dict[str, Row]" = {
         "hushkey_helpers.git.helper",
         ("get", "store", "erase"),
         "blank",
-        (),
+        (
+            "GIT_CONFIG_GLOBAL",
+            "GIT_CONFIG_PARAMETERS",
+            "GIT_CONFIG_SYSTEM",
+            "GIT_SSL_CAINFO",
+            "GIT_SSL_CAPATH",
+            "GIT_SSL_CERT",
+            "GIT_SSL_KEY",
+            "GIT_SSL_NO_VERIFY",
+        ),
     ),
     "docker-credential-hushkey": (
         "docker",
@@ -83,11 +92,16 @@ def read(descriptor: int, ends: str) -> bytes:
     data = bytearray()
     seen = 0  # where no empty line can begin before
     while len(data) <= REQUEST_BYTES:
-        if ends == "blank" and (data.find(b"\n\n", seen) >= 0 or data[:1] == b"\n"):
+        if ends == "blank" and (
+            data.find(b"\n\n", seen) >= 0
+            or data.find(b"\n\r\n", seen) >= 0
+            or data[:1] == b"\n"
+            or data[:2] == b"\r\n"
+        ):
             break
         if ends == "line" and data.find(b"\n", seen) >= 0:
             break
-        seen = max(0, len(data) - 1)
+        seen = max(0, len(data) - 2)
         piece = os.read(descriptor, 65536)
         if not piece:
             break

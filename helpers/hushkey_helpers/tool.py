@@ -27,7 +27,8 @@ class Tool(Frozen):
     ``command`` returns what the person typed, ``interactive`` the tool's own setting of
     whether a person may be asked, and ``no_terminal`` the option with which it keeps us
     off the terminal; or nothing. ``stderr_shown_by`` are the callers whose person sees
-    what the program writes to stderr; None: everybody's does.
+    what the program writes to stderr; None: everybody's does. *inside*: a client may
+    ask without starting a program.
     """
 
     program: str
@@ -37,6 +38,7 @@ class Tool(Frozen):
     interactive: Callable[[Mapping[str, str]], str] = _nothing
     no_terminal: Callable[[], str] = str
     stderr_shown_by: tuple[str, ...] | None = None
+    inside: bool = False
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from hushkey_install.commands import (
     exitcodes,
     importing,
     looking,
+    running,
     signing,
 )
 from hushkey_install.commands import reset as resetting
@@ -64,6 +65,7 @@ for verb in (
     configuring.config,
     importing.command,
     completing.command,
+    running.run,
 ):
     main.add_command(verb)
 

@@ -63,6 +63,15 @@ def plain(text: object, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
+def span(seconds: int) -> str:
+    """Return a length of time as people say it."""
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 172800 else f"{seconds // 86400} days"
+
+
 class HushkeyError(Exception):
     """The root: *what* happened, and who it concerns.
 

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from dataclasses import KW_ONLY
-    from typing import Any, ClassVar, Never, dataclass_transform
+    from typing import Any, ClassVar, Never, Self, dataclass_transform
 
     from hushkey.errors import HushkeyError
 else:
@@ -20,6 +20,8 @@ else:
         return lambda frozen: frozen
 
 
+#: begins the id of an account that its server does not name
+UNNAMED = "signed-in:"
 #: the user name that goes with a token where neither tool, config nor provider has one
 DEFAULT_USER = "oauth2"
 
@@ -78,6 +80,10 @@ class Frozen:
     def __delattr__(self, name: str) -> Never:
         raise AttributeError(f"{type(self).__name__} is frozen")
 
+    def changed(self, **named: Any) -> Self:
+        """Return the same value, but for the fields that are *named*."""
+        return type(self)(**{**self._fields(), **named})
+
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._names()}
 
@@ -126,8 +132,8 @@ class Identity(Frozen):
     typed: bool = False
     tenants: bool = False
     keeps_old: bool = False
-    git_user: str = DEFAULT_USER
-    keyring_user: str = DEFAULT_USER
+    git_user: str = ""
+    keyring_user: str = ""
     scheme: str = ""
 
     @staticmethod
@@ -152,7 +158,8 @@ class HostRule(Frozen):
     ``preset``; ``scopes`` include the identity's;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
-    is the Entra tenant whose tokens it takes, empty where none is known.
+    is the Entra tenant whose tokens it takes, empty where none is known. ``tools``
+    are the kinds of tools that the host is for, empty where the config names none.
     """
 
     pattern: str
@@ -168,6 +175,7 @@ class HostRule(Frozen):
     origin: str = "user"
     bare: bool = False
     tenant: str = ""
+    tools: tuple[str, ...] = ()
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
@@ -176,7 +184,19 @@ class HostRule(Frozen):
 
     def with_tenant(self, tenant: str) -> HostRule:
         """Return the rule with tokens of its own for the Entra *tenant*."""
-        return HostRule(**self._fields() | {"tenant": tenant})
+        return self.changed(tenant=tenant)
+
+    def with_account(self, account: str) -> HostRule:
+        """Return the rule for nobody but *account*."""
+        return HostRule(**self._fields() | {"account": account})
+
+    def answer_user(self, own: str, asked: str = "") -> str:
+        """Return the user name to answer with: what is explicit before an accident.
+
+        The config's, then *own*, which the provider or the exchange demands, then
+        the one that the URL or the client *asked* with.
+        """
+        return self.username or own or asked or DEFAULT_USER
 
     @property
     def built_in(self) -> bool:
@@ -222,6 +242,11 @@ class Account(Frozen):
     id: str
     label: str
 
+    @property
+    def shown(self) -> str:
+        """What people read: never our own name for one whom no server names."""
+        return self.label or ("unnamed" if self.id.startswith(UNNAMED) else self.id)
+
 
 class Token(Frozen):
     """An access token as helpers get it: no refresh token, no ID token.
@@ -259,7 +284,7 @@ class Token(Frozen):
 
     def with_source(self, source: str) -> Token:
         """Return the same token, said to come from *source*."""
-        return Token(**{**self._fields(), "source": source})
+        return self.changed(source=source)
 
 
 class CodeFlow(Frozen):

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
             """Returns its own setting of whether a person may be asked, or nothing."""
 
         @property
+        def inside(self) -> bool:
+            """Whether a client may ask without starting a program."""
+
+        @property
         def no_terminal(self) -> Callable[[], str]:
             """Returns the option that keeps us off the terminal, or nothing."""
 

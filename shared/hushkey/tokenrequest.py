@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from hushkey import origins
 from hushkey.model import Frozen
 
 TYPE_CHECKING = False
@@ -15,13 +16,23 @@ if TYPE_CHECKING:
     from hushkey.model import HostRule
 
 
+#: what stands where a URL needs a user name and the server looks at none
+_CONVENTIONS = (
+    " __token__ _json_key _token anonymous azuredevops build ci git gitlab-ci-token "
+    "guest oauth oauth2 oauth2accesstoken pat personal-access-token private-token "
+    "token user username vsssessiontoken x-access-token x-oauth-basic x-token-auth "
+)
+
+
 class PromptOptions(Frozen):
     """How this caller may ask a person.
 
     ``interactive`` returns the caller's own setting (git's credential.interactive)
     and ``command`` who is asking, both worked out only when somebody is about
-    to be asked. ``no_terminal`` returns the option with which the caller keeps
-    us off the terminal. ``login`` is an explicit ``hushkey login``.
+    to be asked; so is ``unattended``, by what is known that nobody waits.
+    ``watch`` returns what tells whether the caller has ended meanwhile.
+    ``no_terminal`` returns the option with which the caller keeps us off the
+    terminal. ``login`` is an explicit ``hushkey login``.
     """
 
     _: KW_ONLY
@@ -30,6 +41,8 @@ class PromptOptions(Frozen):
     interactive: Callable[[], str] = str
     command: Callable[[], str] = str
     no_terminal: Callable[[], str] = str
+    unattended: Callable[[], str] = str
+    watch: Callable[[], Callable[[], bool]] = lambda: bool
 
 
 class Session(Frozen):
@@ -62,6 +75,8 @@ class TokenRequest(Frozen):
     ``min_lifetime`` in seconds is how much the token must have left; ``claims``
     is the claims request (JSON) with which the host refuses lesser tokens. ``place``
     is what is asked for below the host, a repository's path, where the tool says it.
+    *person*: the user name, if there is one, says whose token is meant; else any will
+    do.
     """
 
     rule: HostRule
@@ -71,6 +86,7 @@ class TokenRequest(Frozen):
     min_lifetime: int
     claims: str = ""
     place: str = ""
+    person: bool = False
 
     @property
     def where(self) -> str:
@@ -81,6 +97,36 @@ class TokenRequest(Frozen):
     def account(self) -> str:
         """The account that is wanted by name, or nothing: whoever is signed in.
 
-        A user name with an @ is a person's; git's others are conventions.
+        A user name with an @ is a person's; others may be the convention of a host.
         """
-        return self.rule.account or (self.username if "@" in self.username else "")
+        sure = self.person and "@" in self.username
+        return self.rule.account or (self.username if sure else "")
+
+    @property
+    def expected(self) -> str:
+        """Who has to come back from a sign-in, or nothing: whoever does."""
+        return self.rule.account or (self.username if self.person else "")
+
+
+def may_be_person(name: str, rule: HostRule) -> bool:
+    """Tell whether the user name *name* in a URL may say whose token is meant.
+
+    Not the names that servers and tools write there, the ones that *rule* answers
+    with, a GUID, and the organisation that has led to the rule; where there are
+    tenants, people's names have an @ and organisations' have none.
+    """
+    folded, identity = name.casefold(), rule.identity
+    fixed = (rule.username, identity.git_user, identity.keyring_user)
+    if not name.isprintable() or f" {folded} " in _CONVENTIONS or name in ("", *fixed):
+        return False
+    if identity.tenants and "@" not in name:
+        return False
+    if len(name) == 36 and name.count("-") == 4 and _is_hex(name.replace("-", "")):
+        return False
+    return not set("<>/:") & set(name) and (
+        origins.place((name,)) != origins.parse_pattern(rule.pattern).path[:1]
+    )
+
+
+def _is_hex(text: str) -> bool:
+    return all(c in "0123456789abcdefABCDEF" for c in text)

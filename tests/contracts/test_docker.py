@@ -96,6 +96,9 @@ def test_acr_needs_no_config_one_sign_in_and_one_exchange(desk: RegistryDesk) ->
     grant = desk.entra.token(exchange["form"]["access_token"])
     assert grant is not None
     assert (grant.resource, grant.user) == (REGISTRY, ALICE)
+    asked = len(desk.detour.asked)
+    assert json.loads(desk.helper("list", "unused").stdout) == {HOST: "<token>"}
+    assert len(desk.detour.asked) == asked
     assert desk.detour.refused == []
 
 
@@ -443,6 +446,23 @@ def test_sign_in_that_cannot_happen_is_one_line_at_once(desk: RegistryDesk) -> N
     assert b"run: hushkey login contoso.azurecr.io" in done.stdout
     assert time.monotonic() - began < 5
     assert desk.browser.visits() == []
+
+
+def test_caller_that_nobody_knows_opens_no_window_and_ends_no_build(
+    desk: RegistryDesk,
+) -> None:
+    """docker-py, below ansible and compose 1, asks for every key."""
+    program = str(BIN / "docker-credential-hushkey")
+
+    done = desk.start_program(program, "get", stdin=HOST)
+
+    assert (done.stdout, done.returncode) == (NOT_FOUND, 1)
+    assert f"run: hushkey login {HOST}".encode() in done.stderr
+    assert desk.browser.visits() == []
+    assert desk.get().returncode == 0
+    desk.age_registry_tokens(10800)
+    renewed = answered(desk.start_program(program, "get", stdin=HOST))
+    assert renewed["Username"] == "<token>"
 
 
 def as_docker(desk: RegistryDesk, host: str, *words: str, **extra: str) -> Done:

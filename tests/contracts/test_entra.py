@@ -763,3 +763,42 @@ def test_status_and_explain_know_each_organisation_without_asking(
     assert f"{CONTOSO.id}, found for dev.azure.com/contoso" in after
     assert f"the cached token, as {ALICE.name}: no network" in after
     assert len(azure.detour.asked) == asked
+
+
+def test_organisation_that_does_not_exist_is_said_before_any_window(
+    azure: AzureDesk,
+) -> None:
+    done = azure.run("hushkey", "login", "https://dev.azure.com/no-such/_git/app")
+
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert b"there is no dev.azure.com/no-such: it answers with HTTP 404" in done.stderr
+    assert azure.browser.visits() == []
+    assert azure.entra.token_requests() == []
+
+
+def test_organisation_that_does_not_exist_has_no_row(azure: AzureDesk) -> None:
+    azure.get("contoso")
+    for _ in range(2):
+        azure.get("no-such")  # the tool that asks may know better
+
+    status = azure.run("hushkey", "status", "--json")
+    explained = azure.run("hushkey", "explain", "https://dev.azure.com/no-such/a")
+
+    hosts = [row["host"] for row in json.loads(status.stdout)["hosts"]]
+    assert "dev.azure.com/contoso" in hosts
+    assert "dev.azure.com/no-such" not in hosts
+    assert b"dev.azure.com/no-such named none, and may not exist" in explained.stdout
+    asked = [record["path"] for record in azure.devops.log()]
+    assert sum("no-such" in path for path in asked) == 1
+
+
+def test_built_in_identity_is_signed_in_by_its_name(azure: AzureDesk) -> None:
+    first = azure.run("hushkey", "login", "azure")
+    again = azure.run("hushkey", "login", "azure")
+    out = azure.run("hushkey", "logout", "azure")
+
+    assert b"signed in to dev.azure.com as" in first.stderr
+    assert b"already signed in to dev.azure.com as" in again.stderr
+    assert b"signed out of azure" in out.stderr
+    assert len(azure.browser.visits()) == 1

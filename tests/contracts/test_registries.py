@@ -261,3 +261,94 @@ def test_nothing_of_a_login_lands_in_the_clients_own_files(
     assert json.loads(text)["credHelpers"] == {passwords.place: "hushkey"}
     assert not os.path.exists(desk.clients["REGISTRY_AUTH_FILE"])
     assert 'auth"' not in text.replace('"auths"', "")
+
+
+def test_podman_keeps_a_login_where_it_is_told_to(
+    desk: Registered, passwords: DockerRegistry
+) -> None:
+    """Without --authfile it writes to the session's file, whatever ours says."""
+    runtime = desk.folder / "session"
+    runtime.mkdir(0o700)
+    desk.extra["XDG_RUNTIME_DIR"] = str(runtime)
+    file = desk.folder / "home" / ".config" / "containers" / "auth.json"
+    podman = find_client("podman")
+    said = desk.hushkey("install", "podman", passwords.place, stdin=b"").stderr
+    assert f"podman login --authfile {file} {passwords.place}".encode() in said
+    login = ["login", "--tls-verify=false", "-u", "alice", "--password-stdin"]
+
+    plain = desk.start(podman, *login, passwords.place, stdin=b"correct")
+
+    assert plain.returncode == 0, plain.stderr
+    assert desk.listed() == {}
+    kept = json.loads((runtime / "containers" / "auth.json").read_text())
+    assert kept["auths"][passwords.place]["auth"]
+
+    told = desk.start(
+        podman, *login, "--authfile", str(file), passwords.place, stdin=b"correct"
+    )
+
+    assert told.returncode == 0, told.stderr
+    assert desk.listed() == {passwords.place: "alice"}
+
+
+def test_docker_logout_of_the_hub_takes_its_three_keys(desk: Registered) -> None:
+    """It reads the refresh token to revoke it; here nobody can be reached."""
+    desk.register("docker", "docker.io")
+    hub = "https://index.docker.io/v1/"
+    for part in ("", "access-token", "refresh-token"):
+        secret = f"{part}-s3cret..client" if part else "hub-s3cret"
+        request = {"ServerURL": hub + part, "Username": "me", "Secret": secret}
+        assert desk.credential("store", json.dumps(request)).returncode == 0
+    assert len(desk.listed()) == 3
+    desk.extra["HTTPS_PROXY"] = "http://127.0.0.1:9"
+
+    left = desk.client("docker", "logout")
+
+    assert left.returncode == 0, left.stderr
+    assert b"failure to revoke" in left.stderr  # it had found something to revoke
+    assert b"s3cret" not in left.stdout + left.stderr
+    assert desk.listed() == {}
+
+
+def test_docker_shows_why_it_gets_nothing(desk: Registered) -> None:
+    """docker drops what a helper says on standard output when it fails."""
+    desk.register("docker", desk.apache.host)
+    desk.extra["HUSHKEY_INTERACTIVE"] = "never"
+
+    image = f"{desk.apache.host}/app:1"
+    done = desk.client("docker", "manifest", "inspect", image)
+
+    assert done.returncode != 0
+    assert f"run: hushkey login {desk.apache.host}".encode() in done.stderr
+
+
+def test_relative_folder_of_docker_is_the_one_that_docker_reads(
+    desk: Registered, passwords: DockerRegistry
+) -> None:
+    relative = {"DOCKER_CONFIG": "here"}
+    words = ("install", "docker", passwords.place)
+    done = desk.hushkey(*words, stdin=b"", **desk.clients | relative)
+    assert done.returncode == 0, done.stderr
+    login = ["login", "-u", "alice", "--password-stdin", passwords.place]
+
+    found = desk.start(
+        find_client("docker"), *login, stdin=b"correct", **desk.clients | relative
+    )
+
+    assert found.returncode == 0, found.stderr
+    assert desk.listed() == {passwords.place: "alice"}
+
+
+def test_podman_finds_the_hub_by_its_own_name_alone(desk: Registered) -> None:
+    desk.register("docker", "docker.io")
+    request = {"ServerURL": "docker.io", "Username": "me", "Secret": "hub-s3cret"}
+    assert desk.credential("store", json.dumps(request)).returncode == 0
+    runtime = desk.folder / "session"
+    runtime.mkdir(0o700)
+    desk.extra["XDG_RUNTIME_DIR"] = str(runtime)
+    whose = (find_client("podman"), "login", "--get-login", "docker.io")
+    assert desk.start(*whose).returncode != 0
+
+    assert desk.hushkey("install", "podman", "docker.io", stdin=b"").returncode == 0
+
+    assert desk.start(*whose).stdout == b"me\n"

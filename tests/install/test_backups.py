@@ -122,3 +122,25 @@ def test_config_with_a_secret_leaves_no_copy(machine: Machine) -> None:
     assert holding(machine) == []
     hushkey(machine, "config", "set", "agent", "true")
     assert os.path.exists(f"{machine.config_file}.hushkey-backup")
+
+
+def test_backup_of_a_config_without_secrets_is_no_finding(machine: Machine) -> None:
+    """An id in its scopes is long and has digits, and is no password."""
+    machine.configure(
+        '[host."b.test"]\nidentity = "corp"\nscopes = ["499b84ac-13cb"]\n'
+    )
+    scope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+    hushkey(machine, "config", "set", 'host."b.test".scopes', f'["{scope}"]')
+    hushkey(machine, "config", "set", "agent", "true")
+    backup = Path(f"{machine.config_file}.hushkey-backup")
+    assert scope in backup.read_text()
+
+    environ = machine.environ
+    quiet = CliRunner().invoke(main, ["doctor"], env=environ).output
+    backup.write_text(
+        backup.read_text() + f'[identity.x]\nclient_secret = "{SECRET}"\n'
+    )
+    loud = CliRunner().invoke(main, ["doctor"], env=environ).output
+
+    assert str(backup) not in quiet
+    assert f"{backup} is an old copy" in loud

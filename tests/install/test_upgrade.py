@@ -227,7 +227,8 @@ def test_git_line_to_a_hushkey_that_has_gone_is_moved(
     assert (finding["command"], finding["mend"]) == ("hushkey install git", True)
     doctor(machine, "--fix", "--yes")
     assert "helper-gone" not in findings(machine)
-    assert file.read_text().count("helper = hushkey") == 1
+    ours = BIN / "git-credential-hushkey"
+    assert file.read_text().count(f"helper = {ours}") == 1
     assert "/gone" not in file.read_text()
 
 

@@ -28,6 +28,17 @@ OTHER = "fabrikam.azurecr.io"
 IMAGE = f"{HOST}/app:1"
 
 
+def as_pull(verb: str) -> tuple[str, ...]:
+    """Return the command line of our helper below a process called `docker pull`.
+
+    That process is a shell: the kernel shows a script as its interpreter, while a
+    program's first word is free to choose.
+    """
+    program = BIN / "docker-credential-hushkey"
+    below = f"exec -a docker sh -c '\"{program}\" {verb}; exit $?' pull"
+    return "bash", "-c", below
+
+
 @dataclass
 class RegistryDesk:
     """A person with nothing configured but the way to Microsoft's names."""
@@ -136,8 +147,8 @@ class RegistryDesk:
         return self.start_program(find_client(name), *words, stdin=stdin, **extra)
 
     def helper(self, verb: str, stdin: str = "", **extra: str) -> Done:
-        program = str(BIN / "docker-credential-hushkey")
-        return self.start_program(program, verb, stdin=stdin, **extra)
+        """Run our helper below a `docker pull`, for which a person may be asked."""
+        return self.start_program(*as_pull(verb), stdin=stdin, **extra)
 
     def get(self, host: str = HOST, **extra: str) -> Done:
         return self.helper("get", host, **extra)

@@ -111,9 +111,7 @@ class RenewalSchedule:
         old = use.wanted
         # Asked for more than the usual rest, so that this is a renewal.
         lifetime = old.min_lifetime + LEAD
-        wanted = TokenRequest(
-            old.rule, old.host, old.username, now, lifetime, old.claims
-        )
+        wanted = old.changed(began=now, min_lifetime=lifetime)
         wait = min(FIRST_WAIT * 2**use.failures, LONGEST_WAIT)
         use.not_before = self._ticks() + wait
         use.failures += 1

@@ -2,8 +2,9 @@
 
 docker/docker-credential-helpers (credentials/credentials.go, error.go). Whatever goes
 wrong is one line on standard output with exit 1, and clients compare three of those
-lines byte for byte. A person is asked only for a registry that the command at hand
-needs: docker asks for others, too (`hushkey.system.callers.needs_registry`).
+lines byte for byte; docker 28 shows none of the others, so each is said on standard
+error, too. A person is asked only for a registry that the command at hand needs:
+docker asks for others, too (`hushkey.system.callers.needs_registry`).
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from hushkey.acquire.exchanged import ExchangedCredential
     from hushkey.config.rules import Config
-    from hushkey.model import HostRule
+    from hushkey.model import HostRule, Token
     from hushkey.store.typed import StoredCredential, TypedCredentials
+    from hushkey.tokenrequest import PromptOptions
     from hushkey_helpers.docker.registries import Registry
 
     T = TypeVar("T")
@@ -40,13 +42,17 @@ NAME = "docker-credential-hushkey"
 NOT_FOUND = "credentials not found in native keychain"
 NO_SERVER = "no credentials server URL"
 NO_USER = "no credentials username"
-#: the user name that an access token goes with
-DEFAULT_USER = "oauth2"
+_USAGE = f"Usage: {NAME} <store|get|erase|list|version>"
+_VERBS = ("get", "store", "erase", "list")
 _TOOL = typed.TOOL
 
 
 class Said(HushkeyError):
-    """The protocol's own words for what went wrong."""
+    """The protocol's own words for what went wrong, and *lines* for the person."""
+
+    def __init__(self, what: str, *lines: str) -> None:
+        super().__init__(what)
+        self.lines = lines
 
     def line(self) -> str:
         """Return the words as they are."""
@@ -72,15 +78,14 @@ def answer(
     try:
         return _answer(argv, request, environ)
     except Said as error:
-        return Answer(_line(error.what), code=1)
+        return Answer(_line(error.what), error.lines, 1)
     except Exception as error:
         line = explained(error).line()
         # Another user's passwords are none; public images go on without one.
         foreign = getattr(error, "reason", "") == "foreign"
-        foreign = foreign and argv[0] in ("get", "list")
-        if foreign or isinstance(error, ConfigError):
+        if argv[0] == "get" and (foreign or isinstance(error, ConfigError)):
             return Answer(_line(NOT_FOUND), (line,), 1)
-        return Answer(_line(f"hushkey: {line}"), code=1)
+        return Answer(_line(f"hushkey: {line}"), (line,), 1)
 
 
 def _line(text: str) -> bytes:
@@ -90,28 +95,39 @@ def _line(text: str) -> bytes:
 def _answer(
     argv: list[str], request: Callable[[], bytes], environ: Mapping[str, str]
 ) -> Answer:
-    usage = f"Usage: {NAME} <store|get|erase|list|version>"
     if len(argv) != 1:
-        return Answer(_line(usage), code=1)
+        return _misused(argv)
     verb = argv[0]
     if verb in ("-h", "--help"):
-        return Answer(_line(usage))
+        return Answer(_line(_USAGE))
     if verb in ("version", "--version", "-v"):
         from hushkey_helpers.docker import wire
 
         return wire.numbered(NAME)
-    if verb not in ("get", "store", "erase", "list"):
+    if verb not in _VERBS:
         raise Said(f"{NAME}: unknown action: {verb}")
     call = _Call(environ, time.time())
     if verb == "list":
         return call.list()
     data = request()
     if len(data) > REQUEST_BYTES:
-        raise Said(f"{NAME}: the request is too long")
+        raise _unread("the request is too long")
     if verb == "store":
         return call.store(*_credentials(data))
     server = _server(data)
     return call.get(server) if verb == "get" else call.erase(server)
+
+
+def _misused(argv: list[str]) -> Answer:
+    """Return how it is used; whoever typed an address learns where it goes."""
+    if argv[:1] not in (["get"], ["erase"]):
+        return Answer(_line(_USAGE), code=1)
+    how = f"the server's address comes on standard input: echo HOST | {NAME} {argv[0]}"
+    return Answer(_line(f"{_USAGE}; {how}"), (how,), 1)
+
+
+def _unread(what: str) -> Said:
+    return Said(f"{NAME}: {what}", what)
 
 
 def _server(data: bytes) -> str:
@@ -131,7 +147,7 @@ def _credentials(data: bytes) -> tuple[str, str, str]:
     try:
         server, user, secret = wire.credentials(data)
     except wire.Unreadable as error:
-        raise Said(f"{NAME}: {error}") from None
+        raise _unread(str(error)) from None
     if not server:
         raise Said(NO_SERVER)
     if not user:
@@ -154,20 +170,14 @@ class _Call:
         rule, host = self._rule(config, registry, "get")
         if rule is None:
             return self._typed(registry, server)
-        exchanged_credential = self._derivation(rule, host)
-        token = exchanged_credential.fresh()
-        if token is None and not self._is_needed(registry):
-            token = exchanged_credential.usable()
-            if token is None:
-                raise Said(NOT_FOUND)
-        token = token or exchanged_credential.token()
-        return _found(server, user_of(rule, token.username), token.value)
+        made = self._made_for(registry, rule, host)
+        return _found(server, rule.answer_user(made.username), made.value)
 
     def store(self, server: str, user: str, secret: str) -> Answer:
         """Keep what a person typed; what is ours already is only taken note of."""
         registry = registries.parse(server)
         if registry is None:
-            raise Said(f"{NAME}: not a registry's address")
+            raise _unread("not a registry's address")
         config = rules.load(self._environ)
         rule, host = self._rule(config, registry, "store")
         if rule is None:
@@ -205,10 +215,29 @@ class _Call:
         return Answer(lines=(line,))
 
     def list(self) -> Answer:
-        """Return what was typed: registries of ours would only be asked for."""
-        from hushkey_helpers.docker import wire
+        """Return what `get` would answer: no secret is read, so none is missed.
 
-        return wire.listed(self._typed_store(typed.users, asks=False))
+        Where the keyring cannot serve, what it hides is left out, and said.
+        """
+        from hushkey_helpers.docker import served, wire  # noqa: PLC0415 - for list
+
+        found: dict[str, str] = {}
+        lines: dict[str, None] = {}
+        try:
+            config = rules.load(self._environ)
+            found |= served.named(config, self._environ)
+            sources: tuple[Callable[[], dict[str, str]], ...] = (
+                lambda: served.live(config, self._environ),
+                lambda: self._typed_store(typed.users, asks=False),
+            )
+            for source in sources:
+                try:
+                    found |= source()
+                except StoreError as error:
+                    lines[explained(error).line()] = None
+        except HushkeyError as error:
+            lines[explained(error).line()] = None
+        return wire.listed(found, tuple(lines))
 
     # -- registries that have an identity ---------------------------------------
 
@@ -216,7 +245,7 @@ class _Call:
         self, config: Config, registry: Registry, verb: str
     ) -> tuple[HostRule | None, str]:
         """Return the rule for *registry* and its origin; None: not ours."""
-        for request in registry.requests():
+        for request in () if registry.holds_token else registry.requests():
             try:
                 rule = config.rule_for(request)
             except Permanent as error:
@@ -231,14 +260,33 @@ class _Call:
         event("not-ours", host=registry.place, verb=verb)
         return None, ""
 
-    def _derivation(self, rule: HostRule, host: str) -> ExchangedCredential:
+    def _derivation(
+        self, rule: HostRule, host: str, options: PromptOptions | None = None
+    ) -> ExchangedCredential:
         from hushkey.acquire import session
 
         return session.exchanged_credential(
-            self._environ, self._began, rule, host, asks_for=_TOOL
+            self._environ, self._began, rule, host, asks_for=_TOOL, options=options
         )
 
-    def _is_needed(self, registry: Registry) -> bool:
+    def _made_for(self, registry: Registry, rule: HostRule, host: str) -> Token:
+        """Return what *registry* takes, after as much as the caller may cost."""
+        credential = self._derivation(rule, host)
+        if token := credential.fresh():
+            return token
+        is_needed = self._is_needed(registry)
+        if is_needed:
+            return credential.token()
+        if is_needed is False:
+            if token := credential.usable():
+                return token
+            raise Said(NOT_FOUND)
+        try:
+            return self._derivation(rule, host, _silent()).token()
+        except HushkeyError as error:
+            raise _missed(error) from error
+
+    def _is_needed(self, registry: Registry) -> bool | None:
         from hushkey.system import callers
 
         return callers.needs_registry(registry.place, self._environ)
@@ -254,7 +302,8 @@ class _Call:
 
     def _typed(self, registry: Registry, server: str) -> Answer:
         keys = typed.keys_of(registry)
-        if not typed_index.holds(paths.data_folder(self._environ), *keys):
+        data = paths.data_folder(self._environ)
+        if not typed_index.holds(data, *keys, exact=True):
             raise Said(NOT_FOUND)
 
         def first(typed_store: TypedCredentials) -> StoredCredential | None:
@@ -263,9 +312,12 @@ class _Call:
         try:
             record = self._typed_store(first, asks=False)
         except StoreError as error:
+            is_needed = self._is_needed(registry)
+            if is_needed is None and error.reason != "foreign":
+                raise _missed(error) from error
             if error.reason != "locked":
                 raise
-            if not self._is_needed(registry):
+            if not is_needed:
                 raise Said(NOT_FOUND) from None
             record = self._typed_store(first)
         if record is None:
@@ -277,20 +329,28 @@ class _Call:
     ) -> T:
         """Return what *act* does; a locked keyring may ask the person if *asks*."""
         from hushkey.acquire import session
-        from hushkey.tokenrequest import PromptOptions  # noqa: PLC0415 - for what is typed alone
 
         return session.with_typed_credentials(
             self._environ,
             act,
             began=self._began,
             asks_for=_TOOL,
-            options=None if asks else PromptOptions(tool_may_ask=False),
+            options=None if asks else _silent(),
         )
 
 
-def user_of(rule: HostRule, own: str) -> str:
-    """Return the user name for *rule*'s secret; *own* is what came with it."""
-    return rule.username or own or DEFAULT_USER
+def _silent() -> PromptOptions:
+    from hushkey.tokenrequest import PromptOptions  # noqa: PLC0415 - where nothing is cached
+
+    return PromptOptions(tool_may_ask=False)
+
+
+def _missed(error: HushkeyError) -> Said:
+    """Return the answer to who may not need the registry at all: the reason, aside.
+
+    docker-py (ansible, compose 1) asks for every key, and an error ends its build.
+    """
+    return Said(NOT_FOUND, explained(error).line())
 
 
 def _found(server: str, user: str, secret: str) -> Answer:

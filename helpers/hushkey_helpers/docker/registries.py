@@ -2,7 +2,9 @@
 
 docker sends ``HOST[:PORT]``, at logout also ``http://HOST`` and ``https://HOST``;
 nerdctl adds ``:443`` in turn; crane puts the repository behind it; Docker Hub is
-``https://index.docker.io/v1/`` to docker and ``docker.io`` to podman and skopeo.
+``https://index.docker.io/v1/`` to docker and ``docker.io`` to podman and skopeo. A
+key may have a path, and is then a credential of its own: docker's sign-in to the Hub
+keeps two tokens beside the password (docker/cli, internal/oauth/manager).
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ _HUB_NAMES = frozenset(
 )
 #: what stands behind the host for the protocol's sake and names no repository
 _VERSIONS = frozenset(("v1", "v2"))
+#: the last part of the keys under which docker keeps the tokens of a Hub sign-in
+_HUB_TOKENS = frozenset(("access-token", "refresh-token"))
 
 
 class Registry(Frozen):
     """A registry: ``place`` is host[:port], the same for every spelling.
 
-    ``scheme`` is what was written, be it as the port 443, or nothing; ``path`` the
-    repository, if any.
+    ``scheme`` is what was written, be it as the port 443, or nothing; ``path`` what
+    stands behind it, mostly a repository or its owner, if any.
     """
 
     place: str
@@ -56,16 +60,30 @@ class Registry(Frozen):
         return (self.scheme or "https",)
 
     @property
+    def holds_token(self) -> bool:
+        """Whether this is where docker keeps a token for the Hub's own account.
+
+        No password and no token of another kind may stand in for it: docker sends
+        it to the Hub's identity server to have it revoked.
+        """
+        return self.place == HUB and self.path.rpartition("/")[2] in _HUB_TOKENS
+
+    @property
     def key(self) -> str:
         """The registry as a client's own config calls it."""
         return HUB_KEY if self.place == HUB else self.place
 
 
-def key_of(protocol: str, place: str) -> str:
+def key_of(protocol: str, place: str, path: str = "") -> str:
     """Return the key under which a client finds what is kept for *place*."""
+    key = Registry(place).key
+    if path:
+        # docker's own keys below the Hub's are addresses, other clients' are not
+        is_hubs = place == HUB and path.startswith("v1/")
+        key = f"https://index.{HUB}/{path}" if is_hubs else f"{place}/{path}"
     if protocol == "http" and not place.endswith(":80"):
-        return f"http://{place}"
-    return Registry(place).key
+        return f"http://{place}/{path}".rstrip("/")
+    return key
 
 
 def parse(text: str) -> Registry | None:

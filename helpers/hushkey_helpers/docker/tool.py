@@ -6,6 +6,14 @@ from hushkey_helpers.tool import Tool
 
 _COMMANDS = "attach build bud compose copy create inspect login manifest pull push run"
 _KIN = ("podman", "buildah", "skopeo", "nerdctl", "helm", "oras", "crane")
+#: they, too, ask for the registries that they need and for no others
+_READERS = {
+    "cosign": "attest download sign verify",
+    "gcrane": "copy pull push",
+    "ko": "apply build resolve",
+    "tofu": "get init",
+    "trivy": "image",
+}
 
 
 def _command() -> str:
@@ -16,6 +24,10 @@ def _command() -> str:
 
 TOOL = Tool(
     "docker-credential-hushkey",
-    callers={"docker": f"buildx {_COMMANDS}", **dict.fromkeys(_KIN, _COMMANDS)},
+    callers={
+        "docker": f"buildx {_COMMANDS}",
+        **dict.fromkeys(_KIN, _COMMANDS),
+        **_READERS,
+    },
     command=_command,
 )

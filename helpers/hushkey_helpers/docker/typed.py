@@ -1,5 +1,6 @@
 """Where docker's typed passwords lie in the store: one key for each way to a place.
 
+The path of a server's address is part of the key; no path is the whole registry.
 Which protocols a registry stands for is `registries.Registry.protocols`. Imported
 by every call; what opens the store is imported when there is something in it.
 """
@@ -19,9 +20,17 @@ TOOL = "docker"
 
 
 def keys_of(registry: Registry) -> list[CredentialKey]:
-    """Return where a password for *registry* may lie, the likeliest first."""
+    """Return where a password for *registry* may lie, the likeliest first.
+
+    What was typed for the registry is good for what lies in it.
+    """
+    paths = [registry.path or None]
+    if registry.path and not registry.holds_token:
+        paths.append(None)
     return [
-        CredentialKey(TOOL, protocol, registry.place) for protocol in registry.protocols
+        CredentialKey(TOOL, protocol, registry.place, path)
+        for path in paths
+        for protocol in registry.protocols
     ]
 
 
@@ -29,31 +38,39 @@ def first(
     typed_store: TypedCredentials, keys: list[CredentialKey]
 ) -> StoredCredential | None:
     """Return the newest of what is kept in the first of *keys* that has any."""
-    return next((r for key in keys for r in typed_store.matching(key)), None)
+    found = (r for key in keys for r in typed_store.matching(key, exact=True))
+    return next(found, None)
 
 
 def keep(
     typed_store: TypedCredentials, registry: Registry, user: str, secret: str
 ) -> None:
-    """Keep what a person typed, in the place of all that was kept before."""
+    """Keep what a person typed, in the place of what was kept for the same address."""
     from hushkey.store.typed import StoredCredential
 
-    usual, *others = keys_of(registry)
-    key = CredentialKey(TOOL, usual.protocol, usual.host, user=user)
+    path = registry.path or None
+    usual, *others = registry.protocols
+    key = CredentialKey(TOOL, usual, registry.place, path, user)
     typed_store.store(
         StoredCredential(key, {"username": user, "secret": secret}), alone=True
     )
     for other in others:
-        typed_store.erase(other)
+        typed_store.erase(CredentialKey(TOOL, other, registry.place, path), exact=True)
 
 
 def erase(typed_store: TypedCredentials, registry: Registry) -> None:
-    """Forget *registry* by every protocol: docker's logout means all spellings."""
+    """Forget *registry* by every protocol: docker's logout means all spellings.
+
+    What is kept for other paths of the same host stays.
+    """
     for protocol in origins.DEFAULT_PORTS:
-        typed_store.erase(CredentialKey(TOOL, protocol, registry.place))
+        key = CredentialKey(TOOL, protocol, registry.place, registry.path or None)
+        typed_store.erase(key, exact=True)
 
 
 def users(typed_store: TypedCredentials) -> dict[str, str]:
     """Return the user name by the key under which clients find the password."""
-    kept = typed_store.all_keys(TOOL)
-    return {registries.key_of(s.protocol, s.host): s.user or "" for s in kept}
+    return {
+        registries.key_of(s.protocol, s.host, s.path or ""): s.user or ""
+        for s in typed_store.all_keys(TOOL)
+    }

@@ -17,22 +17,30 @@ class Unreadable(Exception):
 
 
 def credentials(data: bytes) -> tuple[str, str, str]:
-    """Return server, user and secret of a store request; raises Unreadable."""
+    """Return server, user and secret of a store request; raises Unreadable.
+
+    Names count in any case and the last of the same name counts, null counts not at
+    all, and nothing is read behind the object, as by Go's encoding/json.
+    """
     try:
-        found = json.loads(data)
+        text = data.decode("utf-8").lstrip(" \t\r\n")
+        # An object becomes a tuple of names and values, in order, doubles and all.
+        pairs = json.JSONDecoder(object_pairs_hook=tuple).raw_decode(text)[0]
     except (ValueError, RecursionError):
         raise Unreadable("the request is not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(pairs, tuple):
         raise Unreadable("the request is not a server, a user and a secret")
-    server, user, secret = (_text(found, name) for name in _FIELDS)
+    names = {name.casefold(): name for name in _FIELDS}
+    found = dict.fromkeys(_FIELDS, "")
+    for written, value in pairs:
+        name = names.get(written.casefold())
+        if name is None or value is None:
+            continue
+        if not isinstance(value, str):
+            raise Unreadable(f"{name} is not text")
+        found[name] = value
+    server, user, secret = found.values()
     return server, user, secret
-
-
-def _text(values: dict[str, object], name: str) -> str:
-    value = values.get(name, "")
-    if not isinstance(value, str):
-        raise Unreadable(f"{name} is not text")
-    return value
 
 
 def found(server: str, user: str, secret: str) -> Answer:
@@ -40,9 +48,9 @@ def found(server: str, user: str, secret: str) -> Answer:
     return _answer(dict(zip(_FIELDS, (server, user, secret), strict=True)))
 
 
-def listed(users: dict[str, str]) -> Answer:
-    """Return the answer to list: user names by server."""
-    return _answer(users)
+def listed(users: dict[str, str], lines: tuple[str, ...]) -> Answer:
+    """Return the answer to list: user names by server; *lines* are for the person."""
+    return Answer(_answer(users).out, lines)
 
 
 def numbered(name: str) -> Answer:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hushkey.acquire.acquirer import Acquirer
     from hushkey.model import HostRule, Token
+    from hushkey.tokenrequest import TokenRequest
 
 STATE = "hushkey:"
 _ACTIONS = ("get", "store", "erase")
@@ -81,6 +82,13 @@ def _rule(request: Request, environ: Mapping[str, str]) -> HostRule | None:
     return rules.load(environ).rule_for(request)
 
 
+def _whose(wanted: TokenRequest, account: str) -> str:
+    from hushkey.signin import messages  # noqa: PLC0415 - seldom
+
+    login = messages.login_command(wanted.host, wanted.username)
+    return messages.token_of(wanted.host, account, wanted.username, login)
+
+
 def _stop(error: HushkeyError) -> Answer:
     """End git's questions: its own prompt could not help (quit=1, since 2.3)."""
     return Answer(b"quit=1\n", (error.line(),), 1)
@@ -120,10 +128,18 @@ class _Call:
                 self._request.username,
                 request=self._request,
                 challenges=self._challenges(),
+                person=True,
             )
             token = acquirer.acquire(wanted)
             state = self._state(acquirer, token) if not retry else ""
-            return Answer(self._render(token, state))
+            lines: tuple[str, ...] = ()
+            user = self._request.username
+            named = acquirer.named(wanted, token)
+            if named != wanted.username:
+                user = named
+                # What the config says needs no words.
+                lines = () if self._rule.account else (_whose(wanted, named),)
+            return Answer(self._render(token, state, user), lines)
         except HushkeyError as error:
             error.about(host=self._host, identity=self._rule.identity.name)
             if self._is_the_user_s(acquirer, error):
@@ -181,7 +197,9 @@ class _Call:
     def _acquirer(self) -> Acquirer:
         from hushkey.acquire import session
 
-        return session.acquirer(self._environ, self._began, asks_for="git")
+        asked = self._request
+        url = f"{asked.protocol}://{asked.host}/{asked.path}"
+        return session.acquirer(self._environ, self._began, asks_for="git", git_url=url)
 
     def _challenges(self) -> tuple[str, ...]:
         return tuple(self._message.lists.get("wwwauth", ()))
@@ -209,7 +227,7 @@ class _Call:
             return ""
         return acquirer.hashed(token)
 
-    def _render(self, token: Token, state: str) -> bytes:
+    def _render(self, token: Token, state: str, user: str) -> bytes:
         lines = []
         if bearer := self._wants_bearer():
             lines += ["capability[]=authtype"]
@@ -218,16 +236,14 @@ class _Call:
         if bearer:
             lines += ["authtype=Bearer", f"credential={token.value}", "ephemeral=1"]
         else:
-            lines += [f"username={self._username()}", f"password={token.value}"]
+            own = self._rule.identity.git_user
+            name = self._rule.answer_user(own, user)
+            lines += [f"username={name}", f"password={token.value}"]
         if token.expires_at is not None:
             lines.append(f"password_expiry_utc={token.expires_at}")
         if state:
             lines += ["continue=1", f"state[]={STATE}{state}"]
         return render(lines)
-
-    def _username(self) -> str:
-        fixed = self._rule.identity.git_user
-        return self._request.username or self._rule.username or fixed
 
     def _wants_bearer(self) -> bool:
         """Tell whether git can carry a Bearer token and the host takes one."""
@@ -238,7 +254,12 @@ class _Call:
         preferred = self._message.get("authtype").lower()
         if preferred in ("basic", "bearer"):
             return preferred == "bearer"
-        offered = [
-            c.split(" ")[0].lower() for c in self._message.lists.get("wwwauth", ())
-        ]
-        return not offered or "bearer" in offered
+        offered = self._challenges()
+        first = {header.partition(" ")[0].lower() for header in offered}
+        if not offered or "bearer" in first:
+            return True
+        if not any("bearer" in header.lower() for header in offered):
+            return False
+        from hushkey.net import challenges  # noqa: PLC0415 - a header may hold several
+
+        return "bearer" in challenges.schemes(offered)

@@ -1,8 +1,9 @@
 """git's credential format: what git writes, and what it reads.
 
 git-credential(1) "INPUT/OUTPUT FORMAT". Lines are split at LF only and read as
-bytes: a lone CR has been taken for a line end before (CVE-2024-50338), and a second
-host has been smuggled in by one (CVE-2020-5260).
+bytes; a caller that ends every line with CR LF is understood, as by git. A lone CR has
+been taken for a line end before (CVE-2024-50338), and a second host has been smuggled
+in by one (CVE-2020-5260).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def parse(data: bytes) -> Message:
         raise Malformed("git sent a request that is too long")
     values: dict[str, str] = {}
     lists: dict[str, list[str]] = {}
-    for line in data.split(b"\n"):
+    for line in _unix(data).split(b"\n"):
         if not line:
             break
         key, value = _pair(line)
@@ -63,6 +64,18 @@ def parse(data: bytes) -> Message:
         elif values.setdefault(key, value) != value:
             raise Malformed(f"git sent two different values for {key}")
     return Message(values, {key[:-2]: items for key, items in lists.items()})
+
+
+def _unix(data: bytes) -> bytes:
+    """Return *data* with LF for CR LF, if each of its lines has it; else as it is.
+
+    A single CR among others is part of a value, and no request has only one line.
+    """
+    head = data.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n")
+    lines = head.count(b"\n")
+    if not lines or head.count(b"\r\n") != lines or head.count(b"\r") != lines:
+        return data
+    return data.replace(b"\r\n", b"\n") if head != data else data
 
 
 def _pair(line: bytes) -> tuple[str, str]:

@@ -63,13 +63,13 @@ class Service:
         )
 
     def answer_user(self) -> str:
-        """Return the user name to answer with: the client's own, if it gave one."""
-        return self.username or self.rule.username or self.rule.identity.keyring_user
+        """Return the user name to answer with; see `HostRule.answer_user`."""
+        own = self.rule.identity.keyring_user
+        return self.rule.answer_user(own, self.username)
 
     def token(self, environ: Mapping[str, str], began: float) -> Token:
         """Return a token that outlives an install; raises `hushkey.errors`."""
         from hushkey.acquire import session
-        from hushkey.tokenrequest import TokenRequest
 
         acquirer = session.acquirer(environ, began, asks_for="keyring")
         wanted = acquirer.wanted(
@@ -79,16 +79,7 @@ class Service:
         # A built-in organisation is one host to git and pip, with one account; the
         # user's own rule may be for this host alone, and so is what to run then.
         host = self.host if not self.rule.built_in else wanted.host
-        return acquirer.acquire(
-            TokenRequest(
-                wanted.rule,
-                host,
-                wanted.username,
-                wanted.began,
-                lifetime,
-                wanted.claims,
-            )
-        )
+        return acquirer.acquire(wanted.changed(host=host, min_lifetime=lifetime))
 
 
 def find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:

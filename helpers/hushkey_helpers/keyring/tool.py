@@ -37,4 +37,5 @@ TOOL = Tool(
     no_terminal=_no_terminal,
     # pip from 26.2 on and pdm drop what they capture; uv prints it when we have ended
     stderr_shown_by=("uv",),
+    inside=True,
 )

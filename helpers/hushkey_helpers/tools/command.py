@@ -68,6 +68,7 @@ def asked_for(url: str, challenges: tuple[str, ...] = (), **words: Any) -> Asked
 class Served(Frozen):
     """The token for what was asked, and the user name that it goes with."""
 
+    _secret = ("token",)
     asked: Asked
     rule: HostRule
     token: Token
@@ -115,13 +116,17 @@ def one_host(argv: list[str], usage: str) -> str:
     return words[1] if words else ""
 
 
-def _not_served(asked: Asked, missing: str) -> Answer:
-    error = Permanent(
+def not_served(asked: Asked, missing: str) -> Permanent:
+    """Return the error that no rule covers what was asked, *missing* may say why."""
+    return Permanent(
         f"{asked.host} is not served by hushkey: "
         + (f"it lacks {missing}" if missing else "no rule covers it"),
         hint=f"run `hushkey config add-host {asked.host}`",
     )
-    return Answer(lines=(error.line(),), code=1)
+
+
+def _not_served(asked: Asked, missing: str) -> Answer:
+    return Answer(lines=(not_served(asked, missing).line(),), code=1)
 
 
 def _refused(error: HushkeyError, _: Asked | None) -> Answer:
@@ -185,18 +190,17 @@ def answer(
             event("not-ours", host=asked.host)
             return tool.foreign(asked, config.missing_for(asked.request))
         event("asked", rule=rule, host=asked.host, verb="get")
-        return Answer(tool.render(_served(tool, asked, rule, environ)))
+        return Answer(tool.render(served(tool, asked, rule, environ)))
     except Exception as error:
         return _failed(tool, explained(error), asked, environ)
 
 
-def _served(
+def served(
     tool: CommandTool, asked: Asked, rule: HostRule, environ: Mapping[str, str]
 ) -> Served:
-    """Return the token that *rule* gives; raises `hushkey.errors`."""
+    """Return the token that *rule* gives *tool*; raises `hushkey.errors`."""
     from hushkey.acquire import session
     from hushkey.acquire.exchanged import ExchangedCredential
-    from hushkey.tokenrequest import TokenRequest
 
     if rule.identity.typed:
         raise Permanent(
@@ -214,11 +218,9 @@ def _served(
         rule, asked.host, request=asked.request, challenges=asked.challenges
     )
     lifetime = rule.min_lifetime or wanted.min_lifetime + tool.margin
-    wanted = TokenRequest(
-        wanted.rule, wanted.host, "", wanted.began, lifetime, wanted.claims
-    )
+    wanted = wanted.changed(min_lifetime=lifetime)
     token = ExchangedCredential(acquirer, wanted).token()
-    username = rule.username or token.username or rule.identity.git_user
+    username = rule.answer_user(token.username or rule.identity.git_user)
     return Served(asked, rule, token, username)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-from hushkey.errors import HushkeyError
+from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import HostRule, Token, TokenKey
 from hushkey.providers.registry import client_words
+from hushkey.system import ownership, paths
 from hushkey.tokenrequest import TokenRequest
 from hushkey_helpers.tools import token as token_tool
-from hushkey_install.common import agentcontrol, output
+from hushkey_install.common import agentcontrol, output, typedsecrets
 from hushkey_install.common.context import Context
+from hushkey_install.inspect import azure
 
 
 def login(target: str | None, *, force: bool, method: str) -> None:
@@ -24,6 +26,7 @@ def login(target: str | None, *, force: bool, method: str) -> None:
     # Only a URL can name an organisation; a pattern names many.
     url = "" if target in context.config.identities() else target or ""
     for rule, host in context.rules_of(target):
+        typedsecrets.check_not_typed(rule.identity, host)
         key = (rule.account, rule.token_key)
         if key not in done:
             done.add(key)
@@ -32,14 +35,38 @@ def login(target: str | None, *, force: bool, method: str) -> None:
 
 
 def _login(context: Context, wanted: TokenRequest, *, force: bool) -> None:
+    _check_there(context, wanted)
     get = context.acquirer.sign_in if force else context.acquirer.acquire
     token = get(wanted)
+    _say_unproven(context, wanted)
     how = "signed in" if token.source == "sign-in" else "already signed in"
     output.say(
         f"{how} to {wanted.host} as {token.account.label or 'the only account'} "
         f"({_client(wanted.rule)}); the token is good {until(token)}",
         err=True,
     )
+
+
+def _check_there(context: Context, wanted: TokenRequest) -> None:
+    """Raise Permanent if the organisation that a person named does not exist."""
+    request = context.request(wanted.host)
+    if organisation := azure.absent(context, wanted.rule, request):
+        raise Permanent(
+            f"there is no {organisation}: it answers with HTTP 404",
+            hint="check its name; `hushkey login "
+            f"{wanted.rule.identity.name}` signs in without one",
+        )
+
+
+def _say_unproven(context: Context, wanted: TokenRequest) -> None:
+    """Say that nothing tells whether there is such an organisation."""
+    request = context.request(wanted.host)
+    if organisation := azure.unproven(context, wanted.rule, request):
+        output.say(
+            f"note: {organisation} named no tenant when it was asked, and may not "
+            "exist: your account's own tenant was used",
+            err=True,
+        )
 
 
 def _client(rule: HostRule) -> str:
@@ -63,13 +90,25 @@ def until(token: Token) -> str:
 def logout(target: str | None, *, everyone: bool, local: bool) -> None:
     """Forget sign-ins here, and tell the server unless *local*."""
     context = Context(login=True)
+    # Another user's folder says nothing of who is signed in.
+    ownership.check_private(paths.data_folder(context.environ))
+    known = context.config.identities().values()
+    if target is None and not everyone and not any(context.own_rules()):
+        used = [identity for identity in known if context.is_used(identity)]
+        everyone = len(used) == 1  # a built-in one: nobody else can be meant
     if everyone:
-        identities = list(context.config.identities().values())
+        identities = list(known)
     else:
         identities = [context.identity(target)]
+        typedsecrets.check_not_typed(identities[0], "")
+    done = 0
     for identity in identities:
-        if not everyone or not identity.typed:
+        # Looked at anew: identities of one server and client share their sign-ins.
+        if not everyone or context.is_used(identity):
             output.say(_logout(context, identity.name, local=local), err=True)
+            done += 1
+    if not done:
+        output.say("nobody is signed in", err=True)
     agentcontrol.dismiss(context.environ)
 
 

@@ -11,9 +11,9 @@ from hushkey.acquire import session
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import rules
 from hushkey.config.rules import Config
-from hushkey.errors import Permanent, plain
+from hushkey.errors import HushkeyError, Permanent, plain
 from hushkey.model import HostRule, Identity, Request
-from hushkey.tokenrequest import PromptOptions, TokenRequest
+from hushkey.tokenrequest import PromptOptions, TokenRequest, may_be_person
 
 
 def shown(url: str) -> str:
@@ -35,7 +35,11 @@ class Context:
         self.config: Config = rules.load(self.environ)
         options = PromptOptions(login=login, command=str)
         self.acquirer: Acquirer = session.acquirer(
-            self.environ, time.time(), options=options
+            self.environ,
+            time.time(),
+            options=options,
+            # What git has asked for in vain, a person can sign in to.
+            git_url="" if login else None,
         )
 
     def request(self, url: str) -> Request:
@@ -46,8 +50,14 @@ class Context:
             raise Permanent(f"{shown(url)!r}: {error}") from error
 
     def wanted(self, rule: HostRule, host: str, url: str = "") -> TokenRequest:
-        """Return the need for a token of *rule*; *url* may name an organisation."""
-        return self.acquirer.wanted(rule, host, request=self.request(url or host))
+        """Return the need for a token of *rule*.
+
+        *url* may name an organisation, and whose account is meant.
+        """
+        request = self.request(url or host)
+        if not rule.account and may_be_person(request.username, rule):
+            rule = rule.with_account(request.username)
+        return self.acquirer.wanted(rule, host, request=request)
 
     def rule(self, url: str) -> tuple[HostRule, str]:
         """Return the rule for *url* and its origin; raises Permanent if not ours."""
@@ -81,11 +91,36 @@ class Context:
         if wanted in names:
             return [(rule, host) for rule, host in own if rule.identity.name == wanted]
         if wanted in self.config.identities():
-            raise Permanent(
-                f"identity {wanted} serves no host yet",
-                hint=f'add a [host."..."] table to {self.config.source}',
-            )
+            return [self._built_in(wanted)]
         return [self.rule(wanted)]
+
+    def _built_in(self, name: str) -> tuple[HostRule, str]:
+        """Return what a built-in identity is mainly for: its first host."""
+        for rule in self.config.rules():
+            if rule.identity.name == name:
+                return rule, rule.pattern
+        missing = self.config.missing_of(name)
+        raise Permanent(
+            f"identity {name} serves no host yet"
+            + (f": it lacks {missing}" if missing else ""),
+            hint="run `hushkey config add-host HOST`"
+            if missing
+            else f'add a [host."..."] table to {self.config.source}',
+        )
+
+    def is_used(self, identity: Identity) -> bool:
+        """Tell whether somebody is signed in by *identity*, as far as can be seen."""
+        if identity.typed:
+            return False
+        file = self.acquirer.file_of(identity)
+        if not file.stamp():
+            return False
+        try:
+            cache = file.read()
+        except HushkeyError:
+            return True  # nobody can tell
+        account = identity.account
+        return bool(cache.account(account) if account else cache.accounts)
 
     def own_rules(self) -> Iterator[tuple[HostRule, str]]:
         """Yield the rules that the user configured, with their patterns."""

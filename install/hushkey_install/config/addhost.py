@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -66,12 +67,30 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
         return
     document.save(change)
     output.say(f"{pattern} now uses identity {plan.identity}", err=True)
+    _say_built_in(config, plan, pattern)
     keystore.offer(os.environ)
     output.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "
         "(or just use git)",
         err=True,
     )
+
+
+def _say_built_in(config: rules.Config, plan: Plan, pattern: str) -> None:
+    """Say which other hosts an identity counts for, as it has a built-in one's name."""
+    if not plan.identity_table:
+        return
+    others = [
+        rule.pattern
+        for rule in config.rules()
+        if rule.identity.name == plan.identity and rule.pattern != pattern
+    ]
+    if others:
+        output.say(
+            f"note: {plan.identity} is a built-in identity, so this is also for "
+            f"{', '.join(others)}",
+            err=True,
+        )
 
 
 def _pattern(text: str) -> str:
@@ -117,7 +136,7 @@ def _plan(config: rules.Config, given: Given, pattern: str) -> Plan:
         return _completed(config, given, preset)
     own = _own_identities(config)
     name = given.identity or ("" if given.keys else _chosen(own))
-    if name in own:
+    if name in own or (name in config.identities() and not given.keys):
         if given.keys:
             raise Permanent(
                 f"identity {plain(name)} exists already",
@@ -127,7 +146,9 @@ def _plan(config: rules.Config, given: Given, pattern: str) -> Plan:
         table: dict[str, object] = {}
     else:
         table = _identity(given, pattern)
-        name = name or _free_name(str(table.get("issuer") or pattern), own)
+        # A built-in identity's name would make it that of all its hosts.
+        taken = {*own, *config.identities()}
+        name = name or _free_name(str(table.get("issuer") or ""), pattern, taken)
     scopes = given.scopes or (preset["scopes"] if preset and preset["scopes"] else ())
     provider = str(table.get("provider") or config.identity(name).provider)
     if SPECS[provider].needs_scopes and not scopes:
@@ -152,7 +173,9 @@ def _preset(config: rules.Config, pattern: str) -> dict[str, Any] | None:
         rule = config.row_for(githelpers.request_of(pattern))
     except HushkeyError:
         return None  # its rules go by path already
-    if rule is None or rule["origin"] != "preset":
+    # The user's own identity may have completed it, and made it theirs.
+    written = document.tables(config.source).get("host", {})
+    if rule is None or rule["pattern"] in written:
         return None
     return {"scopes": (), **rule}
 
@@ -235,11 +258,18 @@ def _chosen(own: list[str]) -> str:
     raise Permanent(f"which identity? ({', '.join(own)})", hint="name it by --identity")
 
 
-def _free_name(address: str, taken: list[str]) -> str:
-    """Return a name for a new identity: `example` for id.example.com."""
-    host = origins.parse_url(address).host.partition(":")[0]
-    labels = [label for label in host.split(".") if label and not label.isdigit()]
+def _free_name(issuer: str, pattern: str, taken: Collection[str]) -> str:
+    """Return a name for a new identity.
+
+    `example` for id.example.com; where a rule is for a path, its first segment.
+    """
+    path = "" if issuer else pattern.partition("://")[2] or pattern
+    segment = path.partition("/")[2].partition("/")[0].lower()
+    host = origins.parse_url(issuer or pattern.replace("*.", "", 1)).host
+    labels = [x for x in host.partition(":")[0].split(".") if x and not x.isdigit()]
     base = labels[-2] if len(labels) > 1 else "".join(labels) or "corp"
+    if segment.isascii() and segment.replace("-", "").replace("_", "").isalnum():
+        base = segment
     names = (base if n == 1 else f"{base}{n}" for n in range(1, len(taken) + 2))
     return next(name for name in names if name not in taken)
 

@@ -64,7 +64,7 @@ def edited(source: str, what: str, edit: Callable[[Any], object]) -> Change:
         raise Permanent(
             f"cannot {what}: {plain(error)}", hint="run `hushkey config edit`"
         ) from error
-    check(after, source)
+    _check_edit(source, what, before, after)
     mark = _MARK if before.startswith(_MARK) else ""
     return Change(source, before, mark + after)
 
@@ -85,6 +85,43 @@ def check(text: str, source: str) -> None:
     """Raise ConfigError, with every problem, if *text* is no valid config."""
     below = rules.system_text(os.environ)
     compile.compile_config(text.removeprefix(_MARK), source, *below)
+
+
+def _check_edit(source: str, what: str, before: str, after: str) -> None:
+    """Raise ConfigError if *after* is no valid config.
+
+    A line is named only for a fault that the file has: a new one stands nowhere.
+    """
+    try:
+        check(after, source)
+    except ConfigError as error:
+        # Each fault without its line: the edit may have moved it.
+        there = {_fault(p, source): p for p in _problems(before, source)}
+        found = [_fault(problem, source) for problem in error.problems]
+        new = [fault for fault in found if fault not in there]
+        told = (*new, *(there[fault] for fault in found if fault in there))
+        more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+        refused = ConfigError(
+            f"cannot {what}: {told[0]}{more}",
+            hint="nothing was changed" if new else "run `hushkey config check`",
+        )
+        refused.problems = told
+        raise refused from error
+
+
+def _problems(text: str, source: str) -> tuple[str, ...]:
+    try:
+        check(text, source)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def _fault(problem: str, source: str) -> str:
+    """Return what is wrong, without the line of the file *source*."""
+    rest = problem.removeprefix(f"{plain(source)}:")
+    number, colon, fault = rest.partition(": ")
+    return fault if rest != problem and colon and number.isdigit() else problem
 
 
 def tables(source: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Any
 
 from hushkey.config import layers, rules
@@ -24,12 +25,15 @@ def check() -> int:
     source = paths.config_file(os.environ)
     try:
         system, below = rules.system_text(os.environ)
-        trust.check(str(rules.load(os.environ).settings["ca_file"]))
+        ca_file = str(rules.load(os.environ).settings["ca_file"])
+        trust.check(ca_file)
+        if ca_file:
+            trust.context(ca_file, os.environ)
     except ConfigError as error:
         for problem in error.problems or (error.line(),):
             output.say(problem, err=True)
         return 5
-    except StoreError as error:
+    except (StoreError, Permanent) as error:
         output.say(f"{source}: [settings] ca_file: {error.line()}", err=True)
         return 5
     if system:
@@ -138,3 +142,9 @@ def unset(key: str) -> None:
 
     document.save(document.edited(source, f"unset {plain(key)}", drop))
     output.say(f"unset {shown} in {source}", err=True)
+    if path[0] == "host" and len(path) == 2:
+        host = shlex.quote(path[1])
+        output.say(
+            f"if git was registered for it: `hushkey uninstall git {plain(host)}`",
+            err=True,
+        )

@@ -10,7 +10,7 @@ from functools import partial
 
 from hushkey import origins
 from hushkey.config.rules import Config
-from hushkey.errors import ConfigError, HushkeyError, StoreError
+from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
 from hushkey.model import Request
 from hushkey.net import trust
 from hushkey.providers.registry import SPECS
@@ -54,6 +54,25 @@ def check(installation: Installation) -> Iterator[Finding]:
                 f"`ca_file`: {error.what}",
                 command if error.reason == "open" else "",
             )
+        else:
+            yield from _certificates(installation, installation.config)
+
+
+def _certificates(installation: Installation, config: Config) -> Iterator[Finding]:
+    """Yield that the chosen certificates cannot be read: no server can be asked."""
+    chosen, where = trust.chosen(str(config.settings["ca_file"]), installation.environ)
+    if not chosen:
+        return
+    try:
+        trust.context(str(config.settings["ca_file"]), installation.environ)
+    except Permanent as error:
+        named = where == "ca_file"
+        yield Finding(
+            "ca-file-unreadable",
+            PROBLEM,
+            f"`{where}`: {error.what}: no server can be asked",
+            f"hushkey config unset {where}" if named else f"unset {where}",
+        )
 
 
 def _untrusted(error: StoreError) -> Iterator[Finding]:

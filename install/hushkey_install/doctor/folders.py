@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -13,12 +14,15 @@ from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.system import ownership, paths
 from hushkey_install.common.filechange import backup_of, holds_secret, read_text, remove
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.config import document
 from hushkey_install.register import table
 from hushkey_install.tools.installation import Installation
 
 _DAMAGED = ".damaged-"
 #: what chmod is told, by the permissions that others may not have
 _CHMOD = {0o077: "700", 0o022: "go-w", 0o002: "o-w"}
+#: bytes that a change of a token file may need
+_ROOM = 64 * 1024
 _VARIABLES = ("DATA_DIR", "RUNTIME_DIR", "CONFIG")
 
 
@@ -87,6 +91,22 @@ def _folder(
             f"chmod u+rwx {quoted}",
             partial(_chmod, place, stat.S_IMODE(status.st_mode) | 0o700),
         )
+    elif name == "data" and (why := _lacks_room(place)):
+        text = f"no room in {folder}: {why}; no sign-in or renewal can be kept"
+        yield Finding("disk-full", PROBLEM, text, f"df -h {quoted}")
+
+
+def _lacks_room(folder: str) -> str:
+    """Return why nothing can be written in *folder* though it may be, or nothing."""
+    try:
+        # Where the system has it, a file without a name: nothing is left or seen.
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(os.urandom(_ROOM))
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
 
 
 def _above(folder: str, home: str) -> Iterator[str]:
@@ -136,9 +156,14 @@ def backups(installation: Installation) -> Iterator[Finding]:
 
     What holds a secret is a problem: its tool's own sign-out does not reach it.
     """
+    own = ""
+    with suppress(HushkeyError):
+        own = backup_of(paths.config_file(installation.environ))
     for path in dict.fromkeys(map(backup_of, _files(installation))):
         try:
-            secret = holds_secret(read_text(path))
+            text = read_text(path)
+            # Of our own file it is known which keys hold a secret.
+            secret = _masked(text) if path == own else holds_secret(text)
             ownership.check_name(path)
         except (OSError, HushkeyError):
             continue  # there is none, or none of this user's
@@ -150,6 +175,14 @@ def backups(installation: Installation) -> Iterator[Finding]:
                 f"rm {shlex.quote(path)}",
                 partial(remove, path),
             )
+
+
+def _masked(config: str) -> bool:
+    """Tell whether there is something in *config* that would not be shown."""
+    try:
+        return document.without_secrets(config) != config
+    except ConfigError:
+        return True
 
 
 def _files(installation: Installation) -> Iterator[str]:

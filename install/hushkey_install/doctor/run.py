@@ -85,7 +85,8 @@ def installation() -> Installation:
     except OSError:  # it was deleted
         folder = "/"
     asking = (tool.name for tool in table.REGISTRATIONS if tool.asks_keyring)
-    return Installation(os.environ, folder, asking)
+    users = {tool.name: tool.urls_in_use for tool in table.REGISTRATIONS}
+    return Installation(os.environ, folder, asking, users)
 
 
 def _of(topic: Topic, looked_at: Installation) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import shlex
 import time
 from collections.abc import Iterator
 
-from hushkey.errors import HushkeyError
+from hushkey.errors import HushkeyError, span
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.inspect import status
 from hushkey_install.tools.installation import Installation
@@ -21,7 +21,8 @@ def check(installation: Installation) -> Iterator[Finding]:
         return
     seen = set()
     for row in status.rows(installation.context):
-        if row["error"] or row["identity"] in seen:
+        # Nobody signs in to what keeps what is typed.
+        if "kept" in row or row["error"] or row["identity"] in seen:
             continue
         command = f"hushkey login {shlex.quote(row['identity'])}"
         if row["account"] is None:
@@ -68,7 +69,7 @@ def clock(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "clock-back",
             PROBLEM,
-            f"a token was obtained {status.span(int(ahead))} in the future: this "
+            f"a token was obtained {span(int(ahead))} in the future: this "
             "machine's clock is wrong, or was",
             "timedatectl set-ntp true",
         )

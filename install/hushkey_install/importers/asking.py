@@ -12,9 +12,10 @@ from hushkey.config.rules import Config
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Request
 from hushkey.system import ownership, paths
+from hushkey_helpers.docker import registries
 from hushkey_install.common import output
 from hushkey_install.importers import dockerauths, gitstore, libsecret
-from hushkey_install.importers.entry import Entry, keep
+from hushkey_install.importers.entry import Entry, confirm, store
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
 
@@ -22,41 +23,50 @@ from hushkey_install.tools.gitfile import Git
 SOURCES = {module.NAME: module for module in (gitstore, libsecret, dockerauths)}
 
 
-def run(wanted: tuple[str, ...], *, yes: bool, dry_run: bool) -> int:
-    """Take over what the person says yes to; return the exit code."""
+def run(wanted: tuple[str, ...], *, yes: bool, dry_run: bool) -> list[HushkeyError]:
+    """Take over what the person says yes to; return what failed, all of it told."""
     config = rules.load(os.environ)
     ownership.check_private(paths.data_folder(os.environ))  # where it all would go
-    found = list(_found(wanted or tuple(SOURCES)))
+    failed: list[HushkeyError] = []
+    found = list(_found(wanted or tuple(SOURCES), failed))
     new = [entry for entry in found if not _skipped(config, entry)]
     if not new:
         output.say("there is nothing to take over", err=True)
-        return 0
-    if dry_run or not (yes or _is_person()):
+    elif dry_run or not (yes or _is_person()):
         for entry in new:
             output.say(f"{entry.source}: {entry.shown()}")
-        if dry_run:
-            return 0
-        raise Permanent("nobody can be asked here", hint="run it with --yes")
-    return _take(new, yes)
+        if not dry_run:
+            raise Permanent("nobody can be asked here", hint="run it with --yes")
+    else:
+        _take(new, yes, failed)
+    return failed
 
 
-def _take(new: list[Entry], yes: bool) -> int:
-    kept: list[Entry] = []
-    failed = False
+def _take(new: list[Entry], yes: bool, failed: list[HushkeyError]) -> None:
+    """Store all first: a later one may be kept in the place of one before it."""
+    stored: list[tuple[Entry, str]] = []
     for entry in new:
         question = f"{entry.source}: take over {entry.shown()}?"
-        if not (yes or output.confirm(question)):
-            continue
+        if yes or output.confirm(question):
+            try:
+                stored.append((entry, store(entry, os.environ)))
+            except HushkeyError as error:
+                _note("", error, failed)
+    kept: list[Entry] = []
+    for entry, said in stored:
         try:
-            keep(entry, os.environ)
+            confirm(entry, said, os.environ)
         except HushkeyError as error:
-            output.say(f"hushkey: {error.line()}", err=True)
-            failed = True
-            continue
-        output.say(f"{entry.source}: {entry.shown()}")
-        kept.append(entry)
+            _note("", error, failed)
+        else:
+            output.say(f"{entry.source}: {entry.shown()}")
+            kept.append(entry)
     _say_what_is_left(kept)
-    return int(failed)
+
+
+def _note(about: str, error: HushkeyError, failed: list[HushkeyError]) -> None:
+    output.say(f"hushkey: {about}{error.line()}", err=True)
+    failed.append(error)
 
 
 def _say_what_is_left(kept: list[Entry]) -> None:
@@ -86,23 +96,22 @@ def _git_asks_us(entry: Entry) -> bool:
         return True  # without git there is nobody to be told
 
 
-def _found(names: tuple[str, ...]) -> Iterator[Entry]:
+def _found(names: tuple[str, ...], failed: list[HushkeyError]) -> Iterator[Entry]:
     """Yield what the sources hold; one that fails is named, the others count."""
     for name in names:
         try:
             yield from SOURCES[name].entries(os.environ)
         except HushkeyError as error:
-            output.say(f"hushkey: {name}: {error.line()}", err=True)
+            _note(f"{name}: ", error, failed)
 
 
 def _skipped(config: Config, entry: Entry) -> bool:
     """Tell whether an identity serves the host, so that no secret is needed."""
-    address = f"{entry.protocol}://{entry.host.rpartition('://')[2]}/{entry.path}"
     try:
-        rule = config.rule_for(origins.parse_url(address))
+        rule = next(filter(None, map(config.rule_for, _requests(entry))), None)
     except (ValueError, HushkeyError):
         return False
-    if rule is None or rule.built_in:
+    if rule is None or rule.built_in or rule.identity.typed:
         return False
     output.say(
         f"{entry.source}: {entry.shown()}: left out, identity {rule.identity.name} "
@@ -110,6 +119,14 @@ def _skipped(config: Config, entry: Entry) -> bool:
         err=True,
     )
     return True
+
+
+def _requests(entry: Entry) -> list[Request]:
+    if entry.tool == "docker":
+        registry = registries.parse(entry.host)
+        # The Hub's own tokens are nobody else's.
+        return registry.requests() if registry and not registry.holds_token else []
+    return [origins.parse_url(f"{entry.protocol}://{entry.host}/{entry.path}")]
 
 
 def _is_person() -> bool:

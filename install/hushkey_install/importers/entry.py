@@ -2,7 +2,7 @@
 
 It goes the way of every credential that is typed: through our own executable, in
 its tool's protocol, over a pipe. Nothing counts as kept that the same executable
-does not give back.
+does not give back after the last one was stored.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import subprocess
 import sysconfig
 from collections.abc import Mapping
 
+from hushkey.acquire import session
 from hushkey.errors import HushkeyError, Permanent, plain
 from hushkey.model import Frozen
 from hushkey.system import programs
+from hushkey.tokenrequest import PromptOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,47 +52,71 @@ class Entry(Frozen):
         return plain(f"{where}{path} as {self.user or 'nobody by name'}")
 
 
-def keep(entry: Entry, environ: Mapping[str, str]) -> None:
-    """Put *entry* into our store, and look whether it is there.
+def store(entry: Entry, environ: Mapping[str, str]) -> str:
+    """Put *entry* into our store; return what was said about it.
 
-    Raises Permanent where it is not: the helper's own words say why.
+    Raises Permanent for what its tool cannot carry.
     """
-    fields = (entry.protocol, entry.host, entry.path, entry.user, entry.secret)
+    fields = [entry.protocol, entry.host, entry.path, entry.user]
+    if entry.tool != "docker":
+        fields.append(entry.secret)  # JSON carries any, as Google's _json_key
     if any(c in field for field in fields for c in _BREAKS):
-        raise Permanent(f"{entry.shown()}: holds a line break, which git cannot carry")
+        raise Permanent(f"{entry.shown()}: holds a line break, which cannot be kept")
     if entry.tool == "docker":
-        _keep_docker(entry, environ)
+        keys = {"ServerURL": entry.host, "Username": entry.user, "Secret": entry.secret}
+        return _call("docker-credential-hushkey", "store", json.dumps(keys), environ)[1]
+    whole = f"{_question(entry)}password={entry.secret}\n\n"
+    return _call("git-credential-hushkey", "store", whole, environ)[1]
+
+
+def confirm(entry: Entry, said: str, environ: Mapping[str, str]) -> None:
+    """Look whether *entry* is in our store; *said* is what `store` returned.
+
+    Raises what keeps the store from serving, else Permanent: the helper's own words
+    say why.
+    """
+    if entry.tool == "docker":
+        given, words = _call("docker-credential-hushkey", "get", entry.host, environ)
+        kept, is_other = _found(given, entry)
     else:
-        _keep_git(entry, environ)
+        question = f"{_question(entry)}\n"
+        given, words = _call("git-credential-hushkey", "get", question, environ)
+        kept = f"\npassword={entry.secret}\n" in f"\n{given}"
+        is_other = "\npassword=" in f"\n{given}"
+    if kept:
+        return
+    other = "something else is kept for the same address" if is_other else ""
+    raise _refused(entry, said or other or words, environ)
 
 
-def _keep_git(entry: Entry, environ: Mapping[str, str]) -> None:
+def _question(entry: Entry) -> str:
     named = [("protocol", entry.protocol), ("host", entry.host)]
     named += [("path", entry.path)] if entry.path else []
     named += [("username", entry.user)]
-    question = "".join(f"{key}={value}\n" for key, value in named)
-    program = "git-credential-hushkey"
-    whole = f"{question}password={entry.secret}\n\n"
-    said = _call(program, "store", whole, environ)[1]
-    given, words = _call(program, "get", f"{question}\n", environ)
-    if f"\npassword={entry.secret}\n" not in f"\n{given}":
-        raise _refused(entry, said or words)
+    return "".join(f"{key}={value}\n" for key, value in named)
 
 
-def _keep_docker(entry: Entry, environ: Mapping[str, str]) -> None:
-    program = "docker-credential-hushkey"
-    keys = {"ServerURL": entry.host, "Username": entry.user, "Secret": entry.secret}
-    said = "".join(_call(program, "store", json.dumps(keys), environ))
-    given, words = _call(program, "get", entry.host, environ)
+def _found(given: str, entry: Entry) -> tuple[bool, bool]:
+    """Return whether docker was given *entry*, and whether it was given anything."""
     try:
-        kept = json.loads(given)["Secret"] == entry.secret
+        answer = json.loads(given)
+        found = answer["Username"], answer["Secret"]
     except (ValueError, KeyError, TypeError):
-        kept = False
-    if not kept:
-        raise _refused(entry, said or words)
+        return False, False
+    return found == (entry.user, entry.secret), True
 
 
-def _refused(entry: Entry, words: str) -> HushkeyError:
+def _refused(entry: Entry, words: str, environ: Mapping[str, str]) -> HushkeyError:
+    """Return the error for what is not kept, of the kind that the store's own is."""
+    try:
+        session.with_typed_credentials(
+            environ,
+            lambda kept: kept.data_key.ensure_key(),
+            options=PromptOptions(tool_may_ask=False),
+        )
+    except HushkeyError as error:
+        error.what = f"{entry.shown()} was not kept: {error.what}"
+        return error
     reason = words.strip().removeprefix("hushkey: ") or "the helper gave no reason"
     if entry.secret in reason:
         reason = "the helper gave no reason"

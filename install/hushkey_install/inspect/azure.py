@@ -21,6 +21,19 @@ def known(context: Context, rule: HostRule, request: Request) -> tuple[HostRule,
     return (rule.with_tenant(tenant) if tenant else rule), found
 
 
+def unproven(context: Context, rule: HostRule, request: Request) -> str:
+    """Return the organisation of *request* if it was asked, and named no tenant."""
+    found = organisation(request) if _is_open(rule) else ""
+    asked = bool(found) and bool(_directory(context).known(found))
+    return found if asked and not _directory(context).found(found) else ""
+
+
+def absent(context: Context, rule: HostRule, request: Request) -> str:
+    """Return the organisation of *request* if it was asked, and is not there."""
+    found = organisation(request) if _is_open(rule) else ""
+    return found if found and _directory(context).absent(found) else ""
+
+
 def everywhere(context: Context, rule: HostRule) -> Iterator[tuple[HostRule, str]]:
     """Yield *rule* in each organisation that it is known to serve, with the host.
 

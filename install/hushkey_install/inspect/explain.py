@@ -14,9 +14,8 @@ from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
 from hushkey.system import paths
-from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import typed
-from hushkey_install.common import output, probe
+from hushkey_install.common import output, probe, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure, nosignin
 from hushkey_install.tools import githelpers
@@ -74,6 +73,8 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
                 yield "note", words
     elif rule.identity.typed:
         yield "rule", f'[host."{rule.pattern}"], with a static secret'
+        yield "identity", f"{rule.identity.name} ({rule.identity.provider})"
+        yield "answer", "what you type, by the user name that you type with it"
         rule = None  # kept as it was typed, like that of any other host
     else:
         yield from _rule(context, rule, request)
@@ -122,7 +123,10 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
         return
     there, organisation = azure.known(context, rule, request)
     tenant = there.tenant
-    if tenant and not rule.tenant:
+    if azure.unproven(context, rule, request):
+        what = f"{organisation} named none, and may not exist: the account's own"
+        yield "tenant", what
+    elif tenant and not rule.tenant:
         yield "tenant", f"{tenant}, found for {organisation}"
     elif tenant:
         yield "tenant", tenant
@@ -135,9 +139,9 @@ def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
 def _answer(rule: HostRule, request: Request) -> str:
     """Return in which form a tool gets the token."""
     if rule.exchange:
-        user = docker_helper.user_of(rule, exchange.KINDS[rule.exchange].username)
+        user = rule.answer_user(exchange.KINDS[rule.exchange].username)
         return f"user name {user}, and what the host gives for the token"
-    user = request.username or rule.username or rule.identity.git_user
+    user = rule.answer_user(rule.identity.git_user, request.username)
     if rule.scheme == "basic":
         return f"user name {user}, the token as password"
     if rule.scheme == "bearer":
@@ -210,6 +214,9 @@ def _said(ask: Callable[[], str]) -> str:
 def _typed(context: Context, request: Request) -> str:
     """Say what git gets for a host without tokens, from the index alone."""
     key = typed.key_of(request.protocol, request.host, user=request.username or None)
+    kept = typedsecrets.tools_of(request.protocol, request.host, context.environ)
+    if "git" not in kept and kept:
+        return f"{', '.join(kept)} gets what was typed for this host, git nothing"
     if typed_index.holds(paths.data_folder(context.environ), key):
         return "git gets what was typed for this host and stored"
     return "git gets an empty answer, asks its next helper, and has the answer stored"
@@ -233,7 +240,7 @@ def _step(context: Context, rule: HostRule, host: str, request: Request) -> str:
     wanted = context.acquirer.wanted(rule, host, request=placed)
     cache = context.acquirer.file_of(rule.identity).read()
     account = cached.account_for(cache, wanted)
-    name = account.label or account.id
+    name = account.shown
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     now = time.time()

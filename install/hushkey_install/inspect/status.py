@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hushkey.acquire import cached
-from hushkey.errors import HushkeyError, UiRequired
+from hushkey.errors import HushkeyError, UiRequired, span
 from hushkey.model import HostRule, Identity, Token
 from hushkey.providers.registry import client_words
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
-from hushkey_install.common import output
+from hushkey_install.common import output, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure
 
@@ -97,6 +97,8 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "obtained_by": None,
         "error": None,
     }
+    if identity.typed:
+        return row | {"kept": typedsecrets.tools_of_rule(rule, context.environ)}
     try:
         cache = context.acquirer.file_of(identity).read()
         row.update(_signed_in(context, cache, rule, host))
@@ -120,7 +122,7 @@ def _signed_in(
     ended = None if renewable else cache.ended(account)
     return {
         **({} if ended is None else {"ended_at": ended}),
-        "account": account.label or account.id,
+        "account": account.shown,
         "renewable": renewable,
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
@@ -145,7 +147,9 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _clients(found: list[dict[str, Any]]) -> list[str]:
     """Return one line for each identity: which client at which server."""
     lines = (
-        f"{row['identity']}: client "
+        f"{row['identity']}: what you type, stored encrypted ({row['provider']})"
+        if "kept" in row
+        else f"{row['identity']}: client "
         f"{client_words(row['provider'], row['client'])} at {row['issuer']}"
         for row in found
     )
@@ -163,26 +167,28 @@ def _came(row: dict[str, Any]) -> str:
 
 
 def _token(row: dict[str, Any]) -> str:
+    if "kept" in row:
+        kept = ", ".join(row["kept"])
+        return f"kept for {kept}" if kept else "nothing typed yet"
     if row["error"]:
         return "unreadable"
     if row["account"] is None:
         return "signed out"
-    renewed = "renewed silently" if row["renewable"] else "sign-in needed after"
     ended = "ended_at" in row
-    if ended:
-        renewed = "sign-in needed, since it ended at the server"
     left = row["seconds_left"]
     if left:
-        return f"good for {span(left)}, then {renewed}"
+        after = "renewed silently" if row["renewable"] else "sign-in needed after"
+        if ended:
+            after = "sign-in needed, since it ended at the server"
+        return f"good for {span(left)}, then {after}"
     if left is None and row["obtained_at"] is not None:
         return "good until it is revoked"
-    return renewed if row["renewable"] or ended else "sign-in needed"
-
-
-def span(seconds: int) -> str:
-    """Return a length of time as people say it."""
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h" if seconds < 172800 else f"{seconds // 86400} days"
+    if ended:
+        renewed = "sign-in needed, since it ended at the server"
+        return renewed if left is None else f"expired, {renewed}"
+    if not row["renewable"]:
+        return "sign-in needed" if left is None else "expired, sign-in needed"
+    silently = "gets one" if left is None else "renews it"
+    return (
+        f"{'none yet' if left is None else 'expired'}, the next use {silently} silently"
+    )

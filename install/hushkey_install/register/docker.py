@@ -8,28 +8,31 @@ is written is noted, so that `uninstall` restores exactly that.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from hashlib import blake2s
 from typing import Any
 
 import click
 
 from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent
+from hushkey.store import typed_index
 from hushkey.system import locks, paths, programs
-from hushkey_helpers.docker import registries
+from hushkey_helpers.docker import registries, typed
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
-from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.register import hiddenlogins
 from hushkey_install.register.registration import Plan, Registration
-from hushkey_install.tools import jsontext, ociconfig
+from hushkey_install.tools import jsontext, ociconfig, otherhelper, purposes
 from hushkey_install.tools.installation import Installation
 
-#: what a note about a client's file holds
-_SHAPE = {"existed": bool, "made": bool, "previous": dict, "empty": dict}
+#: what takes over logins that are no longer used
+TAKE_OVER = "hushkey import docker"
+#: seconds for docker's helper of before to list what it has
+_HELPERS_PATIENCE = 10
 #: seconds for another install to end
 _PATIENCE = 30
 
@@ -60,6 +63,18 @@ class Client(Registration):
         """Return the helpers that it finds in another client's file, too."""
         return {}
 
+    def others(self, text: str) -> str:
+        """Return its helper for all registries without one of their own, if any."""
+        return ""
+
+    def login_file(self, environ: Mapping[str, str]) -> str:
+        """Return the file whose helpers its `login` goes by; nothing if unknown."""
+        return self.file(environ)
+
+    def logout(self, environ: Mapping[str, str], server: str) -> str:
+        """Return the command that takes a login out of the config file."""
+        return f"{self.name} logout {shlex.quote(server)}"
+
     # -- install ----------------------------------------------------------------
 
     def plan(
@@ -79,21 +94,64 @@ class Client(Registration):
         if not keys and not all_hosts:
             raise Permanent(
                 "no registry is known by name",
-                hint=f"name it: `hushkey install {self.name} contoso.azurecr.io`",
+                hint=f"name it: `hushkey install {self.name} contoso.azurecr.io`, or "
+                'set `tools = ["docker"]` in its [host."..."] table',
             )
         steps: list[tuple[str, ...]] = [(ociconfig.HELPERS, key) for key in keys]
         steps += [(ociconfig.STORE,)] if all_hosts else []
-        record = _record(context, self.name, path)
+        record = _record(environ, self.name, path)
         after = before
         for step in steps:
             after = _noted(path, after, step, record)
 
         def apply() -> None:
-            _remember(context, self.name, record)
+            _remember(environ, self.name, record)
             Change(path, before, after).apply()
-            _say_what_now(context, self.name, keys, all_hosts=all_hosts)
+            self._say_what_now(context, keys, all_hosts=all_hosts)
 
-        return Plan(lambda: _shown(path, before, after), apply)
+        def show() -> bool:
+            shown = _shown(path, before, after)
+            if shown:
+                self._say_what_is_hidden(context, before, None if all_hosts else keys)
+            return shown
+
+        return Plan(show, apply)
+
+    def _say_what_is_hidden(
+        self, context: Context, text: str, keys: Iterable[str] | None
+    ) -> None:
+        path, store = self.file(context.environ), self.others(text)
+        store = "" if store == ociconfig.SUFFIX else store
+        listed = _listed(store, context.environ)
+        for login in hiddenlogins.find(context, path, text, store, keys, listed):
+            take = "" if login.identity else f"; to take it over: {TAKE_OVER}"
+            output.say(f"note: {login.line(self.name)}{take}", err=True)
+
+    def _say_what_now(
+        self, context: Context, keys: dict[str, bool], *, all_hosts: bool
+    ) -> None:
+        names = [*keys, *(["every other registry"] if all_hosts else [])]
+        output.say(f"{self.name} asks hushkey for: {', '.join(names)}", err=True)
+        for key in (key for key, has_identity in keys.items() if not has_identity):
+            what = f"note: {key} has no identity in {context.config.source}"
+            output.say(f"{what}: {self._kept(context.environ, key)}", err=True)
+        if registries.HUB_KEY in keys and _has_podman(context.environ):
+            output.say(
+                f"note: podman, buildah and skopeo call Docker Hub {registries.HUB}, "
+                f"for them run: hushkey install podman {registries.HUB}",
+                err=True,
+            )
+
+    def _kept(self, environ: Mapping[str, str], key: str) -> str:
+        """Return where the password goes that the client's `login` is told."""
+        path, written = self.file(environ), self.login_file(environ)
+        if written == path:
+            return f"hushkey keeps what `{self.name} login` is told, encrypted"
+        return (
+            f"`{self.name} login` keeps its password in {written or 'its own file'}; "
+            f"`{self.name} login --authfile {shlex.quote(path)} {key}` has hushkey "
+            "keep it, encrypted"
+        )
 
     def _keys(
         self, context: Context, text: str, wanted: tuple[str, ...]
@@ -101,10 +159,7 @@ class Client(Registration):
         """Return the registries to register, and whether each has an identity."""
         found: dict[str, bool] = {}
         for word in wanted:
-            registry = registries.parse(word)
-            if registry is None or "*" in word:
-                hint = f"{self.name} knows no wildcards: name each registry"
-                raise Permanent(f"{word!r} is not a registry's address", hint=hint)
+            registry = _registry(word, self.name)
             found[self.key(registry)] = serves(context, registry)
         return found if wanted else dict.fromkeys(self.known(context, text), True)
 
@@ -120,12 +175,11 @@ class Client(Registration):
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what takes out ours, for *hosts* or for all registries."""
-        context = Context(environ)
-        path = self.file(context.environ)
+        """Return what takes out ours, for *hosts* or for all; no config is asked."""
+        path = self.file(environ)
         before = ociconfig.text_of(path)
-        record = _record(context, self.name, path)
-        only = {self.key(r) for word in hosts if (r := registries.parse(word))}
+        record = _record(environ, self.name, path)
+        only = {self.key(_registry(word, self.name)) for word in hosts}
         after = before
         for step in list(ociconfig.ours(before)):
             if only and step[-1] not in only:
@@ -146,14 +200,30 @@ class Client(Registration):
             else:
                 remove(path)  # it was made by install
             if ours_still:
-                _remember(context, self.name, record)
+                _remember(environ, self.name, record)
             else:
-                _install_record(context, self.name, path).write({})
-            output.say(f"{self.name} no longer asks hushkey", err=True)
+                ociconfig.install_record(environ, self.name, path).write({})
+            where = f" for {', '.join(sorted(only))}" if only and ours_still else ""
+            output.say(f"{self.name} no longer asks hushkey{where}", err=True)
 
-        return Plan(
-            lambda: _shown(path, before, after), apply, lambda: drop_backup(path)
-        )
+        def shown() -> bool:
+            for key in sorted(only - {step[-1] for step in ociconfig.ours(before)}):
+                told = f"{self.name} was not told to ask hushkey for {key}"
+                output.say(told, err=True)
+            return _shown(path, before, after)
+
+        return Plan(shown, apply, lambda: None if only else drop_backup(path))
+
+    def urls_in_use(self, installation: Installation) -> Iterator[str]:
+        """Yield the registries that somebody signed in to, or that ask us."""
+        try:
+            text = ociconfig.text_of(self.file(installation.environ))
+        except HushkeyError:
+            return  # has a finding of its own
+        names = [*ociconfig.used(text), *ociconfig.registered(text)]
+        for registry in filter(None, map(registries.parse, names)):
+            for request in registry.requests():
+                yield f"{request.protocol}://{request.host}/{request.path}"
 
     # -- doctor -------------------------------------------------------------------
 
@@ -179,14 +249,45 @@ class Client(Registration):
                 f"on PATH: {self.name} fails for them, public images too",
                 "pipx ensurepath",
             )
+        folder = paths.data_folder(context.environ)
+        for key in (key for key in ours if key != ociconfig.STORE):
+            registry = registries.parse(key)
+            if registry is None or _is_known(context, registry):
+                continue
+            if not typed_index.holds(folder, *typed.keys_of(registry)):
+                yield Finding(
+                    f"{self.name}-stale",
+                    NOTE,
+                    f"{path} gives {key} to hushkey, which has no identity and no "
+                    "password for it",
+                    f"hushkey uninstall {self.name} {shlex.quote(key)}",
+                )
         found = programs.find(self.name, context.environ)
         if found is not None or os.path.exists(path):
             yield from self._unregistered(context, path, text)
+            yield from self._hidden(context, path, text)
+
+    def _hidden(self, context: Context, path: str, text: str) -> Iterator[Finding]:
+        """Yield logins that the client has and no longer finds, since it asks us."""
+        store = self.others(text)
+        keys: list[str] | None = [step[-1] for step in ociconfig.ours(text) if step[1:]]
+        if store == ociconfig.SUFFIX:
+            store = ociconfig.former_store(context.environ, self.name, path)
+            keys = None
+        for login in hiddenlogins.find(context, path, text, store, keys):
+            command = TAKE_OVER
+            if login.identity:
+                if not login.in_file:
+                    continue  # none is missed, and none lies about
+                command = self.logout(context.environ, login.server)
+            yield Finding(
+                f"{self.name}-hidden-login", NOTE, login.line(self.name), command
+            )
 
     def _unregistered(
         self, context: Context, path: str, text: str
     ) -> Iterator[Finding]:
-        """Yield registries with an identity that go another way."""
+        """Yield registries that go another way."""
         helpers = self.inherited(context) | ociconfig.registered(text)
         everything = ociconfig.store(text) == ociconfig.SUFFIX
         for key in self.known(context, text):
@@ -229,6 +330,10 @@ class Docker(Client):
         """Return *registry* as docker calls it."""
         return registry.key
 
+    def others(self, text: str) -> str:
+        """Return docker's `credsStore`."""
+        return ociconfig.store(text)
+
     def _findings(self, context: Context) -> Iterator[Finding]:
         yield from super()._findings(context)
         if context.environ.get("DOCKER_AUTH_CONFIG"):
@@ -252,6 +357,15 @@ class Podman(Client):
         """Return *registry* as podman calls it."""
         return registry.place
 
+    def login_file(self, environ: Mapping[str, str]) -> str:
+        """Return the file of the session, unless another one is named."""
+        return ociconfig.podman_login_file(environ)
+
+    def logout(self, environ: Mapping[str, str], server: str) -> str:
+        """Return the command that takes a login out of this very file."""
+        path = shlex.quote(self.file(environ))
+        return f"podman logout --authfile {path} {shlex.quote(server)}"
+
     def inherited(self, context: Context) -> dict[str, str]:
         """Return what is ours in docker's own file.
 
@@ -263,13 +377,30 @@ class Podman(Client):
             text = ociconfig.text_of(ociconfig.docker_file(context.environ))
         except HushkeyError:
             return {}  # docker's own finding
-        steps = (step[1:] for step in ociconfig.ours(text))
-        parsed = (registries.parse(key) for step in steps for key in step)
-        return {self.key(registry): ociconfig.SUFFIX for registry in parsed if registry}
+        # Looked up as it is written: docker's own key of the Hub is none of podman's.
+        keys = (key for step in ociconfig.ours(text) for key in step[1:])
+        return dict.fromkeys(keys, ociconfig.SUFFIX)
 
     def _findings(self, context: Context) -> Iterator[Finding]:
         yield from super()._findings(context)
         yield from _shadowed(context)
+
+    def _unregistered(
+        self, context: Context, path: str, text: str
+    ) -> Iterator[Finding]:
+        yield from super()._unregistered(context, path, text)
+        hub, inherited = registries.HUB, self.inherited(context)
+        asked = inherited | ociconfig.registered(text)
+        if registries.HUB_KEY not in inherited or hub in asked:
+            return
+        if hub not in self.known(context, text):
+            yield Finding(
+                "podman-hub",
+                NOTE,
+                "docker asks hushkey for Docker Hub; podman, which calls it "
+                f"{hub}, does not",
+                f"hushkey install podman {hub}",
+            )
 
 
 DOCKER = Docker("docker")
@@ -306,12 +437,29 @@ def serves(context: Context, registry: registries.Registry) -> bool:
     return any(rule and not rule.identity.typed for rule in rules)
 
 
+def _is_known(context: Context, registry: registries.Registry) -> bool:
+    """Tell whether any rule is for *registry*, be it for what is typed."""
+    try:
+        return any(map(context.config.rule_for, registry.requests()))
+    except HushkeyError:
+        return True  # several are
+
+
 def _configured(context: Context) -> Iterator[str]:
-    """Yield the registries that the config names one by one."""
+    """Yield the hosts that the config names one by one, and that are registries."""
     for rule, written in context.own_rules():
         pattern = origins.parse_pattern(written)
-        if rule.exchange and not pattern.wild:
+        if purposes.DOCKER in purposes.of(rule) and not pattern.wild:
             yield origins.origin_text(pattern.scheme, pattern.host, pattern.port)
+
+
+def _registry(word: str, client: str) -> registries.Registry:
+    """Return the registry that a person names; Permanent where it is none."""
+    registry = registries.parse(word)
+    if registry is None or "*" in word:
+        hint = f"{client} knows no wildcards: name each registry"
+        raise Permanent(f"{word!r} is not a registry's address", hint=hint)
+    return registry
 
 
 # -- what install does -------------------------------------------------------------
@@ -377,31 +525,30 @@ def _named(text: str) -> dict[str, str]:
     )
 
 
-def _say_what_now(
-    context: Context, client: str, keys: dict[str, bool], *, all_hosts: bool
-) -> None:
-    names = [*keys, *(["every other registry"] if all_hosts else [])]
-    output.say(f"{client} asks hushkey for: {', '.join(names)}", err=True)
-    for key in (key for key, has_identity in keys.items() if not has_identity):
-        output.say(
-            f"note: {key} has no identity in {context.config.source}: hushkey keeps "
-            f"what `{client} login` is told, encrypted",
-            err=True,
+def _has_podman(environ: Mapping[str, str]) -> bool:
+    return any(programs.find(n, environ) for n in ("podman", "buildah", "skopeo"))
+
+
+def _listed(store: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the servers that the helper *store* has a login for, if it says so."""
+    program = otherhelper.find(store, environ)
+    try:
+        found = program and otherhelper.said(
+            program, "list", "unused", environ, patience=_HELPERS_PATIENCE
         )
+    except Permanent:
+        return []  # it is docker's helper, not ours: docker has its marks, too
+    return list(found or ())
 
 
 # -- what was done -----------------------------------------------------------------
 
 
-def _install_record(context: Context, client: str, path: str) -> InstallRecord:
-    """Return the notes about the file *path*; a client may have several."""
-    name = blake2s(os.fsencode(path), digest_size=8).hexdigest()
-    return InstallRecord(context.environ, f"{client}-{name}")
-
-
-def _record(context: Context, client: str, path: str) -> dict[str, Any]:
+def _record(environ: Mapping[str, str], client: str, path: str) -> dict[str, Any]:
     """Return what earlier installs noted about *path*, else an empty note."""
-    return _install_record(context, client, path).about(path, _SHAPE) or {
+    return ociconfig.install_record(environ, client, path).about(
+        path, ociconfig.SHAPE
+    ) or {
         "path": path,
         "existed": os.path.lexists(path),
         "made": False,
@@ -410,6 +557,6 @@ def _record(context: Context, client: str, path: str) -> dict[str, Any]:
     }
 
 
-def _remember(context: Context, client: str, record: dict[str, Any]) -> None:
+def _remember(environ: Mapping[str, str], client: str, record: dict[str, Any]) -> None:
     """Note it before it is done: what could not be undone is not done."""
-    _install_record(context, client, record["path"]).write(record)
+    ociconfig.install_record(environ, client, record["path"]).write(record)

@@ -2,33 +2,29 @@
 
 The empty line resets the list, so that no globally configured helper stores
 our tokens (gitcredentials(7); measured on git 2.39 and 2.55). Hosts with path
-rules also get useHttpPath, since git sends no path otherwise.
+rules also get useHttpPath, since git sends no path otherwise. Ours is the helper's
+absolute path: a program that a desktop starts has a shorter PATH than a shell.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
-import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from hushkey import origins
 from hushkey.errors import Permanent
-from hushkey.system import programs
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
-from hushkey_install.register import gitchecks
+from hushkey_install.register import gitchecks, gitsections
 from hushkey_install.register.registration import Plan, Registration, show
-from hushkey_install.tools import githelpers
+from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
 from hushkey_install.tools.installation import Installation
-
-_HELPER = "git-credential-hushkey"
 
 
 class GitRegistration(Registration):
@@ -45,8 +41,8 @@ class GitRegistration(Registration):
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what takes all of it out; a wrong config is no hindrance."""
-        return _undo(environ)
+        """Return what takes it out, of *hosts* or all; no config is asked for it."""
+        return _undo(environ, hosts)
 
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield git's global file."""
@@ -54,7 +50,12 @@ class GitRegistration(Registration):
 
     def checks(self, installation: Installation) -> Iterator[Finding]:
         """Yield what keeps git from asking us, and who else is handed tokens."""
-        return gitchecks.check(installation, partial(self.install, (), False))
+        return gitchecks.check(
+            installation,
+            installation.urls_beside(self.name),
+            partial(self.install, (), False),
+            lambda section: self.uninstall((section,), False),
+        )
 
     def urls_in_use(self, installation: Installation) -> Iterator[str]:
         """Yield the remotes of this repository, and what git asks us for."""
@@ -65,17 +66,19 @@ GIT = GitRegistration("git")
 
 
 def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
-    sections = dict(_sections(context, wanted))
+    git = Git(context.environ)
+    # Whatever is there already is kept up to date, built-in hosts too.
+    there = dict.fromkeys(gitsections.kept(context, git), False)
+    sections = there | dict(_sections(context, wanted))
     if not sections:
         raise Permanent(
             "no host has an identity yet",
             hint="run `hushkey config add-host HOST` first, or name a built-in one: "
             "`hushkey install git dev.azure.com`",
         )
-    git = Git(context.environ)
-    helper = _helper(context.environ)
+    ours = gitsections.helper(context.environ)
     paths_set: list[str] = []
-    change = git.edited(lambda file: _add(git, file, sections, helper, paths_set))
+    change = git.edited(lambda file: _add(git, file, sections, ours, paths_set))
 
     def apply() -> None:
         # Remembered first: what could not be undone is not done.
@@ -92,26 +95,43 @@ def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
     return Plan(lambda: show(change), apply)
 
 
-def _undo(environ: dict[str, str]) -> Plan:
+def _undo(environ: dict[str, str], hosts: tuple[str, ...]) -> Plan:
     """Return what takes ours out; exactly, if the file is as we left it."""
     git = Git(environ)
     record = _record(environ, git)
     current = git.text()
-    before = restored(record, current) if record else None
-    if before is not None:
+    urls = {gitsections.named(word): word for word in hosts}
+    gone: list[str] = []
+    left: list[str] = []
+
+    def edit(file: str) -> None:
+        gone.extend(_remove(git, file, record, urls))
+        left.extend(section for section, _ in gitsections.registered(git, file))
+
+    change = git.edited(edit)
+    some = bool(urls) and bool(left)
+    before = restored(record, current) if record and not some else None
+    if before is not None and (not urls or gone):
         change = Change(git.path, current, before)
-    else:
-        change = git.edited(lambda file: _remove(git, file, record))
 
     def apply() -> None:
         drop_backup(git.path)
+        if some:
+            _remember(environ, git, change, [], ours=True)
         change.apply(backup=False)
-        if before == "" and not record["existed"]:
-            remove(git.path)  # it was made by install
-        InstallRecord(environ, "git").write({})
-        output.say("git no longer asks hushkey", err=True)
+        if not some:
+            if before == "" and not record["existed"]:
+                remove(git.path)  # it was made by install
+            InstallRecord(environ, "git").write({})
+        where = f" for {', '.join(gone)}" if some else ""
+        output.say(f"git no longer asks hushkey{where}", err=True)
 
-    return Plan(lambda: show(change), apply, lambda: drop_backup(git.path))
+    def told() -> bool:
+        for url in urls.keys() - {gitsections.normal(section) for section in gone}:
+            output.say(f"git was not told to ask hushkey for {url}", err=True)
+        return show(change)
+
+    return Plan(told, apply, lambda: None if urls else drop_backup(git.path))
 
 
 # -- what belongs there -----------------------------------------------------
@@ -123,51 +143,30 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     Azure DevOps has an organisation in the path, which decides the tenant.
     """
     by_url: dict[str, bool] = {}
-    chosen = [rule for rule, _ in context.own_rules()]
+    own = (rule for rule, _ in context.own_rules())
+    chosen = [rule for rule in own if purposes.GIT in (rule.tools or (purposes.GIT,))]
     known = {rule.pattern: rule for rule in context.config.rules()}
     chosen += [known.get(url) or context.rule(url)[0] for url in wanted]
     for rule in chosen:
-        written = rule.pattern
-        pattern = origins.parse_pattern(written)
-        host = f"*.{pattern.host}" if pattern.wild else pattern.host
-        port = (
-            ""
-            if pattern.port == origins.DEFAULT_PORTS[pattern.scheme]
-            else pattern.port
-        )
-        url = f"{pattern.scheme}://{host}{f':{port}' if port else ''}"
+        pattern = origins.parse_pattern(rule.pattern)
+        url = gitsections.url_of(pattern)
         by_url[url] = (
             by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
         )
     yield from by_url.items()
 
 
-def _helper(environ: dict[str, str]) -> str:
-    """Return the helper's name, or its path where git would not find it."""
-    if programs.find(_HELPER, environ):
-        return "hushkey"
-    beside = os.path.join(sysconfig.get_path("scripts"), _HELPER)
-    if not os.access(beside, os.X_OK):
-        raise Permanent(
-            f"{_HELPER} is not on PATH", hint="add hushkey's bin folder to PATH"
-        )
-    return f"!{shlex.quote(beside)}"
-
-
 def _add(
     git: Git,
     file: str,
     sections: dict[str, bool],
-    helper: str,
+    ours: str,
     paths_set: list[str],
 ) -> None:
     """Add what is missing; *paths_set* gets the useHttpPath keys that are new."""
     for url, needs_path in sections.items():
         key = f"credential.{url}.helper"
-        if git.values(file, key)[-2:] != ["", helper]:
-            _drop(git, file, key)
-            git.run(file, "--add", key, "")
-            git.run(file, "--add", key, helper)
+        _write(git, file, key, _with_ours(git.values(file, key), ours))
         needed = f"credential.{url}.useHttpPath"
         if needs_path and not git.values(file, needed):
             paths_set.append(needed)
@@ -175,46 +174,88 @@ def _add(
             git.run(file, needed, "true")
 
 
-def _remove(git: Git, file: str, record: dict[str, Any]) -> None:
-    """Take out our helper lines, and the useHttpPath that we set."""
+def _with_ours(values: list[str], ours: str) -> list[str]:
+    """Return *values* so that, from the last empty one on, git asks us alone.
+
+    What asks our agent through git's own client stays in front of us.
+    """
+    start = len(values) - values[::-1].index("") if "" in values else 0
+    tail = [value for value in values[start:] if not githelpers.is_ours(value)]
+    sockets = [value for value in tail if githelpers.is_socket(value)]
+    if start and sockets == tail:
+        return [*_without_ours(values[: start - 1]), "", *sockets, ours]
+    kept = [value for value in _without_ours(values) if value not in sockets]
+    return [*kept, "", *sockets, ours]
+
+
+def _remove(
+    git: Git, file: str, record: dict[str, Any], urls: Collection[str] = ()
+) -> list[str]:
+    """Take out our helper lines, and the useHttpPath that we set; return of which.
+
+    *urls* are the sections that are meant; none means all.
+    """
+    gone = []
     for key in git.keys(file):
+        section = gitsections.section_of(key)
+        if urls and gitsections.normal(section) not in urls:
+            continue
         needs_path = key.removesuffix("helper") + "useHttpPath"
-        if _drop(git, file, key) and needs_path in record.get("paths", ()):
+        if not _drop(git, file, key):
+            continue
+        gone.append(section)
+        if needs_path in record.get("paths", ()):
             git.run(file, "--unset-all", needs_path, check=False)
+    return gone
 
 
 def _drop(git: Git, file: str, key: str) -> bool:
     """Take our pair of lines out of *key*; tell whether it was there."""
     values = git.values(file, key)
-    ours = [n for n, value in enumerate(values) if githelpers.is_ours(value)]
-    if not ours:
+    if not any(map(githelpers.is_ours, values)):
         return False
-    gone = {
-        n
-        for number in ours
-        for n in (number, number - 1)
-        if not values[n] or n == number
-    }
-    kept = [value for n, value in enumerate(values) if n not in gone]
-    if not kept:
-        git.run(file, "--unset-all", key)
-        return True
-    # Replaced in place: where a section stands decides when its helper is asked.
-    git.run(file, "--replace-all", key, kept[0])
-    for value in kept[1:]:
-        git.run(file, "--add", key, value)
+    _write(git, file, key, _without_ours(values))
     return True
+
+
+def _without_ours(values: list[str]) -> list[str]:
+    """Return *values* without our lines, and the empty one in front of each."""
+    ours = [n for n, value in enumerate(values) if githelpers.is_ours(value)]
+    empty = {n - 1 for n in ours if n and not values[n - 1]}
+    return [value for n, value in enumerate(values) if n not in empty.union(ours)]
+
+
+def _write(git: Git, file: str, key: str, values: list[str]) -> None:
+    """Let *key* have *values*, in their order; lines that stay are not touched."""
+    there = git.values(file, key)
+    if not values and there:
+        git.run(file, "--unset-all", key)
+        return
+    if values[: len(there)] != there:
+        # In place: where a section stands decides when its helper is asked.
+        git.run(file, "--replace-all", key, values[0])
+        there = values[:1]
+    for value in values[len(there) :]:
+        git.run(file, "--add", key, value)
 
 
 # -- what we did ------------------------------------------------------------
 
 
 def _remember(
-    environ: dict[str, str], git: Git, change: Change, paths_set: list[str]
+    environ: dict[str, str],
+    git: Git,
+    change: Change,
+    paths_set: list[str],
+    *,
+    ours: bool = False,
 ) -> None:
-    """Note what uninstall restores; an earlier note counts as far as it is true."""
+    """Note what uninstall restores; an earlier note counts as far as it is true.
+
+    *ours*: without a note, our lines of before were made by an install, too.
+    """
     earlier = _record(environ, git)
-    before = restored(earlier, change.before) if earlier else change.before
+    before = restored(earlier, change.before) if earlier or ours else change.before
     if before is None:  # edited since: what the person wrote stays, what we wrote goes
         before = git.edited(lambda file: _remove(git, file, earlier)).after
     record = {

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 
 from hushkey import origins
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
+from hushkey.net import gitsettings
 from hushkey.system import programs
+from hushkey_install.common.context import Context
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
-from hushkey_install.tools import githelpers
+from hushkey_install.register import gitsections
+from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
 from hushkey_install.tools.installation import Installation
 
@@ -24,10 +29,16 @@ _INSTALL = "hushkey install git"
 Mend = Callable[[], object]
 
 
-def check(installation: Installation, mend: Mend) -> Iterator[Finding]:
+def check(
+    installation: Installation,
+    elsewhere: Iterable[str],
+    mend: Mend,
+    forget: Callable[[str], object],
+) -> Iterator[Finding]:
     """Yield what keeps git from asking us, and who else is handed tokens.
 
-    *mend* registers hushkey with git, as `hushkey install git` does.
+    *elsewhere* are the URLs that other tools ask for. *mend* registers hushkey with
+    git, as `hushkey install git` does, and *forget* takes one section out again.
     """
     if installation.git is None:
         if installation.git_error is not None:
@@ -36,10 +47,33 @@ def check(installation: Installation, mend: Mend) -> Iterator[Finding]:
     try:
         yield from _version(installation.git)
         yield from _reachable(installation, installation.git, mend)
-        yield from _rules(installation, installation.git, mend)
+        yield from _rules(installation, installation.git, elsewhere, mend)
         yield from _wrong_socket(installation.git)
+        yield from _network(installation)
+        yield from _short(installation, installation.git, mend)
+        yield from _stale(installation, installation.git, forget)
     except HushkeyError as error:
         yield Finding("git-fails", PROBLEM, error.line())
+
+
+def _network(installation: Installation) -> Iterator[Finding]:
+    """Yield which of git's settings for the network count when git asks us."""
+    told = gitsettings.GitConfig("", installation.environ).counts()
+    unverified = [name for name in told if name.endswith("sslverify")]
+    named = [name for name in told if name not in unverified]
+    if named:
+        yield Finding(
+            "git-network",
+            NOTE,
+            f"when git asks, its {', '.join(named)} counts after `proxy` and `ca_file`",
+        )
+    if unverified:
+        yield Finding(
+            "git-unverified",
+            NOTE,
+            f"git's {', '.join(unverified)} does not count for sign-ins: servers are "
+            "verified; `ca_file` names a certificate to trust",
+        )
 
 
 def _version(git: Git) -> Iterator[Finding]:
@@ -84,9 +118,13 @@ def _reachable(installation: Installation, git: Git, mend: Mend) -> Iterator[Fin
         )
 
 
-def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:
+def _rules(
+    installation: Installation, git: Git, elsewhere: Iterable[str], mend: Mend
+) -> Iterator[Finding]:
     if installation.context is None:
         return
+    others = set(_served(installation.context, elsewhere))
+    others -= set(_served(installation.context, urls_in_use(installation)))
     rules = [
         rule for rule, _ in installation.context.own_rules() if not rule.identity.typed
     ]
@@ -94,6 +132,12 @@ def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding
     for rule in rules:
         request = githelpers.request_of(rule.pattern)
         chain = githelpers.chain(git, request)
+        # What says nothing of its purpose, and is asked for by another tool only.
+        is_others = not purposes.of(rule) and rule.pattern in others
+        if not chain.has_ours and (
+            is_others or not purposes.may_be_for(rule, purposes.GIT)
+        ):
+            continue
         if not chain.has_ours:
             unregistered.append(rule.pattern)
             continue
@@ -108,6 +152,14 @@ def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding
             _INSTALL,
             mend,
         )
+
+
+def _served(context: Context, urls: Iterable[str]) -> Iterator[str]:
+    """Yield the pattern of the rule that covers each of *urls*, where there is one."""
+    for url in urls:
+        with suppress(ValueError, HushkeyError):
+            if rule := context.config.rule_for(origins.parse_url(url)):
+                yield rule.pattern
 
 
 def _listeners(
@@ -182,6 +234,37 @@ def _wrong_socket(git: Git) -> Iterator[Finding]:
             )
 
 
+def _short(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:
+    """Yield lines with our helper's name, as hushkey 0.1.0 wrote them."""
+    sections = list(gitsections.short(git, installation.environ))
+    what = "names hushkey without its path: what a desktop starts may not find it"
+    if named := ", ".join(filter(None, sections)):
+        text = f"for {named} git's file {what}"
+        yield Finding("helper-without-path", PROBLEM, text, _INSTALL, mend)
+    if "" in sections:
+        path = shlex.quote(gitsections.helper(installation.environ))
+        command = "git config --global --replace-all credential.helper"
+        command = f"{command} {path} '^hushkey$'"
+        text = f"credential.helper {what}"
+        yield Finding("helper-without-path", PROBLEM, text, command)
+
+
+def _stale(
+    installation: Installation, git: Git, forget: Callable[[str], object]
+) -> Iterator[Finding]:
+    """Yield hosts that left the config, for which git asks nobody but us."""
+    if installation.context is None:
+        return
+    for section in gitsections.stale(installation.context, git):
+        yield Finding(
+            "git-stale",
+            PROBLEM,
+            f"git asks nobody but hushkey for {section}, which no rule covers any more",
+            f"hushkey uninstall git {shlex.quote(section)}",
+            partial(forget, section),
+        )
+
+
 def urls_in_use(installation: Installation) -> Iterator[str]:
     """Yield the remotes of this repository, and what git asks us for."""
     if installation.git is None:
@@ -195,5 +278,5 @@ def urls_in_use(installation: Installation) -> Iterator[str]:
     sections = installation.git.listing(*words, r"^credential\.https://.*\.helper$")
     for entry in sections.split("\0")[:-1]:
         key, _, value = entry.partition("\n")
-        if value == "hushkey":
+        if githelpers.is_ours(value):
             yield key.removeprefix("credential.").removesuffix(".helper")

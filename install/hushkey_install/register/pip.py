@@ -8,8 +8,10 @@ and not `auto`, which asks nobody under --no-input.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -38,6 +40,8 @@ SECTION, KEY = "global", "keyring-provider"
 WANTED, VARIABLE = "subprocess", "PIP_KEYRING_PROVIDER"
 #: instead of a key: a comment or an empty line, and one that goes on with a value
 _NOTHING, _MORE = "#", "+"
+#: a URL in any of the forms in which settings and variables list them
+_URL = re.compile(r"""https?://[^\s"',\]]+""")
 
 
 class KeyringProgram(Registration):
@@ -99,8 +103,7 @@ class KeyringProgram(Registration):
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what takes the setting and the link back."""
-        environ = Context(environ).environ
+        """Return what takes the setting and the link back; no config is asked."""
         file, link = self._file(environ), Launcher(environ, self.name)
         change, path = file.undoing(), link.unneeded()
 
@@ -109,6 +112,19 @@ class KeyringProgram(Registration):
             file.undo(change)
 
         return Plan(lambda: _shown("-", path, change), apply, apply)
+
+    def urls_in_use(self, installation: Installation) -> Iterator[str]:
+        """Yield the indexes that its settings and its variables name."""
+        prefix = f"{self.name.upper()}_"
+        texts = [
+            value
+            for name, value in installation.environ.items()
+            if name.startswith(prefix) and "INDEX" in name
+        ]
+        with suppress(HushkeyError):
+            texts.append(self._file(installation.environ).text())
+        for text in texts:
+            yield from _URL.findall(text)
 
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield its own settings."""

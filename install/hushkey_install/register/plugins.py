@@ -67,7 +67,6 @@ class Plugin(Registration):
         **more: Any,
     ) -> Plan:
         """Return what takes hushkey out of there, if install put it in."""
-        environ = Context(environ).environ
         client = self._client(environ)
         noted = InstallRecord(environ, self.name).read()
         if noted.get("prefix") != client.prefix or not client.has("hushkey"):

@@ -50,7 +50,7 @@ class Git:
         except OSError as error:
             raise StoreError("denied", f"cannot read {self.path}: {error}") from error
 
-    def edited(self, edit: Callable[[str], None]) -> Change:
+    def edited(self, edit: Callable[[str], object]) -> Change:
         """Return the change that *edit* makes to a copy of the file."""
         before = self.text()
         with temporary_folder() as folder:

@@ -56,8 +56,7 @@ class Helper(NamedTuple):
     @property
     def is_socket(self) -> bool:
         """Tell whether this line asks our agent through git's own client."""
-        socket = "credential-cache --socket" in self.value and "hushkey" in self.value
-        return socket and not self.is_wrong_socket
+        return is_socket(self.value)
 
     @property
     def is_wrong_socket(self) -> bool:
@@ -105,6 +104,12 @@ def _shown(section: str) -> str:
 def is_ours(value: str) -> bool:
     """Tell whether a helper *value* is one that `hushkey install git` writes."""
     return value == "hushkey" or value.rstrip("'\"").endswith(_OURS)
+
+
+def is_socket(value: str) -> bool:
+    """Tell whether a helper *value* asks our agent through git's own client, only."""
+    socket = "credential-cache --socket" in value and "hushkey" in value
+    return socket and not is_wrong_socket(value)
 
 
 def program_of(value: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from hushkey.config import rules
@@ -20,14 +20,23 @@ class Installation:
         environ: Mapping[str, str],
         folder: str,
         keyring_tools: Iterable[str] = (),
+        users: Mapping[str, Callable[[Installation], Iterator[str]]] | None = None,
     ) -> None:
         """Look at *environ*, and at the repository in *folder*, if it is one.
 
-        *keyring_tools* are those that `hushkey install` can tell to ask a keyring.
+        *keyring_tools* are those that `hushkey install` can tell to ask a keyring, and
+        *users* tell for each tool by its name which URLs it asks for here.
         """
         self.environ = dict(environ)
         self.folder = folder
         self._keyring_tools = tuple(keyring_tools)
+        self._users = dict(users or {})
+
+    def urls_beside(self, name: str) -> Iterator[str]:
+        """Yield the URLs that tools other than *name* ask for here."""
+        for user, find in self._users.items():
+            if user != name:
+                yield from find(self)
 
     @cached_property
     def _opened(self) -> Context | ConfigError:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hushkey.model import Account
     from hushkey.store.tokencache import TokenCache
+    from hushkey.tokenrequest import TokenRequest
 
 _CLAIMS = ("email", "preferred_username", "upn", "name")
 
@@ -37,20 +38,30 @@ def name(cache: TokenCache, account: Account, claims: Mapping[str, Any]) -> None
     cache.accounts[account.id]["names"] = list(dict.fromkeys([*names, *before]))
 
 
-def check(cache: TokenCache, account: Account, wanted: str) -> None:
-    """Raise Permanent if somebody else signed in than the config asks for."""
-    if not wanted:
+def check(
+    cache: TokenCache, account: Account, wanted: TokenRequest, *, known: bool
+) -> None:
+    """Raise Permanent if somebody else signed in than *wanted* asks for.
+
+    *known*: the server has named the account, and it was here before.
+    """
+    name = wanted.expected
+    found = cache.called(name) if name else None
+    if not name or (found is not None and found.id == account.id):
         return
-    if not cache.accounts[account.id]["names"]:
-        # The server names nobody readable: what was asked for is the label.
-        cache.accounts[account.id]["names"] = [wanted]
+    if cache.goes_by(account, name) and not wanted.account:
+        return  # one of several who go by it, and it was this one
+    if not cache.accounts[account.id]["names"] and not known:
+        # The server names nobody readable. What was asked for by name for certain is
+        # the label; what may be a convention of the URL's names nobody.
+        if wanted.account:
+            cache.accounts[account.id]["names"] = [name]
         return
-    found = cache.account(wanted)
-    if found is None or found.id != account.id:
-        raise Permanent(
-            f"{account.label} signed in, but {wanted} was asked for",
-            hint="sign in again with that account, or change `account`",
-        )
+    where = "change `account`" if wanted.rule.account else "take the name from the URL"
+    raise Permanent(
+        f"{account.shown} signed in, but {name} was asked for: nothing was stored",
+        hint=f"sign in again as {name}, or {where}",
+    )
 
 
 def _is_guest(cache: TokenCache, account: Account, claims: Mapping[str, Any]) -> bool:

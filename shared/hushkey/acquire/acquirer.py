@@ -31,7 +31,7 @@ from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
 from hushkey.store.tokencache import RARE, YOUNG, TokenCache
 from hushkey.store.tokenfile import TokenFile
-from hushkey.tokenrequest import TokenRequest
+from hushkey.tokenrequest import TokenRequest, may_be_person
 from hushkey.trace import event
 
 TYPE_CHECKING = False
@@ -73,20 +73,33 @@ class Acquirer:
         *,
         request: Request | None = None,
         challenges: tuple[str, ...] = (),
+        person: bool = False,
     ) -> TokenRequest:
         """Return the need for a token of *rule*, since this call began.
 
+        *username* picks an account that is known by it. *person*: if it may be a
+        person's name, it also says who has to sign in; else any name will do.
         *request* and the server's *challenges* tell the tenant of an Azure
         DevOps organisation, where the config leaves it open, and the claims
         that an Entra token needs to be taken.
         """
-        claims = ""
+        claims, username = "", username if may_be_person(username, rule) else ""
         if request is not None and rule.identity.tenants:
             rule, host = self._placed(rule, host, request, challenges)
             claims = _demanded(challenges)
         lifetime = rule.min_lifetime or self.session.settings["min_lifetime"]
         began, place = self.session.began, _place(request)
-        return TokenRequest(rule, host, username, began, lifetime, claims, place)
+        return TokenRequest(
+            rule, host, username, began, lifetime, claims, place, person
+        )
+
+    def named(self, wanted: TokenRequest, token: Token) -> str:
+        """Return the user name for *token*: the one asked for, if it is that one's."""
+        label, name = token.account.label, wanted.username
+        if not name or not label:
+            return name
+        cache = self.file_of(wanted.rule.identity).read_cached()
+        return name if cache.goes_by(token.account, name) else label
 
     def _placed(
         self,
@@ -122,7 +135,8 @@ class Acquirer:
             answer = anonymous.head(url, withhold_token=True)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Transient(f"{url} fails")  # it knows, but not now
-        return list(answer.headers.items())
+        # The status stands where HTTP/2 has it (RFC 9113 8.3.2).
+        return [(":status", str(answer.status_code)), *answer.headers.items()]
 
     def file_of(self, identity: Identity) -> TokenFile:
         """Return the token file that *identity* uses."""

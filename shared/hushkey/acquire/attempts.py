@@ -11,8 +11,9 @@ Whatever takes a network or a person goes the same way: what is stored serves; e
 
 from __future__ import annotations
 
+import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from hushkey import errors
 from hushkey.system import cachefile
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from typing import Any, TypeVar
+
+    from hushkey.model import Identity
+    from hushkey.tokenrequest import Session
 
     Held = TypeVar("Held")
     Made = TypeVar("Made")
@@ -34,6 +38,13 @@ CLAIMS_QUIET = 600
 _LONGEST_BACKOFF = 600
 #: seconds for which a note can matter, and how many are kept: the newest
 _OLDEST, _MOST = 600, 40
+#: the variables that decide how servers are reached, and with what a window opens
+_AROUND = (
+    *("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+    *("all_proxy", "https_proxy", "http_proxy", "no_proxy"),
+    *("REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE", "GIT_SSL_CAINFO"),
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_PARAMETERS", "BROWSER"),
+)
 _KINDS = {
     kind.__name__: kind
     for kind in (
@@ -202,6 +213,25 @@ class FailureCache:
     def _write(self, notes: dict[str, Any]) -> None:
         """Write the notes; failing to only costs somebody a second try."""
         cachefile.write(self._path, notes)
+
+
+def circumstances(identity: Identity, session: Session) -> str:
+    """Return what changes with the config and the way to the server.
+
+    Somebody who has mended either does not hear the old failure again.
+    """
+    settings = {k: v for k, v in session.settings.items() if k != "git_url"}
+    named = {name: session.environ.get(name, "") for name in _AROUND}
+    files = (settings.get("ca_file", ""), *named.values())
+    home = session.environ.get("HOME", "")
+    paths = [str(f) for f in files if os.path.isabs(str(f))]
+    paths.append(os.path.join(home, ".gitconfig"))
+    times = []
+    for path in paths:
+        with suppress(OSError, ValueError):
+            times.append(os.stat(path).st_mtime_ns)
+    said = repr((sorted(settings.items()), identity._fields(), named, times))
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _is_note(note: object) -> bool:

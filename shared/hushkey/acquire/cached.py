@@ -26,14 +26,14 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     """Return the accounts that *wanted* may mean, the likeliest first; never none.
 
     The config's account decides. Without one, a user name counts that is an
-    account's; an unknown one only if it cannot be one (``git``, ``oauth2``, an
-    organisation): nobody gets another person's token under a name of theirs.
-    Then whoever was chosen for this host or these scopes. Else everybody
+    account's; an unknown one with an @ is a person's who is not signed in, if the
+    request means a person. Whoever gets a token for another unknown name is told
+    whose it is. Then whoever was chosen for this host or these scopes. Else everybody
     where a tenant knows its own; and whoever signed in last elsewhere.
     Raises UiRequired if nobody that fits is signed in.
     """
     if wanted.account:
-        named = cache.account(wanted.account)
+        named = cache.called(wanted.account)
         if named is None:
             raise UiRequired(f"{wanted.account} is not signed in")
         return [named]
@@ -54,7 +54,7 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
 
 
 def _by_username(cache: TokenCache, wanted: TokenRequest) -> Account | None:
-    return cache.account(wanted.username) if wanted.username else None
+    return cache.called(wanted.username) if wanted.username else None
 
 
 def is_named(cache: TokenCache, wanted: TokenRequest) -> bool:

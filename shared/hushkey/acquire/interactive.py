@@ -6,7 +6,9 @@ again, and take what it brought or share its failure.
 
 from __future__ import annotations
 
-from hushkey.acquire import accounts, cached, unlock
+import os
+
+from hushkey.acquire import accounts, attempts, cached, unlock
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.claims import merged
 from hushkey.errors import (
@@ -17,12 +19,12 @@ from hushkey.errors import (
     Transient,
     UiRequired,
 )
-from hushkey.model import Account
+from hushkey.model import UNNAMED, Account
 from hushkey.providers.registry import SPECS, methods_of
 from hushkey.scopes import covers
 from hushkey.signin import messages
 from hushkey.signin.flow import PromptSubject, sign_in
-from hushkey.system import locks
+from hushkey.system import cachefile, locks
 from hushkey.trace import event
 
 TYPE_CHECKING = False
@@ -51,6 +53,9 @@ class Interaction:
         self._open_provider = open_provider
         self._session = session
         self._failures = FailureCache(session.folder, file.name)
+        self._asking = os.path.join(session.folder, "state", f"{file.name}-asking.json")
+        #: tells whether the caller has ended; made before there is any waiting
+        self._ended: Callable[[], bool] = bool
 
     def acquire(
         self,
@@ -124,7 +129,16 @@ class Interaction:
 
     def _turn(self) -> AbstractContextManager[None]:
         patience = self._session.settings["sign_in_timeout"] + unlock.GRACE
-        return locks.held(self._file.lock_path("sign-in"), patience)
+        self._ended = self._session.options.watch()
+        return locks.held(self._file.lock_path("sign-in"), patience, self._say_who)
+
+    def _say_who(self) -> None:
+        """Tell who waits for whom, and how to end it."""
+        if self._ended():
+            raise InteractionUnavailable("the command that asked has ended")
+        note = cachefile.read(self._asking)
+        words = (str(note.get(key, "")) for key in ("command", "cancel"))
+        self._session.warn(messages.waiting_for(*words))
 
     def _reserve(self) -> None:
         """Make sure that the store can keep what a person is about to give."""
@@ -136,11 +150,16 @@ class Interaction:
         if failure := self._failures.sign_in_failure(
             wanted.began,
             self._session.clock(),
-            _key(wanted),
+            self._key(wanted),
             asked_for=self._session.options.login,
         ):
-            failure.hint = f"run: {messages.login_command(wanted.host)}"
+            failure.hint = f"run: {_login_command(wanted)}"
             raise failure
+
+    def _key(self, wanted: TokenRequest) -> str:
+        """Return what a permanent failure concerns: not what has been mended."""
+        around = attempts.circumstances(wanted.rule.identity, self._session)
+        return f"{wanted.expected} {wanted.rule.token_key.text} {around}"
 
     def _check_claims(self, wanted: TokenRequest, need: UiRequired) -> None:
         """Let the claims of a server ask a person once in ten minutes."""
@@ -151,7 +170,7 @@ class Interaction:
         if self._failures.asked_for_claims(now, key):
             raise InteractionUnavailable(
                 f"{need.what}, again, and a sign-in a moment ago did not end it",
-                hint=f"run: {messages.login_command(wanted.host)}",
+                hint=f"run: {_login_command(wanted)}",
                 code=need.code,
                 correlation=need.correlation,
             )
@@ -167,7 +186,7 @@ class Interaction:
     def _unavailable(
         self, wanted: TokenRequest, need: UiRequired, reason: str
     ) -> InteractionUnavailable:
-        hint = f"run: {messages.login_command(wanted.host)}"
+        hint = f"run: {_login_command(wanted)}"
         if self._session.options.login:
             hint = "run it on a desktop or a terminal, or try --method device"
         return InteractionUnavailable(
@@ -185,9 +204,11 @@ class Interaction:
         rule, identity = wanted.rule, wanted.rule.identity
         event("sign-in", wanted)
         kept: list[Token] = []
+        note = {"command": self._session.options.command()}
+        cachefile.write(self._asking, note)
         # Not what only this process lacks: a browser, a terminal.
         kinds = (Cancelled, Permanent, Transient)
-        clock, key = self._session.clock, _key(wanted)
+        clock, key = self._session.clock, self._key(wanted)
         with self._failures.recorded("sign-in", clock, kinds, key):
             try:
                 sign_in(
@@ -196,16 +217,20 @@ class Interaction:
                     who=PromptSubject(
                         wanted.host,
                         identity=identity.name,
-                        account=wanted.account,
-                        command=self._session.options.command(),
+                        account=wanted.expected,
+                        command=note["command"],
                     ),
                     decision=decision,
                     redirect_uri=identity.option("redirect_uri")
                     or SPECS[identity.provider].redirect_uri,
-                    login_hint=wanted.account,
+                    login_hint=wanted.expected,
                     environ=self._session.environ,
                     timeout=self._session.settings["sign_in_timeout"],
                     says_who=self._session.options.login,
+                    opened=lambda url: cachefile.write(
+                        self._asking, {**note, "cancel": url}
+                    ),
+                    ended=self._ended,
                     finish=lambda granted: kept.append(
                         self._keep(wanted, granted, claims)
                     ),
@@ -213,7 +238,7 @@ class Interaction:
             except Cancelled as error:
                 spec = SPECS[identity.provider]
                 error.hint = error.hint or spec.words(spec.given_up_hint, identity)
-                again = f"run: {messages.login_command(wanted.host)}"
+                again = f"run: {_login_command(wanted)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
                 raise
         self._failures.clear("refresh")
@@ -225,7 +250,7 @@ class Interaction:
         """Store what a sign-in brought, if it is what was asked for."""
         rule = wanted.rule
         # A server that names nobody: what was asked for tells accounts apart.
-        nobody = Account(f"signed-in:{wanted.account}", wanted.account)
+        nobody = Account(f"{UNNAMED}{wanted.account}", wanted.account)
         account = granted.account or nobody
         if not account.label:  # a server that names a key alone
             account = Account(account.id, wanted.account)
@@ -240,11 +265,12 @@ class Interaction:
             locks.uninterrupted(),
         ):
             now = int(self._session.clock())
+            known = bool(granted.account) and account.id in change.cache.accounts
             account = accounts.known_as(change.cache, account, granted.claims)
             token = change.cache.keep(granted, account, rule.token_key, now, "", claims)
             accounts.name(change.cache, account, granted.claims)
-            accounts.check(change.cache, account, wanted.account)
-            if not wanted.account:
+            accounts.check(change.cache, account, wanted, known=known)
+            if not wanted.expected:
                 # Nobody was asked for by name: this is who the user is here.
                 change.cache.bind(rule.token_key, wanted.host, account, here=False)
                 if self._session.options.login:
@@ -253,5 +279,7 @@ class Interaction:
         return token.with_source("sign-in")
 
 
-def _key(wanted: TokenRequest) -> str:
-    return f"{wanted.account} {wanted.rule.token_key.text}"
+def _login_command(wanted: TokenRequest) -> str:
+    """Return what to run to sign in; whoever the URL asked for has to be named."""
+    name = "" if wanted.rule.account else wanted.expected
+    return messages.login_command(wanted.host, name)

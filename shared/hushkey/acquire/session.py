@@ -34,12 +34,15 @@ def acquirer(
     options: PromptOptions | None = None,
     limits: Mapping[str, int] | None = None,
     tool_may_ask: bool = True,
+    git_url: str | None = None,
 ) -> Acquirer:
     """Return the acquirer for the config that *environ* points at.
 
     *asks_for* names the tool whose settings and command line are looked at
     before a person is asked, if *tool_may_ask*; *began* is when its call began (epoch
-    seconds). *limits* are the most that some settings may be (seconds).
+    seconds). *limits* are the most that some settings may be (seconds). *git_url*:
+    git's settings for the network count, as git has them for this URL, or for those
+    that we ask if it is empty.
     """
     from hushkey.acquire.acquirer import Acquirer
 
@@ -53,7 +56,7 @@ def acquirer(
     }
     return Acquirer(
         Session(
-            settings,
+            settings if git_url is None else {**settings, "git_url": git_url},
             paths.data_folder(environ),
             environ,
             options or _options(environ, asks_for, tool_may_ask=tool_may_ask),
@@ -70,6 +73,7 @@ def exchanged_credential(
     host: str,
     *,
     asks_for: str,
+    options: PromptOptions | None = None,
 ) -> ExchangedCredential:
     """Return what finds and makes the secret that *host* of *rule* takes.
 
@@ -77,7 +81,7 @@ def exchanged_credential(
     """
     from hushkey.acquire.exchanged import ExchangedCredential
 
-    made = acquirer(environ, began, asks_for=asks_for)
+    made = acquirer(environ, began, asks_for=asks_for, options=options)
     return ExchangedCredential(made, made.wanted(rule, host))
 
 
@@ -155,9 +159,22 @@ def _options(
         tool = runtime.tool_of(name)
         return tool.no_terminal() if tool else ""
 
+    def unattended() -> str:
+        from hushkey.system import callers
+
+        return callers.unattended(environ)
+
+    def watch() -> Callable[[], bool]:
+        from hushkey.system import callers
+
+        tool = runtime.tool_of(name)
+        return callers.ended(name, inside=bool(tool and tool.inside))
+
     return PromptOptions(
         tool_may_ask=tool_may_ask,
         interactive=interactive,
         command=command,
         no_terminal=no_terminal,
+        unattended=unattended,
+        watch=watch,
     )

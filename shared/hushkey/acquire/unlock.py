@@ -39,6 +39,7 @@ def decision(
         settings_mode=session.settings["interactive"],
         interactive=options.interactive(),
         no_terminal=options.no_terminal(),
+        unattended=options.unattended(),
         login=options.login,
         flows=flows,
     )

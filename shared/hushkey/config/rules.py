@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: rises with every change of the compiled form, and of what a ProviderSpec puts there
-FORMAT = 6
+FORMAT = 7
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
@@ -86,6 +86,12 @@ class Config:
         row = self.row_for(request)
         return str(row["missing"]) if row else ""
 
+    def missing_of(self, identity: str) -> str:
+        """Return the setting that keeps *identity* from serving, or nothing."""
+        rows = self._compiled["rules"]
+        named = (row["missing"] for row in rows if row["identity"] == identity)
+        return str(next(filter(None, named), ""))
+
     def row_for(self, request: Request) -> Mapping[str, Any] | None:
         """Return the compiled rule for *request*; raises as `site_for`."""
         origin = origins.parse_origin(request.protocol, request.host)
@@ -109,7 +115,7 @@ class Config:
     def _rule(self, row: Mapping[str, Any]) -> HostRule:
         identity = self.identity(row["identity"])
         scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
-        optional = ("account", "bare", "username", "scheme", "exchange", "interactive")
+        optional = ("account", "bare", "username", "scheme", "exchange", "tools")
         return HostRule(
             row["pattern"],
             identity,
@@ -117,6 +123,7 @@ class Config:
             min_lifetime=row.get("min_lifetime", 0),
             origin=row["origin"],
             tenant=identity.option("tenant"),
+            interactive=row.get("interactive", ""),
             **{key: row[key] for key in optional if key in row},
         )
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 INTERACTIVE = ("auto", "browser", "device", "paste", "never")
 METHODS = ("browser", "paste", "device")
+#: the kinds of tools that a host can be for
+TOOLS = ("git", "docker", "python")
 #: how the services begin that clients name after what a project calls its sources:
 #: poetry (PasswordManager), pdm (RepositoryConfig), conda-auth (a channel's name)
 PROJECT_NAMES = ("poetry-repository-", "pdm-", "conda-auth")
@@ -77,6 +79,12 @@ def methods(value: Any) -> str | None:
     """Accept a list of ways to sign in."""
     good = isinstance(value, list) and value and all(word in METHODS for word in value)
     return None if good else "a list of " + ", ".join(METHODS)
+
+
+def tools(value: Any) -> str | None:
+    """Accept a list of kinds of tools."""
+    good = isinstance(value, list) and value and all(word in TOOLS for word in value)
+    return None if good else "a list of " + ", ".join(TOOLS)
 
 
 def absolute_path(value: Any) -> str | None:
@@ -187,6 +195,7 @@ HOST: Mapping[str, Check] = {
     "min_lifetime": seconds(0, 86400),
     "aliases": words,
     "bare": flag,
+    "tools": tools,
 }
 
 

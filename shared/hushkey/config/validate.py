@@ -127,22 +127,30 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
 def _shared_files(user: dict[str, Any]) -> Iterator[Fault]:
     """Yield identities that share a token file, and do not say whose tokens are theirs.
 
-    Only an account tells their tokens apart: without one, what is sent to the host
-    of one identity may be the token of the other. Built-in identities count for nobody
-    here: they serve their makers' own hosts, with whichever account fits.
+    Only an account, or a tenant of its own, tells their tokens apart: without one,
+    what is sent to the host of one identity may be the token of the other. Built-in
+    identities count for nobody here: they serve their makers' own hosts, by design
+    with whichever account fits.
     """
     own = dict(_tables("identity", user.get("identity")))
-    files: dict[object, list[str]] = {}
+    files: dict[object, dict[str, str]] = {}
     for name, table in own.items():
         texts = _texts(table)
-        if _spec(texts) is None:
+        spec = _spec(texts)
+        if spec is None:
             continue
         if file := identities.token_file(name, texts):
-            files.setdefault(file, []).append(name)
-    for names in files.values():
-        for name in names if len(names) > 1 else ():
-            if "account" not in own[name]:
-                others = ", ".join(f"[identity.{plain(n)}]" for n in names if n != name)
+            tenant = origins.folded(texts.get("tenant", "")) if spec.tenants else ""
+            files.setdefault(file, {})[name] = tenant
+    for tenants in files.values():
+        for name, tenant in tenants.items():
+            shared = [
+                other
+                for other, theirs in tenants.items()
+                if other != name and (not tenant or not theirs or tenant == theirs)
+            ]
+            if shared and "account" not in own[name]:
+                others = ", ".join(f"[identity.{plain(n)}]" for n in shared)
                 what = (
                     f"is required beside {others}: the same server and client, and so"
                 )

@@ -26,6 +26,8 @@ _MOST = 20
 _BETWEEN, _SPACE = re.compile(r"[ \t,]*"), re.compile(r"[ \t]*")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+# RFC 9110 11.2: what follows a scheme may be one word, as with Negotiate.
+_TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]++=*+(?=[ \t]*(?:,|$))")
 _BARE = re.compile(r"([^, \t]*)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
@@ -65,9 +67,22 @@ def parse(header: str) -> list[tuple[str, dict[str, str]]]:
                 found[-1][1][word] = value
             else:
                 found.append((word, {}))
+                at = _end(_TOKEN68, header, after) if after > at else at
             at = _end(_BETWEEN, header, at)
     except _Malformed:
         return []
+    return found
+
+
+def schemes(headers: Iterable[str]) -> set[str]:
+    """Return the schemes that *headers* offer, in lower case.
+
+    Of a malformed header the first word is believed: it cannot be anything else.
+    """
+    found: set[str] = set()
+    for _, header in zip(range(_MOST), headers, strict=False):
+        named = [scheme for scheme, _ in parse(header)]
+        found.update(named or [header.strip().partition(" ")[0].lower()])
     return found
 
 

@@ -8,7 +8,6 @@ only when a network call is due.
 
 from __future__ import annotations
 
-import math
 import ssl
 import time
 from functools import partial
@@ -17,12 +16,13 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, should_bypass_proxies
 from urllib3.util import Retry
 
 from hushkey import origins
-from hushkey.errors import HushkeyError, Transient
+from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.net import answers, outcomes, trust
+from hushkey.net.gitsettings import GitConfig, GitSettings
 from hushkey.system.deadline import Expired, within
 from hushkey.trace import event
 
@@ -63,20 +63,14 @@ class Network:
         self._ca_file = str(settings["ca_file"])
         self._proxy = str(settings["proxy"])
         self._environ = environ
+        git_url = settings.get("git_url")
+        self._git = None if git_url is None else GitConfig(git_url, environ)
         #: the servers that have answered
-        self._answered: set[str] = set()
+        self.answered: set[str] = set()
 
-    def session(
-        self, client_id: str = "", *, at_most: float = math.inf, **client: Any
-    ) -> Session:
-        """Return a session that acts as OAuth client *client_id*.
-
-        *at_most*: seconds for each of its requests, if that is less than they have.
-        """
-        left = partial(self.left, at_most)
-        made = Session(client_id, self.trust(), self.proxies, left, **client)
-        made.answered = self._answered.add
-        return made
+    def session(self, client_id: str = "", **client: Any) -> Session:
+        """Return a session that acts as OAuth client *client_id*."""
+        return Session(client_id, self, **client)
 
     def check_answers(self, url: str) -> None:
         """Raise what keeps the server of *url* from answering, if anything does.
@@ -87,45 +81,70 @@ class Network:
         gateway's will do; none at all if a request of this network was answered
         there. Raises Transient, Permanent.
         """
-        if _origin(url) in self._answered:
+        if _origin(url) in self.answered:
             return
-        limit = min(_QUICK, self.left())
-        with Session("", self.trust(), self.proxies, lambda: limit) as session:
-            session.answered = self._answered.add
+        with Session("", self, limit=_QUICK) as session:
             answer = session.head(url, withhold_token=True)
         if answer.status_code in _IN_FRONT:
-            self._answered.discard(_origin(url))
+            self.answered.discard(_origin(url))
             status, headers = answer.status_code, answer.headers
             raise outcomes.from_answer(status, None, headers, server_of(url))
 
-    def left(self, at_most: float = math.inf) -> float:
-        """Return the seconds that the next request may take, *at_most* so many.
+    def left(self) -> float:
+        """Return the seconds that the next request may take.
 
         Raises Transient rather than begin what cannot end: a refresh token
         whose answer nobody waits for any more is lost.
         """
         if self._until is None:
-            return min(self._timeout, at_most)
+            return self._timeout
         left = self._until - time.monotonic()
         if left < min(1.0, self._timeout / 4):
             raise Transient(
                 f"no time is left of {self._timeout:g} s",
                 hint="check the network, or raise `silent_timeout`",
             )
-        return min(left, at_most)
+        return left
 
     def proxies(self, url: str) -> dict[str, str]:
-        """Return the proxies for *url*: the setting, else the environment's."""
+        """Return the proxies for *url*: the setting, git's if it asks, else the rest.
+
+        As for git, its own goes before the environment's, and an empty one is none.
+        Raises Permanent for one that is not spoken here.
+        """
         host = urlsplit(url).hostname or ""
         if origins.is_loopback(f"[{host}]" if ":" in host else host):
             return {}  # what stays on this machine shows its tokens to no proxy
         if self._proxy:
             return {"http": self._proxy, "https": self._proxy}
-        return dict(get_environ_proxies(url))
+        proxy = self.of_git(url).proxy
+        if proxy is None or should_bypass_proxies(url, None):
+            return dict(get_environ_proxies(url))
+        if proxy and "://" not in proxy:
+            proxy = f"http://{proxy}"
+        if proxy and not proxy.lower().startswith(("http://", "https://")):
+            raise Permanent(
+                "git's http.proxy is none that hushkey can speak to",
+                hint="set `proxy` to a http:// one",
+            )
+        return {"http": proxy, "https": proxy} if proxy else {}
 
-    def trust(self) -> ssl.SSLContext:
-        """Return whom to trust, as `trust.context` finds it."""
-        return trust.context(self._ca_file, self._environ)
+    def of_git(self, url: str) -> GitSettings:
+        """Return what git, if it asks, is told for *url*."""
+        return self._git.for_url(url) if self._git else GitSettings()
+
+    def trust(self, url: str = "") -> ssl.SSLContext:
+        """Return whom to trust at *url*, as `trust.context` finds it.
+
+        Whom git trusts there counts beside them, unless there is a ``ca_file``.
+        """
+        made = trust.context(self._ca_file, self._environ)
+        told = self.of_git(url) if url else GitSettings()
+        if not self._ca_file:
+            trust.add(made, told.ca, "git's http.sslCAInfo")
+        if told.certificate:
+            trust.identify(made, told.certificate, told.key, "git's http.sslCert")
+        return made
 
 
 class _Adapter(HTTPAdapter):
@@ -220,25 +239,34 @@ def without_secrets(data: Any, sent: Any) -> Any:
 class Session(OAuth2Session):  # type: ignore[misc]
     """Authlib's OAuth client on our terms; every request raises our outcomes."""
 
-    #: hears of each server that has answered: its scheme and host
-    answered: Callable[[str], None]
-
     def __init__(
         self,
         client_id: str,
-        trust: ssl.SSLContext,
-        proxies: Callable[[str], dict[str, str]],
-        left: Callable[[], float],
+        network: Network,
+        *,
+        limit: float | None = None,
         **client: Any,
     ) -> None:
+        """*limit*: the most seconds for a request; None: what the network has left."""
         super().__init__(client_id, **client)
         self.trust_env = False
-        self._proxies = proxies
-        self._left = left
-        self.answered = lambda server: None
+        self._network = network
+        self._limit = limit
+        self._told: set[str] = set()
         self.headers.update({"Accept": "application/json", "User-Agent": "hushkey"})
-        self.mount("https://", _Adapter(trust))
-        self.mount("http://", _Adapter(trust))
+        trusted = network.trust()
+        self.mount("https://", _Adapter(trusted))
+        self.mount("http://", _Adapter(trusted))
+
+    def _prepare(self, url: str) -> None:
+        """Trust at the origin of *url* whom git trusts there, if git asks."""
+        origin = "/".join([*url.split("/", 3)[:3], ""])
+        if origin in self._told:
+            return
+        self._told.add(origin)
+        told = self._network.of_git(url)
+        if told.ca or told.certificate:
+            self.mount(origin, _Adapter(self._network.trust(url)))
 
     def request(self, method: str, url: str, **kw: Any) -> Response:
         """Send one request; it ends, whatever the server does.
@@ -246,9 +274,12 @@ class Session(OAuth2Session):  # type: ignore[misc]
         Raises Transient or Permanent where no answer came.
         """
         kw.setdefault("auth", lambda request: request)
-        left = self._left()
+        left = self._network.left()
+        if self._limit is not None:
+            left = min(left, self._limit)
         kw.update(allow_redirects=False, timeout=(_STEP, left), stream=True)
-        kw.setdefault("proxies", self._proxies(url))
+        kw.setdefault("proxies", self._network.proxies(url))
+        self._prepare(url)
         send = super().request
 
         def whole() -> Response:
@@ -261,8 +292,11 @@ class Session(OAuth2Session):  # type: ignore[misc]
             if isinstance(error, Expired):
                 self.close()
             note(error=error)
-            raise outcomes.from_failure(error, server_of(url)) from error
-        self.answered(_origin(url))
+            failure = outcomes.from_failure(error, server_of(url))
+            if "certificate" in failure.what and self._network.of_git(url).unverified:
+                failure.hint += "; git's http.sslVerify does not count here"
+            raise failure from error
+        self._network.answered.add(_origin(url))
         found = outcomes.correlation({}, response.headers)
         note(status=response.status_code, correlation=found)
         return response

@@ -32,28 +32,77 @@ _BUNDLES = (
 def context(ca_file: str, environ: Mapping[str, str]) -> ssl.SSLContext:
     """Return whom to trust: *ca_file*, else the environment's, else the OS.
 
-    A relative path in *environ* is passed over. Raises Permanent where a file that was
+    Raises Permanent where a file that was
     chosen cannot be read, or others can change *ca_file*.
     """
     try:
         check(ca_file)
     except StoreError as error:
         raise Permanent(f"`ca_file`: {error.what}", hint=error.hint) from error
-    named = (environ.get(name, "") for name in _FILES)
-    chosen = ca_file or next(filter(os.path.isabs, named), "")
+    path, _ = chosen(ca_file, environ)
     try:
-        if chosen:
-            folder = os.path.isdir(chosen)
+        if path:
+            folder = os.path.isdir(path)
             return ssl.create_default_context(
-                cafile=None if folder else chosen, capath=chosen if folder else None
+                cafile=None if folder else path, capath=path if folder else None
             )
         folders = environ.get("SSL_CERT_DIR", "").split(os.pathsep)
         return _system([p for p in folders if os.path.isabs(p) and os.path.isdir(p)])
     except (OSError, ssl.SSLError) as error:
         raise Permanent(
-            f"cannot read certificates from {chosen or 'the system'}",
+            f"cannot read certificates from {path or 'the system'}",
             hint="set `ca_file`",
         ) from error
+
+
+def add(context: ssl.SSLContext, places: tuple[str, ...], named: str) -> None:
+    """Let *context* trust the files and folders *places*, too.
+
+    Raises Permanent, about what is *named* so, where one cannot be read or others can
+    change it.
+    """
+    for place in places:
+        try:
+            check(place)
+            folder = os.path.isdir(place)
+            context.load_verify_locations(
+                None if folder else place, place if folder else None
+            )
+        except StoreError as error:
+            raise Permanent(f"{named}: {error.what}", hint=error.hint) from error
+        except (OSError, ssl.SSLError) as error:
+            raise Permanent(
+                f"{named}: cannot read certificates from {place}",
+                hint="mend it, or set `ca_file`",
+            ) from error
+
+
+def identify(context: ssl.SSLContext, certificate: str, key: str, named: str) -> None:
+    """Let *context* show a client *certificate* to servers that ask for one.
+
+    Raises Permanent, about what is *named* so, where it cannot be used, because its
+    *key* has a passphrase for example: nobody is asked for it here.
+    """
+    try:
+        context.load_cert_chain(certificate, key or None, password="")
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise Permanent(
+            f"{named}: cannot use the client certificate in {certificate}",
+            hint="its key must be readable, and have no passphrase",
+        ) from error
+
+
+def chosen(ca_file: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the path of the certificates that somebody chose, and where; or nothing.
+
+    A relative path in *environ* is passed over.
+    """
+    if ca_file:
+        return ca_file, "ca_file"
+    for name in _FILES:
+        if os.path.isabs(environ.get(name, "")):
+            return environ[name], name
+    return "", ""
 
 
 def check(ca_file: str) -> None:

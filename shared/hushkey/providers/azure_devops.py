@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: seconds for which "nobody knows" and "nobody answers" are believed
 _UNKNOWN, _UNREACHED = 3600, 60
+#: what Azure DevOps answers where there is no such organisation
+_NOT_FOUND = (":status", "404")
 #: how many organisations are kept, the newest: found, and asked for in vain. Any
 #: repository can name any number of them
 _MOST_FOUND, _MOST_UNKNOWN = 500, 100
@@ -131,8 +133,8 @@ class Directory:
         """Return the tenant of *organisation*, the default one if nobody knows.
 
         *headers* are the challenges that came with the request. *ask* sends an
-        anonymous HEAD to a URL and returns the headers; what it raises is no
-        reason to fail here.
+        anonymous HEAD to a URL and returns the headers, the status among them as
+        ``:status``; what it raises is no reason to fail here.
         """
         if tenant := from_challenges(headers, cloud):
             self._keep(organisation, tenant)
@@ -140,11 +142,14 @@ class Directory:
         if tenant := self.known(organisation):
             return tenant
         try:
-            tenant = from_answer(ask(f"https://{organisation}/"), cloud)
+            answer = list(ask(f"https://{organisation}/"))
         except HushkeyError:
             self._keep(organisation, clouds.DEFAULT_TENANT, _UNREACHED)
             return clouds.DEFAULT_TENANT
-        if tenant:
+        if _NOT_FOUND in answer:
+            self._keep(organisation, clouds.DEFAULT_TENANT, _UNREACHED, absent=True)
+            return clouds.DEFAULT_TENANT
+        if tenant := from_answer(answer, cloud):
             self._keep(organisation, tenant)
             return tenant
         self._keep(organisation, clouds.DEFAULT_TENANT, _UNKNOWN)
@@ -154,9 +159,21 @@ class Directory:
         """Return what is known of *organisation* without asking, or nothing."""
         return str(self._read().get(organisation, {}).get("tenant", ""))
 
+    def found(self, organisation: str) -> str:
+        """Return the tenant that *organisation* itself named, or nothing.
+
+        An answer that names none does not even tell that there is such a one.
+        """
+        row = self._read().get(organisation, {})
+        return str(row["tenant"]) if row and row.get("seconds") is None else ""
+
+    def absent(self, organisation: str) -> bool:
+        """Tell whether Azure DevOps has just said that there is no *organisation*."""
+        return bool(self._read().get(organisation, {}).get("absent"))
+
     def organisations(self) -> list[str]:
-        """Return every organisation of which something is known."""
-        return sorted(self._read())
+        """Return every organisation that named its tenant: those that there are."""
+        return sorted(name for name in self._read() if self.found(name))
 
     def forget(self, organisation: str) -> None:
         """Drop what was found for *organisation*: it led to a refusal."""
@@ -164,10 +181,18 @@ class Directory:
         if known.pop(organisation, None):
             self._write(known)
 
-    def _keep(self, organisation: str, tenant: str, seconds: int | None = None) -> None:
+    def _keep(
+        self,
+        organisation: str,
+        tenant: str,
+        seconds: int | None = None,
+        *,
+        absent: bool = False,
+    ) -> None:
         """Keep *tenant*, for *seconds* or until it proves wrong."""
         known = self._read()
         row = {"tenant": tenant, "at": int(self._clock()), "seconds": seconds}
+        row |= {"absent": True} if absent else {}
         if seconds is not None or known.get(organisation, {}).get("tenant") != tenant:
             self._write(known | {organisation: row})
 

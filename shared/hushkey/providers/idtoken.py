@@ -22,7 +22,7 @@ from joserfc.errors import (
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry, extract_compact
 
-from hushkey.errors import HushkeyError, Permanent, Transient, plain
+from hushkey.errors import HushkeyError, Permanent, Transient, plain, span
 from hushkey.model import Account
 
 TYPE_CHECKING = False
@@ -136,7 +136,7 @@ def _refusal(error: Exception, now: float, server_date: str) -> Permanent:
     skew = _skew(now, server_date)
     if abs(skew) > LEEWAY:
         return Permanent(
-            f"this machine's clock is {abs(skew):.0f} s "
+            f"this machine's clock is {span(int(abs(skew)))} "
             f"{'ahead of' if skew > 0 else 'behind'} the server's",
             hint="set the clock, then sign in again",
         )

@@ -191,7 +191,7 @@ class OAuthProvider:
         url = lookup.url.format(api=api, base=self._base)
         sent = {"Authorization": f"Bearer {access_token}"}
         try:
-            with self._network.session(at_most=_BRIEFLY) as session:
+            with self._network.session(limit=_BRIEFLY) as session:
                 response = session.get(url, headers=sent, withhold_token=True)
         except HushkeyError:
             return None

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from hushkey.model import DEFAULT_USER, Frozen
+from hushkey.model import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ class ProviderSpec:
     tenants = False
     #: the old access token stays good beside the new one, until its end
     keeps_old = False
-    #: the user names that go with a token where nobody names one
-    git_user = DEFAULT_USER
-    keyring_user = DEFAULT_USER
+    #: the only user names that go with its tokens; empty: any will do
+    git_user = ""
+    keyring_user = ""
     #: how git's host wants the token where no rule says it: basic, bearer, or either
     scheme = ""
 

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _LOOK = 0.2
 # Seconds without an answer until it is said what may be wrong.
 _QUIET = 20.0
+# Seconds that a browser has for its page before its command, if that has ended, is
+# taken for one that only prints.
+_SHOWN_AFTER = 2.0
+# Seconds between two looks at whether the caller is still there.
+_BEAT = 1.0
 
 
 class PromptSubject(Frozen):
@@ -57,6 +62,8 @@ def sign_in(
     timeout: float,
     finish: Callable[[Grant], None],
     says_who: bool = False,
+    opened: Callable[[str], object] = bool,
+    ended: Callable[[], bool] = bool,
     terminal: Terminal | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -66,14 +73,17 @@ def sign_in(
     *finish* is called with the grant before anyone is told "signed in": it stores.
     *timeout* is in seconds, for everything. *terminal* is opened here if not given,
     and only if a method needs it. *says_who*: the caller writes to standard error who
-    signed in, so this does not. Raises InteractionUnavailable if no method works,
-    Cancelled, and whatever *provider* and *finish* raise.
+    signed in, so this does not. *opened* is called with the address that cancels it;
+    *ended* tells that nobody waits for the answer any more. Raises
+    InteractionUnavailable if no method works or the caller has ended, Cancelled, and
+    whatever *provider* and *finish* raise.
     """
     if not decision.methods:
         raise _unavailable(who, decision.reason)
     with _opened(decision, environ, terminal) as chosen:
         climb = _Attempt(provider, scopes, who, decision, environ, chosen)
         climb.deadline = clock() + timeout
+        climb.opened, climb.ended = opened, ended
         try:
             grant = climb.by_redirect(redirect_uri, login_hint, finish)
             if grant is None and "device" in decision.methods:
@@ -99,6 +109,8 @@ class _Attempt:
     """One sign-in under way; a method that does not work returns None."""
 
     deadline: float = 0.0
+    opened: Callable[[str], object]
+    ended: Callable[[], bool]
     #: why the last method did not work
     missing = "there is no way to ask here"
 
@@ -125,6 +137,7 @@ class _Attempt:
         self, redirect_uri: str, login_hint: str, finish: Callable[[Grant], None]
     ) -> Grant | None:
         """Wait for the redirect: from a browser that we start, or pasted."""
+        self._check_ended()
         if "browser" not in self._methods and self._reading is None:
             return None
         with Receiver(redirect_uri, self._who.host) as receiver:
@@ -133,6 +146,7 @@ class _Attempt:
             )
             browser.check(flow.url)
             receiver.expect(flow.state, flow.url)
+            self.opened(receiver.cancel_url)
             answer = self._answer(receiver, flow)
             return (
                 None if answer is None else self._redeem(receiver, flow, answer, finish)
@@ -153,8 +167,8 @@ class _Attempt:
 
     def _announce(self, receiver: Receiver, flow: CodeFlow, opening: bool) -> None:
         if self._reading is None:
-            urls = receiver.open_url, receiver.cancel_url
-            warn(messages.browser_only(self._who.asks(), *urls))
+            url = flow.url if over_ssh(self._environ) else receiver.open_url
+            warn(messages.browser_only(self._who.asks(), url, receiver.cancel_url))
             return
         self._reading.line(self._who.asks())
         # The short address leads nowhere on another machine.
@@ -173,16 +187,24 @@ class _Attempt:
         """Wait for receiver, terminal and browser command, whichever moves first."""
         reader = PasteReader()
         fd = self._reading.fileno() if self._reading else None
-        quiet_until = time.monotonic() + _QUIET
+        shown = self._reading is not None or not self._environ.get("BROWSER")
+        began = time.monotonic()
+        quiet_until = began + _QUIET
         while True:
             if launch is not None and launch.failed():
                 launch = launch.instead()
                 if launch is None and not self._go_on_without_browser(flow):
                     return None
-            looks = [_LOOK] if launch is not None and launch.running() else []
+            late = time.monotonic() > began + _SHOWN_AFTER
+            if not shown and late and launch is not None and not launch.running():
+                # `echo` and its like print to nobody: what is no browser has ended.
+                shown = True
+                warn(messages.browser_ended(flow.url))
+            look = _LOOK if launch is not None and launch.running() else _BEAT
             if quiet_until:
-                looks.append(max(quiet_until - time.monotonic(), 0.0))
-            answer = receiver.wait(self.deadline, fd, min(looks, default=None))
+                look = min(look, max(quiet_until - time.monotonic(), 0.0))
+            self._check_ended()
+            answer = receiver.wait(self.deadline, fd, look)
             if answer is not None:
                 return answer
             if quiet_until and time.monotonic() >= quiet_until:
@@ -204,6 +226,11 @@ class _Attempt:
             self._reading.line(line)
         else:
             warn(line)
+
+    def _check_ended(self) -> None:
+        """End with the caller: it would keep every other one waiting for nobody."""
+        if self.ended():
+            raise InteractionUnavailable("the command that asked has ended")
 
     def _go_on_without_browser(self, flow: CodeFlow) -> bool:
         """Tell whether a person can still bring the answer, and tell the person."""
@@ -261,13 +288,18 @@ class _Attempt:
         voice = self._terminal or TerminalWriter(2)
         if self._reading is None:
             voice.line(self._who.asks())
+
+        def watchful(seconds: float) -> None:
+            sleep(seconds)
+            self._check_ended()
+
         grant = device.sign_in(
             self._provider,
             code,
             voice,
             deadline=self.deadline,
             clock=clock,
-            sleep=sleep,
+            sleep=watchful,
         )
         finish(grant)
         return grant

@@ -7,6 +7,7 @@ do. Whatever a server or a tool named passes `plain` on its way in.
 from __future__ import annotations
 
 import shlex
+from urllib.parse import quote
 
 from hushkey.errors import plain
 
@@ -14,9 +15,14 @@ from hushkey.errors import plain
 _LONG = 16_000
 
 
-def login_command(host: str) -> str:
-    """Return what to run to sign in to *host*, safe to paste into a shell."""
-    return f"hushkey login {shlex.quote(plain(host))}"
+def login_command(host: str, account: str = "") -> str:
+    """Return what to run to sign in to *host*, safe to paste into a shell.
+
+    *account* is who is to sign in, if not whoever does.
+    """
+    scheme, marker, rest = host.rpartition("://")
+    user = f"{quote(account, safe='')}@" if account else ""
+    return f"hushkey login {shlex.quote(plain(f'{scheme}{marker}{user}{rest}'))}"
 
 
 def who_asks(
@@ -45,6 +51,11 @@ def no_answer_yet(client_id: str, redirect_uri: str, cancel_url: str) -> str:
         f"often {plain(redirect_uri)} is not registered as a redirect address of "
         f"client {plain(client_id, 80)}; to stop, press Ctrl-C or open {cancel_url}"
     )
+
+
+def browser_ended(url: str) -> str:
+    """Return what to say where the browser's command has ended at once."""
+    return f"the browser's command has ended; if no page opened, open {url}"
 
 
 def address_follows(opening: bool) -> str:
@@ -97,6 +108,22 @@ def complete_follows() -> str:
 def no_code(host: str) -> str:
     """Return what to say where a device code was wished for and there is none."""
     return f"{plain(host)} offers no device code: go on with the address above"
+
+
+def waiting_for(command: str, cancel_url: str) -> str:
+    """Return what to say while the sign-in that *command* has begun takes its time."""
+    typed, marker, where = plain(command).partition(" in ")
+    whose = f"`{typed}`{marker}{where}" if typed else "another program"
+    end = f"; to end it open {cancel_url}" if cancel_url else ""
+    return f"waiting for the sign-in that {whose} began{end}"
+
+
+def token_of(host: str, account: str, asked: str, login: str) -> str:
+    """Return whose token goes to *host*, where the URL asks for somebody unknown."""
+    return (
+        f"{plain(asked)} is not signed in to {plain(host)}: this is the token of "
+        f"{plain(account)}; to sign in as {plain(asked)} run: {login}"
+    )
 
 
 def signed_in(host: str, account: str) -> str:

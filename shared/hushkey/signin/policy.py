@@ -3,7 +3,8 @@
 The order is the design's, section 5: the first line that says no gives the reason.
 A mode in the config (`interactive = "browser"`) picks the method where asking is
 allowed at all; it does not override a caller that wants no interaction, as git's
-hourly background maintenance does. `HUSHKEY_INTERACTIVE` does.
+hourly background maintenance does. `HUSHKEY_INTERACTIVE` does, but where nobody
+waits for the call at all.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class PromptEnvironment(Frozen):
     ``switch`` is HUSHKEY_INTERACTIVE, ``host_mode`` and ``settings_mode`` are the
     config's; ``interactive`` is git's credential.interactive as the caller set it.
     ``no_terminal`` and ``ci`` name the variable or option that says so, ``flows``
-    the methods of the identity (empty: all). ``login`` is an explicit `hushkey login`.
+    the methods of the identity (empty: all). ``unattended`` says by what is known that
+    nobody waits. ``login`` is an explicit `hushkey login`.
     """
 
     _: KW_ONLY
@@ -52,6 +54,7 @@ class PromptEnvironment(Frozen):
     settings_mode: str = "auto"
     interactive: str = ""
     no_terminal: str = ""
+    unattended: str = ""
     ci: str = ""
     ssh: bool = False
     display: bool = False
@@ -102,11 +105,19 @@ def _refusal(s: PromptEnvironment) -> str:
         return "this tool may not be kept waiting for a person"
     if "never" in (s.host_mode, s.settings_mode):
         return 'the config says interactive = "never"'
-    if s.switch == "auto" and s.interactive.lower() in _NEVER:
+    if s.unattended:
+        return s.unattended
+    if s.switch == "auto" and _is_never(s.interactive):
         return f"credential.interactive is {s.interactive}"
     if s.switch == "auto" and s.ci:
         return f"this is a CI job ({s.ci} is set)"
     return ""
+
+
+def _is_never(value: str) -> bool:
+    """Tell whether *value* is `never`, or false to git (git-config(1), "Values")."""
+    text = value.strip().lower()
+    return text in _NEVER or (text.isdigit() and not int(text))
 
 
 def _possible(s: PromptEnvironment) -> tuple[str, ...]:
@@ -154,6 +165,7 @@ def prompt_environment(
     settings_mode: str = "auto",
     interactive: str = "",
     no_terminal: str = "",
+    unattended: str = "",
     login: bool = False,
     flows: tuple[str, ...] = (),
 ) -> PromptEnvironment:
@@ -171,6 +183,7 @@ def prompt_environment(
         interactive=interactive,
         # A person who types `hushkey login` is at the terminal, whatever git was told.
         no_terminal="" if login else no_terminal or _forbidding_terminal(environ),
+        unattended="" if login else unattended,
         ci=ci(environ),
         ssh=over_ssh(environ),
         display=_has_display(environ, platform),

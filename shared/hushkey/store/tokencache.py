@@ -102,10 +102,26 @@ class TokenCache:
         folded = wanted.casefold()
         for key in self.accounts:
             account = self.known(key)
-            names = (account.id, account.label, *self.accounts[key].get("names", ()))
-            if folded in (str(name).casefold() for name in names):
+            if folded in self._names(account):
                 return account
         return None
+
+    def called(self, name: str) -> Account | None:
+        """Return the account named *name*, or the only one that goes by it."""
+        if found := self.account(name):
+            return found
+        everybody = (self.known(key) for key in self.accounts)
+        going = [account for account in everybody if self.goes_by(account, name)]
+        return going[0] if len(going) == 1 else None
+
+    def goes_by(self, account: Account, name: str) -> bool:
+        """Tell whether *name* may mean *account*: a name or its address up to the @."""
+        names, folded = self._names(account), name.casefold()
+        return folded in names or folded in (n.partition("@")[0] for n in names)
+
+    def _names(self, account: Account) -> list[str]:
+        names = self.accounts.get(account.id, {}).get("names", ())
+        return [str(n).casefold() for n in (account.id, account.label, *names)]
 
     def bind(self, key: TokenKey, host: str, account: Account, *, here: bool) -> None:
         """Remember who serves *key* at *host* (or a place) where nobody is named.
@@ -173,6 +189,14 @@ class TokenCache:
     def tokens(self) -> list[Token]:
         """Return every stored access token."""
         return [token_of(row, self.known(str(row["account"]))) for row in self._tokens]
+
+    def exchanged(self) -> list[tuple[str, Token]]:
+        """Return what hosts gave for access tokens, each with its host."""
+        return [
+            (row["exchange"].partition(":")[2], token_of(row, self.known(account)))
+            for row in self._tokens
+            if row.get("exchange") and (account := str(row["account"]))
+        ]
 
     # -- tokens that a host refused -----------------------------------------
 

@@ -73,15 +73,17 @@ class TypedCredentials:
 
     # -- reading ------------------------------------------------------------
 
-    def matching(self, key: CredentialKey) -> Iterator[StoredCredential]:
+    def matching(
+        self, key: CredentialKey, *, exact: bool = False
+    ) -> Iterator[StoredCredential]:
         """Yield what is kept for *key*, the newest first, opened one by one.
 
-        Nothing found costs no keyring.
+        *exact*: no path means none, not any. Nothing found costs no keyring.
         """
         index = self._index()
-        for path in index.matching(key) if index else ():
+        for path in index.matching(key, exact=exact) if index else ():
             record = self._read(path)
-            if record is not None and _answers(record.key, key):
+            if record is not None and _answers(record.key, key, exact=exact):
                 event("found", host=key.host)
                 yield record
 
@@ -112,11 +114,11 @@ class TypedCredentials:
     def store(self, record: StoredCredential, *, alone: bool = False) -> None:
         """Keep *record* in the place of an older one for the same key.
 
-        *alone*: forget all others of the same tool, protocol and host, for tools
-        that know one user for each host.
+        *alone*: forget all others of the same tool, protocol, host and path, for
+        tools that know one user for each of these.
         """
         key = record.key
-        around = CredentialKey(key.tool, key.protocol, key.host)
+        around = CredentialKey(key.tool, key.protocol, key.host, key.path)
         paths.check_owner(os.path.join(self._folder, typed_index.FOLDER))
         self.data_key.ensure_key()
         if not alone and self._is_kept(record):
@@ -127,25 +129,29 @@ class TypedCredentials:
             self._write(path, record)
             index.note_last(key)
             if alone:
-                _unlink([p for p in index.matching(around) if p != path])
+                others = index.matching(around, exact=True)
+                _unlink([other for other in others if other != path])
             event("stored", host=key.host)
 
     def erase(
         self,
         key: CredentialKey,
         only: Callable[[StoredCredential], bool] | None = None,
+        *,
+        exact: bool = False,
     ) -> int:
         """Forget what is kept for *key* and passes *only*; return how many.
 
+        *exact*: no path means none, not any.
         Without *only* nothing is opened, so a locked keyring is no obstacle.
         """
-        if not typed_index.holds(self._folder, key):
+        if not typed_index.holds(self._folder, key, exact=exact):
             return 0
         paths.check_owner(os.path.join(self._folder, typed_index.FOLDER))
         with self._change():
             index = self._index_to_write()
             gone = []
-            for path in index.matching(key):
+            for path in index.matching(key, exact=exact):
                 if only is not None:
                     record = self._read_locked(path)
                     if record is None or not only(record):
@@ -247,12 +253,12 @@ class TypedCredentials:
         return Draft(path, new)
 
 
-def _answers(kept: CredentialKey, asked: CredentialKey) -> bool:
+def _answers(kept: CredentialKey, asked: CredentialKey, *, exact: bool) -> bool:
     """Tell whether *kept* answers *asked*: the names of files are only hashes."""
     return (
         (kept.tool, kept.protocol, kept.host)
         == (asked.tool, asked.protocol, asked.host)
-        and asked.path in (None, kept.path)
+        and (kept.path == asked.path or (asked.path is None and not exact))
         and asked.user in (None, kept.user)
     )
 

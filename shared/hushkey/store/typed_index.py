@@ -47,8 +47,9 @@ _PLACE, _PART = 16, 8  # bytes of the hashes
 class CredentialKey(Frozen):
     """Where a secret belongs: a tool's name, and what that tool knows a host by.
 
-    ``path`` and ``user`` may be None: in a question that means any; for what is
-    kept, that there is none (an empty user name is a user name).
+    ``path`` and ``user`` may be None: in a question that means any, unless it is put
+    *exact*, where no path means none; for what is kept, that there is none (an empty
+    user name is a user name).
     """
 
     tool: str
@@ -76,9 +77,10 @@ class Index:
         name += f"-{self._hash('user', place, key.user)}{SUFFIX}"
         return os.path.join(self._typed_store, place[:2], name)
 
-    def matching(self, key: CredentialKey) -> Iterator[str]:
+    def matching(self, key: CredentialKey, *, exact: bool = False) -> Iterator[str]:
         """Yield the paths of all files that answer *key*, the newest first."""
-        if key.path is not None and key.user is not None:
+        by_path = exact or key.path is not None
+        if by_path and key.user is not None:
             path = self.path_of(key)
             if os.path.exists(path):
                 yield path
@@ -86,7 +88,7 @@ class Index:
         place = self._place(key)
         folder = os.path.join(self._typed_store, place[:2])
         start, end = place + "-", SUFFIX
-        if key.path is not None:
+        if by_path:
             start += self._hash("path", place, key.path) + "-"
         if key.user is not None:
             end = f"-{self._hash('user', place, key.user)}{SUFFIX}"
@@ -160,13 +162,15 @@ def read(folder: str) -> Index | None:
     return Index(folder, key)
 
 
-def holds(folder: str, *keys: CredentialKey) -> bool:
+def holds(folder: str, *keys: CredentialKey, exact: bool = False) -> bool:
     """Tell whether anything may be kept that answers one of *keys*."""
     try:
         index = read(folder)
     except Lost:
         return True  # the keyring has to be asked
-    return index is not None and any(any(index.matching(key)) for key in keys)
+    return index is not None and any(
+        any(index.matching(key, exact=exact)) for key in keys
+    )
 
 
 def files(folder: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from hushkey.system import programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from psutil import Process
 
@@ -27,6 +27,10 @@ _PATIENCE = 3
 _VALUES = "-c --context --config -H --host -l --log-level"
 _VALUED = frozenset(f"{_VALUES} --tlscacert --tlscert --tlskey".split(" "))
 _EVERY_KEY = "--use-api-socket"
+#: who starts jobs at their time; a terminal multiplexer started by one leaves it
+_CLOCKS = frozenset(("cron", "crond", "anacron", "atd", "fcron"))
+#: set for a service that a timer has started (systemd.exec(5), since 252)
+_TIMERS = ("TRIGGER_TIMER_REALTIME_USEC", "TRIGGER_TIMER_MONOTONIC_USEC")
 #: what may stand in a registry's name, so that it is not a piece of a longer one
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -44,6 +48,42 @@ def command_of(tool: str) -> str:
     return best
 
 
+def ended(tool: str, *, inside: bool = False) -> Callable[[], bool]:
+    """Return what tells whether the command that *tool* answers has ended.
+
+    That is any process from the one that started us up to the outermost that a
+    person may have typed: a killed one leaves those below it waiting for us. Nobody
+    above it counts, such as a shell that is closed. *inside*: the client may be this
+    very process, and then nobody else counts.
+    """
+    runtime.ensure_in_caller()
+    import psutil
+
+    from hushkey.system import python_callers
+
+    known = runtime.programs_of(tool)
+    line: list[Process] = []
+    watched = 0 if inside else 1
+    with suppress(psutil.Error, OSError):
+        for process in psutil.Process().parents()[:_DEPTH]:
+            line.append(process)
+            words = process.cmdline()
+            if {_program(words), python_callers.named(words)[0]} & set(known):
+                watched = len(line)
+    return lambda: any(_is_over(process) for process in line[:watched])
+
+
+def _is_over(process: Process) -> bool:
+    import psutil
+
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OSError):
+        return False
+
+
 def _described(process: Process, tool: str) -> str:
     words = process.cmdline()
     program = _program(words)
@@ -56,12 +96,13 @@ def _program(words: list[str]) -> str:
     return os.path.basename(words[0]).removesuffix(".exe") if words else ""
 
 
-def needs_registry(host: str, environ: Mapping[str, str]) -> bool:
+def needs_registry(host: str, environ: Mapping[str, str]) -> bool | None:
     """Tell whether docker asks for the registry *host* because of what was typed.
 
     Its classic builder asks for every key of `credHelpers`, and so does
     --use-api-socket (docker/cli, GetAllCredentials); BuildKit, pull, push and the
-    other clients ask for what they need. Who cannot be looked at has typed nothing.
+    other clients ask for what they need. None: no client that we know asks, and so
+    perhaps for every key (docker-py). Who cannot be looked at has typed nothing.
     """
     asker = runtime.asker()
     import psutil
@@ -84,7 +125,7 @@ def needs_registry(host: str, environ: Mapping[str, str]) -> bool:
         helper = program.startswith("docker-credential-")
         if program in runtime.programs_of("docker") or (plugin and not helper):
             return True
-    return True
+    return None
 
 
 def _needs(words: list[str], host: str, environ: Mapping[str, str]) -> bool:
@@ -130,11 +171,44 @@ def names_host(word: str, host: str) -> bool:
     return False
 
 
+def unattended(environ: Mapping[str, str]) -> str:
+    """Return by what is known that nobody waits for this call, or nothing.
+
+    VS Code marks the fetches that nobody asked for (its git extension, git.ts); git
+    before 2.47 says of scheduled maintenance only on its command line that it is
+    (git-maintenance(1), ``run --schedule``). cron's jobs are below cron.
+    """
+    runtime.ensure_in_caller()
+    if environ.get("VSCODE_GIT_FETCH_SILENT"):
+        return "an editor fetches in the background"
+    if any(environ.get(name) for name in _TIMERS):
+        return "a timer of systemd started this"
+    import psutil
+
+    try:
+        line = psutil.Process().parents()
+    except (psutil.Error, OSError):
+        return ""
+    for process in line:
+        with suppress(psutil.Error, OSError):
+            if process.name().lower() in _CLOCKS:
+                return f"{process.name().lower()} started this"
+            words = process.cmdline()
+            if _program(words) == "git" and _is_scheduled(words):
+                return "git's scheduled maintenance runs in the background"
+    return ""
+
+
+def _is_scheduled(words: list[str]) -> bool:
+    return "maintenance" in words and any(w.startswith("--schedule") for w in words)
+
+
 def git_interactive(environ: Mapping[str, str]) -> str:
     """Return git's credential.interactive as the calling git has it, or nothing.
 
     git hands its own ``-c`` options on in the environment, so asking git is
-    exact; background maintenance sets it to false (git 2.47).
+    exact; background maintenance sets it to false (git 2.47). Empty is false, and
+    a key without a value true (git-config(1), "Values").
     """
     runtime.ensure_in_caller()
     git = programs.find("git", environ)
@@ -142,7 +216,7 @@ def git_interactive(environ: Mapping[str, str]) -> str:
         return ""
     with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            [git, "config", "--get", "credential.interactive"],
+            [git, "config", "-z", "--get-regexp", r"^credential\.interactive$"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -150,5 +224,7 @@ def git_interactive(environ: Mapping[str, str]) -> str:
             check=False,
             env=dict(environ),
         )
-        return done.stdout.decode("utf-8", "replace").strip()
+        said = done.stdout.decode("utf-8", "replace").split("\0")[:-1]
+        _, equals, value = said[-1].partition("\n") if said else ("", "", "")
+        return (value.strip() or "false") if equals else "true" if said else ""
     return ""

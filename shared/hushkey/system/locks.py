@@ -24,12 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from filelock import FileLock
+
 
 @contextmanager
-def held(path: str, timeout: float) -> Iterator[None]:
+def held(
+    path: str, timeout: float, waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Hold the lock file *path*, waiting at most *timeout* seconds.
 
-    It lies in a folder of the data folder. Raises Transient when the time is over,
+    It lies in a folder of the data folder. *waiting* is called, once, after two
+    seconds without it. Raises Transient when the time is over,
     StoreError where locks cannot be made.
     """
     runtime.ensure_may_block()
@@ -43,7 +48,7 @@ def held(path: str, timeout: float) -> Iterator[None]:
             lock.acquire(timeout=min(1.0, timeout), poll_interval=0.02)
         except Timeout:
             event("waiting")
-            lock.acquire(timeout=max(timeout - 1.0, 0), poll_interval=0.05)
+            _wait(lock, max(timeout - 1.0, 0), waiting)
     except Timeout as error:
         raise Transient(
             f"another hushkey process has been busy for {timeout:g} s",
@@ -59,6 +64,20 @@ def held(path: str, timeout: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _wait(lock: FileLock, timeout: float, waiting: Callable[[], None] | None) -> None:
+    from filelock import Timeout
+
+    if waiting is not None and timeout > 1:
+        try:
+            lock.acquire(timeout=1.0, poll_interval=0.05)
+        except Timeout:
+            waiting()
+            timeout -= 1.0
+        else:
+            return
+    lock.acquire(timeout=timeout, poll_interval=0.05)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from hushkey.acquire import session
 from hushkey.errors import StoreError
 from hushkey.model import Request, TokenKey
 from hushkey.providers.exchange import KINDS
+from hushkey.store.typed import StoredCredential
+from hushkey.store.typed_index import CredentialKey
 from hushkey.system import callers
 from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers import REQUEST_BYTES
@@ -35,6 +37,12 @@ provider = "static"
 [host."typed.test"]
 identity = "typed"
 """
+
+
+@pytest.fixture
+def needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the caller be docker, on its way to the registry."""
+    monkeypatch.setattr(callers, "needs_registry", lambda host, environ: True)
 
 
 @pytest.fixture
@@ -147,6 +155,53 @@ def test_store_of_nonsense_is_one_line(machine: Machine, request_: bytes) -> Non
     assert found.out.startswith(b"docker-credential-hushkey: ")
     assert found.out.count(b"\n") == 1
     assert found.code == 1
+    assert found.out.decode() == f"docker-credential-hushkey: {found.lines[0]}\n"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("serverurl", "username", "secret"),
+        ("SERVERURL", "USERNAME", "SECRET"),
+        ("ServerUrl", "userName", "\u017fecret"),
+    ],
+)
+def test_names_count_in_any_case_as_for_go(
+    machine: Machine, names: tuple[str, str, str]
+) -> None:
+    request = dict(zip(names, ("r.test", "me", "s3cret"), strict=True))
+
+    assert quiet(call(machine, "store", stdin=json.dumps(request)))
+    assert json.loads(get(machine, "r.test").out)["Secret"] == "s3cret"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        '{"Secret":"old","ServerURL":"r.test","Username":"me","Secret":"new"}',
+        '{"Secret":"old","ServerURL":"r.test","Username":"me","secret":"new"}',
+        '{"secret":"old","ServerURL":"r.test","Username":"me","Secret":"new"}',
+        '{"ServerURL":"r.test","Username":"me","Secret":"new","SECRET":null}',
+        '{"ServerURL":"r.test","Username":"me","Secret":"new","Note":[{"Secret":1}]}',
+        ' {"ServerURL":"r.test","Username":"me","Secret":"new"} and more',
+    ],
+)
+def test_last_of_the_same_name_counts_as_for_go(
+    machine: Machine, request_: str
+) -> None:
+    assert quiet(call(machine, "store", stdin=request_))
+    assert json.loads(get(machine, "r.test").out)["Secret"] == "new"
+
+
+@pytest.mark.parametrize("verb", ["get", "erase"])
+def test_address_on_the_command_line_learns_where_it_goes(
+    machine: Machine, verb: str
+) -> None:
+    found = docker_helper.answer([verb, "r.test"], unread, machine.environ)
+
+    assert found.code == 1
+    assert b"comes on standard input" in found.out
+    assert f"echo HOST | docker-credential-hushkey {verb}" in found.lines[0]
 
 
 @pytest.mark.parametrize("verb", ["get", "store", "erase"])
@@ -195,6 +250,30 @@ def test_wrong_config_is_not_found_and_says_why_on_stderr(machine: Machine) -> N
     assert "nonsense" in found.lines[0]
 
 
+def test_wrong_config_is_the_reason_that_store_and_erase_give(
+    machine: Machine,
+) -> None:
+    machine.configure("nonsense = 1")
+
+    for found in (
+        store(machine, "r.test", "me", "s3cret"),
+        call(machine, "erase", stdin="r.test"),
+    ):
+        assert found.code == 1
+        assert b"nonsense" in found.out
+        assert "nonsense" in found.lines[0]
+        assert b"s3cret" not in found.out
+
+
+def test_wrong_config_leaves_list_empty_and_says_why(machine: Machine) -> None:
+    machine.configure("nonsense = 1")
+
+    found = call(machine, "list")
+
+    assert (found.out, found.code) == (b"{}\n", 0)
+    assert "nonsense" in found.lines[0]
+
+
 # -- what a person typed -------------------------------------------------------------
 
 
@@ -223,6 +302,102 @@ def test_second_user_of_a_registry_replaces_the_first(machine: Machine) -> None:
 
     assert json.loads(get(machine, "r.test").out)["Username"] == "two"
     assert call(machine, "list").out == b'{"r.test":"two"}\n'
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("r.test/one", "r.test/two"),
+        ("https://r.test/one/", "r.test"),
+        ("r.test:5000/group/sub", "r.test:5000/group"),
+        ("docker.io/me", "https://index.docker.io/v1/"),
+        ("http://r.test/one", "http://r.test/two"),
+    ],
+)
+def test_paths_of_one_registry_do_not_overwrite_each_other(
+    machine: Machine, one: str, two: str
+) -> None:
+    store(machine, one, "me", "1")
+    store(machine, two, "you", "2")
+
+    assert json.loads(get(machine, one).out)["Secret"] == "1"
+    assert json.loads(get(machine, two).out)["Secret"] == "2"
+    assert sorted(json.loads(call(machine, "list").out).values()) == ["me", "you"]
+    for key, user in json.loads(call(machine, "list").out).items():
+        assert json.loads(get(machine, key).out)["Username"] == user
+
+    assert quiet(call(machine, "erase", stdin=two))
+
+    assert json.loads(get(machine, one).out)["Secret"] == "1"
+    assert list(json.loads(call(machine, "list").out).values()) == ["me"]
+
+
+def test_path_without_a_password_of_its_own_takes_the_registrys(
+    machine: Machine,
+) -> None:
+    store(machine, "r.test/group", "me", "group's")
+    assert get(machine, "r.test").out == NOT_FOUND
+    assert get(machine, "r.test/group/app").out == NOT_FOUND
+
+    store(machine, "r.test", "me", "host's")
+
+    assert json.loads(get(machine, "r.test/other/app").out)["Secret"] == "host's"
+    assert json.loads(get(machine, "r.test/group/").out)["Secret"] == "group's"
+
+
+HUB = "https://index.docker.io/v1/"
+
+
+def test_three_keys_of_a_hub_sign_in_are_three(machine: Machine) -> None:
+    """docker/cli, internal/oauth/manager: the password is stored before the tokens."""
+    for part in ("", "access-token", "refresh-token"):
+        store(machine, HUB + part, "me", f"secret {part}")
+
+    listed = json.loads(call(machine, "list").out)
+    assert listed == dict.fromkeys(
+        [HUB, f"{HUB}access-token", f"{HUB}refresh-token"], "me"
+    )
+    for part in ("", "access-token", "refresh-token"):
+        assert json.loads(get(machine, HUB + part).out)["Secret"] == f"secret {part}"
+    assert json.loads(get(machine, "docker.io").out)["Secret"] == "secret "
+
+    for part in ("access-token", "refresh-token"):
+        call(machine, "erase", stdin=HUB + part)
+        assert get(machine, HUB + part).out == NOT_FOUND  # never the password
+
+    assert json.loads(get(machine, HUB).out)["Secret"] == "secret "
+
+
+def test_hubs_token_keys_are_never_answered_with_a_token_of_ours(
+    machine: Machine,
+) -> None:
+    """docker would send it to the Hub's identity server, to be revoked."""
+    machine.configure('[host."docker.io"]\nidentity = "corp"\nscopes = ["git"]')
+    machine.settle()
+    machine.has(grant("at-kept"))
+    assert b"at-kept" in get(machine, HUB).out
+
+    assert get(machine, f"{HUB}refresh-token").out == NOT_FOUND
+    assert quiet(store(machine, f"{HUB}refresh-token", "me", "its own"))
+    assert json.loads(get(machine, f"{HUB}refresh-token").out)["Secret"] == "its own"
+
+
+def test_password_that_version_0_1_0_kept_is_found_and_replaced(
+    machine: Machine,
+) -> None:
+    """It knew no paths: one slot for the whole host."""
+    old = StoredCredential(
+        CredentialKey("docker", "https", "r.test", user="old"),
+        {"username": "old", "secret": "1"},
+    )
+    session.with_typed_credentials(machine.environ, lambda kept: kept.store(old))
+
+    assert json.loads(get(machine, "r.test").out)["Secret"] == "1"
+    assert json.loads(get(machine, "r.test/group").out)["Secret"] == "1"
+    store(machine, "r.test/group", "me", "2")
+    assert json.loads(get(machine, "r.test").out)["Secret"] == "1"
+    store(machine, "https://r.test/v2/", "new", "3")
+    assert call(machine, "list").out == b'{"r.test":"new","r.test/group":"me"}\n'
 
 
 def test_static_identity_keeps_what_is_typed(machine: Machine) -> None:
@@ -325,6 +500,25 @@ class Locked:
         raise StoreError("locked", "the keyring is locked")
 
 
+def test_locked_keyring_is_a_reason_for_who_may_not_need_it(
+    machine: Machine, locked: Locked
+) -> None:
+    found = get(machine, "r.test")
+
+    assert (found.out, found.code) == (NOT_FOUND, 1)
+    assert "the keyring is locked" in found.lines[0]
+    assert locked.asked == [False]
+
+
+def test_list_reads_no_secret_and_misses_no_keyring(
+    machine: Machine, locked: Locked
+) -> None:
+    found = call(machine, "list")
+
+    assert (found.out, found.code) == (b"{}\n", 0)
+    assert "the keyring is locked" in found.lines[0]
+
+
 @pytest.fixture
 def locked(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Locked:
     store(machine, "r.test", "me", "s3cret")
@@ -333,6 +527,7 @@ def locked(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Locked:
     return made
 
 
+@pytest.mark.usefixtures("needed")
 def test_locked_keyring_is_unlocked_for_a_registry_that_is_needed(
     machine: Machine, locked: Locked
 ) -> None:
@@ -420,6 +615,7 @@ def test_rule_for_plain_http_is_for_its_own_port(
     assert (b"at-kept" in get(machine, server).out) is ours
 
 
+@pytest.mark.usefixtures("needed")
 def test_nobody_signed_in_is_one_line_with_the_command(machine: Machine) -> None:
     machine.environ["CI"] = "true"
 
@@ -429,6 +625,55 @@ def test_nobody_signed_in_is_one_line_with_the_command(machine: Machine) -> None
     assert found.out.count(b"\n") == 1
     assert b"git.test" in found.out
     assert b"run: hushkey login git.test" in found.out
+    assert found.out.decode() == f"hushkey: {found.lines[0]}\n"
+
+
+def test_nobody_signed_in_is_not_found_for_who_may_not_need_it(
+    machine: Machine,
+) -> None:
+    """Of pytest nothing is known, as of docker-py: no window, and the reason aside."""
+    machine.environ |= {"DISPLAY": ":0", "BROWSER": "/bin/false"}
+
+    found = get(machine, "git.test")
+
+    assert (found.out, found.code) == (NOT_FOUND, 1)
+    assert "hushkey login git.test" in found.lines[0]
+
+
+def test_registry_that_docker_or_the_config_names_is_listed(machine: Machine) -> None:
+    machine.configure(
+        '[host."reg.test"]\nidentity = "corp"\nexchange = "acr"\n'
+        '[host."*.many.test"]\nidentity = "corp"\nexchange = "acr"\n'
+    )
+    machine.settle()
+    assert call(machine, "list").out == b'{"reg.test":"<token>"}\n'
+    file = machine.home / ".docker" / "config.json"
+    file.parent.mkdir()
+    file.write_text('{"credHelpers":{"git.test":"hushkey","other.test":"pass"}}')
+
+    assert json.loads(call(machine, "list").out) == {
+        "reg.test": "<token>",
+        "git.test": "oauth2",
+    }
+
+
+@pytest.mark.parametrize(("age", "is_listed"), [(0, True), (3601, False)])
+def test_registry_whose_token_is_good_is_listed(
+    machine: Machine, age: int, is_listed: bool
+) -> None:
+    machine.configure(
+        '[host."*.many.test"]\nidentity = "corp"\nscopes = ["git"]\nexchange = "acr"\n'
+    )
+    machine.settle()
+    given, then = grant("reg-token", expires_in=3600), int(time.time()) - age
+    key = TokenKey(("git",), exchange="acr:one.many.test")
+    with machine.token_file().change(5) as change:
+        change.cache.keep(given, ME, key, then, username="<token>")
+        change.save()
+
+    found = call(machine, "list")
+
+    assert json.loads(found.out) == ({"one.many.test": "<token>"} if is_listed else {})
 
 
 def test_unneeded_registry_is_not_found_without_a_word(
@@ -546,4 +791,4 @@ def test_user_name_goes_with_the_secret(
     assert found
     own = KINDS[exchange].username if exchange else ""
 
-    assert docker_helper.user_of(found, own) == expected
+    assert found.answer_user(own) == expected

@@ -103,6 +103,59 @@ def test_anything_is_a_registry_or_none(text: str) -> None:
     assert found is None or parse(found.place) == Registry(found.place)
 
 
+@pytest.mark.parametrize("written", ["", "v1", "/v1/", "v2/", "/v2"])
+def test_version_of_the_protocol_is_no_path(written: str) -> None:
+    found = parse(f"r.example/{written}".replace("//", "/"))
+
+    assert found == Registry("r.example")
+
+
+@pytest.mark.parametrize(
+    ("written", "holds_token"),
+    [
+        (f"{HUB_KEY}access-token", True),
+        (f"{HUB_KEY}refresh-token", True),
+        ("registry-1.docker.io/v1/refresh-token/", True),
+        ("docker.io/access-token", True),
+        (HUB_KEY, False),
+        ("docker.io/library/app", False),
+        ("docker.io/access-token/app", False),
+        (f"{ACR}/v1/access-token", False),
+    ],
+)
+def test_where_docker_keeps_the_tokens_of_a_hub_sign_in(
+    written: str, holds_token: bool
+) -> None:
+    found = parse(written)
+
+    assert found is not None
+    assert found.holds_token is holds_token
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        (HUB_KEY, HUB_KEY),
+        (f"{HUB_KEY}access-token", f"{HUB_KEY}access-token"),
+        ("docker.io/me/app", "docker.io/me/app"),
+        ("https://r.example/v2/", "r.example"),
+        ("https://r.example/group/", "r.example/group"),
+        ("http://r.example/group", "http://r.example/group"),
+        ("http://r.example:80/group", "r.example:80/group"),
+    ],
+)
+def test_key_of_a_client_leads_back_to_the_same_place(written: str, key: str) -> None:
+    found = parse(written)
+    assert found is not None
+
+    made = registries.key_of(found.scheme or "https", found.place, found.path)
+
+    again = parse(made)
+    assert made == key
+    assert again is not None
+    assert (again.place, again.path) == (found.place, found.path)
+
+
 def test_bare_name_may_be_http_where_the_config_says_so() -> None:
     schemes = [request.protocol for request in Registry("localhost:5000").requests()]
 

@@ -1,11 +1,15 @@
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hushkey.config import rules
+from hushkey.model import Request
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.git import helper as git_helper
-from kit.oauth import CANARY, Machine, OidcServer, grant
+from kit.oauth import BIN, CANARY, Machine, OidcServer, grant
+from servers.authority import Authority
 
 ASKED = b"protocol=https\nhost=git.test\n"
 BOTH = b"capability[]=authtype\ncapability[]=state\n"
@@ -144,7 +148,7 @@ def test_token_without_end_has_no_expiry(machine: Machine) -> None:
     ("asked", "configured", "username"),
     [
         (b"username=me\n", "", "me"),
-        (b"username=me\n", 'username = "conf"\n', "me"),
+        (b"username=me\n", 'username = "conf"\n', "conf"),
         (b"", 'username = "conf"\n', "conf"),
         (b"", "", "oauth2"),
         (b"username=\xff\n", "", "\udcff"),
@@ -157,6 +161,67 @@ def test_username(
     machine.has(grant(TOKEN))
 
     assert fields(ask(machine, "get", ASKED + asked))["username"] == username
+
+
+def test_token_of_somebody_else_is_not_given_under_the_url_s_name(
+    machine: Machine,
+) -> None:
+    machine.configure()
+    machine.has(grant(TOKEN))
+
+    answer = ask(machine, "get", ASKED + b"username=bob\n")
+
+    assert fields(answer)["username"] == "me@example.com"
+    assert answer.lines == (
+        "bob is not signed in to git.test: this is the token of me@example.com; "
+        "to sign in as bob run: hushkey login bob@git.test",
+    )
+
+
+@pytest.mark.parametrize("name", [b"git", b"x-access-token", b"me", b"me@example.com"])
+def test_usual_name_needs_no_words(machine: Machine, name: bytes) -> None:
+    machine.configure()
+    machine.has(grant(TOKEN))
+
+    answer = ask(machine, "get", ASKED + b"username=" + name + b"\n")
+
+    assert fields(answer)["username"] == name.decode()
+    assert answer.lines == ()
+
+
+def test_caller_that_nobody_waits_for_opens_no_window(machine: Machine) -> None:
+    machine.configure()
+    machine.environ |= {"VSCODE_GIT_FETCH_SILENT": "true"}
+
+    answer = ask(machine, "get", HUSHKEY_INTERACTIVE="browser")
+
+    assert answer.out == b"quit=1\n"
+    assert "an editor fetches in the background" in answer.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("provider", "configured", "username"),
+    [
+        ("bitbucket", "", "x-token-auth"),
+        ("gitlab", "", "oauth2"),
+        ("gitea", "", "me"),
+        ("github", "", "me"),
+        ("bitbucket", 'username = "guid"\n', "guid"),
+    ],
+)
+def test_name_that_a_provider_demands_is_before_the_urls(
+    machine: Machine, provider: str, configured: str, username: str
+) -> None:
+    machine.configure(
+        f'[identity.forge]\nprovider = "{provider}"\nclient_id = "c"\n'
+        'authorization_endpoint = "https://forge.test/authorize"\n'
+        'token_endpoint = "https://forge.test/token"\n'
+        f'[host."forge.test"]\nidentity = "forge"\nscopes = ["git"]\n{configured}'
+    )
+    rule = rules.load(machine.environ).rule_for(Request("https", "forge.test"))
+
+    assert rule is not None
+    assert rule.answer_user(rule.identity.git_user, "me") == username
 
 
 @pytest.mark.parametrize(
@@ -493,3 +558,46 @@ def test_browser_that_talks_does_not_reach_git(home: Path, tmp_path: Path) -> No
     assert done.stdout == b"quit=1\n"
     assert CANARY.encode() not in done.stderr
     assert done.returncode == 1
+
+
+def test_program_understands_crlf_and_waits_for_no_more(machine: Machine) -> None:
+    machine.has(grant(TOKEN))
+    process = subprocess.Popen(
+        [str(BIN / "git-credential-hushkey"), "get"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=machine.environ,
+    )
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(ASKED.replace(b"\n", b"\r\n") + b"\r\n")
+    process.stdin.flush()  # and it stays open
+    said = process.stdout.read()
+    process.communicate()
+
+    assert f"password={TOKEN}\n".encode() in said
+
+
+# -- the network as git has it -----------------------------------------------------
+
+
+@pytest.mark.parametrize("agent", ["on", "off"])
+def test_server_that_git_s_certificate_vouches_for_is_reached(
+    home: Path, tmp_path: Path, agent: str
+) -> None:
+    ca = Authority(tmp_path / "ca")
+    with OidcServer(context=ca.server_context()) as server:
+        machine = Machine(home, server.issuer)
+        machine.configure()
+        machine.has(grant("at-old", refresh_token="rt-1"), age=7200)
+        server.grants(access_token=TOKEN, refresh_token="rt-2", scope="git")
+        told = {"GIT_SSL_CAINFO": str(ca.ca_file), "HUSHKEY_AGENT": agent}
+
+        alone = machine.run(
+            "git-credential-hushkey", "get", stdin=ASKED, HUSHKEY_AGENT=agent
+        )
+        done = machine.run("git-credential-hushkey", "get", stdin=ASKED, **told)
+
+    machine.run("hushkey", "agent", "stop")
+    assert b"certificate is not trusted" in alone.stderr
+    assert f"password={TOKEN}".encode() in done.stdout

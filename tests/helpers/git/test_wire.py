@@ -118,6 +118,31 @@ def test_what_is_written_is_read_back(pairs: list[tuple[str, str]]) -> None:
     assert parse(render([f"{k}={v}" for k, v in values.items()])).values == values
 
 
+@pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\nmore=1\r\n"])
+def test_caller_that_ends_every_line_with_crlf_is_understood(end: bytes) -> None:
+    found = parse(b"protocol=https\r\nhost=a\r\nwwwauth[]=Basic\r\n" + end)
+
+    assert (found.values, found.lists) == (
+        {"protocol": "https", "host": "a"},
+        {"wwwauth": ["Basic"]},
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"protocol=https\r\nhost=a\n\n",
+        b"protocol=https\nhost=a\r\n\r\n",
+        b"protocol=https\r\nhost=a\rb\r\n\r\n",
+        b"protocol=https\r\nhost=a\r\r\n\r\n",
+        b"protocol=https\r\nhost=a\r\nx=b\n\r\n",
+    ],
+)
+def test_carriage_return_of_one_line_alone_is_refused(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse(data)
+
+
 @pytest.mark.parametrize("value", ["a\nhost=b", "a\rb", "a\0b"])
 def test_value_that_breaks_the_format_is_not_written(value: str) -> None:
     with pytest.raises(Malformed):

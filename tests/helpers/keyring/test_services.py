@@ -319,12 +319,12 @@ def test_plain_http_leaves_no_note_that_nobody_needs(
         ("https://you@git.test/", "", "you"),
         ("https://you@git.test/", "me", "me"),
         ("https://mixed.test/", "", "svc"),
-        ("https://mixed.test/", "__token__", "__token__"),
+        ("https://mixed.test/", "__token__", "svc"),
         ("https://pkgs.dev.azure.com/contoso/", "", "VssSessionToken"),
-        ("https://contoso@pkgs.dev.azure.com/contoso/", "", "contoso"),
+        ("https://contoso@pkgs.dev.azure.com/contoso/", "", "VssSessionToken"),
     ],
 )
-def test_user_name_round_trips_or_is_fixed(
+def test_user_name_is_the_configs_the_providers_or_the_clients(
     machine: Machine, name: str, given_name: str, answered: str
 ) -> None:
     found = find(machine, name, given_name)

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey.model import TokenKey
+from hushkey.providers.azure_devops import Directory
+from hushkey.providers.clouds import DEFAULT_TENANT
 from hushkey_install.cli import main
+from hushkey_install.common.context import Context
 from kit.oauth import (
     ME,
     WELL_KNOWN,
@@ -90,6 +94,24 @@ def test_login_signs_in(machine: Machine) -> None:
     assert machine.stored() == ["at-signed-in"]
 
 
+@pytest.mark.parametrize("name", ["me", "me%40example.com"])
+def test_login_signs_in_whom_the_url_names(machine: Machine, name: str) -> None:
+    login(machine, f"{name}@git.test")
+
+    again = hushkey(machine, "login", f"https://{name}@git.test/", HUSHKEY_AGENT="off")
+
+    assert "already signed in to git.test as me@example.com" in again.stderr
+
+
+def test_login_stores_nobody_but_whom_the_url_names(machine: Machine) -> None:
+    machine.has(grant("at-me"))
+
+    result = login(machine, "bob@git.test", code=1)
+
+    assert "me@example.com signed in, but bob was asked for" in result.stderr
+    assert machine.stored() == ["at-me"]
+
+
 @pytest.mark.parametrize("target", [[], ["corp"], ["https://git.test/app.git"]])
 def test_login_knows_what_is_meant(machine: Machine, target: list[str]) -> None:
     assert "signed in to git.test" in login(machine, *target).stderr
@@ -143,7 +165,7 @@ def test_login_without_target_asks_which(machine: Machine) -> None:
         ("ftp://git.test", "not a scheme that hushkey serves"),
         ("a b", "no spaces"),
         ("", "names no host"),
-        ("github", "serves no host yet"),
+        ("github", "serves no host yet: it lacks [identity.github] client_id"),
     ],
 )
 def test_login_to_what_is_not_ours(machine: Machine, target: str, words: str) -> None:
@@ -166,6 +188,23 @@ def test_method_beats_the_environment(machine: Machine) -> None:
     words = ["login", "git.test", "--method", "device"]
 
     hushkey(machine, *words, HUSHKEY_INTERACTIVE="never")
+
+
+def test_login_says_that_an_organisation_named_no_tenant(machine: Machine) -> None:
+    context = Context(machine.environ)
+    rule, _ = context.rule("https://dev.azure.com/no-such")
+    key = TokenKey(rule.scopes, DEFAULT_TENANT)
+    with context.acquirer.file_of(rule.identity).change(5) as change:
+        change.cache.keep(grant("at"), ME, key, int(time.time()))
+        change.save()
+    directory = Directory(str(machine.data))
+    directory.tenant("dev.azure.com/no-such", [], "public", lambda url: [])
+
+    told = hushkey(machine, "login", "https://dev.azure.com/no-such/_git/a").stderr
+
+    note = "dev.azure.com/no-such named no tenant when it was asked"
+    assert "already signed in to dev.azure.com/no-such" in told
+    assert note in told
 
 
 # -- logout ----------------------------------------------------------------------
@@ -212,16 +251,69 @@ def test_logout_while_the_server_fails_still_signs_out(
     assert machine.stored() == []
 
 
-def test_logout_of_all_takes_every_identity_that_can_serve(machine: Machine) -> None:
+def test_logout_of_all_takes_every_identity_that_was_used(machine: Machine) -> None:
     machine.configure(OTHER + '[identity.work]\nprovider = "static"\n')
     machine.has(grant("at-old"))
 
     result = hushkey(machine, "logout", "--all")
+    again = hushkey(machine, "logout", "--all")
 
-    said = result.stderr.splitlines()
-    assert "signed out of corp and revoked" in said
-    assert any(line.startswith("signed out of other") for line in said)
-    assert not any("work" in line for line in said)
+    assert result.stderr == "signed out of corp and revoked\n"
+    assert again.stderr == "nobody is signed in\n"
+
+
+WORDS = ["azure", "azure-usgov", "corp", "git.test", "https://git.test/a.git"]
+
+
+@pytest.mark.parametrize("word", [*WORDS, "dev.azure.com/contoso", "x.azurecr.io"])
+def test_login_and_logout_take_the_same_words(machine: Machine, word: str) -> None:
+    never = {"HUSHKEY_INTERACTIVE": "never", "https_proxy": "http://127.0.0.1:9"}
+
+    asked = hushkey(machine, "login", word, code=3, **never)
+    left = hushkey(machine, "logout", word)
+
+    assert "nobody is signed in" in asked.stderr
+    assert "there was no sign-in to revoke" in left.stderr
+
+
+def test_logout_without_target_means_the_built_in_identity_that_is_used(
+    machine: Machine, server: OidcServer
+) -> None:
+    machine.configure(text='[settings]\nkey_store = "file"\n')
+    context = Context(machine.environ)
+    identity = context.config.identity("azure")
+    with context.acquirer.file_of(identity).change(5) as change:
+        change.cache.keep(grant("at"), ME, TokenKey(("s",)), int(time.time()))
+        change.save()
+
+    result = hushkey(machine, "logout", "--local")
+
+    assert "signed out of azure here" in result.stderr
+    assert "no host has an identity yet" in hushkey(machine, "logout", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("login", "typed.test"),
+        ("login", "work"),
+        ("login", "--force", "https://typed.test/app"),
+        ("logout", "work"),
+        ("logout", "typed.test"),
+    ],
+)
+def test_nobody_signs_in_to_what_is_typed(
+    machine: Machine, words: tuple[str, ...]
+) -> None:
+    machine.configure(
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+
+    result = CliRunner().invoke(main, list(words), env=machine.environ)
+
+    assert result.exit_code == 1
+    assert 'identity work is provider = "static"' in result.stderr
+    assert "docker login" in result.stderr
 
 
 # -- token -----------------------------------------------------------------------

@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 
 from hushkey.config import rules
 from hushkey.model import Request
+from hushkey.origins import parse_url
 from hushkey.providers.registry import SPECS
 from hushkey_install.cli import main
 from hushkey_install.config import addhost
@@ -126,6 +127,72 @@ def test_entra_takes_them_for_one_organisation_too(machine: Machine) -> None:
 
     assert '[host."dev.azure.com/contoso"]' in text
     assert "499b84ac-1321-427f-aa17-267ca6975798/.default" in text
+
+
+DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+
+
+def served(machine: Machine, url: str) -> tuple[str, str, tuple[str, ...]]:
+    """Identity, tenant and scopes that *url* gets."""
+    rule = rules.load(machine.environ).rule_for(parse_url(url))
+    assert rule is not None
+    return rule.identity.name, rule.tenant, rule.scopes
+
+
+@pytest.mark.parametrize("other", ["pkgs.dev.azure.com/contoso", "contoso.azurecr.io"])
+def test_one_organisation_has_an_identity_of_its_own(
+    machine: Machine, other: str
+) -> None:
+    add(machine, "dev.azure.com/contoso", "--tenant", "contoso.com")
+    add(machine, "dev.azure.com/fabrikam", "--tenant", "fabrikam.com")
+
+    contoso = served(machine, "https://dev.azure.com/contoso/a/_git/a")
+    fabrikam = served(machine, "https://dev.azure.com/Fabrikam/a/_git/a")
+    assert contoso == ("contoso", "contoso.com", (DEVOPS,))
+    assert fabrikam == ("fabrikam", "fabrikam.com", (DEVOPS,))
+    for url in ("https://dev.azure.com/third/a", f"https://{other}/a"):
+        assert served(machine, url)[:2] == ("azure", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "issuer", "name"),
+    [
+        ("dev.azure.com", "", "azure2"),
+        ("contoso.azurecr.io", "", "azurecr"),
+        ("*.visualstudio.com", "", "visualstudio"),
+        ("dev.azure.com/azure", "", "azure2"),
+        ("git.example.com", "https://login.gitlab.com", "gitlab2"),
+        ("git.example.com/team", "https://id.example.com", "example"),
+        ("git.github.org", "https://id.github.org", "github2"),
+    ],
+)
+def test_new_identity_takes_no_built_in_name(
+    machine: Machine, host: str, issuer: str, name: str
+) -> None:
+    who = ["--issuer", issuer, "--client-id", "x"] if issuer else ["--tenant", "a.com"]
+
+    text = added(machine, host, *who)
+
+    assert f"[identity.{name}]\n" in text
+    assert f'identity = "{name}"' in text
+
+
+def test_built_in_identity_that_is_named_is_told_whom_it_serves(
+    machine: Machine,
+) -> None:
+    asked = ("dev.azure.com/contoso", "--identity", "azure", "--tenant", "contoso.com")
+
+    told = add(machine, *asked).stderr
+    add(machine, "dev.azure.com/fabrikam", "--tenant", "b.com", "--account", "me@b.com")
+
+    assert "azure is a built-in identity, so this is also for dev.azure.com" in told
+    assert served(machine, "https://dev.azure.com/fabrikam")[2] == (DEVOPS,)
+
+
+def test_host_may_use_a_built_in_identity(machine: Machine) -> None:
+    text = added(machine, "dev.azure.com/contoso", "--identity", "azure")
+
+    assert text.startswith('[host."dev.azure.com/contoso"]\nidentity = "azure"\n')
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,42 @@ def test_set_refuses_what_makes_the_config_wrong(
 
 
 @pytest.mark.parametrize(
+    ("before", "key", "value"),
+    [
+        ("", "keystore", "file"),
+        (WRITTEN, "keystore", "file"),
+        (WRITTEN, "interactive", "sometimes"),
+        (WRITTEN, "identity.corp.issuer", "http://a.b"),
+        (WRITTEN, "identity.new.tenant", "x"),
+        (WRITTEN, 'host."git.test".colour', "red"),
+    ],
+)
+def test_fault_that_is_not_in_the_file_has_no_line_of_it(
+    machine: Machine, before: str, key: str, value: str
+) -> None:
+    machine.configure(text=before)
+
+    told = hushkey(machine, "config", "set", key, value, code=5).stderr
+
+    assert told.startswith(f"hushkey: cannot set {key}: [")
+    assert str(machine.config_file) not in told
+    assert told.rstrip().endswith("nothing was changed")
+
+
+def test_fault_that_is_in_the_file_is_named_by_its_line(machine: Machine) -> None:
+    wrong = WRITTEN + "colour = 1\n"
+    machine.configure(text=wrong)
+
+    both = hushkey(machine, "config", "set", "agnt", "true", code=5).stderr
+    old = hushkey(machine, "config", "set", "agent", "true", code=5).stderr
+
+    assert "cannot set agnt: [settings] agnt: unknown key" in both
+    assert "(and 1 more)" in both
+    assert f"{machine.config_file}:14: " in old  # and not where it would be then
+    assert machine.config_file.read_text() == wrong
+
+
+@pytest.mark.parametrize(
     "key",
     [
         "",

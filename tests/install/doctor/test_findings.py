@@ -13,9 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
+from hushkey_install.register import gitsections
 from kit.oauth import BIN, CANARY, Machine, grant
 
-OURS = '[credential "https://git.test"]\n\thelper = \n\thelper = hushkey\n'
+HELPER = f"{BIN}/git-credential-hushkey"
+OURS = f'[credential "https://git.test"]\n\thelper = \n\thelper = {HELPER}\n'
 
 
 @pytest.fixture
@@ -47,6 +49,27 @@ def found(machine: Machine, **environ: str) -> dict[str, dict[str, Any]]:
 def test_nothing_is_wrong(machine: Machine) -> None:
     assert found(machine) == {}
     assert "nothing to mend" in doctor(machine).stdout
+
+
+def test_identity_that_keeps_what_is_typed_misses_no_sign_in(machine: Machine) -> None:
+    text = (
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+    machine.configure(text)
+
+    assert not {"signed-out", "topic-fails"} & set(found(machine))
+
+
+def test_what_git_is_told_about_the_network_is_named(
+    machine: Machine, home: Path
+) -> None:
+    more = f"[http]\n\tproxy = http://me:{CANARY}@p:1\n\tsslVerify = false\n"
+    (home / ".gitconfig").write_text(OURS + more)
+
+    rows = found(machine)
+
+    assert "http.proxy" in str(rows["git-network"])
+    assert "http.sslverify does not count" in str(rows["git-unverified"])
 
 
 def test_looking_changes_no_folder(machine: Machine) -> None:
@@ -109,6 +132,62 @@ def test_every_problem_of_a_wrong_config_is_named(machine: Machine) -> None:
     assert "did you mean agent?" in result.stdout
     assert "no [identity.z]" in result.stdout
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("text", [None, "no certificate\n", ""])
+@pytest.mark.parametrize("where", ["ca_file", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_certificates_that_cannot_be_read(
+    machine: Machine, where: str, text: str | None
+) -> None:
+    file = machine.home / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+    if where == "ca_file":
+        config = machine.config_file.read_text()
+        text = config.replace("[settings]\n", f'[settings]\nca_file = "{file}"\n')
+        machine.configure(text=text)
+    environ = {} if where == "ca_file" else {where: str(file)}
+
+    finding = found(machine, **environ)["ca-file-unreadable"]
+
+    assert f"`{where}`: cannot read certificates from {file}" in finding["text"]
+    assert finding["command"].endswith(f"unset {where}")
+    if where == "ca_file":
+        words = ["config", "check"]
+        checked = CliRunner().invoke(main, words, env=machine.environ)
+        assert checked.exit_code == 5
+        assert "[settings] ca_file: cannot read certificates" in checked.stderr
+        CliRunner().invoke(main, ["config", "unset", where], env=machine.environ)
+        assert found(machine) == {}
+
+
+LOOK = (f"{BIN}/hushkey", "doctor", "--json")
+FULL = """
+mount -t tmpfs -o size=256k none "$HUSHKEY_DATA_DIR" || exit 77
+chmod 700 "$HUSHKEY_DATA_DIR"
+dd if=/dev/zero of="$HUSHKEY_DATA_DIR/other" bs=4k 2>/dev/null
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_full_disk_is_found(machine: Machine) -> None:
+    """On a file system of its own, which goes with the process."""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", FULL, "sh", *LOOK],
+        env={**machine.environ, "HUSHKEY_DATA_DIR": str(machine.data)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("no file system can be mounted here")
+
+    rows = {row["code"]: row for row in json.loads(done.stdout)["findings"]}
+
+    assert done.returncode == 1
+    assert f"no room in {machine.data}: No space left" in rows["disk-full"]["text"]
+    assert "disk-full" not in found(machine)
 
 
 def test_ca_file_that_others_can_change(machine: Machine, tmp_path: Path) -> None:
@@ -440,11 +519,164 @@ def test_git_that_fails_is_a_finding(machine: Machine, tmp_path: Path) -> None:
 
 def test_helper_that_git_would_not_find(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "git").symlink_to("/usr/bin/git")
+    (machine.home / ".gitconfig").write_text(OURS.replace(HELPER, "hushkey"))
 
     findings = found(machine, PATH=str(tmp_path))
 
     assert findings["helper-not-on-path"]["level"] == "problem"
     assert "not-on-path" in findings
+
+
+def host(pattern: str, more: str = "") -> str:
+    return f'\n[host."{pattern}"]\nidentity = "corp"\nscopes = ["x"]\n{more}\n'
+
+
+@pytest.mark.parametrize(
+    ("pattern", "more", "missed"),
+    [
+        ("contoso.azurecr.io", 'exchange = "acr"', False),
+        ("reg.test", 'exchange = "acr"', False),
+        ("*.azurecr.io", "", False),
+        ("registry.example.com", "", False),
+        ("docker-registry.example.com:8443", "", False),
+        ("reg.test:5000", "", False),
+        ("registry.gitlab.example.com", "", False),
+        ("pypi.example.com/simple", "", False),
+        ("*.pkgs.visualstudio.com", "", False),
+        ("two.test", 'tools = ["python", "docker"]', False),
+        ("two.test", "", True),
+        ("two.test", 'tools = ["docker", "git"]', True),
+        ("registry.example.com", 'tools = ["git"]', True),
+        ("registry2.example.com", "", True),
+        ("code.registry", "", True),
+    ],
+)
+def test_only_hosts_of_gits_are_missed_there(
+    machine: Machine, pattern: str, more: str, missed: bool
+) -> None:
+    machine.configure(host(pattern, more))
+
+    findings = found(machine)
+
+    assert ("git-not-registered" in findings) is missed
+    if missed:
+        assert f"for {pattern}" in findings["git-not-registered"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".config/pip/pip.conf", "[global]\nindex-url = https://me@two.test/simple\n"),
+        (
+            ".config/pip/pip.conf",
+            "[install]\nextra-index-url =\n  https://two.test/a\n",
+        ),
+        (".config/uv/uv.toml", '[[index]]\nname = "x"\nurl = "https://two.test/a"\n'),
+        (".docker/config.json", '{"auths": {"two.test": {}}}'),
+        ("PIP_EXTRA_INDEX_URL", "https://other.test https://two.test/simple"),
+        ("UV_INDEX", "two=https://two.test/simple"),
+    ],
+)
+def test_host_that_another_tool_asks_for_is_not_missed_by_git(
+    machine: Machine, file: str, text: str
+) -> None:
+    machine.configure(host("two.test") + host("three.test"))
+    environ = {file: text} if file.isupper() else {}
+    if not environ:
+        path = machine.home / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    missed = found(machine, **environ)["git-not-registered"]["text"]
+
+    assert missed.endswith("for three.test")
+    git = ["git", "-C", str(machine.home)]
+    for words in (["init", "-q"], ["remote", "add", "origin", "https://two.test/a"]):
+        subprocess.run([*git, *words], env=machine.environ, check=True)
+    missed = found(machine, **environ)["git-not-registered"]["text"]
+    assert missed.endswith("for two.test, three.test")
+
+
+SHORT = OURS.replace(HELPER, "hushkey")
+AZURE = SHORT.replace("git.test", "dev.azure.com")
+
+
+def test_line_without_a_path_is_given_one(machine: Machine) -> None:
+    """What was registered by name for a built-in host, too."""
+    file = machine.home / ".gitconfig"
+    file.write_text(SHORT + AZURE)
+
+    finding = found(machine)["helper-without-path"]
+
+    assert finding["level"] == "problem"
+    assert "https://git.test, https://dev.azure.com" in finding["text"]
+    doctor(machine, "--fix", "--yes")
+    assert file.read_text() == (SHORT + AZURE).replace("hushkey", HELPER)
+    assert found(machine) == {}
+    CliRunner().invoke(main, ["uninstall", "git"], env=machine.environ)
+    assert file.read_text() == SHORT + AZURE
+
+
+def test_line_for_all_hosts_without_a_path_has_a_command(machine: Machine) -> None:
+    file = machine.home / ".gitconfig"
+    file.write_text("[credential]\n\thelper = cache\n\thelper = hushkey\n" + OURS)
+
+    command = found(machine)["helper-without-path"]["command"]
+    subprocess.run(command, shell=True, check=True, env=machine.environ)
+
+    assert "helper-without-path" not in found(machine)
+    assert file.read_text().startswith(
+        f"[credential]\n\thelper = cache\n\thelper = {HELPER}\n"
+    )
+
+
+def test_short_name_that_any_program_finds_is_fine(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine.home / ".gitconfig").write_text(SHORT)
+    (tmp_path / "git-credential-hushkey").symlink_to(HELPER)
+    monkeypatch.setattr(gitsections, "_DESKTOP", f"/usr/bin:{tmp_path}")
+
+    assert found(machine) == {}
+
+
+def gone(host: str) -> str:
+    return OURS.replace("git.test", host)
+
+
+@pytest.mark.parametrize("host", ["gone.test", "*.gone.test", "github.com", "g.test:8"])
+def test_host_that_left_the_config_is_unregistered(machine: Machine, host: str) -> None:
+    file = machine.home / ".gitconfig"
+    file.write_text(OURS + gone(host) + gone("dev.azure.com"))
+
+    findings = found(machine)
+
+    finding = findings["git-stale"]
+    assert f"nobody but hushkey for https://{host}," in finding["text"]
+    assert finding["command"].startswith("hushkey uninstall git ")
+    doctor(machine, "--fix", "--yes")
+    assert file.read_text() == OURS + gone("dev.azure.com")
+    assert found(machine) == {}
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param(f"\thelper = {HELPER}\n", id="beside others"),
+        pytest.param(f"\thelper = \n\thelper = {HELPER}\n", id="with what was typed"),
+        pytest.param("\thelper = \n\thelper = store\n", id="another's"),
+    ],
+)
+def test_host_without_a_rule_that_is_served_all_the_same(
+    machine: Machine, section: str
+) -> None:
+    text = f'{OURS}[credential "https://typed.test"]\n{section}'
+    (machine.home / ".gitconfig").write_text(text)
+    if "helper = \n\thelper = /" in section:
+        line = b"protocol=https\nhost=typed.test\nusername=me\npassword=pw\n\n"
+        machine.run("git-credential-hushkey", "store", stdin=line)
+
+    assert "git-stale" not in found(machine)
 
 
 # -- sign-ins ------------------------------------------------------------------------

@@ -99,6 +99,18 @@ def test_host_without_tokens_gets_what_was_typed(machine: Machine, host: str) ->
     assert "next helper" in explain(machine, "https://you@s.test")["next"]
 
 
+def test_static_identity_is_named_and_so_is_docker(machine: Machine) -> None:
+    machine.configure(STATIC)
+    request = b'{"ServerURL":"s.test","Username":"me","Secret":"pw"}'
+    done = machine.run("docker-credential-hushkey", "store", stdin=request)
+    assert done.returncode == 0
+
+    said = explain(machine, "s.test")
+
+    assert said["identity"] == "s (static)"
+    assert said["next"] == "docker gets what was typed for this host, git nothing"
+
+
 def test_sign_in_that_has_ended_is_one_to_come(machine: Machine) -> None:
     machine.has(grant(refresh_token="rt-dead"), age=7200)
     with machine.token_file().change(5) as change:

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey.model import TokenKey
+from hushkey.providers.azure_devops import Directory
 from hushkey.providers.clouds import DEFAULT_CLIENT_ID
 from hushkey.store.tokenfile import TokenFile
 from hushkey_install.cli import main
@@ -53,9 +54,9 @@ def test_status_of_nobody(machine: Machine) -> None:
     [
         (30, "rt", r"good for 59 min, then renewed silently"),
         (3500, "rt", r"good for \d\d s, then renewed silently"),
-        (7200, "rt", r"  renewed silently"),
+        (7200, "rt", r"  expired, the next use renews it silently"),
         (30, "", r"good for 59 min, then sign-in needed after"),
-        (7200, "", r"  sign-in needed"),
+        (7200, "", r"  expired, sign-in needed"),
     ],
 )
 def test_status_says_how_long(
@@ -169,3 +170,61 @@ def test_built_in_host_is_listed_once_somebody_is_signed_in(machine: Machine) ->
         change.cache.sign_out(ME.id)
         change.save()
     assert [row["host"] for row in report(machine)] == ["git.test"]
+
+
+def test_host_whose_account_has_no_token_yet_is_told_what_comes(
+    machine: Machine,
+) -> None:
+    machine.has(grant("at", refresh_token="rt"), ("other",))
+
+    assert "  none yet, the next use gets one silently" in status(machine).stdout
+
+
+def test_organisation_that_named_no_tenant_has_no_row(machine: Machine) -> None:
+    """Whatever it was asked for, nothing tells that there is such a one."""
+    azure = "https://login.microsoftonline.com"
+    data_key = machine.token_file()._data_key
+    file = TokenFile(str(machine.data), azure, DEFAULT_CLIENT_ID, data_key, print)
+    with file.change(5) as change:
+        change.cache.keep(grant(), ME, TokenKey(("x",)), int(time.time()))
+        change.save()
+    tenant = "11111111-2222-3333-4444-555555555555"
+    directory = Directory(str(machine.data))
+    answers = {
+        "https://dev.azure.com/real/": [("X-VSS-ResourceTenant", tenant)],
+        "https://dev.azure.com/no-such/": [],
+    }
+    for name in ("real", "no-such"):
+        directory.tenant(f"dev.azure.com/{name}", [], "public", answers.__getitem__)
+
+    rows = [row["host"] for row in report(machine)]
+    explained = {
+        name: CliRunner()
+        .invoke(main, ["explain", f"https://dev.azure.com/{name}/a"])
+        .stdout
+        for name in ("real", "no-such")
+    }
+
+    assert "dev.azure.com/real" in rows
+    assert "dev.azure.com/no-such" not in rows
+    assert f"{tenant}, found for dev.azure.com/real" in explained["real"]
+    assert "dev.azure.com/no-such named none, and may not exist" in explained["no-such"]
+
+
+def test_what_is_typed_is_kept_or_not_yet(machine: Machine) -> None:
+    machine.configure(
+        '[identity.work]\nprovider = "static"\n[host."typed.test"]\nidentity = "work"\n'
+    )
+    (row,) = (row for row in report(machine) if row["identity"] == "work")
+    assert row["kept"] == []
+    assert "nothing typed yet" in status(machine).stdout
+
+    machine.types("typed.test", "me", CANARY)
+    request = {"ServerURL": "typed.test", "Username": "me", "Secret": CANARY}
+    words = ("docker-credential-hushkey", "store")
+    assert machine.run(*words, stdin=json.dumps(request).encode()).returncode == 0
+
+    said = status(machine).stdout
+    assert "kept for git, docker" in said
+    assert "work: what you type, stored encrypted (static)" in said
+    assert CANARY not in said

@@ -86,6 +86,89 @@ def test_registry_without_an_identity_is_said_to_be_kept(person: Person) -> None
     assert b"note: typed.test has no identity" in done.stderr
 
 
+HIDING = """{
+  "auths": {
+    "typed.test": {"auth": "bWU6c2VjcmV0"}, "marked.test": {}, "other.test": {},
+    "reg.test": {"auth": "bWU6c2VjcmV0"}
+  },
+  "credsStore": "desktop"
+}
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_login_that_registering_hides_is_said(
+    person: Person, words: tuple[str, ...]
+) -> None:
+    person.wrote(HIDING)
+    hosts = ("typed.test", "marked.test", "reg.test", "new.test")
+
+    done = person.hushkey("install", "docker", *words, *hosts)
+
+    notes = [x for x in done.stderr.decode().splitlines() if "no longer used" in x]
+    start, take = "note: docker's login to", "to take it over: hushkey import docker"
+    gone, store = "is no longer used", "docker-credential-desktop"
+    assert notes == [
+        f"{start} typed.test in {person.file} {gone}; {take}",
+        f"{start} marked.test in {store} {gone}; {take}",
+        f"{start} reg.test in {person.file} {gone}: identity corp signs in instead",
+    ]
+
+
+def test_store_for_all_hides_all_but_what_has_a_helper(person: Person) -> None:
+    content = json.loads(HIDING) | {"credHelpers": {"other.test": "pass"}}
+    person.wrote(json.dumps(content))
+
+    done = person.hushkey("install", "docker", "--all-hosts")
+
+    hidden = [x.split()[4] for x in done.stderr.decode().splitlines() if "longer" in x]
+    assert hidden == ["typed.test", "marked.test", "reg.test"]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_said"),
+    [('echo \'{"unmarked.test": "me"}\'', True), ("exit 3", False), ("true", False)],
+)
+def test_other_store_is_asked_what_it_has(
+    person: Person, tmp_path: Path, body: str, is_said: bool
+) -> None:
+    program = tmp_path / "bin" / "docker-credential-other"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    person.environ["PATH"] = f"{program.parent}:{person.environ['PATH']}"
+    person.wrote('{"credsStore": "other"}')
+
+    done = person.hushkey("install", "docker", "unmarked.test")
+
+    hidden = b"unmarked.test in docker-credential-other is no longer used"
+    assert (hidden in done.stderr) is is_said
+
+
+def test_podmans_name_of_the_hub_is_said(person: Person, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "skopeo"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    person.environ["PATH"] = f"{program.parent}:{person.environ['PATH']}"
+
+    done = person.hushkey("install", "docker", "docker.io")
+
+    assert b"for them run: hushkey install podman docker.io" in done.stderr
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_podman_is_promised_what_its_login_does(person: Person, named: bool) -> None:
+    file = person.home / ".config" / "containers" / "auth.json"
+    if named:
+        person.environ["REGISTRY_AUTH_FILE"] = str(file)
+
+    said = person.hushkey("install", "podman", "typed.test").stderr.decode()
+
+    assert ("hushkey keeps what `podman login` is told" in said) is named
+    assert (f"podman login --authfile {file} typed.test" in said) is not named
+
+
 @pytest.mark.parametrize("word", ["*.azurecr.io", "ftp://x", "a b"])
 def test_what_docker_could_not_use_is_refused(person: Person, word: str) -> None:
     done = person.run("hushkey", "install", "docker", word)
@@ -319,3 +402,70 @@ def test_podman_has_its_own_file_and_names(person: Person) -> None:
 
 def test_clients_are_those_of_the_command() -> None:
     assert {docker.DOCKER.name, docker.PODMAN.name} == {"docker", "podman"}
+
+
+@pytest.mark.parametrize("tool", ["docker", "podman"])
+def test_uninstall_needs_no_valid_config(person: Person, tool: str) -> None:
+    path = {"podman": person.home / ".config" / "containers" / "auth.json"}.get(
+        tool, person.file
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(BEFORE)
+    person.hushkey("install", tool, "reg.test", "a.many.test")
+    assert "a.many.test" in path.read_text()
+    person.configure(text="[settings")
+
+    person.hushkey("uninstall", tool, "reg.test")
+    left = json.loads(path.read_text())["credHelpers"]
+    person.hushkey("uninstall", tool)
+
+    assert left == {"old.test": "ecr-login", "a.many.test": "hushkey"}
+    assert path.read_text() == BEFORE
+
+
+@pytest.mark.parametrize("word", ["*.many.test", "not a registry", ""])
+def test_uninstall_of_what_is_no_registry_takes_out_none(
+    person: Person, word: str
+) -> None:
+    person.wrote(BEFORE)
+    person.hushkey("install", "docker", "reg.test")
+    before = person.file.read_text()
+
+    done = person.run("hushkey", "uninstall", "docker", word)
+
+    assert done.returncode == 1
+    assert b"is not a registry's address" in done.stderr
+    assert person.file.read_text() == before
+
+
+def test_uninstall_of_another_registry_says_that_it_was_not_there(
+    person: Person,
+) -> None:
+    person.wrote(BEFORE)
+    person.hushkey("install", "docker", "reg.test")
+    before = person.file.read_text()
+
+    done = person.hushkey("uninstall", "docker", "two.test")
+
+    assert b"docker was not told to ask hushkey for two.test" in done.stderr
+    assert person.file.read_text() == before
+
+
+def test_registries_of_the_config_are_registered_without_being_named(
+    person: Person,
+) -> None:
+    for pattern, more in (
+        ("registry.example.com", ""),
+        ("five.test:5000/team", ""),
+        ("two.test", 'tools = ["docker", "git"]'),
+        ("three.test", 'tools = ["git"]'),
+        ("four.test", ""),
+    ):
+        with person.config_file.open("a") as file:
+            file.write(f'[host."{pattern}"]\nidentity = "corp"\n{more}\n')
+
+    person.hushkey("install", "docker")
+
+    registered = ("reg.test", "registry.example.com", "five.test:5000", "two.test")
+    assert person.helpers() == dict.fromkeys(registered, "hushkey")
+    assert "four.test" not in person.file.read_text()

@@ -130,3 +130,74 @@ def test_login_of_a_session_that_podman_reads_first(machine: Machine) -> None:
     assert finding.command == "podman logout reg.test"
     machine.environ["REGISTRY_AUTH_FILE"] = "/elsewhere"
     assert "podman-shadowed" not in found(machine)
+
+
+def test_registry_that_left_the_config_is_found(machine: Machine) -> None:
+    machine.configure(
+        MORE + '[identity.s]\nprovider = "static"\n[host."s.test"]\nidentity = "s"\n'
+    )
+    names = ("reg.test", "gone.test:5000", "kept.test", "s.test")
+    docker_says(
+        machine, credHelpers=dict.fromkeys(names, "hushkey"), credsStore="hushkey"
+    )
+    login = {"ServerURL": "kept.test", "Username": "me", "Secret": "pw"}
+    store = ("docker-credential-hushkey", "store")
+    assert machine.run(*store, stdin=json.dumps(login).encode()).returncode == 0
+
+    stale = [f for f in check(machine) if f.code == "docker-stale"]
+
+    assert [f.command for f in stale] == ["hushkey uninstall docker gone.test:5000"]
+
+
+def test_login_that_docker_no_longer_finds(machine: Machine) -> None:
+    login = {"auth": "bWU6cHc="}
+    docker_says(
+        machine,
+        credHelpers={"typed.test": "hushkey", "reg.test": "hushkey"},
+        auths={"https://typed.test/v1/": login, "reg.test": login, "other.test": login},
+    )
+
+    said = {f.command: f.text for f in check(machine) if "hidden" in f.code}
+
+    assert set(said) == {"hushkey import docker", "docker logout reg.test"}
+    assert "login to https://typed.test/v1/" in said["hushkey import docker"]
+    assert "identity corp" in said["docker logout reg.test"]
+
+
+def test_login_of_another_store_is_missed_until_it_is_taken_over(
+    machine: Machine,
+) -> None:
+    helpers = {"typed.test": "hushkey"}
+    marks: dict[str, dict[str, str]] = {"typed.test": {}, "other.test": {}}
+    docker_says(machine, credHelpers=helpers, credsStore="desktop", auths=marks)
+    finding = found(machine)["docker-hidden-login"]
+    assert "typed.test in docker-credential-desktop" in finding.text
+
+    request = b'{"ServerURL":"typed.test","Username":"me","Secret":"pw"}'
+    del machine.environ["PATH"]
+    assert (
+        machine.run("docker-credential-hushkey", "store", stdin=request).returncode == 0
+    )
+
+    assert "docker-hidden-login" not in found(machine)
+
+
+def test_dockers_key_of_the_hub_is_none_of_podmans(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.configure('[host."docker.io"]\nidentity = "corp"\nexchange = "acr"')
+    docker_says(machine, credHelpers={"https://index.docker.io/v1/": "hushkey"})
+    (tmp_path / "bin" / "podman").symlink_to(tmp_path / "bin" / "docker")
+
+    assert found(machine)["podman-unregistered"].command == (
+        "hushkey install podman docker.io"
+    )
+    docker_says(
+        machine,
+        credHelpers={"https://index.docker.io/v1/": "hushkey", "docker.io": "hushkey"},
+    )
+    assert "podman-unregistered" not in found(machine)
+
+    machine.configure()
+    docker_says(machine, credHelpers={"https://index.docker.io/v1/": "hushkey"})
+    assert found(machine)["podman-hub"].command == "hushkey install podman docker.io"

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from hushkey_install.cli import main
 from kit.oauth import BIN, Machine
 
-OURS = '[credential "https://git.test"]\n\thelper = \n\thelper = hushkey\n'
+HELPER = f"{BIN}/git-credential-hushkey"
+OURS = f'[credential "https://git.test"]\n\thelper = \n\thelper = {HELPER}\n'
 ALIAS = "[alias]\n\tst = status\n"
 
 
@@ -52,9 +53,9 @@ def test_install_adds_a_pair_of_lines_per_host(desk: Desk) -> None:
     result = desk.hushkey("install", "git")
 
     assert desk.file.read_text() == OURS
-    assert "+\thelper = hushkey" in result.stdout
+    assert f"+\thelper = {HELPER}" in result.stdout
     assert "git asks hushkey for: https://git.test" in result.stderr
-    assert desk.helpers("https://git.test/app") == ["hushkey"]
+    assert desk.helpers("https://git.test/app") == [HELPER]
 
 
 def test_dry_run_shows_and_changes_nothing(desk: Desk) -> None:
@@ -64,7 +65,7 @@ def test_dry_run_shows_and_changes_nothing(desk: Desk) -> None:
         desk.hushkey(verb, "git", "--dry-run")
     shown = desk.hushkey("install", "git", "--dry-run").stdout
 
-    assert "+\thelper = hushkey" in shown
+    assert f"+\thelper = {HELPER}" in shown
     assert desk.file.read_text() == ALIAS
     assert not (desk.data / "installed").exists()
 
@@ -118,7 +119,7 @@ def test_uninstall_undoes_exactly(desk: Desk, before: bytes) -> None:
     desk.file.write_bytes(before)
 
     desk.hushkey("install", "git")
-    assert desk.helpers("https://git.test")[-1] == "hushkey"
+    assert desk.helpers("https://git.test")[-1] == HELPER
     desk.hushkey("uninstall", "git")
 
     assert desk.file.read_bytes() == before
@@ -255,7 +256,7 @@ def test_pattern_becomes_a_section_that_git_matches(
     desk.hushkey("install", "git")
 
     assert f'[credential "{url}"]' in desk.file.read_text()
-    assert desk.helpers(asked) == ["hushkey"]
+    assert desk.helpers(asked) == [HELPER]
 
 
 def test_path_rules_make_git_send_the_path(desk: Desk) -> None:
@@ -267,7 +268,7 @@ def test_path_rules_make_git_send_the_path(desk: Desk) -> None:
     desk.hushkey("install", "git")
 
     section = desk.file.read_text().partition('[credential "https://dev.test"]')[2]
-    assert section == "\n\thelper = \n\thelper = hushkey\n\tuseHttpPath = true\n"
+    assert section == f"\n\thelper = \n\thelper = {HELPER}\n\tuseHttpPath = true\n"
     edit(desk)
     desk.hushkey("uninstall", "git")
     assert desk.file.read_text() == ALIAS
@@ -278,9 +279,21 @@ def test_static_hosts_have_a_section_and_presets_none(desk: Desk) -> None:
 
     desk.hushkey("install", "git")
 
-    section = '[credential "https://s.test"]\n\thelper = \n\thelper = hushkey\n'
+    section = f'[credential "https://s.test"]\n\thelper = \n\thelper = {HELPER}\n'
     assert section in desk.file.read_text()
     assert desk.file.read_text().count("[credential ") == 2
+
+
+def test_host_that_is_not_for_git_has_no_section(desk: Desk) -> None:
+    desk.configure(
+        '[host."a.test"]\nidentity = "corp"\ntools = ["docker"]\n'
+        '[host."b.test"]\nidentity = "corp"\ntools = ["python", "git"]\n'
+    )
+
+    desk.hushkey("install", "git")
+
+    assert "a.test" not in desk.file.read_text()
+    assert desk.helpers("https://b.test") == [HELPER]
 
 
 def test_config_without_hosts_has_nothing_to_install(desk: Desk) -> None:
@@ -355,7 +368,7 @@ def test_foreign_data_folder_changes_nothing(desk: Desk) -> None:
 def test_helper_that_git_would_not_find_is_named_by_its_path(desk: Desk) -> None:
     desk.hushkey("install", "git", PATH="/usr/bin:/bin")
 
-    assert desk.helpers("https://git.test") == [f"!{BIN}/git-credential-hushkey"]
+    assert desk.helpers("https://git.test") == [HELPER]
     desk.hushkey("uninstall", "git")
     assert not desk.file.exists()
 
@@ -422,3 +435,174 @@ def test_uninstall_needs_no_valid_config(desk: Desk, text: str) -> None:
     desk.hushkey("uninstall", "git")
 
     assert desk.file.read_text() == ALIAS
+
+
+# -- one host of several ---------------------------------------------------------
+
+TWO = '[host."two.test"]\nidentity = "corp"\n[host."*.three.test:8443"]\n' + (
+    'identity = "corp"\n[host."dev.test/a"]\nidentity = "corp"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("word", "section"),
+    [
+        ("git.test", "https://git.test"),
+        ("GIT.test.", "https://git.test"),
+        ("https://me@git.test/app.git", "https://git.test"),
+        ("*.three.test:8443", "https://*.three.test:8443"),
+        ("dev.test/a", "https://dev.test"),
+    ],
+)
+@pytest.mark.parametrize("config", ["valid", "[settings"])
+def test_uninstall_of_a_host_takes_out_its_section_only(
+    desk: Desk, word: str, section: str, config: str
+) -> None:
+    before = '[credential "https://dev.test"]\n\thelper = store\n' + ALIAS
+    desk.file.write_text(before)
+    desk.configure(TWO)
+    desk.hushkey("install", "git")
+    if config != "valid":
+        desk.configure(text=config)
+
+    done = desk.hushkey("uninstall", "git", word)
+
+    sections = ["https://git.test", "https://two.test", "https://*.three.test:8443"]
+    asked = {
+        url: desk.git("config", "--get-all", f"credential.{url}.helper").split("\n")
+        for url in [s for s in [*sections, "https://dev.test"] if s != section]
+    }
+    assert {values[-2] for values in asked.values()} == {HELPER}
+    assert f"no longer asks hushkey for {section}" in done.stderr
+    left = desk.git("config", "--get-regexp", r"^credential\..*").splitlines()
+    own = [line.partition(" ")[2] for line in left if f".{section}." in line]
+    assert own == (["store"] if section == "https://dev.test" else [])
+    desk.hushkey("uninstall", "git")
+    assert desk.file.read_text() == before
+
+
+def test_uninstall_of_every_host_by_name_undoes_exactly(desk: Desk) -> None:
+    desk.configure(TWO)
+    desk.hushkey("install", "git")
+
+    desk.hushkey("uninstall", "git", "two.test", "dev.test")
+    edit(desk)
+    desk.hushkey("uninstall", "git", "git.test", "*.three.test:8443")
+
+    assert desk.file.read_text() == ALIAS
+    assert not (desk.data / "installed" / "git.json").exists()
+
+
+def test_uninstall_of_a_host_that_was_not_registered_changes_nothing(
+    desk: Desk,
+) -> None:
+    desk.hushkey("install", "git")
+    before = desk.file.read_text()
+
+    done = desk.hushkey("uninstall", "git", "other.test")
+    assert "git was not told to ask hushkey for https://other.test" in done.stderr
+    assert "nothing to change" in done.stderr
+    desk.hushkey("uninstall", "git", "not a host", code=1)
+
+    assert desk.file.read_text() == before
+    desk.hushkey("uninstall", "git")
+    assert not desk.file.exists()
+
+
+def test_uninstall_of_a_host_without_a_record_is_kept_in_mind(desk: Desk) -> None:
+    desk.configure(TWO)
+    desk.file.write_text(ALIAS)
+    desk.hushkey("install", "git")
+    (desk.data / "installed" / "git.json").write_text("{}")
+
+    desk.hushkey("uninstall", "git", "two.test")
+    desk.hushkey("uninstall", "git")
+
+    assert desk.file.read_text().startswith(ALIAS)
+    assert "hushkey" not in desk.file.read_text()
+
+
+# -- the helper's path -----------------------------------------------------------
+
+DOOR = (
+    '!f() { test \\"$1\\" = get && exec timeout 1 git credential-cache --socket '
+    "/run/user/1000/hushkey/git get; :; }; f"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [
+        pytest.param("\thelper =\n\thelper = hushkey\n", ["", HELPER], id="short"),
+        pytest.param("\thelper = hushkey\n", ["", HELPER], id="short alone"),
+        pytest.param(
+            f'\thelper =\n\thelper = "{DOOR}"\n\thelper = hushkey\n',
+            ["", DOOR.replace("\\", ""), HELPER],
+            id="the door in front",
+        ),
+        pytest.param(
+            f'\thelper = "{DOOR}"\n', ["", DOOR.replace("\\", ""), HELPER], id="a door"
+        ),
+        pytest.param(
+            "\thelper = store\n\thelper =\n\thelper = hushkey\n",
+            ["store", "", HELPER],
+            id="behind another",
+        ),
+        pytest.param(
+            "\thelper =\n\thelper = hushkey\n\thelper = store\n",
+            ["store", "", HELPER],
+            id="before another",
+        ),
+        pytest.param(
+            "\thelper =\n\thelper = hushkey\n\thelper =\n\thelper = store\n",
+            ["", "store", "", HELPER],
+            id="put out",
+        ),
+        pytest.param(
+            "\thelper =\n\thelper = !/gone/git-credential-hushkey\n",
+            ["", HELPER],
+            id="a path",
+        ),
+    ],
+)
+def test_install_names_the_helper_by_its_path(
+    desk: Desk, before: str, asked: list[str]
+) -> None:
+    text = f'[credential "https://git.test"]\n{before}'
+    desk.file.write_text(text)
+
+    desk.hushkey("install", "git")
+    key = "credential.https://git.test.helper"
+    written = desk.git("config", "-z", "--get-all", key).split("\0")[:-1]
+    again = desk.hushkey("install", "git")
+    desk.hushkey("uninstall", "git")
+
+    assert written == asked
+    assert "nothing to change" in again.stderr
+    assert desk.file.read_text() == text
+
+
+@pytest.mark.parametrize("name", ["plain", "two words", "it's", "a~b", "50% $HOME;x#"])
+def test_git_with_a_shorter_path_reaches_the_helper(
+    desk: Desk, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    helper = folder / "git-credential-hushkey"
+    helper.write_text('#!/bin/sh\necho "password=$1"\n')
+    helper.chmod(0o755)
+    desk.hushkey("install", "git", PATH=f"{folder}{os.pathsep}/usr/bin:/bin")
+
+    filled = subprocess.run(
+        ["git", "credential", "fill"],
+        input="url=https://me@git.test/app\n\n",
+        env=desk.environ | {"PATH": "/usr/bin:/bin", "GIT_TERMINAL_PROMPT": "0"},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=30,
+    ).stdout
+
+    assert "password=get" in filled
+    desk.hushkey("uninstall", "git")
+    assert not desk.file.exists()

@@ -402,3 +402,16 @@ def test_link_to_a_hushkey_that_has_gone_is_made_anew(desk: Desk) -> None:
         desk.hushkey("install", "pip", *words)
 
         assert link.resolve() == (BIN / "hushkey-keyring").resolve()
+
+
+@pytest.mark.parametrize("config", ["[settings", '[host."a.b"]\nidentity = "x"\n'])
+@pytest.mark.parametrize("tool", ["pip", "uv"])
+def test_uninstall_needs_no_valid_config(desk: Desk, tool: str, config: str) -> None:
+    desk.hushkey("install", tool)
+    desk.configure(text=config)
+
+    desk.hushkey("uninstall", tool)
+
+    assert not desk.file.exists()
+    assert not desk.uv_file.exists()
+    assert list(desk.bin.iterdir()) == []

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -6,22 +7,31 @@ from hushkey.errors import Permanent, StoreError
 from hushkey_install.tools import ociconfig
 
 
-def test_dockers_file_is_where_docker_looks() -> None:
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_dockers_file_is_where_docker_looks(tmp_path: Path) -> None:
     at_home = {"HOME": "/h"}
 
     assert ociconfig.docker_file(at_home) == "/h/.docker/config.json"
     named = at_home | {"DOCKER_CONFIG": "/elsewhere"}
     assert ociconfig.docker_file(named) == "/elsewhere/config.json"
     relative = at_home | {"DOCKER_CONFIG": "here"}
-    assert ociconfig.docker_file(relative) == "/h/.docker/config.json"
+    assert ociconfig.docker_file(relative) == f"{tmp_path}/here/config.json"
+    empty = at_home | {"DOCKER_CONFIG": ""}
+    assert ociconfig.docker_file(empty) == "/h/.docker/config.json"
 
 
-def test_podmans_file_is_one_that_outlives_the_session() -> None:
+def test_podmans_file_is_one_that_outlives_the_session(tmp_path: Path) -> None:
     at_home = {"HOME": "/h", "XDG_RUNTIME_DIR": "/run/user/0"}
 
     assert ociconfig.podman_file(at_home) == "/h/.config/containers/auth.json"
     named = at_home | {"REGISTRY_AUTH_FILE": "/f.json"}
     assert ociconfig.podman_file(named) == "/f.json"
+    relative = at_home | {"REGISTRY_AUTH_FILE": os.path.join("..", "a.json")}
+    assert ociconfig.podman_file(relative) == f"{tmp_path.parent}/a.json"
     based = at_home | {"XDG_CONFIG_HOME": "/c"}
     assert ociconfig.podman_file(based) == "/c/containers/auth.json"
 

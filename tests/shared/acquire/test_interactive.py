@@ -1,5 +1,8 @@
 import os
+import signal
+import subprocess
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import Account, DeviceCode, HostRule, Identity
-from hushkey.tokenrequest import PromptOptions
+from hushkey.tokenrequest import PromptOptions, Session
 from kit.oauth import (
     CORP,
     DEVICE,
@@ -24,6 +27,8 @@ from kit.oauth import (
     SITE,
     Desk,
     FakeProvider,
+    Machine,
+    OidcServer,
     grant,
 )
 
@@ -56,6 +61,11 @@ def signs_in(desk: Desk, provider: FakeProvider, rule: HostRule = SITE) -> Any:
             {"DISPLAY": ":0"},
             PromptOptions(interactive=lambda: "false"),
             "credential.interactive is false",
+        ),
+        (
+            {"DISPLAY": ":0", "HUSHKEY_INTERACTIVE": "browser"},
+            PromptOptions(unattended=lambda: "cron started this"),
+            "cron started this",
         ),
         (
             DEVICE,
@@ -366,3 +376,97 @@ def test_keyring_stays_locked_where_none_can(
     with pytest.raises(StoreError, match="locked"):
         unlock(desk, data_key, environ)
     assert data_key.unlocked == 0
+
+
+# -- a fault that has been mended ---------------------------------------------------
+
+
+@pytest.mark.parametrize("mends", ["config", "setting", "environment", "file", ""])
+def test_fault_that_was_mended_is_not_repeated(
+    desk: Desk, tmp_path: Path, mends: str
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text("old")
+    environ = DEVICE | {"SSL_CERT_FILE": str(ca)}
+    wrong = FakeProvider(sign_in=Permanent("the server does not know the client"))
+    desk.fails(wrong, environ=environ)
+    desk.clock.now += 5
+    rule, good = SITE, FakeProvider(sign_in=grant())
+    if mends == "config":
+        options = {**CORP.options, "redirect_uri": "http://127.0.0.1/x"}
+        corp = Identity("corp", "oidc", client_id="c", options=options)
+        rule = HostRule("git.test", corp, scopes=("git",))
+    elif mends == "environment":
+        environ |= {"HTTPS_PROXY": "http://p:1"}
+    elif mends == "file":
+        os.utime(ca, (1, 1))
+    acquirer = desk.process(good, environ=environ)
+    if mends == "setting":
+        fields = acquirer.session._fields()
+        settings = {**fields["settings"], "proxy": "http://p:1"}
+        acquirer.session = Session(**fields | {"settings": settings})
+    wanted = acquirer.wanted(rule, "git.test")
+
+    if mends:
+        assert acquirer.acquire(wanted).value == "at-new"
+    else:
+        with pytest.raises(Permanent, match="does not know the client, 5 s ago"):
+            acquirer.acquire(wanted)
+
+
+# -- whoever waits -----------------------------------------------------------------
+
+
+def fetches(machine: Machine, folder: Path) -> "subprocess.Popen[str]":
+    """Start a `git fetch` whose helper opens a browser that shows nothing."""
+    folder.mkdir()
+    browser = folder / "browser"
+    browser.write_text("#!/bin/sh\nexit 0\n")
+    browser.chmod(0o755)
+    process = subprocess.Popen(
+        ["git", "-c", "git-credential-hushkey get; true", "git", "fetch"],
+        executable="/bin/sh",
+        cwd=folder,
+        env=machine.environ | {"BROWSER": str(browser), "HUSHKEY_AGENT": "off"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert process.stdin
+    process.stdin.write("protocol=https\nhost=git.test\n\n")
+    process.stdin.flush()
+    return process
+
+
+def said(process: "subprocess.Popen[str]", words: str) -> str:
+    """Return the first line on its standard error that holds *words*."""
+    assert process.stderr
+    return next(line for line in process.stderr if words in line)
+
+
+def test_who_waits_hears_for_whom_and_goes_on_when_that_one_is_killed(
+    home: Path, tmp_path: Path
+) -> None:
+    with OidcServer() as server, ExitStack() as stack:
+        machine = Machine(home, server.issuer)
+        machine.configure()
+        first = fetches(machine, tmp_path / "one")
+        stack.callback(first.communicate)
+        stack.callback(os.killpg, first.pid, signal.SIGKILL)
+        shown = said(first, "it opens in your browser")
+        second = fetches(machine, tmp_path / "two")
+        stack.callback(second.communicate)
+        stack.callback(os.killpg, second.pid, signal.SIGKILL)
+
+        told = said(second, "waiting for")
+        first.kill()  # git alone: its helper lives on
+        asked = said(second, "it opens in your browser")
+
+    cancel = shown.rpartition("to cancel, ")[2].rstrip(")\n")
+    assert told == (
+        f"hushkey: waiting for the sign-in that `git fetch` in {tmp_path}/one began; "
+        f"to end it open {cancel}\n"
+    )
+    assert f"git fetch in {tmp_path}/two" in asked

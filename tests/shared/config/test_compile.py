@@ -727,8 +727,11 @@ SHARED = [
     ),
     pytest.param(
         ENTRA + 'tenant = "a.example"\n',
-        ENTRA + 'tenant = "b.example"\n',
-        id="two tenants, one client",
+        ENTRA + 'tenant = "A.example"\n',
+        id="one tenant, in other letters",
+    ),
+    pytest.param(
+        ENTRA + 'tenant = "a.example"\n', ENTRA, id="a tenant, and whichever fits"
     ),
     pytest.param(
         OIDC + 'issuer = "https://id.example/t"\n',
@@ -784,6 +787,19 @@ def test_identities_with_files_of_their_own_need_no_account(
     text = f"[identity.work]\n{one}[identity.home]\n{other}"
 
     assert len(file_names(text)) == 2
+
+
+def test_tenants_tell_the_tokens_of_one_file_apart() -> None:
+    """The tenant is a part of what a token is kept under."""
+    a, b = (f'{ENTRA}tenant = "{name}.example"\n' for name in "ab")
+    text = f"[identity.work]\n{a}[identity.home]\n{b}"
+
+    assert len(file_names(text)) == 1
+    third = problems(f"{text}[identity.more]\n{b}")
+    assert [p.partition(": ")[2].partition(": the")[0] for p in third] == [
+        "[identity.home] account: is required beside [identity.more]",
+        "[identity.more] account: is required beside [identity.home]",
+    ]
 
 
 def test_third_identity_of_one_file_is_told_once_of_the_others() -> None:
@@ -960,6 +976,15 @@ def test_identities_hold_the_user_s_and_the_presets() -> None:
     assert found.identity("corp").client_id == "hushkey"
     with pytest.raises(KeyError):
         found.identity("nobody")
+
+
+@pytest.mark.parametrize("value", ["'git'", "[]", "['git', 'pip']", "[1]"])
+def test_tools_are_of_a_known_kind(value: str) -> None:
+    text = f"{IDENTITIES}[host.'a.example']\nidentity = 'work'\ntools = {value}\n"
+
+    (problem,) = problems(text)
+
+    assert problem.endswith("tools: expected a list of git, docker, python")
 
 
 # -- what a forge's provider says where the config does not ----------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushkey.net.challenges import LONGEST, bearer, demanded_claims, parse
+from hushkey.net.challenges import LONGEST, bearer, demanded_claims, parse, schemes
 from kit.core import ANY
 
 WANTED = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -31,6 +31,15 @@ def encoded(text: str) -> str:
                 ("tfs-federated", {}),
             ],
         ),
+        (
+            'Negotiate YII/Jvw+x==, Bearer a=b, NTLM, Basic realm="x"',
+            [
+                ("negotiate", {}),
+                ("bearer", {"a": "b"}),
+                ("ntlm", {}),
+                ("basic", {"realm": "x"}),
+            ],
+        ),
         (r'Bearer a="q\"\\"', [("bearer", {"a": 'q"\\'})]),
         (
             "Bearer u=https://a.example/b?c=d",
@@ -47,6 +56,29 @@ def encoded(text: str) -> str:
 )
 def test_parse(header: str, found: list[tuple[str, dict[str, str]]]) -> None:
     assert parse(header) == found
+
+
+@pytest.mark.parametrize(
+    ("headers", "offered"),
+    [
+        (["Bearer", "Basic x=1"], {"bearer", "basic"}),
+        (['Basic realm="a, b", Bearer x=1'], {"bearer", "basic"}),
+        (['Negotiate a/b=, bearer realm="x", Basic'], {"negotiate", "bearer", "basic"}),
+        (['Bearer a="open'], {"bearer"}),
+        (["  DIGEST a=1, A=2"], {"digest"}),
+        ([], set()),
+    ],
+)
+def test_schemes_in_any_order(headers: list[str], offered: set[str]) -> None:
+    assert schemes(headers) == offered
+
+
+@pytest.mark.parametrize("before", ["Negotiate oYG/2w==, ", 'Basic realm="x", ', ""])
+@pytest.mark.parametrize("after", [", Negotiate", ', Basic realm="x"', ""])
+def test_claims_are_found_in_any_place(before: str, after: str) -> None:
+    challenge = f'Bearer error="insufficient_claims", claims="{encoded(WANTED)}"'
+
+    assert demanded_claims([before + challenge + after]) == WANTED
 
 
 def test_bearer_looks_at_twenty_headers() -> None:

@@ -308,7 +308,7 @@ def test_token_endpoint_is_asked_before_a_person_is(desk: Desk) -> None:
     """Unless discovery has just been answered there."""
     desk.provider.begin_code(("git",), REDIRECT, "")
     assert desk.server.heads == []
-    desk.provider._network._answered.clear()  # as in another process
+    desk.provider._network.answered.clear()  # as in another process
 
     desk.provider.begin_code(("git",), REDIRECT, "")
 

@@ -205,8 +205,9 @@ def test_bad_signature_asks_for_no_new_keys() -> None:
 @pytest.mark.parametrize(
     ("ahead", "word"),
     [
-        pytest.param(3600, "3600 s ahead of the server's", id="ahead: expired"),
-        pytest.param(-3600, "3600 s behind the server's", id="behind: from the future"),
+        pytest.param(3600, "60 min ahead of the server's", id="ahead: expired"),
+        pytest.param(172_801, "is 2 days ahead of the server's", id="days"),
+        pytest.param(-3600, "60 min behind the server's", id="behind: from the future"),
     ],
 )
 def test_clock_that_is_wrong_is_named(ahead: int, word: str) -> None:

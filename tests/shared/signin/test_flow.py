@@ -519,3 +519,57 @@ def test_who_answers_in_time_is_told_of_nothing_wrong(
         climb(provider, "browser", browser=browser)
 
     assert "no answer from the browser" not in capfd.readouterr().err
+
+
+def test_browser_that_only_prints_hides_no_address(
+    browser: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider = FakeProvider()
+
+    def act(redirect_uri: str) -> None:
+        end = time.monotonic() + 10
+        while "has ended" not in told():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        visit(redirect_uri)
+
+    said: list[str] = []
+
+    def told() -> str:
+        said.append(capsys.readouterr().err)
+        return "".join(said)
+
+    with Person(provider, act):
+        climb(provider, "browser", browser=browser)
+
+    assert "if no page opened, open https://" in told()
+
+
+def test_sign_in_ends_with_the_command_that_asked(browser: str) -> None:
+    looks = iter([False, False, True])
+    opened: list[str] = []
+
+    with pytest.raises(InteractionUnavailable, match="has ended"):
+        climb(
+            FakeProvider(),
+            "browser",
+            browser=browser,
+            ended=lambda: next(looks),
+            opened=opened.append,
+        )
+
+    assert len(opened) == 1
+    assert opened[0].startswith("http://127.0.0.1:")
+
+
+def test_device_code_ends_with_the_command_that_asked(terminal: FakeTerminal) -> None:
+    provider = FakeProvider(code=device_code())
+
+    with pytest.raises(InteractionUnavailable, match="has ended"):
+        climb(
+            provider,
+            "device",
+            terminal=terminal,
+            ended=lambda: True,
+            sleep=lambda _: None,
+        )

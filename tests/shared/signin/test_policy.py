@@ -51,7 +51,12 @@ TABLE: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
         (DESKTOP | {"interactive": word}, NONE, f"credential.interactive is {word}")
         for word in ("false", "never", "0", "no", "off", "Never")
     ],
+    (DESKTOP | {"interactive": "00"}, NONE, "credential.interactive is 00"),
     (DESKTOP | {"interactive": "true"}, ALL, ""),
+    # nobody waits: whatever else is set
+    (DESKTOP | {"unattended": "cron started this"}, NONE, "cron started this"),
+    (DESKTOP | {"unattended": "cron", "switch": "browser"}, NONE, "cron"),
+    (DESKTOP | {"unattended": "cron", "settings_mode": "browser"}, NONE, "cron"),
     (DESKTOP | {"interactive": "auto"}, ALL, ""),
     # nothing on the terminal: a browser may still open on a desktop
     (DESKTOP | {"no_terminal": "GIT_TERMINAL_PROMPT=0"}, ("browser",), ""),

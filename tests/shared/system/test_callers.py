@@ -1,4 +1,6 @@
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +88,27 @@ def test_setting_is_read_from_the_users_file(home: Path) -> None:
     assert callers.git_interactive(environ()) == "false"
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("interactive =", "false"),
+        ("interactive", "true"),
+        ("interactive = auto", "auto"),
+    ],
+)
+def test_empty_setting_is_false_to_git(home: Path, written: str, value: str) -> None:
+    (home / ".gitconfig").write_text(f"[credential]\n\t{written}\n")
+
+    assert callers.git_interactive(environ()) == value
+
+
+def test_last_setting_counts(home: Path) -> None:
+    (home / ".gitconfig").write_text("[credential]\n\tinteractive = false\n")
+    last = {"GIT_CONFIG_PARAMETERS": "'credential.interactive=true'"}
+
+    assert callers.git_interactive(environ(**last)) == "true"
+
+
 def test_no_setting_is_nothing() -> None:
     assert callers.git_interactive(environ()) == ""
 
@@ -114,6 +137,87 @@ def test_git_of_the_working_directory_is_not_run(
     assert callers.git_interactive({"PATH": f".:{os.pathsep}"}) == ""
 
 
+# -- nobody is there ------------------------------------------------------------------
+
+UNATTENDED = (
+    "import os; from hushkey.system import callers; "
+    "print(callers.unattended(os.environ))"
+)
+
+
+def unattended_below(*words: str, **environ: str) -> str:
+    """Return what unattended says in a child of a process called *words*."""
+    done = subprocess.run(
+        [words[0], "-c", f'"{sys.executable}" -c "{UNATTENDED}"; true', *words[1:]],
+        executable="/bin/sh",
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("git", "maintenance", "run", "--schedule=hourly"),
+        ("/usr/bin/git", "-c", "a.b=c", "maintenance", "run", "--schedule", "daily"),
+        (
+            "git",
+            "for-each-repo",
+            "--config=x",
+            "maintenance",
+            "run",
+            "--schedule=weekly",
+        ),
+    ],
+)
+def test_scheduled_maintenance_has_nobody(words: tuple[str, ...]) -> None:
+    assert "maintenance" in unattended_below(*words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("git", "maintenance", "run"),
+        ("git", "fetch"),
+        ("x", "maintenance", "--schedule=a"),
+    ],
+)
+def test_what_a_person_typed_has_somebody(words: tuple[str, ...]) -> None:
+    assert unattended_below(*words) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("VSCODE_GIT_FETCH_SILENT", "true", "an editor fetches in the background"),
+        ("TRIGGER_TIMER_REALTIME_USEC", "1", "a timer of systemd started this"),
+        ("TRIGGER_TIMER_MONOTONIC_USEC", "1", "a timer of systemd started this"),
+        ("VSCODE_GIT_FETCH_SILENT", "", ""),
+        # VS Code's own terminals and commands
+        ("VSCODE_GIT_IPC_HANDLE", "/run/x.sock", ""),
+    ],
+)
+def test_environment_says_that_nobody_waits(name: str, value: str, said: str) -> None:
+    assert unattended_below("sh", **{name: value}) == said
+
+
+@pytest.mark.parametrize("name", ["cron", "crond", "anacron", "atd"])
+def test_job_of_a_clock_has_nobody(tmp_path: Path, name: str) -> None:
+    clock = tmp_path / name
+    shutil.copy("/bin/sh", clock)
+    done = subprocess.run(
+        [clock, "-c", f'"{sys.executable}" -c "{UNATTENDED}"; true'],
+        stdout=subprocess.PIPE,
+        check=True,
+        encoding="utf-8",
+    )
+
+    assert done.stdout.strip() == f"{name} started this"
+
+
 # -- registries that docker asks for of its own accord -------------------------------
 
 HOST = "contoso.azurecr.io"
@@ -123,8 +227,8 @@ NEEDS = (
 )
 
 
-def needed_below(*words: str, **environ: str) -> bool:
-    """Tell what needs_registry says in a child of a process called *words*."""
+def need_below(*words: str, **environ: str) -> str:
+    """Return what needs_registry says in a child of a process called *words*."""
     done = subprocess.run(
         [words[0], "-c", f'"{sys.executable}" -c "{NEEDS}"; true', *words[1:]],
         executable="/bin/sh",
@@ -133,7 +237,11 @@ def needed_below(*words: str, **environ: str) -> bool:
         check=True,
         encoding="utf-8",
     )
-    return done.stdout.strip() == "True"
+    return done.stdout.strip()
+
+
+def needed_below(*words: str, **environ: str) -> bool:
+    return need_below(*words, **environ) == "True"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +261,10 @@ def needed_below(*words: str, **environ: str) -> bool:
         ("podman", "build", "."),
         ("skopeo", "copy"),
         ("helm", "pull"),
-        ("sh", "build"),
+        ("cosign", "verify", f"{HOST}/app"),
+        ("ko", "build"),
+        ("tofu", "init"),
+        ("trivy", "image", "alpine"),
     ],
 )
 def test_registry_is_needed_by(words: tuple[str, ...]) -> None:
@@ -175,7 +286,21 @@ def test_registry_is_needed_by(words: tuple[str, ...]) -> None:
     ],
 )
 def test_registry_is_only_listed_by(words: tuple[str, ...]) -> None:
-    assert not needed_below(*words)
+    assert need_below(*words) == "False"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sh", "build"),
+        ("python3", "/usr/bin/docker-compose", "build"),
+        ("ansible-playbook", "docker.yml"),
+        ("dockerfile-lint", "pull"),
+    ],
+)
+def test_nothing_is_known_of(words: tuple[str, ...]) -> None:
+    """docker-py (ansible, compose 1) asks for every key: nobody has typed any."""
+    assert need_below(*words) == "None"
 
 
 def test_buildkit_asks_for_what_it_needs() -> None:
@@ -218,14 +343,14 @@ class Shown:
 @pytest.mark.parametrize(
     ("line", "is_needed"),
     [
-        ([Shown("zsh"), Hidden(), Shown("Terminal")], True),
+        ([Shown("zsh"), Hidden(), Shown("Terminal")], None),
         ([Shown("sh"), Hidden(), Shown("docker", "build", ".")], False),
         ([Hidden(), Shown("zsh")], False),
-        ([], True),
+        ([], None),
     ],
 )
 def test_only_a_caller_that_cannot_be_looked_at_has_typed_nothing(
-    monkeypatch: pytest.MonkeyPatch, line: list[object], is_needed: bool
+    monkeypatch: pytest.MonkeyPatch, line: list[object], is_needed: bool | None
 ) -> None:
     """Above every terminal of macOS stands a `login` of root's."""
     monkeypatch.setattr(psutil.Process, "parents", lambda self: line)
@@ -281,3 +406,71 @@ def test_docker_and_its_kin_are_named_by_what_was_typed(tmp_path: Path) -> None:
     )
 
     assert done.stdout.strip() == f"podman pull in {tmp_path}"
+
+
+# -- the caller is gone ----------------------------------------------------------------
+
+WATCHES = (
+    f"{HANDED_IN} import sys, time; from hushkey.system import callers; "
+    "ended = callers.ended(sys.argv[1]); print('ready', flush=True)\n"
+    "end = time.monotonic() + 30\n"
+    "while not ended() and time.monotonic() < end: time.sleep(0.02)\n"
+    "print('over' if ended() else 'still there', flush=True)"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "tool"), [("git", "git"), ("docker", "docker"), ("pip", "keyring")]
+)
+def test_killed_command_is_seen_through_what_it_left(name: str, tool: str) -> None:
+    """The command is killed; a shell between it and us lives on, and waits for us."""
+    inner = f'"$PYTHON" -c "$WATCHES" {tool}; true'
+    process = subprocess.Popen(
+        [name, "-c", 'sh -c "$INNER"; true', name, "install"],
+        executable="/bin/sh",
+        env={
+            **os.environ,
+            "INNER": inner,
+            "PYTHON": sys.executable,
+            "WATCHES": WATCHES,
+        },
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert process.stdout
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.kill()  # it stays a zombie until the end of this test
+        assert process.stdout.readline() == "over\n"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
+
+
+def test_shell_around_the_command_does_not_count() -> None:
+    watches = WATCHES.replace("+ 30", "+ 1")
+    outer = subprocess.Popen(
+        ["x", "-c", '"$PYTHON" -c "$STARTS"; true'],
+        executable="/bin/sh",
+        env={
+            **os.environ,
+            "PYTHON": sys.executable,
+            "STARTS": "import os, subprocess; subprocess.run(['git', '-c', "
+            "'\"$PYTHON\" -c \"$WATCHES\" git; true'], executable='/bin/sh')",
+            "WATCHES": watches,
+        },
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert outer.stdout
+    try:
+        assert outer.stdout.readline() == "ready\n"
+        outer.kill()
+        assert outer.stdout.readline() == "still there\n"
+    finally:
+        os.killpg(outer.pid, signal.SIGKILL)
+        outer.stdout.close()
+        outer.wait()

@@ -261,3 +261,29 @@ def test_uninterrupted_process_finishes_its_work_and_then_ends(tmp_path: Path) -
     with child(work) as pid:
         assert ended(pid) == -signal.SIGTERM
     assert (tmp_path / "saved").exists()
+
+
+def test_who_waits_for_long_is_told_once(path: str) -> None:
+    told: list[float] = []
+    began = time.monotonic()
+
+    with held_elsewhere(path) as pid:
+
+        def tell() -> None:
+            told.append(time.monotonic() - began)
+            os.kill(pid, signal.SIGKILL)
+
+        with locks.held(path, 30, tell):
+            pass
+
+    assert len(told) == 1
+    assert told[0] >= 1.9
+
+
+def test_who_gets_it_soon_is_told_nothing(path: str) -> None:
+    told: list[str] = []
+
+    with locks.held(path, 30, lambda: told.append("waiting")):
+        pass
+
+    assert told == []

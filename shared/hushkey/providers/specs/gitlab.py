@@ -37,6 +37,7 @@ class GitLab(ForgeSpec):
         "write_repository": ("read_repository",),
     }
     hint_parameter = ""
+    git_user = "oauth2"  # lib/gitlab/auth.rb: an OAuth token with no other name
     scheme = "basic"
     lookups = (
         Lookup(

@@ -1,0 +1,132 @@
+"""Which variable each tool reads a token from, for tools that start no helper.
+
+Nothing is written to a disk: the variables are the started command's alone, and what
+it starts inherits them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from hushkey import origins
+from hushkey.errors import Permanent
+from hushkey.model import Frozen
+from hushkey_helpers.tools import command
+from hushkey_helpers.tools.command import Served
+
+
+class Place(Frozen):
+    """Where the token goes: the host (a port included), the path, a registry's name."""
+
+    host: str
+    path: str
+    name: str
+
+    @property
+    def bare(self) -> str:
+        """The host without a port."""
+        origin = origins.parse_origin("https", self.host)
+        return origin[0] if origin else self.host
+
+
+Variables = Callable[[Served, Place, Mapping[str, str]], Mapping[str, str]]
+
+
+def _npm(prefix: str) -> Variables:
+    def variables(
+        served: Served, place: Place, _: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        # docs.npmjs.com "npmrc": scoped to the registry, whose URL ends in a slash
+        key = f"{prefix}_config_//{place.host}{place.path}/:_authToken"
+        return {key: served.token.value}
+
+    return variables
+
+
+def _yarn(served: Served, _: Place, __: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        "YARN_NPM_AUTH_TOKEN": served.token.value,
+        "YARN_NPM_ALWAYS_AUTH": "true",
+    }
+
+
+def _cargo(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, str]:
+    if not place.name:
+        raise Permanent(
+            "cargo reads a token by the registry's name in its config",
+            hint="give `--name NAME`",
+        )
+    name = place.name.upper().replace("-", "_")
+    return {
+        f"CARGO_REGISTRIES_{name}_TOKEN": command.authorization(served),
+        "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS": "cargo:token",
+    }
+
+
+def _terraform(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, str]:
+    # developer.hashicorp.com "Environment Variable Credentials"
+    name = place.bare.replace("-", "__").replace(".", "_")
+    return {f"TF_TOKEN_{name}": served.token.value}
+
+
+def _maven(served: Served, _: Place, __: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what settings.xml may name: ``${env.HUSHKEY_TOKEN}``."""
+    return {"HUSHKEY_USER": served.username, "HUSHKEY_TOKEN": served.token.value}
+
+
+def _gradle(served: Served, _: Place, __: Mapping[str, str]) -> Mapping[str, str]:
+    """Return project properties: hushkeyUser, hushkeyToken."""
+    return {
+        "ORG_GRADLE_PROJECT_hushkeyUser": served.username,
+        "ORG_GRADLE_PROJECT_hushkeyToken": served.token.value,
+    }
+
+
+def _composer(
+    served: Served, place: Place, environ: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Add to what COMPOSER_AUTH holds already."""
+    before = dict(command.object_in(environ.get("COMPOSER_AUTH", "")))
+    if served.rule.scheme == "basic":
+        kind = "http-basic"
+        value: object = {"username": served.username, "password": served.token.value}
+    else:
+        kind, value = "bearer", served.token.value
+    known = before.get(kind)
+    hosts = dict(known) if isinstance(known, dict) else {}
+    return {"COMPOSER_AUTH": json.dumps({**before, kind: {**hosts, place.host: value}})}
+
+
+def _bundler(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, str]:
+    # bundler.io "bundle config": dots are two underscores, hyphens are three
+    name = place.bare.replace("-", "___").replace(".", "__").upper()
+    return {f"BUNDLE_{name}": f"{served.username}:{served.token.value}"}
+
+
+def _gh(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, str]:
+    if place.bare == "github.com" or place.bare.endswith(".ghe.com"):
+        return {"GH_TOKEN": served.token.value, "GH_HOST": place.bare}
+    return {"GH_ENTERPRISE_TOKEN": served.token.value, "GH_HOST": place.bare}
+
+
+def _one(name: str) -> Variables:
+    return lambda served, _, __: {name: served.token.value}
+
+
+#: tool -> its variables
+VARIABLES: Mapping[str, Variables] = {
+    "npm": _npm("npm"),
+    "pnpm": _npm("pnpm"),
+    "yarn": _yarn,
+    "cargo": _cargo,
+    "terraform": _terraform,
+    "tofu": _terraform,
+    "maven": _maven,
+    "gradle": _gradle,
+    "composer": _composer,
+    "bundler": _bundler,
+    "huggingface": _one("HF_TOKEN"),
+    "psql": _one("PGPASSWORD"),
+    "gh": _gh,
+}

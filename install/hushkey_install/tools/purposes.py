@@ -1,0 +1,42 @@
+"""What a host of the config is for, where that can be told without asking it.
+
+The config says so (`tools`), or its rule, or the host's own name. What nothing is
+known of may be for anything.
+"""
+
+from __future__ import annotations
+
+from hushkey import origins
+from hushkey.config.schema import TOOLS
+from hushkey.model import HostRule
+
+GIT, DOCKER, PYTHON = TOOLS
+#: words in a host's name by which people call what is for one kind of tool
+_WORDS = {
+    GIT: ("git", "scm"),
+    DOCKER: ("docker", "registry", "cr", "oci", "harbor", "quay", "ghcr", "azurecr"),
+    PYTHON: ("pypi", "devpi", "pkgs"),
+}
+#: the ports of the reference registry, and of GitLab's
+_PORTS = {5000: DOCKER, 5050: DOCKER}
+
+
+def of(rule: HostRule) -> frozenset[str]:
+    """Return which kinds of tools the hosts of *rule* are for, nothing if unknown."""
+    if rule.tools:
+        return frozenset(rule.tools)
+    if rule.exchange:
+        return frozenset((DOCKER,))
+    pattern = origins.parse_pattern(rule.pattern)
+    if pattern.port in _PORTS:
+        return frozenset((_PORTS[pattern.port],))
+    for label in pattern.host.split(".")[:-1]:  # the first one that says it counts
+        words = set(label.split("-"))
+        if kinds := [kind for kind, known in _WORDS.items() if words & {*known}]:
+            return frozenset(kinds)
+    return frozenset()
+
+
+def may_be_for(rule: HostRule, kind: str) -> bool:
+    """Tell whether tools of *kind* may ask for the hosts of *rule*."""
+    return kind in (of(rule) or TOOLS)
