@@ -13,8 +13,6 @@ an attribute of `hushkey.model.Identity`: no helper loads the registry for that.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from hushkey.model import Frozen
 
 TYPE_CHECKING = False
@@ -187,8 +185,10 @@ class ProviderSpec:
             path = self.paths.get(key)
             if path and url.endswith(path):
                 base = url.removesuffix(path)
-                hosts = {urlsplit(address).netloc for address in named.values()}
-                return base if hosts == {urlsplit(base).netloc} else ""
+                # Compared as text: what is no URL is told by its own check.
+                origin = "/".join([*base.split("/", 3)[:3], ""])
+                together = all(a.startswith(origin) for a in named.values())
+                return base if together else ""
         return ""
 
     def traits(self) -> dict[str, Any]:
