@@ -93,6 +93,8 @@ class ProviderSpec:
     redirect_uri = "http://127.0.0.1/"
     #: the authorization request's parameter for the account that is meant
     hint_parameter = "login_hint"
+    #: what goes with it, so that the page does not take whoever is signed in there
+    hint_parameters: Mapping[str, str] = {}
     #: how a client secret goes to the token endpoint; empty: as the server says, else
     #: in the body (RFC 6749 2.3.1)
     auth_method = ""
