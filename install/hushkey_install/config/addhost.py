@@ -71,6 +71,9 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
     document.save(change)
     output.say(f"{pattern} now uses identity {plan.identity}", err=True)
     _say_built_in(config, plan, pattern)
+    if rules.load(os.environ).identity(plan.identity).machine:
+        output.say("next: `hushkey install git`; nobody signs in", err=True)
+        return
     keystore.offer(os.environ)
     output.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "
@@ -202,7 +205,8 @@ def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Pl
     for key in SPECS[provider].required:
         table[key] = table.get(key) or _asked(provider, table, key)
     host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
-    whole = {"identity": name, "scopes": list(preset["scopes"]), **host}
+    known = {"scopes": list(preset["scopes"])} if preset["scopes"] else {}
+    whole = {"identity": name, **known, **host}
     return Plan(name, table, whole if host else {})
 
 
