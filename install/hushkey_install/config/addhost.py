@@ -205,7 +205,8 @@ def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Pl
     for key in SPECS[provider].required:
         table[key] = table.get(key) or _asked(provider, table, key)
     host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
-    known = {"scopes": list(preset["scopes"])} if preset["scopes"] else {}
+    scopes = list(preset["scopes"] or SPECS[provider].scopes)
+    known = {"scopes": scopes} if scopes else {}
     whole = {"identity": name, **known, **host}
     return Plan(name, table, whole if host else {})
 

@@ -337,7 +337,7 @@ class OAuthProvider:
             scopes=self._granted(token, scopes),
             account=account,
             claims=claims or {},
-            beside=str(token["id_token"]) if claims else "",
+            beside=str(token["id_token"]) if claims and self._open_id else "",
             fault=fault,
         )
 
