@@ -99,9 +99,13 @@ def print_version() -> None:
 @main.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
-    """Start anew: move all stored sign-ins aside. Nothing is deleted.
+    """Start over: move all stored sign-ins aside. Nothing is deleted.
 
     For when the key is lost or the keyring was replaced. Needs no valid config.
+
+    \b
+    Example:
+      hushkey reset && hushkey login
     """
     resetting.run(yes)
 
@@ -114,7 +118,9 @@ def _registering(verb: str, about: str) -> click.Group:
     for tool in table.REGISTRATIONS:
         installs = verb == "install"
         run = tool.install if installs else tool.uninstall
-        command = _for_tool(tool.name, run, f"{about} {tool.name}.")
+        line = f"hushkey {verb} {tool.name}"
+        example = f"\b\nExamples:\n  {line} --dry-run\n  {line}"
+        command = _for_tool(tool.name, run, f"{about} {tool.name}.\n\n{example}")
         for option in tool.install_options if installs else tool.uninstall_options:
             option(command)  # what only this tool has
         group.add_command(command)
@@ -142,7 +148,13 @@ main.add_command(_registering("uninstall", "Remove hushkey from"))
     "--svg", type=click.Path(dir_okay=False), help="Also draw the story into FILE."
 )
 def demo(browser: bool | None, svg: str | None) -> None:
-    """Watch it work on real servers, on this machine."""
+    """Watch it work on real servers, on this machine.
+
+    \b
+    Examples:
+      hushkey demo
+      hushkey demo --no-browser --svg story.svg
+    """
     from rich.console import Console  # noqa: PLC0415 - no other verb draws
 
     from hushkey_install.demo import picture, story  # noqa: PLC0415 - an extra

@@ -64,7 +64,7 @@ def parse_pattern(text: str) -> Pattern:
         )
     host, port = found
     if wild and ("." not in host or host.startswith("[")):
-        raise ValueError("`*.` needs a domain of at least two labels behind it")
+        raise ValueError("`*.` needs a domain of at least two labels after it")
     return Pattern(scheme, host, port, segments, wild)
 
 
@@ -161,14 +161,14 @@ def parse_url(url: str) -> Request:
     origin, _, path = rest.partition("/")
     if " " in origin or not _CONTROLS.isdisjoint(whole):
         raise ValueError(
-            "a URL holds no control characters, and spaces in its path only"
+            "a URL may not hold control characters, and spaces only in its path"
         )
     userinfo, _, host = origin.rpartition("@")
     if not host:
         raise ValueError("the URL names no host")
     username = _decode(userinfo.partition(":")[0])
     if "\\" in origin or username is None or not _CONTROLS.isdisjoint(username):
-        raise ValueError("the URL's user name holds what no user name can")
+        raise ValueError("the URL's user name holds characters that no user name can")
     if not _is_userinfo(userinfo):
         raise ValueError("the URL's user name holds what may end it")
     return Request(scheme, host, path, username)

@@ -184,7 +184,7 @@ def test_authority_of_the_environment_is_one_of_microsoft_s(
         AZURE_AUTHORITY_HOST=host,
     )
 
-    assert "none of Microsoft's" in said(job.get(URL))
+    assert "not one of Microsoft's" in said(job.get(URL))
     assert cloud.entra.log() == []
 
 

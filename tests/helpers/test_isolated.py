@@ -312,7 +312,7 @@ def test_copy_of_a_program_says_that_it_cannot(
     assert done.stdout == b""
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert b"install hushkey anew" in done.stderr
+    assert b"install hushkey again" in done.stderr
 
 
 # -- what we start -----------------------------------------------------------------

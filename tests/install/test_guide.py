@@ -203,6 +203,25 @@ def test_help_lists_every_command_once() -> None:
     assert sorted(listed) == sorted(cli.main.commands)
 
 
+def leaves(command: click.Command, words: str = "hushkey") -> Iterator[tuple[str, str]]:
+    """Yield each command below *command*, and its help."""
+    if not isinstance(command, click.Group):
+        yield words, command.get_help(click.Context(command, info_name=words))
+        return
+    for name, inner in command.commands.items():
+        yield from leaves(inner, f"{words} {name}")
+
+
+@pytest.mark.parametrize(("words", "text"), list(leaves(cli.main)))
+def test_help_of_what_takes_words_has_an_example(words: str, text: str) -> None:
+    """Each on a line of its own, that can be copied."""
+    takes = len(re.findall(r"^  -", text, re.M)) > 1 or "[OPTIONS] [" in text
+    examples = re.findall(rf"^    .*({words}\b.*)", text, re.M)
+
+    assert examples or not takes
+    assert "\\b" not in text
+
+
 # -- the config -----------------------------------------------------------------------
 
 

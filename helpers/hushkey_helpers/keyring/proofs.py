@@ -115,7 +115,7 @@ def _peers(process: int) -> Iterator[tuple[bytes, int]]:
                     if end:
                         yield _address(fields[end])
     if sockets:
-        raise OSError("a socket that cannot be told")
+        raise OSError("a socket that cannot be identified")
 
 
 def _address(text: str) -> tuple[bytes, int]:

@@ -30,7 +30,7 @@ def parse(
         raise Usage("no host is given", hint="give `--host HOST`")
     kind = environ.get("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", _TYPES[0])
     if kind not in _TYPES:
-        raise Usage(f"a token of type {kind} cannot be had", hint=f"use {_TYPES[0]}")
+        raise Usage(f"a token of type {kind} is not available", hint=f"use {_TYPES[0]}")
     return command.asked_for(host, kind=kind)
 
 

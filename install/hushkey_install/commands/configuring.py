@@ -34,7 +34,12 @@ def path() -> None:
 def show(as_json: bool) -> None:
     """Print the config file, its secrets masked.
 
-    With --json: what it comes to, with defaults and built-in hosts.
+    With --json: what counts in the end, with defaults and built-in hosts.
+
+    \b
+    Examples:
+      hushkey config show
+      hushkey config show --json | jq .hosts
     """
     settings.show(as_json)
 
@@ -51,6 +56,10 @@ def edit() -> None:
 
     A file with mistakes is not put in place: they are named, and you can go on
     editing. What you wrote is kept.
+
+    \b
+    Example:
+      EDITOR=nano hushkey config edit
     """
     editor.edit()
 
@@ -75,7 +84,7 @@ def set_key(key: str, value: str) -> None:
 @config.command()
 @click.argument("key", shell_complete=completing.keys)
 def unset(key: str) -> None:
-    """Take KEY (or a whole table) out of the config file.
+    """Remove KEY (or a whole table) from the config file.
 
     \b
     Examples:
@@ -100,7 +109,7 @@ def unset(key: str) -> None:
 )
 @click.option("--issuer", help="Address of an OpenID Connect server.")
 @click.option("--tenant", help="Tenant of Microsoft Entra ID.")
-@click.option("--client-id", help="As which client hushkey is registered there.")
+@click.option("--client-id", help="The client that hushkey is registered as.")
 @click.option("--account", help="Who signs in, if there are several.")
 @click.option(
     "--set",
@@ -109,8 +118,15 @@ def unset(key: str) -> None:
     metavar="KEY=VALUE",
     help="Any other key of the identity.",
 )
-@click.option("--scope", "scopes", multiple=True, help="May be given again.")
-@click.option("--username", default="", help="Answered where the tool names none.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="A scope that the host needs; may be repeated.",
+)
+@click.option(
+    "--username", default="", help="User name to answer with where the tool gives none."
+)
 @click.option(
     "--scheme",
     type=click.Choice(["basic", "bearer"]),

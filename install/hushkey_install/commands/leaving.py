@@ -49,7 +49,7 @@ def uninstall(
     """
     if ctx.invoked_subcommand:
         if everything or purge or yes or dry_run:
-            raise click.UsageError("give the options behind the tool's name")
+            raise click.UsageError("give the options after the tool's name")
         return
     if not everything:
         raise click.UsageError("name a tool, or --all")
@@ -94,8 +94,9 @@ def _purge(*, yes: bool, dry_run: bool) -> None:
     for path in doomed:
         output.say(f"- {path}")
     output.say(
-        f"{signed_in} stored sign-in(s) and {typed} typed credential(s), the key to "
-        "them, and the config are deleted for good",
+        f"{output.counted(signed_in, 'stored sign-in')} and "
+        f"{output.counted(typed, 'typed credential')}, the key to them, and the config "
+        "are deleted for good",
         err=True,
     )
     if dry_run:

@@ -34,7 +34,7 @@ def status(as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(url: str, probe: bool, as_json: bool) -> None:
-    """Say why URL gets the answer that it gets.
+    """Explain why URL gets the answer it gets.
 
     Which rule covers it, which helpers git asks, and what would happen next. In a
     repository whose own settings change git's helpers, those are shown, too. No
@@ -50,14 +50,14 @@ def explain(url: str, probe: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--fix", is_flag=True, help="Mend what can be mended, asking for each.")
+@click.option("--fix", is_flag=True, help="Fix what can be fixed, asking before each.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(fix: bool, yes: bool, as_json: bool) -> None:
-    """Find what is wrong, and name what mends it.
+    """Find what is wrong, and say what fixes it.
 
     Changes nothing without --fix, asks no server. Exits with 0 if there is
-    nothing to mend, with 1 if there is. Notes do not count.
+    nothing to fix, with 1 if there is. Notes do not count.
 
     \b
     Examples:

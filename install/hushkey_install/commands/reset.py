@@ -32,11 +32,12 @@ def run(yes: bool) -> None:
         return
     aside = os.path.join(folder, time.strftime("before-reset-%Y%m%d-%H%M%S"))
     output.say(
-        f"{signed_in} stored sign-in(s) and {typed} typed credential(s) in {folder} "
-        f"will be moved to {aside}; every identity is signed out",
+        f"{output.counted(signed_in, 'stored sign-in')} and "
+        f"{output.counted(typed, 'typed credential')} in {folder} will be moved "
+        f"to {aside}; every identity is signed out",
         err=True,
     )
-    if not yes and not output.confirm("start anew?"):
+    if not yes and not output.confirm("start over?"):
         raise Permanent("nothing was changed")
     with ExitStack() as stack:
         for path in _locks(folder):

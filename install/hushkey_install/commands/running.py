@@ -42,12 +42,14 @@ class _Split(click.Command):
 def run(
     ctx: click.Context, tool: str | None, host: str, names: tuple[str, ...], name: str
 ) -> None:
-    """Run COMMAND with a token for HOST in the variable that TOOL reads.
+    """Run COMMAND with a token in a variable.
 
-    Nothing is written to a disk. The command gets this process's place: its streams,
-    signals and exit code are its own. What it starts inherits the token.
+    The token is for HOST, the variable is the one that TOOL reads, or --env NAME.
 
-    \\b
+    Nothing is written to a disk. The command takes the place of this process: its
+    streams, signals and exit code are its own. What it starts inherits the token.
+
+    \b
     Examples:
       hushkey run npm --host npm.example.com/team/ -- npm ci
       hushkey run --host api.example.com --env API_TOKEN -- ./deploy
@@ -55,5 +57,5 @@ def run(
     """
     words = ctx.meta.get(_WORDS, ())
     if not words:
-        raise click.UsageError("put `--` and the command to run behind the options")
+        raise click.UsageError("put `--` and the command to run after the options")
     start.run(tool or "", host, names, name, words)

@@ -10,7 +10,9 @@ from hushkey_install.commands import accounts, completing
 
 @click.command()
 @click.argument("target", required=False, shell_complete=completing.targets)
-@click.option("--force", is_flag=True, help="Sign in even if silence would do.")
+@click.option(
+    "--force", is_flag=True, help="Sign in even if a stored token is still good."
+)
 @click.option(
     "--method",
     type=click.Choice(["auto", "browser", "paste", "device"]),
@@ -20,7 +22,7 @@ from hushkey_install.commands import accounts, completing
 def login(target: str | None, force: bool, method: str) -> None:
     """Sign in for TARGET, a host or an identity.
 
-    A URL will do, too. Without TARGET, the only identity of the config is meant.
+    A URL works, too. Without TARGET, the only identity of the config is meant.
 
     \b
     Examples:

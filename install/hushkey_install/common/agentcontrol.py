@@ -24,7 +24,7 @@ MODULE = "hushkey_helpers.agent"
 
 @click.group("agent")
 def command() -> None:
-    """Look after the process that keeps tokens at hand; it starts by itself."""
+    """Control the process that keeps tokens in memory. It starts by itself."""
 
 
 @command.command()
@@ -36,20 +36,20 @@ def start() -> None:
     folder = paths.runtime_folder(environ)
     if not ask(folder, "status"):
         reason = starting.start(environ, MODULE, again=True)
-        _wait(lambda: ask(folder, "status"), reason or "it says nothing")
+        _wait(lambda: ask(folder, "status"), reason or "it gives no answer")
     output.say("the agent is running", err=True)
 
 
 @command.command()
 def stop() -> None:
-    """End it, even if it no longer answers. The next request starts another one."""
+    """Stop it, even if it no longer answers. The next request starts another one."""
     ended = end(dict(os.environ))
     output.say("the agent has ended" if ended else "no agent was running", err=True)
 
 
 @command.command()
 def status() -> None:
-    """Say whether it runs, since when, and how many tokens it has. Never a secret."""
+    """Show whether it runs, since when, and how many tokens it has; no secret."""
     environ = dict(os.environ)
     folder = paths.runtime_folder(environ)
     facts = ask(folder, "status")

@@ -92,6 +92,11 @@ def styled(text: str, colour: str) -> str:
     return click.style(text, fg=colour, bold=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return *number* and *noun*, which is given in the singular: "2 notes"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return ``name:  value`` lines; the same name is written once."""
     lines, last = [], ""

@@ -12,6 +12,7 @@ from hushkey.store.datakey import open_data_key
 from hushkey.store.keystores import KEY_STORES
 from hushkey.store.sealedfile import sealed_files
 from hushkey.system import paths
+from hushkey_install.common import output
 
 
 def check(choice: object, environ: Mapping[str, str]) -> None:
@@ -29,10 +30,10 @@ def check(choice: object, environ: Mapping[str, str]) -> None:
     if there.opens(files):
         return
     raise Permanent(
-        f"{len(files)} stored sign-in(s) or typed credential(s) need the key where it "
-        f"is now: with key_store = {choice} nothing could open them, so nothing was "
-        "changed",
-        hint="to start anew, run `hushkey reset` (it moves them aside), then this "
+        "nothing was changed: with key_store = "
+        f"{choice} nothing could open what is stored "
+        f"({output.counted(len(files), 'encrypted file')})",
+        hint="to start over, run `hushkey reset` (it moves them aside), then this "
         "command, and sign in again",
     )
 

@@ -55,7 +55,7 @@ def run(console: Console, browser: bool | None) -> int:
     except (StoryError, ServiceError, OSError, subprocess.SubprocessError) as error:
         teller.fail(str(error))
     except Interrupted as stop:
-        teller.fail("stopped; what it had started is ended and removed")
+        teller.fail("stopped; everything it had started is ended and removed")
         return 128 + stop.signum
     teller.table()
     if teller.kept:
@@ -120,12 +120,12 @@ class Story:
         say(f"identity  {stage.identity.issuer}  (django-oauth-toolkit {version})")
         say(f"git       {stage.url}  (git http-backend)")
         say(f"folder    {stage.folder}  (removed at the end)")
-        say("\nhushkey reads this config there. Its key lies in a file beside it, not")
-        say("in your keyring: the tokens live for seconds, and nothing shall remain.")
+        say("\nhushkey reads this config there. Its key is in a file beside it, not")
+        say("in your keyring: the tokens live for seconds, and nothing is to remain.")
         say(f"\n{stage.config}\n", "cyan")
         if self._scripted:
             say("No browser here: a scripted visitor opens the sign-in page instead,")
-            say("follows its redirects and sends in its form. All else is the same.")
+            say("follows its redirects and sends in its form. The rest is the same.")
         else:
             say("The sign-in opens in your own browser. User and password are filled")
             say("in already: one click.")

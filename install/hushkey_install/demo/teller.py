@@ -134,7 +134,7 @@ class Teller:
         self.heading("Your own host")
         self.say(f"1. Say who signs you in, and where, in {config_file(os.environ)}:")
         self.say(f"\n{NEXT_STEPS}\n\n", "cyan")
-        self.say("   (hosts that hushkey knows already need less, or nothing: README)")
+        self.say("   (known hosts need less, or nothing: `hushkey help forges`)")
         self.say("2. hushkey install git")
         self.say("3. hushkey login git.example.com")
         self.say(

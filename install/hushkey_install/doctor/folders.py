@@ -12,6 +12,7 @@ from functools import partial
 
 from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.system import ownership, paths
+from hushkey_install.common import output
 from hushkey_install.common.filechange import backup_of, holds_secret, read_text, remove
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.config import document
@@ -144,7 +145,7 @@ def leftovers(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "damaged-files",
             NOTE,
-            f"{len(found)} damaged file(s) were moved aside and are of no more use",
+            f"{output.counted(len(found), 'damaged file')} moved aside; no use now",
             f"find {shlex.quote(data)} -name '*{_DAMAGED}*' "
             "! -path '*/before-reset*' -delete",
             partial(_delete, found),

@@ -1,6 +1,6 @@
 """Going through all topics, showing what was found, and mending it on consent.
 
-Exit codes: 0 nothing to mend (notes do not count), 1 there is, or was refused.
+Exit codes: 0 nothing to fix (notes do not count), 1 there is, or was refused.
 A topic is a function from an `Installation` to findings: `topics` lists them.
 """
 
@@ -66,7 +66,7 @@ def make(*, fix: bool, yes: bool, as_json: bool) -> int:
     if fix and any(f.mend for f in found):
         _mend_all(found, yes)
         found = findings()
-        output.say(f"after mending: {_summary(found)}")
+        output.say(f"after fixing: {_summary(found)}")
     return 1 if any(f.level == PROBLEM for f in found) else 0
 
 
@@ -118,8 +118,9 @@ def _summary(found: list[Finding]) -> str:
     problems = sum(f.level == PROBLEM for f in found)
     notes = sum(f.level == NOTE for f in found)
     if not problems:
-        return f"nothing to mend ({notes} note(s))" if notes else "nothing to mend"
-    return f"{problems} problem(s), {notes} note(s)"
+        told = output.counted(notes, "note")
+        return f"nothing to fix ({told})" if notes else "nothing to fix"
+    return f"{output.counted(problems, 'problem')}, {output.counted(notes, 'note')}"
 
 
 def _mend_all(found: list[Finding], yes: bool) -> None:

@@ -61,7 +61,7 @@ def _text(path: str) -> str:
     try:
         return ociconfig.text_of(path)
     except Permanent as error:
-        raise Permanent(f"{path} is not docker's config", hint="mend it") from error
+        raise Permanent(f"{path} is not docker's config", hint="fix it") from error
 
 
 def _is_key(server: str) -> bool:

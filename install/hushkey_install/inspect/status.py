@@ -46,7 +46,8 @@ def show(as_json: bool) -> None:
     for line in _clients(found):
         output.say(line)
     if typed := stored(context):
-        output.say(f"beside these: {typed} typed credential(s) for other hosts")
+        told = output.counted(typed, "typed credential")
+        output.say(f"beside these: {told} for other hosts")
     for error in dict.fromkeys(row["error"] for row in found if row["error"]):
         output.say(f"hushkey: {error}", err=True)
 

@@ -27,7 +27,7 @@ def patterns(environ: Mapping[str, str]) -> list[str]:
     if kind is None:
         raise Permanent(
             "--ci is for a job of GitHub or Forgejo Actions, GitLab CI or Azure "
-            "Pipelines, and this is none",
+            "Pipelines, and this is not one",
             hint="elsewhere: `hushkey config add-host`, then `hushkey install git`",
         )
     if not environ.get(kind.variable):

@@ -63,7 +63,7 @@ class Launcher:
         if os.path.lexists(path) and not _is_stale(path):
             if _serves(path):
                 return ""
-            raise Permanent(f"{path} is there already and not ours", hint=_CHOOSE)
+            raise Permanent(f"{path} exists already and is not ours", hint=_CHOOSE)
         first = programs.find(_NAME, self._environ)
         before = list(self._folders())
         if folder not in before:
@@ -159,7 +159,7 @@ def _target(environ: Mapping[str, str]) -> str:
     beside = os.path.join(sysconfig.get_path("scripts"), _PROGRAM)
     found = beside if os.access(beside, os.X_OK) else programs.find(_PROGRAM, environ)
     if not found:
-        raise Permanent(f"{_PROGRAM} is not installed", hint="install hushkey anew")
+        raise Permanent(f"{_PROGRAM} is not installed", hint="install hushkey again")
     return found
 
 

@@ -210,7 +210,7 @@ def _uv_tool(client: Client, *more: str) -> list[str]:
         python = ["--python", str(tool["python"])] if "python" in tool else []
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise Permanent(
-            f"{path} holds what cannot be asked for anew",
+            f"{path} holds requirements that cannot be repeated",
             hint="add hushkey to your own `uv tool install` command: --with hushkey",
         ) from error
     words = [word for text in (*asked.values(), *more) for word in ("--with", text)]

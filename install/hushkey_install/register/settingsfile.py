@@ -112,5 +112,5 @@ class SettingsFile:
             return self._edit(text, value)
         except ValueError as error:
             raise Permanent(
-                f"{self.path} cannot be understood: {error}", hint="mend it first"
+                f"{self.path} cannot be understood: {error}", hint="fix it first"
             ) from error

@@ -133,10 +133,10 @@ def text_of(path: str) -> str:
     try:
         jsontext.value(text)
         if jsontext.value(text, HELPERS) not in (None, registered(text)):
-            raise ValueError(f"{HELPERS} is not names by registry")
+            raise ValueError(f"{HELPERS} is not a table of names by registry")
     except ValueError as error:
         raise Permanent(
-            f"{path} is not as its owner writes it: {error}",
-            hint="mend it; nothing was changed",
+            f"{path} is not in the form that its owner writes: {error}",
+            hint="fix it; nothing was changed",
         ) from error
     return text

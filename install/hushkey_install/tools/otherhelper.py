@@ -54,7 +54,9 @@ def said(
     except subprocess.TimeoutExpired as error:
         raise Permanent(f"{name} gave no answer in {patience:g} s") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise Permanent(f"{name} {verb}: the answer is not its protocol's") from error
+        raise Permanent(
+            f"{name} {verb}: the answer does not follow its protocol"
+        ) from error
     if not isinstance(found, dict):
         raise Permanent(f"{name} {verb} failed")
     return found

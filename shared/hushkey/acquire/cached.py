@@ -148,7 +148,7 @@ def refusal_line(cache: TokenCache, account: Account, wanted: TokenRequest) -> s
     from hushkey.signin import messages  # noqa: PLC0415 - seldom
 
     anew = messages.login_command(wanted.host)
-    return f"{_refusal(account, wanted)}; {_REFUSAL_HINT}; to sign in anew: {anew}"
+    return f"{_refusal(account, wanted)}; {_REFUSAL_HINT}; to sign in again: {anew}"
 
 
 def _refusal(account: Account, wanted: TokenRequest) -> str:

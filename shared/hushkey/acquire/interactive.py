@@ -258,7 +258,7 @@ class Interaction:
             raise Permanent(
                 "the server granted less than the scopes asked for: "
                 + (" ".join(granted.scopes) or "none"),
-                hint="check the host's scopes in config.toml, and the client's rights",
+                hint="check the host's scopes in config.toml, and those of the client",
             )
         with (
             self._file.change(self._session.settings["sign_in_timeout"]) as change,

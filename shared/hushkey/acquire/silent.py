@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 #: with others it lives, and a person has to do something for these scopes
 _DEAD = ("", "bad_token", "token_expired")
 _KILLED = (
-    "hushkey was killed while it renewed this sign-in, and what the server gave then "
-    "is lost; one new sign-in mends it"
+    "hushkey was killed while it renewed this sign-in, and the server's "
+    "answer is lost; one new sign-in fixes it"
 )
 #: seconds that a waiting process gives the renewing one beyond its own limit
 _GRACE = 5

@@ -128,8 +128,8 @@ class Network:
             proxy = f"http://{proxy}"
         if proxy and not proxy.lower().startswith(("http://", "https://")):
             raise Permanent(
-                "git's http.proxy is none that hushkey can speak to",
-                hint="set `proxy` to a http:// one",
+                "git's http.proxy is not one that hushkey can use",
+                hint="set `proxy` to an http:// one",
             )
         return {"http": proxy, "https": proxy} if proxy else {}
 

@@ -52,15 +52,19 @@ BY_CODE: Mapping[str, tuple[type[HushkeyError], str, str]] = {
     "expired_token": (Cancelled, "the device code was not used in time", ""),
     "temporarily_unavailable": (Transient, "the server is busy", "try again later"),
     "server_error": (Transient, "the server failed", "try again later"),
-    "slow_down": (Transient, "the server asks for patience", "try again later"),
+    "slow_down": (Transient, "the server asks to wait", "try again later"),
     "invalid_client": (Permanent, "the server rejects the client", _CONFIG),
     "unauthorized_client": (Permanent, "the client may not do this", _CONFIG),
-    "unsupported_grant_type": (Permanent, "the server knows no such grant", _CONFIG),
+    "unsupported_grant_type": (
+        Permanent,
+        "the server does not know this grant",
+        _CONFIG,
+    ),
     "unsupported_response_type": (Permanent, "the server offers no code flow", _CONFIG),
     "invalid_request": (Permanent, "the server rejects the request", _CONFIG),
     "invalid_scope": (Permanent, "the server rejects the scopes", _CONFIG),
-    "invalid_resource": (Permanent, "the server knows no such resource", _CONFIG),
-    "invalid_target": (Permanent, "the server knows no such resource", _CONFIG),
+    "invalid_resource": (Permanent, "the server does not know this resource", _CONFIG),
+    "invalid_target": (Permanent, "the server does not know this resource", _CONFIG),
     "device_authentication_failed": (
         Permanent,
         "the server demands a managed device",
@@ -99,7 +103,7 @@ BY_GRANT: Mapping[tuple[str, str], tuple[type[HushkeyError], str, str]] = {
     (REFRESH, "authorization_declined"): _DECLINED,
     ("authorization_code", "invalid_grant"): (
         UiRequired,
-        "the server did not take the code that its own page gave",
+        "the server refused the code that its own page gave",
         "sign in again; if that does not help, check this machine's clock, and "
         "client_id and redirect_uri in config.toml",
     ),
@@ -110,7 +114,7 @@ BY_GRANT: Mapping[tuple[str, str], tuple[type[HushkeyError], str, str]] = {
     ),
     ("authorization_code", "unauthorized_client"): (
         Permanent,
-        "the server did not take the code of its page, or not from this client",
+        "the server refused the code of its page, or refused it from this client",
         _CONFIG,
     ),
     ("authorization_code", "expired_token"): (

@@ -73,7 +73,7 @@ def add(context: ssl.SSLContext, places: tuple[str, ...], named: str) -> None:
         except (OSError, ssl.SSLError) as error:
             raise Permanent(
                 f"{named}: cannot read certificates from {place}",
-                hint="mend it, or set `ca_file`",
+                hint="fix it, or set `ca_file`",
             ) from error
 
 

@@ -119,7 +119,7 @@ def _read(id_token: str, allowed: list[str]) -> Any:
     if header.get("alg") not in allowed:
         raise UnsupportedAlgorithmError("alg")
     if not isinstance(claims, dict):
-        raise TypeError("the claims are no object")
+        raise TypeError("the claims are not an object")
     return jwt.Token(header, claims)
 
 

@@ -364,7 +364,7 @@ class OAuthProvider:
         if "id_token" not in token:
             raise Permanent(
                 "the server did not say who signed in (no ID token)",
-                hint="use provider oauth2 if it is no OpenID Connect server",
+                hint="use provider oauth2 if it is not an OpenID Connect server",
             )
         claims = self._claims(token, nonce)
         return self._grant(token, scopes, idtoken.account_of(claims), claims)

@@ -94,7 +94,7 @@ def check(url: str) -> None:
     parts = urlsplit(url)
     unsafe = not url.isascii() or not url.isprintable() or set(url) & set(" \"'`<>\\")
     if parts.scheme not in ("http", "https") or not parts.hostname or unsafe:
-        raise Permanent("the address of the sign-in page is not a http(s) URL")
+        raise Permanent("the address of the sign-in page is not an http(s) URL")
 
 
 def _commands(environ: Mapping[str, str], platform: str) -> list[list[str]]:

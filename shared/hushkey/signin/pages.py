@@ -122,7 +122,7 @@ def opened_before(host: str, again: str = "") -> str:
     what = "The address that brought you here works once, and was opened before."
     advice = (
         "If that was not you, somebody else on this machine opened it: "
-        "cancel the sign-in and begin it anew."
+        "cancel the sign-in and start it again."
     )
     link = ("Go to the sign-in page", again) if again else ("", "")
     facts = (("Host", host),)

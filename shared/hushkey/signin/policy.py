@@ -102,7 +102,7 @@ def _refusal(s: PromptEnvironment) -> str:
     if s.switch == "never":
         return "HUSHKEY_INTERACTIVE is never"
     if not s.tool_may_ask:
-        return "this tool may not be kept waiting for a person"
+        return "this tool must not wait for a person"
     if "never" in (s.host_mode, s.settings_mode):
         return 'the config says interactive = "never"'
     if s.unattended:

@@ -186,7 +186,9 @@ class Receiver:
         if over:
             return 200, pages.already_used(self._host)
         if request.ahead or not opened:
-            return 503, pages.refused("It is opened by a person, and not ahead.")
+            return 503, pages.refused(
+                "Only a person may open it, and not ahead of time."
+            )
         again = self._again_path if self._can_tell else ""
         return 410, pages.opened_before(self._host, again)
 
@@ -351,12 +353,12 @@ def _length(headers: dict[str, list[str]]) -> int:
     """Return the length of a form that we are willing to read."""
     kind = headers.get("content-type", [""])[0].partition(";")[0].strip().lower()
     if kind != _FORM:
-        raise Refused(415, "Only a form is taken here.")
+        raise Refused(415, "Only a form is accepted here.")
     lengths = headers.get("content-length", [])
     if "transfer-encoding" in headers or len(lengths) != 1:
         raise Refused(411, "The length of the form must be given.")
     if not (lengths[0].isascii() and lengths[0].isdigit()):
-        raise Refused(400, "The length of the form is no number.")
+        raise Refused(400, "The length of the form is not a number.")
     if len(lengths[0]) > 9 or int(lengths[0]) > LIMIT:
         raise Refused(413, "The form is too large.")
     return int(lengths[0])

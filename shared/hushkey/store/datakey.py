@@ -89,7 +89,7 @@ class DataKey:
                 raise StoreError(
                     "no-key",
                     f"{self.name} holds no hushkey key, but sealed files exist",
-                    hint="restore the key, or run `hushkey reset` to start anew",
+                    hint="restore the key, or run `hushkey reset` to start over",
                 )
             return self._make_key()
 
@@ -209,7 +209,7 @@ def _decode(text: str, name: str) -> bytes:
         raise StoreError(
             "other-key",
             f"{name} holds something under hushkey/{USER} that is not a hushkey key",
-            hint="restore the key, or run `hushkey reset` to start anew",
+            hint="restore the key, or run `hushkey reset` to start over",
         )
     return key
 

@@ -83,7 +83,7 @@ class KeyFile:
             raise StoreError(
                 "denied",
                 f"{self._path} can be read by others",
-                hint=f"run `chmod 600 {self._path}`, and sign in anew if unsure",
+                hint=f"run `chmod 600 {self._path}`, and sign in again if unsure",
             )
         return text
 
@@ -149,7 +149,7 @@ class KeyringStore:
         import keyring.core
 
         if self._class_name.startswith(_NEVER):
-            raise ImportError(f"{self._class_name} is no keyring of its own")
+            raise ImportError(f"{self._class_name} is not a keyring by itself")
         try:
             return keyring.core.load_keyring(self._class_name)
         except RuntimeError as error:  # keyring's "not on this system"

@@ -61,20 +61,20 @@ class SealedFile:
                 "no-key",
                 f"{self._data_key.name} holds no hushkey key, but sealed {self.holds} "
                 "exist",
-                hint="restore the key, or run `hushkey reset` to start anew",
+                hint="restore the key, or run `hushkey reset` to start over",
             )
         if cipher.is_newer(data):
             raise StoreError(
                 "broken",
                 f"{self.path} was written by a newer hushkey",
-                hint="use the newer one, or run `hushkey reset` to start anew",
+                hint="use the newer one, or run `hushkey reset` to start over",
             )
         if cipher.key_id(key) != cipher.sealed_with(data):
             raise StoreError(
                 "other-key",
                 f"{self._data_key.name} holds another key than the one that sealed "
                 f"the {self.holds}",
-                hint="restore the key, or run `hushkey reset` to start anew",
+                hint="restore the key, or run `hushkey reset` to start over",
             )
         return cipher.unseal(key, data, self._purpose)
 

@@ -76,7 +76,7 @@ class TokenCache:
 
             content = tokencache_v1.upgraded(content)
         if not is_whole(content):
-            raise ValueError("a token cache with rows that are none")
+            raise ValueError("a token cache with rows that are not rows")
         return cls(content)
 
     def dumps(self) -> bytes:

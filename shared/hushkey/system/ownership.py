@@ -258,7 +258,7 @@ def _walk(path: str, why: str) -> tuple[str, os.stat_result | None]:
             continue
         links += 1
         if links > _MOST_LINKS:
-            raise StoreError("unwritable", f"{path} leads through a circle of links")
+            raise StoreError("unwritable", f"{path} leads through a loop of links")
         target = os.readlink(here)
         at = os.sep if os.path.isabs(target) else at
         names += target.split(os.sep)[::-1]

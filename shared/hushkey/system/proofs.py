@@ -85,5 +85,5 @@ def _words(requirement: str) -> str:
     if kind == "program":
         return f"there is no program {rest} on PATH"
     if kind == "text":
-        return "this is no machine of that cloud"
+        return "this is not a machine of that cloud"
     return f"there is no {rest}"

@@ -250,7 +250,7 @@ class _File:
         if is_plain(os.fstat(descriptor)):
             return descriptor
         os.close(descriptor)
-        raise _Refused(f"{self._path} is no plain file of yours")
+        raise _Refused(f"{self._path} is not a plain file of yours")
 
     def _rotate(self, descriptor: int) -> bool:
         """Make the open file the older one; True if somebody has done so.

@@ -106,7 +106,7 @@ def test_dry_run_changes_nothing(machine: Machine) -> None:
 
     assert result.exit_code == 0
     assert str(machine.data / "tokens") in result.stdout
-    assert "1 stored sign-in(s) and 1 typed credential(s)" in result.stderr
+    assert "1 stored sign-in and 1 typed credential" in result.stderr
     assert snapshot(machine.home) == before
 
 
@@ -196,7 +196,7 @@ def test_sign_ins_are_revoked(machine: Machine) -> None:
     [
         ((), "Usage"),
         (("--purge",), "name a tool, or --all"),
-        (("--all", "git"), "behind the tool's name"),
+        (("--all", "git"), "after the tool's name"),
     ],
 )
 def test_wrong_usage(machine: Machine, words: tuple[str, ...], said: str) -> None:

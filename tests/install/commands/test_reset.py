@@ -26,7 +26,7 @@ def test_reset_moves_everything_sealed_aside(machine: Machine) -> None:
 
     (aside,) = moved(machine)
     assert result.exit_code == 0
-    count = "1 stored sign-in(s) and 1 typed credential(s)"
+    count = "1 stored sign-in and 1 typed credential"
     assert f"{count} in {machine.data} will be moved" in result.stderr
     assert (aside / "key").read_bytes() == key
     assert len(list((aside / "tokens").iterdir())) == 1

@@ -48,7 +48,7 @@ def found(machine: Machine, **environ: str) -> dict[str, dict[str, Any]]:
 
 def test_nothing_is_wrong(machine: Machine) -> None:
     assert found(machine) == {}
-    assert "nothing to mend" in doctor(machine).stdout
+    assert "nothing to fix" in doctor(machine).stdout
 
 
 def test_identity_that_keeps_what_is_typed_misses_no_sign_in(machine: Machine) -> None:

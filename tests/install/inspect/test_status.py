@@ -172,7 +172,7 @@ def test_typed_credentials_are_counted(machine: Machine) -> None:
     machine.types("typed.test", "me", CANARY)
 
     assert json.loads(status(machine, "--json").stdout)["typed"] == 1
-    assert "1 typed credential(s) for other hosts" in status(machine).stdout
+    assert "1 typed credential for other hosts" in status(machine).stdout
 
 
 def test_built_in_host_is_listed_once_somebody_is_signed_in(machine: Machine) -> None:

@@ -70,7 +70,7 @@ def signs_in(desk: Desk, provider: FakeProvider, rule: HostRule = SITE) -> Any:
         (
             DEVICE,
             PromptOptions(tool_may_ask=False),
-            "this tool may not be kept waiting",
+            "this tool must not wait",
         ),
         (HEADLESS, PromptOptions(), "there is no display"),
     ],

@@ -213,7 +213,7 @@ def test_azure_pipelines_token_goes_to_the_collection_s_own_host(
 @pytest.mark.parametrize(
     ("environ", "assertion", "words"),
     [
-        ({}, "azure-pipelines", "this is no job of Azure Pipelines"),
+        ({}, "azure-pipelines", "this is not a job of Azure Pipelines"),
         ({"TF_BUILD": "True"}, "azure-pipelines", "env: SYSTEM_ACCESSTOKEN:"),
         ({"GITLAB_CI": "true"}, "gitlab:T", "add `id_tokens: T: aud: AUDIENCE`"),
         ({}, "file", "AZURE_FEDERATED_TOKEN_FILE is not set"),

@@ -251,7 +251,7 @@ def test_wrong_key_says_how_to_start_anew(used: Desk) -> None:
         used.kept()
     assert caught.value.line() == (
         "the drawer holds no hushkey key, but sealed tokens exist; "
-        "restore the key, or run `hushkey reset` to start anew"
+        "restore the key, or run `hushkey reset` to start over"
     )
 
 

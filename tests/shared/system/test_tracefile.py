@@ -225,7 +225,7 @@ def test_what_is_no_plain_file_is_refused(make: Any, tmp_path: Path) -> None:
 
     line = tracefile.begin("git", {"HUSHKEY_LOG": str(path)})
 
-    assert line.startswith(f"HUSHKEY_LOG: {path} is no plain file")
+    assert line.startswith(f"HUSHKEY_LOG: {path} is not a plain file")
     assert line.endswith("nothing is logged")
     trace.event("asked")
     assert sorted(tmp_path.iterdir()) == before

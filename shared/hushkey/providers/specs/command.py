@@ -184,7 +184,7 @@ class Command(ProviderSpec):
         """Yield the keys that say nothing to this command; see ProviderSpec."""
         ready = READY.get(_name(table))
         if "client_id" in table:
-            yield "client_id", "says nothing to a program"
+            yield "client_id", "has no effect on a program"
         if ready is None:
             own = [key for key in ("hostname", "tenant", "account") if key in table]
             for key in own:
@@ -198,7 +198,7 @@ class Command(ProviderSpec):
             return
         taken = {"provider", "command", "scopes", "lifetime", "client_id"}
         taken |= ready.options.keys()
-        what = f"says nothing to the ready-made {_name(table)}"
+        what = f"has no effect on the ready-made {_name(table)}"
         for key in table:
             if key not in taken:
                 yield key, what
@@ -313,7 +313,7 @@ class Runs:
         try:
             return run.output.decode().strip()
         except UnicodeDecodeError:
-            raise self._wrong("printed what is no text") from None
+            raise self._wrong("printed something that is not text") from None
 
     def _argv(self, scopes: tuple[str, ...]) -> list[str]:
         if self._ready is None:
@@ -387,7 +387,7 @@ class Runs:
             return None
         end = moment(value)
         if end is None:
-            what = f"printed a {name} that is no time: epoch seconds, or ISO 8601 "
+            what = f"printed a {name} that is not a time: epoch seconds, or ISO 8601 "
             raise self._wrong(f"{what}with a zone")
         left = end - self._clock()
         if left <= 0:

@@ -89,7 +89,7 @@ class Actions(Source):
             missing = self._url if not url else self._token
             what = f"{missing} is not set: the job lacks the permission `id-token`"
             if not context.environ.get("GITHUB_ACTIONS"):
-                what = f"{missing} is not set: this is no job of GitHub Actions"
+                what = f"{missing} is not set: this is not a job of GitHub Actions"
             raise Permanent(
                 what,
                 hint="add `permissions: id-token: write` to the job; a run from a fork "
@@ -237,8 +237,8 @@ class TokenFile(Source):
         if not path:
             raise Permanent(
                 f"{self._variable} is not set",
-                hint='label the pod `azure.workload.identity/use: "true"`, and make '
-                "it anew if the webhook came later; or write `assertion = "
+                hint='label the pod `azure.workload.identity/use: "true"`, and create '
+                "it again if the webhook came later; or write `assertion = "
                 '"file:/PATH"`',
             )
         return _read(path, variable="" if rest else self._variable)

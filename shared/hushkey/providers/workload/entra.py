@@ -83,7 +83,7 @@ def _host(context: Context) -> str:
         host = ""
     if not clouds.cloud_of(host):
         raise Permanent(
-            f"{_AUTHORITY} names {plain(named, 100)}, which is none of Microsoft's",
+            f"{_AUTHORITY} names {plain(named, 100)}, which is not one of Microsoft's",
             hint="nothing was sent there; write `cloud` in config.toml",
         )
     return clouds.host_of(clouds.cloud_of(host))

@@ -94,7 +94,7 @@ class JobTokens(Kind):
         kind = found(context.environ)
         if kind is None:
             raise Permanent(
-                "this is no job of a pipeline that gives its jobs a token",
+                "this is not a job of a pipeline that gives its jobs a token",
                 hint="it works in GitHub and Forgejo Actions, GitLab CI and Azure "
                 "Pipelines",
             )

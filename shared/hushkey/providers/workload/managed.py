@@ -255,7 +255,7 @@ def _arc_secret(reply: Reply) -> str:
     except OSError as error:
         raise Permanent(
             f"cannot read Azure Arc's {name}: {error.strerror}",
-            hint="add this user to the group `himds`, and sign in to the machine anew",
+            hint="add this user to the group `himds`, and log in to the machine again",
         ) from error
     found = content.decode("ascii", "replace").strip()
     if not found or not found.isprintable():
@@ -264,7 +264,7 @@ def _arc_secret(reply: Reply) -> str:
 
 
 def _unreachable(dialect: Dialect, error: HushkeyError) -> Transient:
-    hint = "this is a machine of Azure's? a container needs the host's network"
+    hint = "is this a machine in Azure? A container needs the host's network"
     if dialect is not _MACHINE:
         hint = "try again"
     return Transient(
