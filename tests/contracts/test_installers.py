@@ -260,6 +260,9 @@ def test_installed_programs_run_nothing_of_a_repository(
     for program in PROGRAMS:
         for variables in (environ, environ | {"PYTHONPATH": ":"}):
             assert TOKEN.encode() in ask(folder, program, variables, repository.folder)
+    page = [str(folder / "hushkey"), "help", "agent"]
+    helped = subprocess.run(page, capture_output=True, env=environ, timeout=60)
+    assert helped.stdout.startswith(b"The agent"), helped.stderr
     (tmp_path / "keyring").symlink_to(folder / "hushkey-keyring")
     words, _ = PROGRAMS["hushkey-keyring"]
     link = [str(tmp_path / "keyring"), *words]
