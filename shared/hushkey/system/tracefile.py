@@ -245,7 +245,7 @@ class _File:
             descriptor = os.open(self._path, _FLAGS, 0o600)
         except OSError:
             if not stat.S_ISREG(os.lstat(self._path).st_mode):
-                raise _Refused(f"{self._path} is no plain file") from None
+                raise _Refused(f"{self._path} is not a plain file") from None
             raise
         if is_plain(os.fstat(descriptor)):
             return descriptor
