@@ -332,6 +332,16 @@ def test_stdin_that_never_ends_is_not_waited_for(name: str, machine: Machine) ->
     assert TOKEN.encode() in done.stdout
 
 
+def test_cargo_runs_the_program_with_its_own_word_alone(machine: Machine) -> None:
+    machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
+    stdin = case("cargo").stdin
+
+    done = machine.run("hushkey-answer", "--cargo-plugin", stdin=stdin)
+
+    assert done.stdout.startswith(b'{"v":[1]}\n{"Ok": {"kind": "get", ')
+    assert (TOKEN.encode() in done.stdout, done.stderr) == (True, b"")
+
+
 @pytest.mark.parametrize(
     "words", [(), ("nope",), ("../git",), ("token.py",), ("__init__",)]
 )

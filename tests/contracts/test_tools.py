@@ -1,0 +1,252 @@
+"""The real clients of other tools, against a server that wants the right token."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from conftest import do_without
+from kit.desk import Desk
+from kit.oauth import Machine, OidcServer, Reply, grant
+from servers.authority import Authority
+from servers.process import Missing
+from servers.toolclients import HELPED, STARTED, Client, Command, Place
+from servers.toolserver import ToolServer
+
+pytestmark = pytest.mark.contract
+TOKEN = "at-c4nary"
+CONFIG = """
+[settings]
+key_store = "file"
+
+[identity.corp]
+provider = "oidc"
+issuer = "{issuer}"
+client_id = "c"
+
+[host."HOST"]
+identity = "corp"
+scopes = ["git"]
+"""
+Done = subprocess.CompletedProcess[bytes]
+
+CLIENTS = {**HELPED, **{f"run {name}": each for name, each in STARTED.items()}}
+each_client = pytest.mark.parametrize("name", CLIENTS)
+each_helped = pytest.mark.parametrize("name", HELPED)
+
+
+@pytest.fixture
+def server(authority: Authority) -> Iterator[ToolServer]:
+    with ToolServer(authority.server_context(), lambda token: token == TOKEN) as made:
+        yield made
+
+
+@pytest.fixture
+def prepared(
+    server: ToolServer, authority: Authority, tmp_path: Path
+) -> Callable[[Client], tuple[Command, Path]]:
+    """Let a client have a folder of its own, and return how to start it there."""
+    number = iter(range(100))
+
+    def prepare(client: Client) -> tuple[Command, Path]:
+        folder = tmp_path / f"place-{next(number)}"
+        folder.mkdir()
+        try:
+            return client(Place(folder, server, authority.ca_file)), folder
+        except Missing as reason:
+            do_without(reason)
+            raise
+
+    return prepare
+
+
+Prepared = Callable[[Client], tuple[Command, Path]]
+
+
+def machine_of(home: Path, issuer: str, *hosts: str) -> Machine:
+    machine = Machine(home, issuer)
+    rules = "".join(
+        f'[host."{host}"]\nidentity = "corp"\nscopes = ["git"]\n' for host in hosts
+    )
+    machine.configure(text=CONFIG.partition("[host")[0] + rules)
+    machine.settle()
+    return machine
+
+
+def environ_of(machine: Machine, command: Command) -> dict[str, str]:
+    """Return the client's environment: its home is not ours, our folders stay."""
+    return {
+        **machine.environ,
+        "HUSHKEY_CONFIG": str(machine.config_file),
+        "HUSHKEY_DATA_DIR": str(machine.data),
+        **command.environ,
+    }
+
+
+def start(machine: Machine, prepared: tuple[Command, Path], **extra: str) -> Done:
+    """Run a client without a terminal."""
+    command, folder = prepared
+    return subprocess.run(
+        command.words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environ_of(machine, command) | extra,
+        cwd=folder,
+        timeout=120,
+        check=False,
+        start_new_session=True,
+    )
+
+
+@each_client
+def test_client_gets_its_token_silently(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(grant(TOKEN))
+
+    done = start(machine, prepared(CLIENTS[name]))
+
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said + str(server.log)
+    assert server.served
+    assert TOKEN not in said
+    assert "hushkey" not in said
+
+
+def at_terminal(machine: Machine, prepared: tuple[Command, Path]) -> tuple[int, str]:
+    """Run a client as the foreground job of a terminal; return what is read there."""
+    command, folder = prepared
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execve(command.words[0], command.words, environ_of(machine, command))
+    seen = b""
+    try:
+        deadline = time.monotonic() + 120
+        while select.select([terminal], [], [], deadline - time.monotonic())[0]:
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # the other side is closed
+                break
+            seen += piece
+            if not piece:
+                break
+    finally:
+        os.close(terminal)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), seen.decode("utf-8", "replace")
+
+
+def words_of(screen: str) -> str:
+    """What is read on a terminal: tools break lines, draw frames and use colours."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
+    return " ".join(re.sub("[│╷╵|]", " ", plain).split())
+
+
+@each_client
+def test_person_at_a_terminal_reads_what_to_run(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.environ["HUSHKEY_INTERACTIVE"] = "never"
+
+    code, seen = at_terminal(machine, prepared(CLIENTS[name]))
+
+    assert code != 0
+    assert f"hushkey login {server.host}" in words_of(seen)
+    assert not server.served
+
+
+@each_client
+def test_log_of_a_job_says_what_to_run(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """Without a terminal, but for what the tool's own stderr can show."""
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.environ["HUSHKEY_INTERACTIVE"] = "never"
+
+    done = start(machine, prepared(CLIENTS[name]))
+
+    assert done.returncode != 0
+    assert f"hushkey login {server.host}" in words_of(done.stderr.decode())
+
+
+@each_helped
+def test_identity_server_that_fails_is_asked_once(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    with OidcServer() as issuer:
+        machine = machine_of(home, issuer.issuer, server.host)
+        machine.has(grant(TOKEN, expires_in=1), age=3600)
+        issuer.on("/token", Reply({}, 503))
+
+        done = start(machine, prepared(CLIENTS[name]))
+
+        assert done.returncode != 0
+        assert len(issuer.calls_to("/token")) == 1
+        assert not server.served
+
+
+@each_helped
+def test_host_of_nobody_gets_no_token(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", "other.test")
+    machine.has(grant(TOKEN))
+
+    done = start(machine, prepared(CLIENTS[name]))
+
+    assert done.returncode != 0
+    assert not server.served
+    assert TOKEN not in str(server.log)
+    assert TOKEN.encode() not in done.stdout + done.stderr
+
+
+def test_ten_tools_at_once_sign_in_once(
+    desk: Desk, authority: Authority, tmp_path: Path
+) -> None:
+    """Nobody has signed in, and everything starts at the same moment."""
+    with ToolServer(
+        authority.server_context(), lambda token: token in desk.tokens()
+    ) as server:
+        rule = f'[host."{server.host}"]\nidentity = "corp"\nscopes = ["git"]\n'
+        desk.configure(hosts=rule)
+
+        def fetch(number: int) -> Done:
+            folder = tmp_path / f"place-{number}"
+            folder.mkdir()
+            client = list(HELPED.values())[number]
+            command = client(Place(folder, server, authority.ca_file))
+            done = subprocess.run(
+                command.words,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=desk.environ | dict(command.environ),
+                cwd=folder,
+                timeout=200,
+                check=False,
+            )
+            desk.ear.hear(" ".join(command.words), done.stdout, done.stderr)
+            return done
+
+        try:
+            with ThreadPoolExecutor(len(HELPED)) as pool:
+                done = list(pool.map(fetch, range(len(HELPED))))
+        except Missing as reason:
+            do_without(reason)
+            raise
+    assert [each.stderr for each in done if each.returncode] == []
+    assert len(desk.visitor.visits()) == 1
+    assert len(desk.tokens()) == 1
