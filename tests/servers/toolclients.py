@@ -120,7 +120,7 @@ def go(place: Place) -> Command:
         "GOTOOLCHAIN": "local",
         "SSL_CERT_FILE": str(place.ca_file),
     }
-    return Command((str(root / "bin/go"), "get", "example.com/hello"), variables)
+    return Command((str(root / "bin/go"), "get", "example.com/hello/a/b"), variables)
 
 
 def _kubernetes(place: Place, *words: str) -> Command:
@@ -179,9 +179,7 @@ def terraform_alone(place: Place) -> Command:
 def terraform(place: Place) -> Command:
     command = terraform_alone(place)
     place.write("terraformrc", 'credentials_helper "hushkey" {}\n')
-    place.script(
-        ".terraform.d/plugins/terraform-credentials-hushkey", "terraform"
-    )
+    place.script(".terraform.d/plugins/terraform-credentials-hushkey", "terraform")
     return command
 
 
@@ -260,10 +258,10 @@ def google(place: Place) -> Command:
     account = place.write("account.json", json.dumps(content))
     variables = {
         "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES": "1",
+        "PYTHONPATH": str(installed("google")),
         "REQUESTS_CA_BUNDLE": str(place.ca_file),
     }
-    program = str(installed("google/bin/python"))
-    return Command((program, "-c", _GOOGLE, account), variables)
+    return Command((sys.executable, "-c", _GOOGLE, account), variables)
 
 
 def curl(place: Place) -> Command:
@@ -273,14 +271,6 @@ def curl(place: Place) -> Command:
         f' "{find_program("curl")}" -sSf --cacert "{place.ca_file}" -K - {url}'
     )
     return Command(("/bin/sh", "-c", line))
-
-
-def rclone(place: Place) -> Command:
-    config = place.write(
-        "rclone.conf",
-        f"[r]\ntype = http\nurl = {place.server.url}/\n",
-    )
-    return Command((find_program("rclone"), "--config", config, "cat", "r:api"))
 
 
 # -- with a variable -----------------------------------------------------------------
@@ -366,7 +356,7 @@ def run_bundler(place: Place) -> Command:
     return run("bundler", Command((program, "lock"), variables), at=place.server.host)
 
 
-#: those that run our program, by the name of what is asked
+#: those that run our program
 HELPED: Mapping[str, Client] = {
     "cargo": cargo,
     "go": go,

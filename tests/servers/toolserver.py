@@ -96,7 +96,7 @@ class _Server(ThreadingHTTPServer):
         # In the connection's own thread: one slow handshake holds up nobody.
         request.settimeout(30)
         wrapped = self.context.wrap_socket(request, server_side=True)
-        self.RequestHandlerClass(wrapped, client_address, self)
+        _Handler(wrapped, client_address, self)
         wrapped.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -205,7 +205,7 @@ def _go() -> dict[str, Page]:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         archive.writestr(f"{module}@v0.1.0/go.mod", f"module {module}\n")
-        archive.writestr(f"{module}@v0.1.0/hello.go", "package hello\n")
+        archive.writestr(f"{module}@v0.1.0/a/b/hello.go", "package hello\n")
     return {
         f"{root}/list": Page(b"v0.1.0\n", TEXT),
         f"{root}/v0.1.0.info": _json(version),
@@ -292,11 +292,11 @@ def _npm(url: str) -> dict[str, Page]:
 def _maven() -> dict[str, Page]:
     """maven.apache.org/repository/layout.html: the parent of a project."""
     pom = (
-        '<project xmlns="http://maven.apache.org/POM/4.0.0">'
-        "<modelVersion>4.0.0</modelVersion><groupId>test</groupId>"
-        "<artifactId>hello</artifactId><version>1</version>"
-        "<packaging>pom</packaging></project>"
-    ).encode()
+        b'<project xmlns="http://maven.apache.org/POM/4.0.0">'
+        b"<modelVersion>4.0.0</modelVersion><groupId>test</groupId>"
+        b"<artifactId>hello</artifactId><version>1</version>"
+        b"<packaging>pom</packaging></project>"
+    )
     digest = hashlib.sha1(pom, usedforsecurity=False).hexdigest().encode()
     path = "/maven/test/hello/1/hello-1.pom"
     return {path: Page(pom, "text/xml"), f"{path}.sha1": Page(digest, TEXT)}

@@ -1,8 +1,9 @@
 """cargo: a credential provider (doc.rust-lang.org, "Credential Provider Protocol").
 
 It runs us with a word of its own, whatever its config says behind the program, and
-tells that in the request. We say our version first, cargo sends one request, a line of JSON, and we answer with
-one. The token is the Authorization header as it is. An error is said in the protocol.
+tells that in the request. We say our version first, cargo sends one request, a line of
+JSON, and we answer with one. The token is the Authorization header as it is. An error
+is said in the protocol.
 """
 
 from __future__ import annotations
