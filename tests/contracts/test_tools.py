@@ -16,7 +16,15 @@ import pytest
 
 from conftest import do_without
 from kit.desk import Desk
-from kit.oauth import Machine, OidcServer, Reply, grant
+from kit.oauth import (
+    WELL_KNOWN,
+    Machine,
+    OidcServer,
+    Reply,
+    claims,
+    grant,
+    signed,
+)
 from servers.authority import Authority
 from servers.process import Missing
 from servers.toolclients import HELPED, STARTED, Client, Command, Place
@@ -250,3 +258,33 @@ def test_ten_tools_at_once_sign_in_once(
     assert [each.stderr for each in done if each.returncode] == []
     assert len(desk.visitor.visits()) == 1
     assert len(desk.tokens()) == 1
+
+
+@each_helped
+def test_person_signs_in_at_the_terminal_of_any_client(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """Whatever the client does with our streams, the code is read and it goes on."""
+    with OidcServer() as issuer:
+        issuer.metadata["device_authorization_endpoint"] = f"{issuer.url}/device"
+        issuer.on(WELL_KNOWN, Reply(issuer.metadata))
+        device = {
+            "device_code": "d",
+            "user_code": "ABCD-EFGH",
+            "verification_uri": f"{issuer.url}/activate",
+            "expires_in": 60,
+            "interval": 1,
+        }
+        issuer.on("/device", Reply(device))
+        proof = signed(claims(issuer.issuer, time.time(), nonce=None))
+        issuer.grants(access_token=TOKEN, id_token=proof)
+        machine = machine_of(home, issuer.issuer, server.host)
+        machine.environ["HUSHKEY_INTERACTIVE"] = "device"
+
+        code, seen = at_terminal(machine, prepared(HELPED[name]))
+
+        assert code == 0, seen
+        assert server.served
+        assert len(issuer.calls_to("/device")) == 1
+        assert "ABCD-EFGH" in seen
+        assert TOKEN not in seen
