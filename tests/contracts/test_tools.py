@@ -25,6 +25,7 @@ from kit.oauth import (
     grant,
     signed,
 )
+from servers.agent import Agent
 from servers.authority import Authority
 from servers.process import Missing
 from servers.toolclients import HELPED, STARTED, Client, Command, Place
@@ -87,17 +88,10 @@ def machine_of(home: Path, issuer: str, *hosts: str) -> Machine:
     )
     machine.configure(text=CONFIG.partition("[host")[0] + rules)
     machine.settle()
+    # A client's home is not ours.
+    machine.environ["HUSHKEY_CONFIG"] = str(machine.config_file)
+    machine.environ["HUSHKEY_DATA_DIR"] = str(machine.data)
     return machine
-
-
-def environ_of(machine: Machine, command: Command) -> dict[str, str]:
-    """Return the client's environment: its home is not ours, our folders stay."""
-    return {
-        **machine.environ,
-        "HUSHKEY_CONFIG": str(machine.config_file),
-        "HUSHKEY_DATA_DIR": str(machine.data),
-        **command.environ,
-    }
 
 
 def start(machine: Machine, prepared: tuple[Command, Path], **extra: str) -> Done:
@@ -107,7 +101,7 @@ def start(machine: Machine, prepared: tuple[Command, Path], **extra: str) -> Don
         command.words,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=environ_of(machine, command) | extra,
+        env=machine.environ | dict(command.environ) | extra,
         cwd=folder,
         timeout=120,
         check=False,
@@ -137,7 +131,8 @@ def at_terminal(machine: Machine, prepared: tuple[Command, Path]) -> tuple[int, 
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
-        os.execve(command.words[0], command.words, environ_of(machine, command))
+        variables = {**machine.environ, **command.environ}
+        os.execve(command.words[0], command.words, variables)
     seen = b""
     try:
         deadline = time.monotonic() + 120
@@ -288,3 +283,44 @@ def test_person_signs_in_at_the_terminal_of_any_client(
         assert len(issuer.calls_to("/device")) == 1
         assert "ABCD-EFGH" in seen
         assert TOKEN not in seen
+
+
+@each_helped
+def test_token_that_the_server_refuses_ends_the_command(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """No client asks for ever, and none is handed a new sign-in by a 401."""
+    server.accepts = lambda token: False
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(grant(TOKEN))
+
+    done = start(machine, prepared(HELPED[name]))
+
+    assert done.returncode != 0
+    assert not server.served
+    assert TOKEN.encode() not in done.stdout + done.stderr
+    assert len([seen for seen in server.log if TOKEN in seen.authorization]) < 20
+
+
+def test_agent_answers_each_client(
+    home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    with OidcServer() as issuer, Agent() as agent:
+        issuer.grants(access_token=TOKEN)
+        machine = machine_of(home, issuer.issuer, server.host)
+        machine.environ |= agent.environ
+        machine.has(grant("at-old", expires_in=1), age=3600)
+        machine.run("hushkey", "token", server.host)
+        agent.wait()
+        machine.run("hushkey", "token", server.host)  # from now on it is in memory
+
+        for name, client in HELPED.items():
+            made = prepared(client)
+            if "HOME" in made[0].environ:
+                continue  # another home is another person's
+            before = agent.answered()
+            done = start(machine, made)
+            assert done.returncode == 0, done.stderr
+            assert agent.answered() > before, name
+
+        assert len(issuer.calls_to("/token")) == 1

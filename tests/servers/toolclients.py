@@ -142,8 +142,12 @@ def _kubernetes(place: Place, *words: str) -> Command:
         "current-context": "c",
     }
     config = place.write("kubeconfig", json.dumps(content))
-    home = {"HOME": str(place.folder), "HELM_CACHE_HOME": str(place.folder / "helm")}
-    return Command(words, {"KUBECONFIG": config, **home})
+    variables = {
+        "HELM_CACHE_HOME": str(place.folder / "helm"),
+        "KUBECACHEDIR": str(place.folder / "cache"),
+        "KUBECONFIG": config,
+    }
+    return Command(words, variables)
 
 
 def kubectl(place: Place) -> Command:

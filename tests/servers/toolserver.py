@@ -74,7 +74,8 @@ class ToolServer:
     @property
     def served(self) -> list[str]:
         """The paths that were given out for a token."""
-        return [s.path for s in self.log if s.status < 300 and s.authorization]
+        good = [seen.path for seen in self.log if seen.status < 300]
+        return [path for path in good if not self.pages[path].open]
 
     def authorized(self, authorization: str) -> bool:
         """Whether this header carries a good token: Bearer, or as a password."""
