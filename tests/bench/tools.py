@@ -40,7 +40,9 @@ def _cargo(place: Place) -> Command:
 
 def _go(place: Place) -> Command:
     command = toolclients.go(place)
-    netrc = place.write("netrc", f"machine {place.server.host} login me password {TOKEN}\n")
+    netrc = place.write(
+        "netrc", f"machine {place.server.host} login me password {TOKEN}\n"
+    )
     return replace(
         command, environ={**command.environ, "GOAUTH": "netrc"} | {"NETRC": netrc}
     )
