@@ -4,8 +4,11 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +30,9 @@ from kit.oauth import (
 )
 from servers.agent import Agent
 from servers.authority import Authority
-from servers.process import Missing
-from servers.toolclients import HELPED, STARTED, Client, Command, Place
+from servers.basic import basic_server
+from servers.process import Missing, find_program
+from servers.toolclients import HELPED, STARTED, Client, Command, Place, run
 from servers.toolserver import ToolServer
 
 pytestmark = pytest.mark.contract
@@ -187,13 +191,18 @@ def test_log_of_a_job_says_what_to_run(
 
 
 @each_helped
-def test_identity_server_that_fails_is_asked_once(
-    name: str, home: Path, server: ToolServer, prepared: Prepared
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+def test_identity_server_that_does_not_answer_is_asked_once(
+    name: str, how: str, home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     with OidcServer() as issuer:
         machine = machine_of(home, issuer.issuer, server.host)
+        text = machine.config_file.read_text()
+        settings = "[settings]\nsilent_timeout = 2\n"
+        machine.configure(text=text.replace("[settings]\n", settings))
+        machine.settle()
         machine.has(grant(TOKEN, expires_in=1), age=3600)
-        issuer.on("/token", Reply({}, 503))
+        issuer.on("/token", issuer.hang if how == "hangs" else Reply({}, 503))
 
         done = start(machine, prepared(CLIENTS[name]))
 
@@ -324,3 +333,66 @@ def test_agent_answers_each_client(
             assert agent.answered() > before, name
 
         assert len(issuer.calls_to("/token")) == 1
+
+
+def test_git_lfs_is_answered_by_gits_helper(home: Path, tmp_path: Path) -> None:
+    if not shutil.which("git-lfs"):
+        do_without("git-lfs is not installed: run tests/prepare")
+    with basic_server(tmp_path) as server:
+        server.password = TOKEN
+        rule = f'[host."{server.url}"]\nidentity = "corp"\nscopes = ["git"]\n'
+        machine = Machine(home, "https://id.test")
+        machine.configure(
+            text=CONFIG.partition("[host")[0] + rule + f'username = "{server.user}"\n'
+        )
+        machine.has(grant(TOKEN))
+        git = ("git", "-c", "credential.helper=", "-c", "credential.helper=hushkey")
+        for words in (
+            ("git", "init", "-q", "."),
+            ("git", "remote", "add", "origin", f"{server.url}/app.git"),
+            (*git, "lfs", "locks"),
+        ):
+            done = start(machine, (Command(words), tmp_path))
+            assert done.returncode == 0, done.stderr
+
+    assert any("/info/lfs/locks" in asked and code == 200 for asked, code in server.log)
+    assert TOKEN.encode() not in done.stdout + done.stderr
+
+
+def test_psql_sends_the_token_as_its_password(home: Path, tmp_path: Path) -> None:
+    """postgresql.org/docs "Message Flow": a server that wants a password in clear."""
+    heard: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        link, _ = listener.accept()
+        with link, link.makefile("rwb", buffering=0) as stream:
+            length = int.from_bytes(stream.read(4))
+            stream.read(length - 4)  # the start-up packet
+            stream.write(b"R\0\0\0\x08\0\0\0\x03")  # a password in clear, please
+            stream.read(1)
+            heard.append(stream.read(int.from_bytes(stream.read(4)) - 4))
+            stream.write(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")  # welcome, ready
+            stream.read(1)
+            stream.read(int.from_bytes(stream.read(4)) - 4)  # the query
+            stream.write(b"C\0\0\0\x0dSELECT 0\0" + b"Z\0\0\0\x05I")
+
+    try:
+        psql = find_program("psql", package="postgresql-client")
+    except Missing as reason:
+        do_without(reason)
+        raise
+    machine = machine_of(home, "https://id.test", "db.test")
+    machine.has(grant(TOKEN))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        port = str(listener.getsockname()[1])
+        words = (psql, "-X", "-w", "-h", "127.0.0.1", "-p", port, "-U", "me")
+        variables = {"PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+        command = Command((*words, "-c", "select", "x"), variables)
+        done = start(machine, (run("psql", command, at="db.test"), tmp_path))
+        thread.join(60)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert heard == [TOKEN.encode() + b"\0"]
