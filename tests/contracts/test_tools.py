@@ -311,6 +311,40 @@ def test_token_that_the_server_refuses_ends_the_command(
     assert len([seen for seen in server.log if TOKEN in seen.authorization]) < 20
 
 
+def test_cargo_login_and_logout_are_answered(
+    home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(grant(TOKEN))
+    command, folder = prepared(HELPED["cargo"])
+
+    def cargo(verb: str) -> Done:
+        words = (command.words[0], verb, "--registry", "mine")
+        return start(machine, (Command(words, command.environ), folder))
+
+    login, logout = cargo("login"), cargo("logout")
+
+    assert login.returncode == 0, login.stderr
+    assert logout.returncode == 0, logout.stderr
+    assert f"hushkey logout {server.host}".encode() in logout.stderr
+    assert machine.stored() == [TOKEN]
+
+
+def test_terraform_logout_says_that_the_sign_in_stays(
+    home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(grant(TOKEN))
+    command, folder = prepared(HELPED["terraform"])
+    words = (command.words[0], "logout", server.host)
+
+    code, seen = at_terminal(machine, (Command(words, command.environ), folder))
+
+    assert code == 0, seen
+    assert f"hushkey logout {server.host}" in words_of(seen)
+    assert machine.stored() == [TOKEN]
+
+
 def test_agent_answers_each_client(
     home: Path, server: ToolServer, prepared: Prepared
 ) -> None:

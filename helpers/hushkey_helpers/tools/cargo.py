@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def parse(
     _: list[str], read: Callable[[], bytes], __: Mapping[str, str]
 ) -> Asked | Answer:
-    """Read the request; ``login`` and ``logout`` need nothing done."""
+    """Read the request: ``get``, ``login`` or ``logout``."""
     request = command.object_in(read())
     registry = request.get("registry")
     url = registry.get("index-url") if isinstance(registry, dict) else None
@@ -44,7 +44,12 @@ def _challenges(headers: Any) -> tuple[str, ...]:
 
 
 def render(served: Served) -> bytes:
-    """Return the answer to ``get``: good for every operation, until its end."""
+    """Return the answer to ``get``: good for every operation, until its end.
+
+    ``login`` hears that it is done.
+    """
+    if served.asked.words["kind"] == "login":
+        return _ok({"kind": "login"})
     expires = served.token.expires_at
     cache = {"cache": "session"} if expires is None else {"cache": "expires"}
     return _ok(
@@ -56,6 +61,12 @@ def render(served: Served) -> bytes:
             "operation_independent": True,
         }
     )
+
+
+def _settled(asked: Asked) -> Answer | None:
+    if asked.words["kind"] != "logout":
+        return None
+    return Answer(_ok({"kind": "logout"}), (command.signed_out_by(asked),))
 
 
 def _ok(content: object) -> bytes:
@@ -78,6 +89,7 @@ TOOL = CommandTool(
     render=render,
     foreign=lambda _, __: _error("url-not-supported"),
     refused=_refused,
+    settled=_settled,
 )
 
 
