@@ -292,6 +292,42 @@ def test_every_variable_of_ours_in_the_page_is_read_somewhere(page: str) -> None
     assert {name for name in named if name not in source} == set()
 
 
+# -- messages -------------------------------------------------------------------------
+
+#: what other programs say
+FOREIGN = {"Username for 'https://…'", "User for HOST:", "Missing credentials"}
+
+
+def source_text() -> str:
+    """Return our programs' text, with adjacent strings joined as Python joins them."""
+    paths = [
+        p for f in ("shared", "helpers", "install") for p in ROOT.glob(f"{f}/**/*.py")
+    ]
+    paths += (ROOT / "helpers" / "scripts").iterdir()
+    text = "\n".join(path.read_text("utf-8") for path in paths)
+    return re.sub(r"[\"']\s*\n\s*f?[\"']", "", text)
+
+
+def test_messages_in_troubleshooting_are_ours() -> None:
+    """Most of the runs of three words, since names and numbers stand between."""
+    text = source_text()
+    for first in rows("troubleshooting.md", "you see"):
+        for message in codes(first) - FOREIGN:
+            words = message.split()
+            runs = [" ".join(words[i : i + 3]) for i in range(len(words) - 2)]
+            known = [run for run in runs if run.strip("…:,.() ") in text]
+            assert len(known) * 3 >= len(runs), message
+
+
+def test_keys_of_json_in_the_guide_are_ours() -> None:
+    text = source_text()
+    found = rows("exit-codes.md", "command")
+
+    for name in ("`hushkey status --json`", "`hushkey doctor --json`"):
+        keys = set(re.findall(r"`(\w+)`", found[name][0]))
+        assert {k for k in keys if not re.search(rf"\b{k}\b", text)} == set()
+
+
 # -- tools ----------------------------------------------------------------------------
 
 
