@@ -17,6 +17,7 @@ from hushkey.providers import exchange
 from hushkey.providers.registry import SPECS
 from hushkey_helpers import ANSWERS
 from hushkey_install import cli
+from hushkey_install.commands import exitcodes
 from hushkey_install.common import guide
 from hushkey_install.running import variables
 from kit.oauth import BIN
@@ -201,6 +202,13 @@ def test_help_lists_every_command_once() -> None:
     listed = [name for names in cli.SECTIONS.values() for name in names]
 
     assert sorted(listed) == sorted(cli.main.commands)
+
+
+def test_command_without_a_section_is_listed_all_the_same() -> None:
+    group = exitcodes.Group("toy", commands=[click.Command("one", help="Do one.")])
+
+    shown = group.get_help(click.Context(group, info_name="toy"))
+    assert re.search(r"^More:\n  one +Do one\.", shown, re.M)
 
 
 def leaves(command: click.Command, words: str = "hushkey") -> Iterator[tuple[str, str]]:

@@ -37,9 +37,12 @@ class Group(click.Group):
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
-        """List the commands below the titles of their sections."""
+        """List the commands below the titles of their sections, none left out."""
         room = formatter.width - 6 - max(map(len, self.commands))
-        for title, names in self.sections.items():
+        listed = {name for names in self.sections.values() for name in names}
+        more = [name for name in self.commands if name not in listed]
+        sections = {**self.sections, **({"More": more} if more else {})}
+        for title, names in sections.items():
             with formatter.section(title):
                 formatter.write_dl(
                     [(n, self.commands[n].get_short_help_str(room)) for n in names]
