@@ -49,8 +49,8 @@ class Launcher:
                 if os.path.isfile(path) and leads_here(path):
                     return ""
                 exists = os.path.exists(path)
-                what = "the first keyring on PATH" if exists else "there already"
-                raise Permanent(f"{path} is {what} and not ours", hint=_CHOOSE)
+                what = "is the first keyring on PATH" if exists else "exists already"
+                raise Permanent(f"{path} {what} and is not ours", hint=_CHOOSE)
             if self._is_the_user_s(folder):
                 return path
         raise Permanent(

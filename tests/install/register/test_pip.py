@@ -416,7 +416,7 @@ def test_dead_link_of_somebody_else_is_no_launcher(desk: Desk) -> None:
 
     for words in ((), ("--launcher", str(desk.bin))):
         result = desk.hushkey("install", "pip", *words, code=1)
-        assert f"{desk.bin}/keyring is there already" in result.stderr
+        assert f"{desk.bin}/keyring exists already" in result.stderr
     assert not desk.file.exists()
 
 

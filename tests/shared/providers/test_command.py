@@ -249,7 +249,7 @@ def test_raw_output_that_is_no_token_is_refused(shelf: Shelf, output: str) -> No
 def test_bytes_that_are_no_text_are_refused(shelf: Shelf) -> None:
     shelf.has("tell", "printf '\\377\\376'")
 
-    assert "no text" in shelf.fails("tell").what
+    assert "not text" in shelf.fails("tell").what
 
 
 JSON: dict[str, Any] = {
@@ -278,7 +278,7 @@ def test_json_is_read_by_its_paths(shelf: Shelf) -> None:
         ({"data": "x"}, "no data.0.access"),
         ({"data": [{"access": 5}]}, "a bad data.0.access"),
         ({"data": [{"access": "t", "until": "2026-01-01T00:00:00"}]}, "with a zone"),
-        ({"data": [{"access": "t", "until": "soon"}]}, "no time"),
+        ({"data": [{"access": "t", "until": "soon"}]}, "not a time"),
         ({"data": [{"access": "t", "until": 1}]}, "ended already"),
         ({"data": [{"access": "t"}], "who": {"name": "a b"}}, "a bad who.name"),
         ("{", "no JSON"),

@@ -155,8 +155,8 @@ class AzurePipelines(Source):
             )
         if not url or not token:
             raise Permanent(
-                f"{self._url if not url else self._token} is not set: this is no job "
-                "of Azure Pipelines",
+                f"{self._url if not url else self._token} is not set: this is "
+                "not a job of Azure Pipelines",
                 hint="use another `assertion` here, or run it there",
             )
         _check_url(url, self._url, ("dev.azure.com", ".visualstudio.com"))
