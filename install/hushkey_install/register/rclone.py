@@ -43,7 +43,7 @@ class RcloneRegistration(SettingsRegistration):
         def wanted(text: str) -> str:
             if text.startswith(("RCLONE_ENCRYPT", "# Encrypted rclone")):
                 raise ValueError("it is encrypted")
-            said = json.loads(form.value(text))
+            said = json.loads(form.read(text))
             for remote in setup.some_words("REMOTE"):
                 url = unpacked(_lines(remote, "url").value(text)).get("url", "")
                 if not url:

@@ -11,10 +11,11 @@ import re
 import shlex
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent
+from hushkey.model import Frozen
 from hushkey.system import programs
 from hushkey_helpers import ANSWER
 from hushkey_install.common import output
@@ -53,9 +54,10 @@ def is_ours(command: str) -> bool:
     return bool(words) and os.path.basename(words[0]) == ANSWER
 
 
-class Setup(NamedTuple):
+class Setup(Frozen):
     """What a tool is to be set up for: *program* is ours, by its absolute path."""
 
+    _secret = ("environ",)
     environ: Mapping[str, str]
     context: Context
     program: str
@@ -105,15 +107,15 @@ class Setup(NamedTuple):
         return made
 
 
-class Form(NamedTuple):
+class Form(Frozen):
     """How a setting is written, as `SettingsFile` takes it."""
 
     edit: Callable[[str, str], str]
-    value: Callable[[str], str]
+    read: Callable[[str], str]
     without: Callable[[str, str], str]
 
 
-class Setting(NamedTuple):
+class Setting(Frozen):
     """The file at *path*, and what it has to say, given what it says so far."""
 
     path: str
@@ -308,10 +310,11 @@ class SettingsRegistration(Registration):
         self, environ: Mapping[str, str], path: str, words: tuple[str, ...]
     ) -> SettingsFile:
         record = named(self.name, path)
-        return SettingsFile(environ, record, path, *self.form(environ, words))
+        form = self.form(environ, words)
+        return SettingsFile(environ, record, path, form.edit, form.read, form.without)
 
 
-class _Noted(NamedTuple):
+class _Noted(Frozen):
     """What install noted of a tool: whether anything, which files, for which words.
 
     And which scripts it placed.

@@ -6,8 +6,8 @@ The grammar is HCL 1's, of Terraform's CLI configuration.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from hushkey.model import Frozen
 from hushkey_install.tools import textlines
 
 _TOKEN = re.compile(
@@ -18,7 +18,7 @@ _TOKEN = re.compile(
 )
 
 
-class Block(NamedTuple):
+class Block(Frozen):
     """One block: its type, its labels, and where it begins and ends."""
 
     type: str

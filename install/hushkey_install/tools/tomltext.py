@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from hushkey.model import Frozen
 from hushkey_install.tools import textlines
 
 _NAME = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
@@ -27,7 +28,7 @@ _MARK = "# made by hushkey"
 _REST = re.compile(r"[^\n]*\n?")
 
 
-class _Key(NamedTuple):
+class _Key(Frozen):
     """One key: its whole name, and where its line begins and its value stands."""
 
     name: tuple[str, ...]
@@ -36,7 +37,7 @@ class _Key(NamedTuple):
     end: int
 
 
-class _Header(NamedTuple):
+class _Header(Frozen):
     """One table's header: its name, none for one of several; and its line."""
 
     name: tuple[str, ...]

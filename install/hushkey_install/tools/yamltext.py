@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
 
+from hushkey.model import Frozen
 from hushkey_install.tools import textlines
 
 _KEY = re.compile(
@@ -24,16 +24,17 @@ _TAME = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
 
 
-class Scalar(NamedTuple):
+class Scalar(Frozen):
     """One scalar: what it says, and where in which line it is written."""
 
+    _secret = ("value",)
     value: str
     line: int
     start: int
     end: int
 
 
-class Item(NamedTuple):
+class Item(Frozen):
     """One mapping of a list: its lines, and its scalars by the path of their keys."""
 
     first: int
@@ -46,7 +47,7 @@ class Item(NamedTuple):
         return found.value if found else ""
 
 
-class Listing(NamedTuple):
+class Listing(Frozen):
     """A list at the top of the text: its key's line, and what is in it.
 
     ``indent`` is what stands before each hyphen; ``empty``: the key's own line says

@@ -238,7 +238,7 @@ def test_kubeconfig(
 ) -> None:
     text = kubeconfig(contexts, users, indent, end, last)
     form = kubectl.KUBECTL.form({}, ())
-    before = json.loads(form.value(text))
+    before = json.loads(form.read(text))
     assert len(before["contexts"]) == len(contexts)
     found = yamltext.listing(text, "users")
     wanted = {
@@ -257,8 +257,8 @@ def test_kubeconfig(
     assert ours.says("user", "exec", "command") == "/x y/hushkey-answer"
     others = [line for line in text.splitlines() if "user:" not in line]
     assert kept("\n".join(o for o in others if not o.startswith("users:")), made)
-    assert form.edit(made, form.value(text)) == text
-    assert form.without(made, form.value(text)) == text
+    assert form.edit(made, form.read(text)) == text
+    assert form.without(made, form.read(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_any_text_is_set_to_what_it_says_or_refused(
 ) -> None:
     form = registration.form({}, ("a",))  # type: ignore[attr-defined]
     try:
-        said = form.value(text)
+        said = form.read(text)
     except ValueError:
         return
 
