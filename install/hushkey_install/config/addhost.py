@@ -68,6 +68,9 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
     document.save(change)
     output.say(f"{pattern} now uses identity {plan.identity}", err=True)
     _say_built_in(config, plan, pattern)
+    if rules.load(os.environ).identity(plan.identity).machine:
+        output.say("next: `hushkey install git`; nobody signs in", err=True)
+        return
     keystore.offer(os.environ)
     output.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "

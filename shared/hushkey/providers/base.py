@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
-    from hushkey.model import CodeFlow, DeviceCode, Grant
+    from hushkey.model import CodeFlow, DeviceCode, Grant, HostRule
 else:
     Protocol = object
 
@@ -58,3 +58,14 @@ class Provider(Protocol):
 
     def revoke(self, refresh_token: str) -> bool:
         """Revoke the grant at the server; False where it offers no revocation."""
+
+
+class Minter(Protocol):
+    """A machine's way to a token: it proves itself, and there is nobody to ask."""
+
+    def mint(self, rule: HostRule, host: str) -> Grant:
+        """Return a token for *rule*, for the origin *host*.
+
+        Raises Transient or Permanent. The grant has no refresh token: to renew is to
+        mint again.
+        """

@@ -239,6 +239,7 @@ class OAuthProvider:
             scopes=answers.scopes(token.get("scope"), scopes),
             account=account,
             claims=claims or {},
+            beside=str(token["id_token"]) if claims else "",
             fault=fault,
         )
 
