@@ -70,6 +70,9 @@ ANSWERS: "dict[str, tuple[str | None, bytes, tuple[str, ...]]]" = {
     "terraform": (None, b"", ()),
 }
 
+#: the first word of tools that keep the words of their settings to themselves -> tool
+OWN_WORDS = {"--cargo-plugin": "cargo"}
+
 
 def row(program: str) -> "Row":
     """Return the row of *program*: ``hushkey-answer NAME`` for one of `ANSWERS`."""

@@ -22,7 +22,7 @@ from hushkey_install.register.setting import (
 )
 from hushkey_install.tools import tomltext
 
-_KEYS = ("command", "args")
+_KEYS = ("auth.command", "auth.args")
 
 
 def _providers(text: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def _providers(text: str) -> dict[str, Any]:
 
 
 def _path(name: str, key: str) -> tuple[str, ...]:
-    return ("model_providers", name, "auth", key)
+    return ("model_providers", name, *key.split("."))
 
 
 def _value(text: str) -> str:
@@ -54,7 +54,7 @@ def _edited(text: str, value: str) -> str:
 def _without(text: str, before: str) -> str:
     now, old = json.loads(_value(text)), json.loads(before)
     for name in now:
-        command = tomltext.value(text, _path(name, "command"))
+        command = tomltext.value(text, _path(name, _KEYS[0]))
         if isinstance(command, str) and is_ours(command):
             now[name] = old.get(name, dict.fromkeys(_KEYS, ""))
     return _edited(text, json.dumps(now))
@@ -78,7 +78,7 @@ class CodexRegistration(SettingsRegistration):
                 if origin in hosts:
                     args = json.dumps(["token", hosts[origin]])
                     command = json.dumps(setup.program, ensure_ascii=False)
-                    said[name] = {"command": command, "args": args}
+                    said[name] = dict(zip(_KEYS, (command, args), strict=True))
                     missing.pop(origin, None)
             if missing:
                 where = ", ".join(missing.values())

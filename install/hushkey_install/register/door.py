@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from hushkey.errors import Permanent, StoreError
@@ -56,7 +56,7 @@ class Door:
         ownership.check_name(self.path)
         notes = self._install_record.read()
         tools = {*notes.get("tools", ()), self._tool}
-        made = notes.get("folders") or list(_missing(os.path.dirname(self.path)))
+        made = notes.get("folders") or list(missing_folders(self.path))
         self._install_record.write(
             {"path": self.path, "tools": sorted(tools), "folders": made}
         )
@@ -81,9 +81,7 @@ class Door:
         notes = self._install_record.read()
         if change:
             remove(self.path)
-            for made in notes.get("folders", ()):
-                with suppress(OSError):
-                    os.rmdir(str(made))
+            remove_empty(notes.get("folders", ()))
         rest = [tool for tool in notes.get("tools", ()) if tool != self._tool]
         self._install_record.write({**notes, "tools": rest} if rest else {})
 
@@ -99,8 +97,16 @@ def _text(path: str) -> str | None:
     return text if _MARK in text and not os.path.islink(path) else None
 
 
-def _missing(below: str) -> Iterator[str]:
-    """Yield the folders that have to be made for *below*, the deepest first."""
+def missing_folders(path: str) -> Iterator[str]:
+    """Yield the folders that have to be made for the file *path*, the deepest first."""
+    below = os.path.dirname(path)
     while below != os.path.dirname(below) and not os.path.lexists(below):
         yield below
         below = os.path.dirname(below)
+
+
+def remove_empty(folders: Iterable[str]) -> None:
+    """Remove the *folders* in which nothing is, in this order."""
+    for path in folders:
+        with suppress(OSError):
+            os.rmdir(path)

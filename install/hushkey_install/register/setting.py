@@ -23,7 +23,7 @@ from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.common.installrecord import InstallRecord, named
-from hushkey_install.register.door import Door
+from hushkey_install.register.door import Door, missing_folders, remove_empty
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
 from hushkey_install.tools.installation import Installation
@@ -193,6 +193,9 @@ class SettingsRegistration(Registration):
             if door.path not in needed
         ]
 
+        made = [f for path in paths for f in missing_folders(path)]
+        folders = list(dict.fromkeys((*made, *self._noted(environ).folders)))
+
         def shown() -> bool:
             some = [show(change) for _, _, change in changes]
             some += [show(change) for _, change in (*gone, *doors, *closed)]
@@ -209,7 +212,12 @@ class SettingsRegistration(Registration):
 
         def note() -> None:
             """Say first who needs which script: it can be undone."""
-            notes = {"files": list(paths), "words": list(words), "programs": needed}
+            notes = {
+                "files": list(paths),
+                "words": list(words),
+                "programs": needed,
+                "folders": folders,
+            }
             InstallRecord(environ, self.name).write(notes)
             for door, change in closed:
                 door.remove(change)
@@ -230,6 +238,7 @@ class SettingsRegistration(Registration):
                 file.undo(change)
             for door, change in doors:
                 door.remove(change)
+            remove_empty(self._noted(environ).folders)
             InstallRecord(environ, self.name).write({})
 
         return Plan(shown, apply, apply)
@@ -289,13 +298,10 @@ class SettingsRegistration(Registration):
 
     def _noted(self, environ: Mapping[str, str]) -> _Noted:
         notes = InstallRecord(environ, self.name).read()
-        files, words = notes.get("files"), notes.get("words")
-        if not isinstance(files, list) or not isinstance(words, list):
-            return _Noted(False, (), (), ())
-        doors = notes.get("programs") or ()
-        return _Noted(
-            True, tuple(map(str, files)), tuple(map(str, words)), tuple(map(str, doors))
-        )
+        keys = ("files", "words", "programs", "folders")
+        if not all(isinstance(notes.get(key), list) for key in keys):
+            return _Noted(False, (), (), (), ())
+        return _Noted(True, *(tuple(map(str, notes[key])) for key in keys))
 
     def _doors(self, environ: Mapping[str, str]) -> Iterator[Door]:
         for path in self._noted(environ).programs:
@@ -317,10 +323,11 @@ class SettingsRegistration(Registration):
 class _Noted(Frozen):
     """What install noted of a tool: whether anything, which files, for which words.
 
-    And which scripts it placed.
+    And which scripts it placed, and which folders it made, the deepest first.
     """
 
     known: bool
     files: tuple[str, ...]
     words: tuple[str, ...]
     programs: tuple[str, ...]
+    folders: tuple[str, ...]
