@@ -119,26 +119,23 @@ class KubectlRegistration(SettingsRegistration):
         for path, text in texts.items():
             for item in _items(path, text, "clusters"):
                 servers.setdefault(item.says("name"), item.says("cluster", "server"))
-        found = {
-            path: [
-                item.says("name")
-                for item in _items(path, text, "contexts")
-                if _user(item)
-                and _meant(
-                    setup,
-                    item.says("name"),
-                    servers.get(item.says("context", "cluster"), ""),
-                )
-            ]
-            for path, text in texts.items()
-        }
-        if not any(found.values()):
+        found: dict[str, list[str]] = {}
+        words = set(setup.words)
+        for path, text in texts.items():
+            for item in _items(path, text, "contexts"):
+                name = item.says("name")
+                server = servers.get(item.says("context", "cluster"), "")
+                if _user(item) and (meant := _meant(setup, name, server)):
+                    found.setdefault(path, []).append(name)
+                    words -= meant
+        if words or not found:
+            which = f"called or at {plain(min(words))}" if words else "at such a host"
             raise Permanent(
-                "no context of kubeconfig is for such a cluster",
+                f"kubeconfig has no context of a cluster {which}",
                 hint="name a context, or run `hushkey config add-host` with the "
                 "cluster's host first",
             )
-        return [_setting(path, names, setup) for path, names in found.items() if names]
+        return [_setting(path, names, setup) for path, names in found.items()]
 
     def form(self, environ: Mapping[str, str], words: tuple[str, ...]) -> Form:
         """Return the contexts' users and our entry."""
@@ -172,24 +169,21 @@ def _entry(indent: str, program: str) -> str:
     return "\n".join(indent + line for line in lines)
 
 
-def _meant(setup: Setup, context: str, server: str) -> bool:
-    """Tell whether *context*, of the cluster at *server*, is to ask us.
+def _meant(setup: Setup, context: str, server: str) -> frozenset[str]:
+    """Return which words mean *context*, of the cluster at *server*; "": none is said.
 
     A word is a context's name or a cluster's host; none: every cluster with a rule.
     """
+    if setup.words:
+        meant = {word for word in setup.words if word == context or _same(word, server)}
+        if meant:
+            setup.context.rule(server)  # or says why not
+        return frozenset(meant)
     try:
-        rule = setup.context.rule(server)[0] if server else None
+        setup.context.rule(server)
     except HushkeyError:
-        rule = None
-    if not setup.words:
-        return rule is not None
-    if context not in setup.words and not any(
-        _same(word, server) for word in setup.words
-    ):
-        return False
-    if rule is None:
-        setup.context.rule(server)  # says why
-    return True
+        return frozenset()
+    return frozenset(("",))
 
 
 def _same(word: str, server: str) -> bool:

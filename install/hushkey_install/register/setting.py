@@ -149,6 +149,10 @@ class SettingsRegistration(Registration):
         """Yield what in the text of its settings goes before ours."""
         return iter(())
 
+    def said(self, setup: Setup) -> str:
+        """Return what the person is told once it is set."""
+        return self.about
+
     # -- what install and uninstall do -------------------------------------------
 
     def plan(
@@ -208,7 +212,7 @@ class SettingsRegistration(Registration):
             for file, before, change in changes:
                 if change:
                     file.keep(change, before)
-            output.say(self.about, err=True)
+            output.say(self.said(setup), err=True)
 
         def note() -> None:
             """Say first who needs which script: it can be undone."""
@@ -256,7 +260,9 @@ class SettingsRegistration(Registration):
         if not noted.known:
             return
         command = shlex.join(["hushkey", "install", self.name, *noted.words])
-        if not any(programs.find(each, environ) for each in self.programs):
+        if self.programs and not any(
+            programs.find(each, environ) for each in self.programs
+        ):
             text = f"{self.name}: {' or '.join(self.programs)} is not on PATH"
             yield Finding(f"{self.name}-missing", NOTE, text)
         if installation.config is not None:

@@ -7,9 +7,11 @@ from hushkey_install.register import (
     cargo,
     claude,
     codex,
+    conan,
     docker,
     git,
     go,
+    google,
     keyringchecks,
     kubectl,
     pip,
@@ -40,6 +42,8 @@ REGISTRATIONS: tuple[Registration, ...] = (
     claude.CLAUDE,
     codex.CODEX,
     rclone.RCLONE,
+    conan.CONAN,
+    google.GOOGLE,
     systemd.AGENT,
 )
 

@@ -152,7 +152,22 @@ CASES = {
         RCLONE,
         ("bearer_token_command = {ours} token git.test/dav",),
     ),
+    "conan": Case(
+        (),
+        ".conan2/extensions/plugins/auth_remote.py",
+        "",
+        ("def auth_remote_plugin(remote, user=None):",),
+        "CONAN_PASSWORD_MY",
+    ),
+    "google": Case(
+        ("git.test", "//iam.googleapis.com/p/1"),
+        ".config/hushkey/google.json",
+        "",
+        ('      "command": "{ours} google --host git.test",',),
+    ),
 }
+#: those whose whole file is ours
+WHOLE = ("conan", "google")
 each_tool = pytest.mark.parametrize("tool", CASES)
 
 
@@ -164,6 +179,9 @@ class Desk(Machine):
         self.bin = home / ".local" / "bin"
         self.ours = self.program("hushkey-answer")
         self.environ["PATH"] = f"{self.bin}{os.pathsep}/usr/bin"
+        file = self.config_file.with_name("google.json")
+        self.environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(file)
+        self.environ["GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"] = "1"
 
     def program(self, name: str) -> Path:
         self.bin.mkdir(parents=True, exist_ok=True)
@@ -290,6 +308,8 @@ def test_install_twice_changes_nothing_more(desk: Desk, tool: str) -> None:
 @each_tool
 def test_comment_added_since_stays(desk: Desk, tool: str) -> None:
     """The file is not as install left it: ours goes all the same, and only ours."""
+    if tool in WHOLE:
+        pytest.skip("all of the file is ours")
     path, case = desk.file(tool), CASES[tool]
     end = "\r\n" if "\r\n" in case.text else "\n"
     first = "" if tool == "claude" else f"# of later{end}"
@@ -337,6 +357,8 @@ def test_doctor_is_silent_about_what_is_not_installed(desk: Desk, tool: str) -> 
 
 @each_tool
 def test_doctor_says_that_the_program_is_missing(desk: Desk, tool: str) -> None:
+    if tool == "google":
+        pytest.skip("libraries are no program")
     desk.file(tool)
     desk.install(tool)
     desk.environ["PATH"] = str(desk.bin)
@@ -547,7 +569,9 @@ def test_kubectl_takes_contexts_and_hosts(desk: Desk) -> None:
     desk.hushkey("uninstall", "kubectl", "git.test")
 
     assert path.read_text().count("    user: hushkey") == 1
-    desk.hushkey("install", "kubectl", "nonsense", code=0)
+    before = path.read_text()
+    assert "nonsense" in desk.hushkey("install", "kubectl", "nonsense", code=1).stderr
+    assert path.read_text() == before
 
 
 def test_kubectl_knows_every_file_of_kubeconfig(desk: Desk) -> None:
@@ -572,3 +596,32 @@ def test_go_that_asks_nobody_asks_hushkey_alone(desk: Desk) -> None:
     desk.install("go")
 
     assert path.read_text() == f"GOAUTH={desk.ours} go\n"
+
+
+@pytest.mark.parametrize("tool", WHOLE)
+def test_whole_file_of_somebody_else_stays(desk: Desk, tool: str) -> None:
+    path = desk.file(tool, "mine\n")
+    desk.install(tool, code=1)
+    assert path.read_text() == "mine\n"
+    path.unlink()
+    desk.install(tool)
+    path.write_text("mine\n")
+
+    desk.hushkey("uninstall", tool)
+
+    assert path.read_text() == "mine\n"
+
+
+def test_google_says_which_variables_to_set(desk: Desk) -> None:
+    said = desk.install("google").stderr
+
+    assert f"GOOGLE_APPLICATION_CREDENTIALS={desk.config_file.parent}" in said
+    assert "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1" in said
+    del desk.environ["GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"]
+    assert [found.code for found in desk.findings("google")] == ["google-variable"]
+
+
+def test_google_needs_an_audience(desk: Desk) -> None:
+    result = desk.hushkey("install", "google", "git.test", code=1)
+
+    assert "//iam.googleapis.com/" in result.stderr
