@@ -139,3 +139,16 @@ def test_go(desk: Desk) -> None:
     desk.install("go")
 
     assert desk.tool("go", "env", "GOAUTH") == f"netrc;{desk.answer} go\n"
+
+
+def test_pnpm(desk: Desk) -> None:
+    registry = "https://127.0.0.1:1/npm/"
+    package = {"name": "x", "version": "1.0.0", "dependencies": {"nothing": "1.0.0"}}
+    (desk.home / "package.json").write_text(json.dumps(package))
+    (desk.home / ".npmrc").write_text(f"registry={registry}\nfetch-retries=0\n")
+    desk.install("pnpm", "127.0.0.1:1/npm")
+
+    named = {"pnpm_config_registry": registry, "pnpm_config_fetch_retries": "0"}
+    said = desk.tool("pnpm", "install", **named)
+
+    assert "pnpm 127.0.0.1:1/npm" in desk.seen(), said
