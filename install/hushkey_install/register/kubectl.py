@@ -120,14 +120,23 @@ class KubectlRegistration(SettingsRegistration):
             for item in _items(path, text, "clusters"):
                 servers.setdefault(item.says("name"), item.says("cluster", "server"))
         found: dict[str, list[str]] = {}
-        words = set(setup.words)
+        words, userless = set(setup.words), list[str]()
         for path, text in texts.items():
             for item in _items(path, text, "contexts"):
                 name = item.says("name")
                 server = servers.get(item.says("context", "cluster"), "")
-                if _user(item) and (meant := _meant(setup, name, server)):
-                    found.setdefault(path, []).append(name)
-                    words -= meant
+                if not (meant := _meant(setup, name, server)):
+                    continue
+                if not _user(item):
+                    userless.append(name)
+                    continue
+                found.setdefault(path, []).append(name)
+                words -= meant
+        if userless and (words or not found):
+            raise Permanent(
+                f"context {plain(userless[0])} has no user on a line of its own",
+                hint="run `kubectl config set-context NAME --user=hushkey` first",
+            )
         if words or not found:
             which = f"called or at {plain(min(words))}" if words else "at such a host"
             raise Permanent(

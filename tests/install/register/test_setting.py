@@ -625,3 +625,16 @@ def test_google_needs_an_audience(desk: Desk) -> None:
     result = desk.hushkey("install", "google", "git.test", code=1)
 
     assert "//iam.googleapis.com/" in result.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("work",)])
+def test_kubectl_says_that_a_context_has_no_user(
+    desk: Desk, words: tuple[str, ...]
+) -> None:
+    text = KUBECONFIG.replace('    user: "arn:aws:eks:me"   # mine\n', "")
+    path = desk.file("kubectl", text)
+
+    result = desk.hushkey("install", "kubectl", *words, code=1)
+
+    assert "work has no user" in result.stderr
+    assert path.read_text() == text
