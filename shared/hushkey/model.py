@@ -159,6 +159,7 @@ class HostRule(Frozen):
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
     is the Entra tenant whose tokens it takes, empty where none is known. ``tools``
     are the kinds of tools that the host is for, empty where the config names none.
+    ``user``: it is for URLs with this user name alone.
     """
 
     pattern: str
@@ -166,6 +167,7 @@ class HostRule(Frozen):
     _: KW_ONLY
     scopes: tuple[str, ...] = ()
     account: str = ""
+    user: str = ""
     username: str = ""
     scheme: str = ""
     exchange: str = ""

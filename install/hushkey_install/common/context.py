@@ -55,8 +55,9 @@ class Context:
         *url* may name an organisation, and whose account is meant.
         """
         request = self.request(url or host)
-        if not rule.account and may_be_person(request.username, rule):
-            rule = rule.with_account(request.username)
+        name = request.username or rule.user
+        if not rule.account and may_be_person(name, rule):
+            rule = rule.with_account(name)
         return self.acquirer.wanted(rule, host, request=request)
 
     def rule(self, url: str) -> tuple[HostRule, str]:
@@ -67,6 +68,13 @@ class Context:
         if rule is None or origin is None:
             missing = self.config.missing_for(request)
             what = f"it lacks {missing}" if missing else "no rule covers it"
+            if users := self.config.users_of(request):
+                named = f"https://{users[0]}@{request.host}"
+                names = plain(", ".join(users), 200)
+                raise Permanent(
+                    f"the rules for {shown(url)} are for a user name: {names}",
+                    hint=f"name one in the URL: {plain(named, 200)}",
+                )
             raise Permanent(
                 f"{shown(url)} is not served by hushkey: {what}",
                 hint=f"run `hushkey config add-host {plain(request.host, 80)}`",

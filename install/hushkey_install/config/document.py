@@ -146,6 +146,11 @@ def put(table: Any, path: list[str], value: object) -> None:
         if name not in table:
             table[name] = tomlkit.table(is_super_table=only_tables)
         table = table[name]
+        if isinstance(table, list):
+            raise Permanent(
+                f"there are several tables for {plain(name)}",
+                hint="set it in the file itself, in the one that is meant",
+            )
     table[path[-1]] = value
 
 

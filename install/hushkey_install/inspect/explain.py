@@ -64,6 +64,11 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
     if rule is None:
         if missing := context.config.missing_for(request):
             yield "rule", f"a built-in one that lacks {missing}"
+        elif users := context.config.users_of(request):
+            yield (
+                "rule",
+                f"none covers this URL, but with a user name: {', '.join(users)}",
+            )
         else:
             yield "rule", "none covers this URL"
     elif rule.identity.typed:
@@ -85,7 +90,11 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
 def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     where = _WRITTEN[rule.origin]
     identity = rule.identity
-    yield "rule", f'[host."{rule.pattern}"] ({where}), the most specific that fits'
+    user = f" for {rule.user}@" if rule.user else ""
+    yield (
+        "rule",
+        f'[host."{rule.pattern}"]{user} ({where}), the most specific that fits',
+    )
     yield "identity", f"{identity.name} ({identity.provider})"
     yield "issuer", identity.issuer
     yield "client", identity.client_id or "-"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 
 from hushkey import origins
-from hushkey.config import identities, schema
+from hushkey.config import identities, layers, schema
 from hushkey.errors import plain
 from hushkey.model import Frozen
 from hushkey.providers.checks import near
@@ -80,7 +80,7 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
         if key not in _TOP:
             yield (), key, _unknown(key, _TOP)
     yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
-    identities, rules = user.get("identity", {}), user.get("host", {})
+    identities = user.get("identity", {})
     for name, table in _tables("identity", identities):
         provider = table.get("provider") if isinstance(table, dict) else None
         yield from _table_faults(
@@ -91,22 +91,21 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     known = (
         {*identities, *presets["identity"]} if isinstance(identities, dict) else set()
     )
-    for written, table in _tables("host", rules):
+    for written, table in layers.hosts(user):
         yield from _table_faults(("host", written), table, schema.HOST)
         if isinstance(table, dict):
             yield from _host_faults(("host", written), table, known)
     yield from _misplaced(user)
     yield from _strangers(user, presets)
     yield from _shared_files(user, presets)
-    if isinstance(rules, dict):
-        yield from _twins(rules)
-        yield from _alias_faults(rules)
+    yield from _twins(user)
+    yield from _alias_faults(user)
 
 
 def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     """Yield rules that would send a built-in server's token to another host."""
     identities = dict(_tables("identity", user.get("identity")))
-    for written, rule in _tables("host", user.get("host")):
+    for written, rule in layers.hosts(user):
         name = rule.get("identity") if isinstance(rule, dict) else None
         if not isinstance(name, str):
             continue
@@ -253,21 +252,20 @@ def _host_faults(
         yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
 
 
-def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
-    """Yield patterns that are written twice in different spellings.
+def _twins(user: dict[str, Any]) -> Iterator[Fault]:
+    """Yield patterns that are written twice, and do not differ in ``user``.
 
     Two paths that differ only in case, or in a ``.git`` at the end, are one: most
     servers ignore both, and on the others nobody could say which of the two a
     request is for.
     """
     seen: dict[object, tuple[str, tuple[str, ...]]] = {}
-    for written in rules:
+    for written, table in layers.hosts(user):
         try:
             parsed = origins.parse_pattern(written)
         except ValueError:
             continue
-        server = (parsed.scheme, parsed.host, parsed.port, parsed.wild)
-        key = (server, origins.place(parsed.path))
+        key = layers.place(written, table)
         if key in seen:
             other, path = seen[key]
             why = ""
@@ -279,10 +277,10 @@ def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
         seen[key] = written, parsed.path
 
 
-def _alias_faults(rules: dict[str, Any]) -> Iterator[Fault]:
+def _alias_faults(user: dict[str, Any]) -> Iterator[Fault]:
     """Yield aliases that say nothing, or two things."""
     seen: dict[str, str] = {}
-    for written, table in _tables("host", rules):
+    for written, table in layers.hosts(user):
         aliases = table.get("aliases") if isinstance(table, dict) else None
         if schema.words(aliases) or schema.pattern(written):
             continue  # each has been told already
