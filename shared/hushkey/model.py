@@ -117,7 +117,7 @@ class Identity(Frozen):
     """Who signs the user in: one ``[identity.NAME]`` table, with its defaults.
 
     ``options`` holds the keys that only some providers have, a client secret
-    among them. ``typed`` to ``keyring_user`` are what its provider is like: see
+    among them. ``typed`` to ``scheme`` are what its provider is like: see
     `hushkey.providers.spec`, which the compiled config has them from.
     """
 
@@ -134,6 +134,7 @@ class Identity(Frozen):
     keeps_old: bool = False
     git_user: str = ""
     keyring_user: str = ""
+    scheme: str = ""
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
@@ -180,7 +181,8 @@ class HostRule(Frozen):
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
-        values["account"] = values["account"] or values["identity"].account
+        for key in ("account", "scheme"):
+            values[key] = values[key] or getattr(values["identity"], key)
 
     def with_tenant(self, tenant: str) -> HostRule:
         """Return the rule with tokens of its own for the Entra *tenant*."""

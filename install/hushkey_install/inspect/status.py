@@ -10,6 +10,7 @@ from typing import Any
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired, span
 from hushkey.model import HostRule, Identity, Token
+from hushkey.providers.registry import client_words
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
@@ -148,7 +149,8 @@ def _clients(found: list[dict[str, Any]]) -> list[str]:
     lines = (
         f"{row['identity']}: what you type, stored encrypted ({row['provider']})"
         if "kept" in row
-        else f"{row['identity']}: client {row['client'] or '-'} at {row['issuer']}"
+        else f"{row['identity']}: client "
+        f"{client_words(row['provider'], row['client'])} at {row['issuer']}"
         for row in found
     )
     return list(dict.fromkeys(lines))

@@ -72,17 +72,26 @@ def _compiled(
         for name, table in user.get("identity", {}).items()
     }
     rules: list[dict[str, Any]] = []
+
+    def asking(table: dict[str, Any]) -> dict[str, Any]:
+        """Return a rule's *table* with its provider's scopes if nobody names any."""
+        name = table["identity"]
+        identity = user.get("identity", {}).get(name) or presets["identity"][name]
+        scopes = SPECS[identity["provider"]].scopes
+        silent = "scopes" not in table and "scopes" not in identity
+        return {"scopes": list(scopes), **table} if silent and scopes else table
+
     below = {id(table) for _, table in layers.hosts(system)}
     for pattern, table in layers.hosts(user):
         # A rule may lean on a preset's identity that the user has not completed.
         missing = "" if table["identity"] in known else _wanted(table, presets)
         origin = "system" if id(table) in below else "user"
-        rules.append(_rule(pattern, table, origin, missing))
+        rules.append(_rule(pattern, asking(table), origin, missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
         # Completed by the user's own identity, a preset is what the user asked for.
         origin = whose.get(table["identity"], "preset")
-        rules.append(_rule(pattern, table, origin, missing))
+        rules.append(_rule(pattern, asking(table), origin, missing))
     for name, table in presets["identity"].items():
         known.setdefault(name, identities.compiled(table))
     return {
@@ -130,8 +139,12 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
         own_cloud = "an authority or cloud" if cloud == "public" else "an authority"
         wanted = "" if cloud == "public" else f'cloud = "{cloud}", '
         return f"[identity.{name}] {wanted}without {own_cloud} of its own"
-    if own is not None and (key := SPECS[own["provider"]].own_server(own)):
-        return f"[identity.{name}] without a {key} of its own"
+    spec = SPECS[preset["provider"]]
+    if own is not None and spec.base_of(own) != spec.base_of(preset):
+        key = spec.own_server(own)
+        own_server = f"without a {key} of its own"
+        same = f'base_url = "{spec.base_of(preset)}"'
+        return f"[identity.{name}] {own_server if key else same}"
     table = {**preset, **(own or {})}
     for key in SPECS[table["provider"]].required:
         if key not in table:

@@ -97,7 +97,7 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
             yield from _host_faults(("host", written), table, known)
     yield from _misplaced(user)
     yield from _strangers(user, presets)
-    yield from _shared_files(user, presets)
+    yield from _shared_files(user)
     yield from _twins(user)
     yield from _alias_faults(user)
 
@@ -113,9 +113,9 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
         spec = _spec(table) if isinstance(table, dict) else None
         if spec is None or not spec.base_url or schema.pattern(written):
             continue
-        if spec.own_server(table):
+        if name in identities and spec.own_server(table):
             continue
-        server = origins.parse_url(spec.base_url).host
+        server = origins.parse_url(spec.base_of(table)).host
         host = origins.parse_pattern(written).host
         if host != server and not host.endswith(f".{server}"):
             what = f"is signed in at {server}, whose tokens are not for {host}"
@@ -123,24 +123,20 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
             yield ("host", written), "identity", what + hint
 
 
-def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
+def _shared_files(user: dict[str, Any]) -> Iterator[Fault]:
     """Yield identities that share a token file, and do not say whose tokens are theirs.
 
     Only an account, or a tenant of its own, tells their tokens apart: without one,
     what is sent to the host of one identity may be the token of the other. Built-in
-    identities with tenants
-    count for nobody here: they serve their makers' own hosts, by design with
-    whichever account fits.
+    identities count for nobody here: they serve their makers' own hosts, by design
+    with whichever account fits.
     """
     own = dict(_tables("identity", user.get("identity")))
     files: dict[object, dict[str, str]] = {}
-    for name, table in (presets["identity"] | own).items():
+    for name, table in own.items():
         texts = _texts(table)
         spec = _spec(texts)
         if spec is None:
-            continue
-        missing = {*spec.required} - texts.keys()
-        if name not in own and (spec.tenants or missing):
             continue
         if file := identities.token_file(name, texts):
             tenant = origins.folded(texts.get("tenant", "")) if spec.tenants else ""
@@ -152,7 +148,7 @@ def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fau
                 for other, theirs in tenants.items()
                 if other != name and (not tenant or not theirs or tenant == theirs)
             ]
-            if shared and name in own and "account" not in own[name]:
+            if shared and "account" not in own[name]:
                 others = ", ".join(f"[identity.{plain(n)}]" for n in shared)
                 what = (
                     f"is required beside {others}: the same server and client, and so"
@@ -216,6 +212,10 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
     for key in missing:
         yield path, key, f"is required for provider {provider}"
     yield from _half_a_server(path, table, spec)
+    possible, chosen = spec.methods(table), table.get("flows")
+    if possible and isinstance(chosen, list) and not {*possible} & {*map(str, chosen)}:
+        only = ", ".join(possible)
+        yield path, "flows", f"{provider} signs in by {only} only, as this one is set"
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
 
