@@ -18,6 +18,7 @@ from hushkey_install.commands import (
     looking,
     running,
     signing,
+    switching,
 )
 from hushkey_install.commands import reset as resetting
 from hushkey_install.common import agentcontrol, output
@@ -66,6 +67,8 @@ for verb in (
     importing.command,
     completing.command,
     running.run,
+    switching.accounts,
+    switching.switch,
 ):
     main.add_command(verb)
 

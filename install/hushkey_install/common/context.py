@@ -49,14 +49,24 @@ class Context:
         except ValueError as error:
             raise Permanent(f"{shown(url)!r}: {error}") from error
 
-    def wanted(self, rule: HostRule, host: str, url: str = "") -> TokenRequest:
+    def wanted(
+        self, rule: HostRule, host: str, url: str = "", account: str = ""
+    ) -> TokenRequest:
         """Return the need for a token of *rule*.
 
-        *url* may name an organisation, and whose account is meant.
+        *url* may name an organisation, and whose account is meant; *account* names
+        that for certain. Raises Permanent if the config says another one.
         """
         request = self.request(url or host)
         name = request.username or rule.user
-        if not rule.account and may_be_person(name, rule):
+        if account and rule.account and account.casefold() != rule.account.casefold():
+            raise Permanent(
+                f"{rule.pattern} is for the account {rule.account}, as the config says",
+                hint="change `account` in config.toml to sign in somebody else",
+            )
+        if account:
+            rule = rule.with_account(account)
+        elif not rule.account and may_be_person(name, rule):
             rule = rule.with_account(name)
         return self.acquirer.wanted(rule, host, request=request)
 

@@ -84,6 +84,7 @@ class Acquirer:
         that an Entra token needs to be taken.
         """
         claims, username = "", username if may_be_person(username, rule) else ""
+        person = person or bool(rule.user)
         if request is not None and rule.identity.tenants:
             rule, host = self._placed(rule, host, request, challenges)
             claims = _demanded(challenges)
@@ -343,10 +344,11 @@ class Acquirer:
         token = cache.token(account, rule.token_key) if account else None
         return token.value if token else ""
 
-    def sign_out(self, identity: Identity) -> list[str]:
+    def sign_out(self, identity: Identity, account: str = "") -> list[str]:
         """Forget every account of *identity*; return the tokens that can be revoked.
 
-        The caller may revoke them; here they are gone either way.
+        Or the one that is called *account*: Permanent if nobody is. The caller may
+        revoke them; here they are gone either way.
         """
         file = self.file_of(identity)
         with file.change(self.session.settings["silent_timeout"]) as change:
@@ -354,9 +356,17 @@ class Acquirer:
             if identity.account:
                 found = change.cache.account(identity.account)
                 accounts = [found.id] if found else []
+            if account:
+                named = change.cache.called(account)
+                if named is None or named.id not in accounts:
+                    raise Permanent(
+                        f"{account} is not signed in by identity {identity.name}",
+                        hint="run `hushkey accounts`",
+                    )
+                accounts = [named.id]
             tokens = [t for a in accounts for t in change.cache.revocable(a)]
-            for account in accounts:
-                change.cache.sign_out(account)
+            for each in accounts:
+                change.cache.sign_out(each)
             if accounts:
                 change.save()
             FailureCache(self.session.folder, file.name).clear("sign-in")

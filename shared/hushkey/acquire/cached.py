@@ -53,6 +53,21 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     return everybody
 
 
+def fitting(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
+    """Return every account that has something for *wanted*, the default one first.
+
+    Whatever its URL names: those are the accounts between which one can choose.
+    """
+    if wanted.rule.account:
+        found = cache.called(wanted.rule.account)
+        return [found] if found else []
+    key = wanted.rule.token_key
+    everybody = [cache.known(account) for account in cache.accounts]
+    fit = [a for a in everybody if cache.grants(a, key) or cache.token(a, key)]
+    default = cache.bound(key, wanted.host, wanted.where) or cache.account("")
+    return sorted(fit, key=lambda account: account != default)
+
+
 def _by_username(cache: TokenCache, wanted: TokenRequest) -> Account | None:
     return cache.called(wanted.username) if wanted.username else None
 

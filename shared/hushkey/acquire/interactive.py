@@ -265,6 +265,9 @@ class Interaction:
             locks.uninterrupted(),
         ):
             now = int(self._session.clock())
+            if granted.account is None and wanted.account:
+                # One who is known by that name stays one account.
+                account = change.cache.called(wanted.account) or account
             known = bool(granted.account) and account.id in change.cache.accounts
             account = accounts.known_as(change.cache, account, granted.claims)
             token = change.cache.keep(granted, account, rule.token_key, now, "", claims)

@@ -1,0 +1,235 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey.model import Account, TokenKey
+from hushkey_install.cli import main
+from kit.oauth import CONFIG, Machine, grant
+
+ALICE, BOB, CAROL = (
+    Account(f"id-{name}", f"{name}@example.com") for name in ("alice", "bob", "carol")
+)
+GIT = TokenKey(("git",))
+
+
+@pytest.fixture
+def machine(home: Path) -> Machine:
+    made = Machine(home)
+    made.configure()
+    made.environ |= {"HUSHKEY_INTERACTIVE": "never", "HUSHKEY_AGENT": "off"}
+    return made
+
+
+def signed_in(machine: Machine, *accounts: Account, key: TokenKey = GIT) -> None:
+    """Let *accounts* have been signed in by name: nobody was chosen."""
+    with machine.token_file().change(5) as change:
+        for account in accounts:
+            name = account.label.partition("@")[0]
+            granted = grant(f"at-{name}", refresh_token=name, account=account)
+            change.cache.keep(granted, account, key, int(time.time()))
+        change.save()
+
+
+def hushkey(machine: Machine, *words: str, code: int = 0) -> Result:
+    environ = {**machine.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    result = CliRunner().invoke(main, words, env=environ)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def rows(machine: Machine) -> list[tuple[str, str, bool]]:
+    found = json.loads(hushkey(machine, "accounts", "--json").stdout)
+    assert found["schema"] == 1
+    return [(r["host"], r["account"], r["default"]) for r in found["accounts"]]
+
+
+def git(machine: Machine, path: str = "", user: str = "") -> str:
+    """Return the name of whose token git gets, silently."""
+    text = "protocol=https\nhost=git.test\n"
+    text += f"path={path}\n" if path else ""
+    text += f"username={user}\n" if user else ""
+    done = machine.run("git-credential-hushkey", "get", stdin=f"{text}\n".encode())
+    lines = dict(line.split("=", 1) for line in done.stdout.decode().splitlines())
+    return lines.get("password", done.stderr.decode()).removeprefix("at-")
+
+
+def test_accounts_of_nobody(machine: Machine) -> None:
+    assert "nobody is signed in" in hushkey(machine, "accounts").stdout
+    assert rows(machine) == []
+
+
+def test_accounts_are_listed_and_which_is_the_default(machine: Machine) -> None:
+    signed_in(machine, ALICE, BOB)
+
+    assert rows(machine) == [
+        ("git.test", ALICE.label, True),
+        ("git.test", BOB.label, False),
+    ]
+    shown = hushkey(machine, "accounts").stdout
+    assert [line.split()[:4] for line in shown.splitlines() if "@" in line] == [
+        ["git.test", "corp", ALICE.label, "yes"],
+        ["git.test", "corp", BOB.label, "good"],
+    ]
+    assert "at-" not in shown
+
+
+def test_status_shows_each_account(machine: Machine) -> None:
+    signed_in(machine, ALICE, BOB)
+
+    found = json.loads(hushkey(machine, "status", "--json").stdout)["hosts"]
+
+    assert [(r["account"], r["default"]) for r in found] == [
+        (ALICE.label, True),
+        (BOB.label, False),
+    ]
+    assert f"{ALICE.label} (default)" in hushkey(machine, "status").stdout
+
+
+def test_rule_of_a_user_is_that_accounts_alone(machine: Machine) -> None:
+    machine.configure(
+        '[[host."hub.test"]]\nidentity = "corp"\nscopes = ["git"]\nuser = "bob"\n'
+        '[[host."hub.test"]]\nidentity = "corp"\nscopes = ["git"]\nuser = "carol"\n'
+    )
+    signed_in(machine, ALICE, BOB)
+
+    found = json.loads(hushkey(machine, "status", "--json").stdout)["hosts"]
+
+    assert [(r["user"], r["account"]) for r in found if r["host"] == "hub.test"] == [
+        ("bob", BOB.label),
+        ("carol", None),
+    ]
+    refused = hushkey(machine, "login", "hub.test", code=1)
+    assert "for a user name: bob, carol" in refused.stderr
+    assert "https://bob@hub.test" in refused.stderr
+    for user, out in (("bob", b"password=at-bob"), ("carol", b"quit=1"), ("", b"")):
+        text = f"protocol=https\nhost=hub.test\nusername={user}\n\n"
+        done = machine.run("git-credential-hushkey", "get", stdin=text.encode())
+        assert out in done.stdout
+        assert bool(done.stdout) == bool(out)
+
+
+@pytest.mark.parametrize("name", ["bob", BOB.label, "id-bob"])
+def test_switch_is_remembered_and_silent(machine: Machine, name: str) -> None:
+    signed_in(machine, ALICE, BOB)
+    assert git(machine) == "alice"
+
+    told = hushkey(machine, "switch", "git.test", name).stderr
+
+    assert f"git.test gets the token of {BOB.label}" in told
+    assert "`hushkey switch --forget git.test`" in told
+    assert git(machine, "any/app.git") == git(machine) == "bob"
+    assert rows(machine)[0] == ("git.test", BOB.label, True)
+
+
+def test_switch_is_undone_by_what_it_says(machine: Machine) -> None:
+    signed_in(machine, ALICE, BOB, CAROL)
+    hushkey(machine, "switch", "git.test", "carol")
+
+    told = hushkey(machine, "switch", "git.test", "bob").stderr
+    assert f"`hushkey switch git.test {CAROL.label}`" in told
+    hushkey(machine, "switch", "git.test", CAROL.label)
+    assert git(machine) == "carol"
+    hushkey(machine, "switch", "--forget", "git.test")
+    assert git(machine) == "alice"
+
+
+def test_switch_without_a_name_takes_the_other_one_of_two(machine: Machine) -> None:
+    signed_in(machine, ALICE, BOB)
+
+    for words, name in ((["git.test"], "bob"), ([], "alice"), (["git.test"], "bob")):
+        hushkey(machine, "switch", *words)
+        assert git(machine) == name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("contoso/app.git", "bob"),
+        ("Contoso/app", "bob"),
+        ("contoso", "bob"),
+        ("contoso/secret.git/info", "carol"),
+        ("contoso2/app", "alice"),
+        ("x/contoso", "alice"),
+        ("", "alice"),
+    ],
+)
+def test_choice_for_an_organisation_counts_below_it(
+    machine: Machine, path: str, name: str
+) -> None:
+    signed_in(machine, ALICE, BOB, CAROL)
+    hushkey(machine, "switch", "https://git.test/Contoso/", "bob")
+    hushkey(machine, "switch", "git.test/contoso/secret", "carol")
+
+    assert git(machine, path) == name
+    assert ("git.test/contoso", BOB.label, True) in rows(machine)
+
+
+def test_user_of_a_url_says_more_than_a_choice(machine: Machine) -> None:
+    signed_in(machine, ALICE, BOB)
+    hushkey(machine, "switch", "git.test", "bob")
+
+    assert git(machine, "a/b", "alice") == "alice"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["git.test", "dave"], "dave is not signed in to git.test; run: hushkey login"),
+        (["git.test"], "which account? (alice@example.com, bob@example.com, carol@"),
+        (["other.test", "bob"], "other.test is not served by hushkey"),
+        (["git.test", "dave\x1b[2J"], "dave [2J is not signed in"),
+    ],
+)
+def test_switch_to_nobody_is_refused(
+    machine: Machine, words: list[str], line: str
+) -> None:
+    signed_in(machine, ALICE, BOB, CAROL)
+
+    assert line in hushkey(machine, "switch", *words, code=1).stderr
+    assert git(machine) == "alice"
+
+
+def test_switch_does_not_contradict_the_config(machine: Machine) -> None:
+    machine.configure('account = "alice"\n')
+    signed_in(machine, ALICE, BOB)
+
+    for words in (
+        ["switch", "git.test", "bob"],
+        ["login", "--account=bob", "git.test"],
+    ):
+        told = hushkey(machine, *words, code=1).stderr
+        assert "is for the account alice, as the config says" in told
+
+
+def test_logout_of_one_account_leaves_the_others(machine: Machine) -> None:
+    signed_in(machine, ALICE, BOB, CAROL)
+
+    told = hushkey(machine, "logout", "--local", "--account", "bob", "git.test").stderr
+    assert "signed out of corp as bob here" in told
+    hushkey(machine, "logout", "--local", "https://carol@git.test/x")
+
+    assert rows(machine) == [("git.test", ALICE.label, True)]
+    for words in (["git.test"], ["corp"], []):
+        told = hushkey(machine, "logout", "--account=bob", *words, code=1).stderr
+        assert "bob is not signed in" in told
+    hushkey(machine, "logout", "--local", "--account", "alice")
+    assert rows(machine) == []
+
+
+def test_account_that_only_the_config_of_another_identity_has_is_kept(
+    machine: Machine,
+) -> None:
+    machine.configure(
+        '[identity.second]\nprovider = "oidc"\nissuer = "https://id.test"\n'
+        'client_id = "c"\naccount = "bob"\n[host."two.test"]\nidentity = "second"\n',
+        text=CONFIG.replace('client_id = "c"', 'client_id = "c"\naccount = "alice"'),
+    )
+    signed_in(machine, ALICE, BOB)
+
+    told = hushkey(machine, "logout", "--account", "bob", "corp", code=1).stderr
+
+    assert "bob is not signed in by identity corp" in told
+    assert {account for _, account, _ in rows(machine)} >= {ALICE.label}
