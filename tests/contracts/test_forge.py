@@ -235,22 +235,22 @@ def _lets_in(desk: ForgeDesk, git: Git, *words: str, url: str = "") -> set[str]:
 
 
 def test_two_people_by_user_name_by_repository_and_by_choice(
-    desk: ForgeDesk, git: Git
+    desk: ForgeDesk, old_git: Git
 ) -> None:
     _both_signed_in(desk)
     url, host = desk.forge.url_of("contoso/app"), desk.forge.host
 
     for user in ("bob", "alice"):
         named = url.replace("://", f"://{user}@")
-        assert _lets_in(desk, git, url=named) == {user}
+        assert _lets_in(desk, old_git, url=named) == {user}
         by_setting = ("-c", f"credential.username={user}")
-        assert _lets_in(desk, git, *by_setting) == {user}
+        assert _lets_in(desk, old_git, *by_setting) == {user}
         assert desk.hushkey("switch", host, user).returncode == 0
-        assert _lets_in(desk, git) == {user}
-    done = desk.git(git, "config", "--global", "credential.useHttpPath", "true")
+        assert _lets_in(desk, old_git) == {user}
+    done = desk.git(old_git, "config", "--global", "credential.useHttpPath", "true")
     assert done.returncode == 0
     assert desk.hushkey("switch", f"{desk.forge.url}/contoso", "bob").returncode == 0
-    assert _lets_in(desk, git) == {"bob"}
+    assert _lets_in(desk, old_git) == {"bob"}
     listed = json.loads(desk.hushkey("accounts", "--json").stdout)["accounts"]
     assert [(r["host"], r["account"], r["default"]) for r in listed] == [
         (host, "alice", True),
@@ -260,15 +260,15 @@ def test_two_people_by_user_name_by_repository_and_by_choice(
     assert len(desk.visitor.visits()) == 2
 
 
-def test_two_people_by_a_rule_for_each_user_name(desk: ForgeDesk, git: Git) -> None:
+def test_two_people_by_a_rule_for_each_user_name(desk: ForgeDesk, old_git: Git) -> None:
     _both_signed_in(desk, BOTH)
     url = desk.forge.url_of("contoso/app")
 
     for user in ("bob", "alice"):
         named = url.replace("://", f"://{user}@")
-        assert _lets_in(desk, git, url=named) == {user}
+        assert _lets_in(desk, old_git, url=named) == {user}
     # Nobody is named: no rule counts, and git may only ask the terminal.
-    done = desk.git(git, "ls-remote", url)
+    done = desk.git(old_git, "ls-remote", url)
     assert done.returncode != 0
     assert b"could not read Username" in done.stderr
     assert len(desk.visitor.visits()) == 2
@@ -276,12 +276,12 @@ def test_two_people_by_a_rule_for_each_user_name(desk: ForgeDesk, git: Git) -> N
 
 @pytest.mark.parametrize("more", ["", BOTH], ids=["one rule", "a rule each"])
 def test_wrong_person_is_refused_before_anything_is_stored(
-    desk: ForgeDesk, git: Git, more: str
+    desk: ForgeDesk, old_git: Git, more: str
 ) -> None:
     desk.configure(GITLAB, more)
     named = desk.forge.url_of("contoso/app").replace("://", "://bob@")
 
-    clone = desk.git(git, "clone", "-q", named, "app")
+    clone = desk.git(old_git, "clone", "-q", named, "app")
     login = desk.hushkey("login", "--account", "bob", f"bob@{desk.forge.host}")
 
     for done in (clone, login):
@@ -291,9 +291,9 @@ def test_wrong_person_is_refused_before_anything_is_stored(
     assert desk.forge.people() == set()
 
 
-def test_one_of_two_people_signs_out(desk: ForgeDesk, git: Git) -> None:
+def test_one_of_two_people_signs_out(desk: ForgeDesk, old_git: Git) -> None:
     _both_signed_in(desk)
     done = desk.hushkey("logout", "--account", "alice", desk.forge.host)
 
     assert b"signed out of forge as alice and revoked" in done.stderr
-    assert _lets_in(desk, git) == {"bob"}
+    assert _lets_in(desk, old_git) == {"bob"}
