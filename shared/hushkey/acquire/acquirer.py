@@ -174,7 +174,7 @@ class Acquirer:
     def _acquire(self, wanted: TokenRequest) -> Token:
         seen = self.file_of(wanted.rule.identity).stamp()
         try:
-            return self.silent(wanted)
+            return self.silent(wanted, choose=True)
         except UiRequired as need:
             event("ui-required", wanted, error=need)
             return self._interaction(wanted).acquire(wanted, need, self.silent, seen)
@@ -189,10 +189,19 @@ class Acquirer:
         """Sign in for *wanted* even if nothing requires it."""
         return self._interaction(wanted).sign_in(wanted)
 
-    def silent(self, wanted: TokenRequest) -> Token:
-        """Return a token without anybody noticing, or raise why not."""
+    def silent(self, wanted: TokenRequest, *, choose: bool = False) -> Token:
+        """Return a token without anybody noticing, or raise why not.
+
+        *choose*: where several accounts fit and nothing says which, a person who is at
+        the terminal may be asked; else the one that signed in first answers.
+        """
         file = self.file_of(wanted.rule.identity)
         cache = file.read_cached()
+        options = self.session.options
+        several = choose and options.tool_may_ask and not options.login
+        if several and (fit := cached.undecided(cache, wanted)):
+            self._interaction(wanted).choose(wanted, fit)
+            cache = file.read_cached()
         if token := cached.fresh_token(cache, wanted, self.session.clock()):
             event("cached", wanted)
             return runtime.used(wanted, self.session.environ, token)

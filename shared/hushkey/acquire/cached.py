@@ -68,6 +68,20 @@ def fitting(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     return sorted(fit, key=lambda account: account != default)
 
 
+def undecided(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
+    """Return the accounts that fit *wanted*, if several do and nothing says which.
+
+    None where a tenant tells, for which everybody is tried.
+    """
+    if len(cache.accounts) < 2 or wanted.rule.identity.tenants:
+        return []
+    bound = cache.bound(wanted.rule.token_key, wanted.host, wanted.where)
+    if bound is not None or is_named(cache, wanted):
+        return []
+    fit = fitting(cache, wanted)
+    return fit if len(fit) > 1 else []
+
+
 def _by_username(cache: TokenCache, wanted: TokenRequest) -> Account | None:
     return cache.called(wanted.username) if wanted.username else None
 
