@@ -180,5 +180,10 @@ def _asked(names: list[str]) -> int:
     """Let the person choose one of *names* by its number."""
     for number, name in enumerate(names, 1):
         output.say(f"  {number}  {plain(name, 200)}", err=True)
-    choice = click.IntRange(1, len(names))
-    return int(click.prompt("which account", type=choice, err=True)) - 1
+
+    def check(typed: str) -> str:
+        if typed.strip() not in map(str, range(1, len(names) + 1)):
+            raise click.BadParameter(f"a number from 1 to {len(names)}, please")
+        return typed.strip()
+
+    return int(output.prompt("which account", check=check)) - 1

@@ -21,6 +21,7 @@ from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
 from hushkey_install.common.context import shown
 from hushkey_install.config import document, keystore
+from hushkey_install.inspect import nosignin
 from hushkey_install.tools import githelpers
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
     """Add the host; ask for what is missing where a person can answer."""
     config = rules.load(os.environ)
     pattern = _pattern(given.host)
+    if words := nosignin.words(githelpers.request_of(pattern)):
+        output.say(f"note: {words}", err=True)
     plan = _plan(config, given, pattern)
     if ask_server:
         _probe(config, plan)
@@ -68,6 +71,9 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
     document.save(change)
     output.say(f"{pattern} now uses identity {plan.identity}", err=True)
     _say_built_in(config, plan, pattern)
+    if rules.load(os.environ).identity(plan.identity).machine:
+        output.say("next: `hushkey install git`; nobody signs in", err=True)
+        return
     keystore.offer(os.environ)
     output.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "
@@ -199,7 +205,9 @@ def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Pl
     for key in SPECS[provider].required:
         table[key] = table.get(key) or _asked(provider, table, key)
     host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
-    whole = {"identity": name, "scopes": list(preset["scopes"]), **host}
+    scopes = list(preset["scopes"] or SPECS[provider].scopes)
+    known = {"scopes": scopes} if scopes else {}
+    whole = {"identity": name, **known, **host}
     return Plan(name, table, whole if host else {})
 
 

@@ -27,10 +27,9 @@ def login_command(host: str, account: str = "") -> str:
 
 def which_account(place: str, names: list[str]) -> str:
     """Return the question which of *names* answers for *place*, from now on."""
-    lines = [
-        f"whose token for {plain(place, 200)}, now and later? type a number, Enter"
-    ]
-    lines += [f"  {n}  {plain(name, 200)}" for n, name in enumerate(names, 1)]
+    shown = plain(place, 200)
+    lines = [f"whose token for {shown}, from now on? type a number, then Enter"]
+    lines += [f"{n}: {plain(name, 200)}" for n, name in enumerate(names, 1)]
     return "\n".join(lines)
 
 
@@ -41,10 +40,9 @@ def no_such_number(last: int) -> str:
 
 def account_chosen(place: str, name: str) -> str:
     """Return what was chosen, and how to choose anew."""
-    return (
-        f"{plain(place, 200)} gets the token of {plain(name, 200)} from now on; another "
-        f"one: hushkey switch {shlex.quote(plain(place, 200))}"
-    )
+    shown = plain(place, 200)
+    anew = f"hushkey switch {shlex.quote(shown)}"
+    return f"{shown} gets the token of {plain(name, 200)}; to choose anew: {anew}"
 
 
 def who_asks(

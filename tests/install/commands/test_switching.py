@@ -144,6 +144,21 @@ def test_switch_without_a_name_takes_the_other_one_of_two(machine: Machine) -> N
         assert git(machine) == name
 
 
+def test_switch_asks_which_of_three_by_number(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in(machine, ALICE, BOB, CAROL)
+    monkeypatch.setattr("os.isatty", lambda _: True)
+
+    asked = CliRunner().invoke(
+        main, ["switch", "git.test"], input="4\nbob\n2\n", env=machine.environ
+    )
+
+    assert asked.exit_code == 0, asked.output
+    assert f"  2  {BOB.label}" in asked.stderr
+    assert git(machine) == "bob"
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [

@@ -8,8 +8,9 @@ import pytest
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.model import Account, Request, TokenKey
 from hushkey.signin import terminal
+from hushkey.store.tokencache import TokenCache
 from hushkey.tokenrequest import PromptOptions
-from kit.oauth import CORP, SITE, Desk, FakeProvider, grant
+from kit.oauth import SITE, Desk, FakeProvider, grant
 from kit.signin import FakeTerminal
 
 ALICE, BOB, CAROL = (Account(f"id-{n}", f"{n}@x.test") for n in ("al", "bob", "carol"))
@@ -18,10 +19,13 @@ ALICE, BOB, CAROL = (Account(f"id-{n}", f"{n}@x.test") for n in ("al", "bob", "c
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     made = Desk(tmp_path / "data")
-    for account in (ALICE, BOB):
-        granted = grant(f"at-{account.id}", account=account)
-        key, now = TokenKey(SITE.scopes), int(made.clock.now)
-        made.change(lambda c, g=granted, a=account: c.keep(g, a, key, now))  # type: ignore[misc]
+
+    def signed_in(cache: TokenCache) -> None:
+        for account in (ALICE, BOB):
+            granted = grant(f"at-{account.id}", account=account)
+            cache.keep(granted, account, TokenKey(SITE.scopes), int(made.clock.now))
+
+    made.change(signed_in)
     return made
 
 
@@ -61,7 +65,7 @@ def test_person_is_asked_once_and_the_answer_is_remembered(
     assert [get(desk), get(desk), get(desk, "other/app")] == [BOB.label] * 3
 
     assert tty.said.count("whose token") == 1
-    assert f"  1  {ALICE.label}" in tty.said
+    assert f"1: {ALICE.label}" in tty.said
     assert f"hushkey switch {SITE.pattern}" in tty.said
 
 
@@ -155,4 +159,3 @@ def test_who_does_not_answer_is_not_asked_again_at_once(
     desk.clock.now += 601
     tty.type("2\n")
     assert get(desk) == BOB.label
-    assert CORP.name == "corp"

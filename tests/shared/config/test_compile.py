@@ -172,12 +172,56 @@ IDENTITY_FAULTS = [
         'provider = "azure"',
         3,
         "provider: 'azure' is not one; one of entra, oidc, github, gitlab, gitea, "
-        "forgejo, bitbucket, bitbucket-dc, google, huggingface, oauth2, static",
+        "forgejo, bitbucket, bitbucket-dc, google, huggingface, oauth2, command, "
+        "static, workload",
     ),
     ('provider = "gitlub"', 3, "provider: 'gitlub' is not one; one of entra"),
     ("provider = 3", 3, "provider: expected a non-empty string"),
     ('provider = "github"', 2, "client_id: is required for provider github"),
-    ('provider = "workload"', 3, "provider: 'workload' is not one; one of entra"),
+    ('provider = "workload"', 2, "kind: is required for provider workload"),
+    (
+        'provider = "workload"\nkind = "federatd"',
+        4,
+        "kind: expected one of service-principal, federated,",
+    ),
+    (
+        'provider = "workload"\nkind = "exchange"\nissuer = "https://id.test"\n'
+        'asertion = "github"',
+        6,
+        "asertion: unknown key; did you mean assertion",
+    ),
+    (
+        'provider = "workload"\nkind = "federated"\nclient_secret = "s"',
+        5,
+        "client_secret: unknown key",
+    ),
+    (
+        'provider = "workload"\nkind = "federated"\nissuer = "https://id.test"',
+        5,
+        "issuer: unknown key",
+    ),
+    (
+        'provider = "workload"\nkind = "service-principal"\nsecret_from = "hunter2"',
+        5,
+        'secret_from: expected "env:NAME" or "file:/ABSOLUTE/PATH", never the secret',
+    ),
+    (
+        'provider = "workload"\nkind = "service-principal"',
+        2,
+        "secret_from: is required, or one of certificate",
+    ),
+    (
+        'provider = "workload"\nkind = "exchange"\nissuer = "https://id.test"\n'
+        'assertion = "gihub"',
+        6,
+        "assertion: expected one of github, forgejo,",
+    ),
+    (
+        'provider = "workload"\nkind = "exchange"\nissuer = "https://id.test"\n'
+        'assertion = "file:relative"',
+        6,
+        "assertion: expected file:/ABSOLUTE/PATH",
+    ),
     ('provider = "oauth2"', 2, "client_id: is required for provider oauth2"),
     (
         'provider = "entra"\ntennant = "x"',
@@ -264,7 +308,7 @@ HOST_FAULTS = [
     ("a.example", 'identity = "work"\nscheme = "digest"', 4, "scheme: expected one of"),
     (
         "a.example",
-        'identity = "work"\nexchange = "ecr"',
+        'identity = "work"\nexchange = "ecz"',
         4,
         "exchange: expected one of",
     ),
@@ -857,6 +901,7 @@ def test_sites_are_those_that_can_serve_the_user_s_first() -> None:
     patterns = [rule.pattern for rule in config(text).rules()]
 
     azure = ["dev.azure.com", "*.visualstudio.com", "pkgs.dev.azure.com"]
+    azure.append("*.pkgs.visualstudio.com")
     registries = ["*.azurecr.io", "*.azurecr.us", "*.azurecr.cn"]
     forges = ["gitlab.com", "codeberg.org", "gitea.com"]
     assert patterns == ["a.example", *azure, *registries, *forges]
@@ -1107,3 +1152,44 @@ def test_base_url_is_a_secure_address(url: str) -> None:
 
     with pytest.raises(ConfigError, match="base_url: expected"):
         config(f'{text}base_url = "{url}"\n')
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        'base_url = "https://gitlab.com"',
+        'base_url = "https://gitlab.com/"',
+        'token_endpoint = "https://gitlab.com/oauth/token"',
+        "",
+    ],
+)
+def test_token_of_a_public_server_goes_to_no_other_however_it_is_named(
+    named: str,
+) -> None:
+    text = f'[identity.me]\nprovider = "gitlab"\nclient_id = "c"\n{named}\n'
+
+    with pytest.raises(ConfigError, match=r"is signed in at gitlab\.com"):
+        config(f'{text}[host."git.example.com"]\nidentity = "me"\n')
+    at_home = config(f'{text}[host."gitlab.com"]\nidentity = "me"\n')
+    assert at_home.rule_for(Request("https", "gitlab.com"))
+
+
+def test_server_of_one_s_own_may_have_other_hosts() -> None:
+    text = '[identity.me]\nprovider = "bitbucket-dc"\nclient_id = "c"\n'
+    text += f'base_url = "{MINE}"\n[host."mirror.example.com"]\nidentity = "me"\n'
+
+    assert config(text).rule_for(Request("https", "mirror.example.com"))
+
+
+@pytest.mark.parametrize("key", ["base_url", *ENDPOINTS])
+@pytest.mark.parametrize(
+    "value", ['"https://[/oauth/token"', '"https://[/oauth/authorize"', "3", "[]"]
+)
+def test_address_that_is_none_is_told_and_nothing_else_breaks(
+    key: str, value: str
+) -> None:
+    text = f'[identity.me]\nprovider = "gitlab"\nclient_id = "c"\n{key} = {value}\n'
+
+    found = problems(f'{text}[host."git.example.com"]\nidentity = "me"\n')
+
+    assert found[0].startswith(f"c.toml:4: [identity.me] {key}: expected an https://")
