@@ -248,3 +248,55 @@ def test_account_that_only_the_config_of_another_identity_has_is_kept(
 
     assert "bob is not signed in by identity corp" in told
     assert {account for _, account, _ in rows(machine)} >= {ALICE.label}
+
+
+USERS = """
+[[host."hub.test"]]
+identity = "corp"
+scopes = ["git"]
+username = "x-token-auth"
+user = "alice"
+[[host."hub.test"]]
+identity = "corp"
+scopes = ["git"]
+username = "x-token-auth"
+user = "bob"
+"""
+
+
+@pytest.mark.parametrize("action", ["store", "erase"])
+def test_git_gives_a_token_back_under_the_name_that_the_host_wants(
+    machine: Machine, action: str
+) -> None:
+    machine.configure(USERS)
+    signed_in(machine, ALICE, BOB)
+    asked = "protocol=https\nhost=hub.test\n"
+    for name in ("alice", "bob"):
+        given = machine.run(
+            "git-credential-hushkey",
+            "get",
+            stdin=f"{asked}username={name}\n\n".encode(),
+        )
+        assert b"username=x-token-auth\n" in given.stdout
+        assert f"password=at-{name}\n".encode() in given.stdout
+    back = f"{asked}username=x-token-auth\npassword=at-bob\n\n"
+    done = machine.run("git-credential-hushkey", action, stdin=back.encode())
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert machine.typed() == []
+    kept = ["at-alice"] if action == "erase" else ["at-alice", "at-bob"]
+    assert sorted(machine.stored()) == kept
+
+
+def test_pip_gets_the_token_of_the_user_in_the_url(machine: Machine) -> None:
+    machine.configure(USERS)
+    signed_in(machine, ALICE, BOB)
+
+    for words in (
+        ["https://bob@hub.test/simple/", ""],
+        ["https://hub.test/simple/", "bob"],
+    ):
+        done = machine.run("hushkey-keyring", "get", *words)
+        assert done.stdout.decode().strip() == "at-bob", done.stderr
+    done = machine.run("hushkey-keyring", "get", "https://hub.test/simple/", "carol")
+    assert done.stdout == b""
