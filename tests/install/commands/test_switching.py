@@ -1,4 +1,7 @@
 import json
+import os
+import pty
+import select
 import time
 from pathlib import Path
 
@@ -300,3 +303,47 @@ def test_pip_gets_the_token_of_the_user_in_the_url(machine: Machine) -> None:
         assert done.stdout.decode().strip() == "at-bob", done.stderr
     done = machine.run("hushkey-keyring", "get", "https://hub.test/simple/", "carol")
     assert done.stdout == b""
+
+
+def on_a_terminal(machine: Machine, command: str, typed: str) -> str:
+    """Return what the terminal shows of *command*; *typed* answers its question."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve("/bin/sh", ["/bin/sh", "-c", command], machine.environ)
+    shown, end = "", time.monotonic() + 60
+    while time.monotonic() < end:
+        if not select.select([fd], [], [], 0.2)[0]:
+            continue
+        try:
+            shown += os.read(fd, 4096).decode()
+        except OSError:  # the terminal's other side is closed
+            break
+        if typed and "type a number" in shown:
+            os.write(fd, typed.encode())
+            typed = ""
+    os.close(fd)
+    os.waitpid(pid, 0)
+    return shown
+
+
+@pytest.mark.parametrize("agent", ["on", "off"])
+def test_git_asks_on_the_terminal_once(machine: Machine, agent: str) -> None:
+    signed_in(machine, ALICE, BOB)
+    machine.environ |= {"HUSHKEY_INTERACTIVE": "auto", "HUSHKEY_AGENT": agent}
+    for name in ("CI", "SSH_CONNECTION", "DISPLAY"):
+        machine.environ.pop(name, None)
+    get = (
+        "printf 'protocol=https\\nhost=git.test\\npath=team/app\\n\\n' "
+        "| git-credential-hushkey get"
+    )
+    try:
+        first = on_a_terminal(machine, get, "2\n")
+        second = on_a_terminal(machine, get, "1\n")
+    finally:
+        machine.run("hushkey", "agent", "stop")
+
+    assert f"1: {ALICE.label}" in first
+    assert "git.test/team gets the token of bob@example.com" in first
+    for shown in (first, second):
+        assert "password=at-bob" in shown
+    assert "type a number" not in second
