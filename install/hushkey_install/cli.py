@@ -20,6 +20,7 @@ from hushkey_install.commands import (
     looking,
     running,
     signing,
+    switching,
 )
 from hushkey_install.commands import reset as resetting
 from hushkey_install.common import agentcontrol, output
@@ -29,7 +30,7 @@ from hushkey_install.register import table
 _VERSION = "%(prog)s, version %(version)s"
 #: title -> the commands that `--help` lists below it
 SECTIONS = {
-    "Sign in": ("login", "logout", "token", "run"),
+    "Sign in": ("login", "logout", "accounts", "switch", "token", "run"),
     "Hosts and tools": ("config", "install", "uninstall", "import"),
     "Look and repair": ("status", "explain", "doctor", "report", "reset", "agent"),
     "Learn": ("help", "demo", "version", "completion"),
@@ -86,6 +87,8 @@ for verb in (
     completing.command,
     running.run,
     helping.command,
+    switching.accounts,
+    switching.switch,
 ):
     main.add_command(verb)
 

@@ -16,7 +16,7 @@ from hushkey_install.register import table
 from hushkey_install.register.registration import Plan, Registration
 from hushkey_install.tools.installation import Installation
 
-COMMANDS = Path(__file__).parents[3] / "install" / "guide" / "commands.md"
+GUIDE = Path(__file__).parents[3] / "install" / "guide"
 each_tool = pytest.mark.parametrize(
     "tool", table.REGISTRATIONS, ids=lambda tool: tool.name
 )
@@ -83,8 +83,9 @@ def test_names_are_completed() -> None:
 
 
 @each_tool
-def test_tool_is_in_the_table_of_commands(tool: Registration) -> None:
-    rows = [line for line in COMMANDS.read_text().splitlines() if line[:1] == "|"]
+def test_tool_is_in_the_guide(tool: Registration) -> None:
+    text = "\n".join((GUIDE / f"{p}.md").read_text() for p in ("commands", "tools"))
+    rows = [line for line in text.splitlines() if line[:1] == "|"]
 
     assert any(
         re.search(rf"hushkey install [\w\\|`, ]*\b{tool.name}\b", row) for row in rows
