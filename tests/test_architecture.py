@@ -37,7 +37,7 @@ OWNERS = {
         "hushkey.providers.idtoken",
         "hushkey.providers.oidc",
     },
-    "cryptography": {"hushkey.store.cipher"},
+    "cryptography": {"hushkey.store.cipher", "hushkey.store.openitem"},
     "filelock": {"hushkey.system.locks"},
     "idna": {"hushkey.origins"},
     "jeepney": {"hushkey_helpers.agent.keyring_signals"},

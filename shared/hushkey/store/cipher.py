@@ -10,7 +10,8 @@ findings (NIST SP 800-38D gives only "no").
 from __future__ import annotations
 
 import os
-from hashlib import blake2s
+
+from hushkey.system.blake import blake2s
 
 MAGIC = b"HUSHKEY1"
 KEY_BYTES = 32
