@@ -33,7 +33,7 @@ MAY_IMPORT = {
 #: every third party, and the files that may name it (demo/ is an extra of its own)
 OWNERS = {
     "authlib": {
-        "hushkey.net.http",
+        "hushkey.net.oauth",
         "hushkey.providers.idtoken",
         "hushkey.providers.oidc",
     },

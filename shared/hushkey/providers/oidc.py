@@ -1,4 +1,4 @@
-"""OpenID Connect and OAuth 2.0 servers, on Authlib's client.
+"""OpenID Connect and OAuth 2.0 servers; who signs in does so on Authlib's client.
 
 Code flow with PKCE as a public client (RFC 6749, 7636, 8252), device code
 (RFC 8628), refresh with rotation, revocation (RFC 7009). Servers with an
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import time
 from urllib.parse import urlsplit
-
-from authlib.common.security import generate_token
 
 from hushkey.errors import HushkeyError, Permanent, UiRequired
 from hushkey.model import CodeFlow, DeviceCode, Grant
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hushkey.model import Account, Identity
-    from hushkey.net.http import Network, Session
+    from hushkey.net.http import Network
+    from hushkey.net.oauth import Client
     from hushkey.providers.spec import ProviderSpec
 
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -57,10 +56,14 @@ class OAuthProvider:
     def refresh(self, refresh_token: str, scopes: tuple[str, ...]) -> Grant:
         """Redeem *refresh_token*; see Provider."""
         endpoint = self._endpoint("token_endpoint")
-        with self._session() as session:
+        words = (self.client_id, self._secret() or "", self._method())
+        with self._network.session() as session:
             answer = http.guarded(
-                lambda: session.refresh_token(
-                    endpoint, refresh_token=refresh_token, scope=" ".join(scopes)
+                lambda: session.renew(
+                    endpoint,
+                    refresh_token,
+                    " ".join(scopes),
+                    http.client_words(*words),
                 )
             )
         return self._renewed(answer, scopes)
@@ -69,6 +72,8 @@ class OAuthProvider:
         self, scopes: tuple[str, ...], redirect_uri: str, login_hint: str
     ) -> CodeFlow:
         """Prepare an authorization request; see Provider."""
+        from authlib.common.security import generate_token
+
         endpoint = self._endpoint("authorization_endpoint")
         self._network.check_answers(self._endpoint("token_endpoint"))
         scopes = self._sign_in_scopes(scopes)
@@ -81,7 +86,7 @@ class OAuthProvider:
                 extra["prompt"] = "consent"
         if login_hint:
             extra[self._spec.hint_parameter] = login_hint
-        with self._session() as session:
+        with self._client() as session:
             url, state = session.create_authorization_url(
                 endpoint,
                 redirect_uri=redirect_uri,
@@ -95,7 +100,7 @@ class OAuthProvider:
         """Check the redirect's parameters and redeem the code; see Provider."""
         self._check_answer(answer)
         endpoint = self._endpoint("token_endpoint")
-        with self._session() as session:
+        with self._client() as session:
             try:
                 token = http.guarded(
                     lambda: session.fetch_token(
@@ -118,7 +123,7 @@ class OAuthProvider:
         if not isinstance(endpoint, str):
             return None
         scopes = self._sign_in_scopes(scopes)
-        with self._session() as session:
+        with self._client() as session:
             response = session.post(
                 endpoint,
                 data={"scope": " ".join(scopes)},
@@ -129,7 +134,7 @@ class OAuthProvider:
     def poll_device(self, code: DeviceCode) -> Grant:
         """Ask whether the person is done; see Provider."""
         endpoint = self._endpoint("token_endpoint")
-        with self._session() as session:
+        with self._client() as session:
             try:
                 token = session.fetch_token(
                     endpoint, grant_type=_DEVICE, device_code=code.data["device_code"]
@@ -145,7 +150,7 @@ class OAuthProvider:
         endpoint = self._metadata().get("revocation_endpoint")
         if not isinstance(endpoint, str):
             return False
-        with self._session() as session:
+        with self._client() as session:
             response = session.revoke_token(
                 endpoint,
                 token=refresh_token,
@@ -155,12 +160,14 @@ class OAuthProvider:
 
     # -- requests -----------------------------------------------------------
 
-    def _session(self) -> Session:
-        secret = self._secret()
-        return self._network.session(
+    def _client(self) -> Client:
+        from hushkey.net.oauth import Client
+
+        return Client(
             self.client_id,
-            client_secret=secret,
-            token_endpoint_auth_method=self._auth_method() if secret else "none",
+            self._network,
+            client_secret=self._secret(),
+            token_endpoint_auth_method=self._method(),
             code_challenge_method="S256",
         )
 
@@ -175,7 +182,10 @@ class OAuthProvider:
             )
         return self._identity.option("client_secret") or None
 
-    def _auth_method(self) -> str:
+    def _method(self) -> str:
+        """Return how the client authenticates, by its name in the metadata."""
+        if not self._secret():
+            return "none"
         offered = self._metadata().get("token_endpoint_auth_methods_supported")
         basic_only = isinstance(offered, list) and "client_secret_post" not in offered
         return "client_secret_basic" if basic_only else "client_secret_post"
