@@ -34,14 +34,18 @@ MAY_IMPORT = {
 OWNERS = {
     "authlib": {
         "hushkey.net.oauth",
-        "hushkey.providers.idtoken",
+        "hushkey.providers.josetoken",
         "hushkey.providers.oidc",
     },
-    "cryptography": {"hushkey.store.cipher", "hushkey.store.openitem"},
+    "cryptography": {
+        "hushkey.providers.usualtoken",
+        "hushkey.store.cipher",
+        "hushkey.store.openitem",
+    },
     "filelock": {"hushkey.system.locks"},
     "idna": {"hushkey.origins"},
     "jeepney": {"hushkey_helpers.agent.keyring_signals"},
-    "joserfc": {"hushkey.providers.idtoken"},
+    "joserfc": {"hushkey.providers.josetoken"},
     "keyring": {"hushkey.store.keystores", "hushkey_helpers.backend"},
     "msal": {"hushkey.providers.entra"},
     "platformdirs": {"hushkey.system.paths"},

@@ -55,6 +55,30 @@ def test_open_key_is_read_without_a_library(
     assert found & {*heavy, "cryptography.hazmat.backends.openssl"} == set()
 
 
+def test_silent_refresh_loads_no_library_of_a_sign_in(
+    desk: Desk, make_secret_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_secret_service("unlocked")
+    for name, value in service.environ.items():
+        monkeypatch.setenv(name, value)
+    sit_at(desk, service)
+    assert desk.get().returncode == 0
+    desk.age(3601)
+
+    done = desk.start(
+        *timed_imports("git-credential-hushkey", "get"),
+        stdin=f"protocol=https\nhost={desk.apache.host}\n\n".encode(),
+        HUSHKEY_AGENT="off",
+    )
+
+    found = {name.partition(".")[0] for name in imported(done.stderr)}
+    assert b"password=" in done.stdout
+    assert desk.issuer.refreshes() == 1
+    assert "requests" in found
+    heavy = {"authlib", "joserfc", "filelock", "jeepney", "secretstorage", "msal"}
+    assert found & heavy == set()
+
+
 @pytest.mark.parametrize("text", ["", "k", "k" * 16, "k" * 44, "k" * 100_000])
 def test_secret_is_what_the_library_reads(
     make_secret_service: MakeService, monkeypatch: pytest.MonkeyPatch, text: str
