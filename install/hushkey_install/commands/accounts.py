@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import HostRule, Token, TokenKey
+from hushkey.providers.registry import client_words
 from hushkey.system import ownership, paths
 from hushkey.tokenrequest import TokenRequest
 from hushkey_helpers.tools import token as token_tool
@@ -39,6 +40,8 @@ def _login(context: Context, wanted: TokenRequest, *, force: bool) -> None:
     token = get(wanted)
     _say_unproven(context, wanted)
     how = "signed in" if token.source == "sign-in" else "already signed in"
+    if wanted.rule.identity.machine:
+        how = "nobody has to sign in"
     output.say(
         f"{how} to {wanted.host} as {token.account.label or 'the only account'} "
         f"({_client(wanted.rule)}); the token is good {until(token)}",
@@ -72,7 +75,8 @@ def _client(rule: HostRule) -> str:
     identity = rule.identity
     tenant = f", tenant {found}" if (found := rule.tenant) else ""
     return (
-        f"identity {identity.name}, client {identity.client_id} "
+        f"identity {identity.name}, "
+        f"client {client_words(identity.provider, identity.client_id)} "
         f"at {identity.issuer}{tenant}"
     )
 

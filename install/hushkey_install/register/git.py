@@ -9,9 +9,11 @@ absolute path: a program that a desktop starts has a shorter PATH than a shell.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+import click
 
 from hushkey import origins
 from hushkey.errors import Permanent
@@ -20,7 +22,8 @@ from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
-from hushkey_install.register import gitchecks, gitsections
+from hushkey_install.config import document
+from hushkey_install.register import ci, gitchecks, gitsections
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
@@ -31,12 +34,27 @@ class GitRegistration(Registration):
     """git, by helper lines in its global file."""
 
     takes_hosts = True
+    install_options = (
+        click.option(
+            "--ci",
+            is_flag=True,
+            help="In a pipeline's job: its own token opens its own server.",
+        ),
+    )
 
     def plan(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
     ) -> Plan:
-        """Return what registers every host of the user's config, and *hosts*."""
-        return _plan(Context(environ), hosts)
+        """Return what registers every host of the user's config, and *hosts*.
+
+        With the option ``ci`` in *more*, the job's own server, too; its registries
+        get their rules, for the tools that ask for them.
+        """
+        context = Context(environ)
+        if not more.get("ci"):
+            return _plan(context, hosts)
+        job = ci.patterns(environ)
+        return _with_config(ci.change(context, job), _plan(context, hosts, job[:1]))
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
@@ -65,11 +83,26 @@ class GitRegistration(Registration):
 GIT = GitRegistration("git")
 
 
-def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
+def _with_config(change: Change, plan: Plan) -> Plan:
+    """Return *plan* with the *change* of the config before it."""
+
+    def shown() -> bool:
+        return any([show(document.shown(change)), plan.show()])
+
+    def apply() -> None:
+        if change:
+            document.save(change)
+        plan.apply()
+
+    return Plan(shown, apply)
+
+
+def _plan(context: Context, wanted: tuple[str, ...], job: Sequence[str] = ()) -> Plan:
+    """Return the plan; *job* are patterns that have no rule yet."""
     git = Git(context.environ)
     # Whatever is there already is kept up to date, built-in hosts too.
     there = dict.fromkeys(gitsections.kept(context, git), False)
-    sections = there | dict(_sections(context, wanted))
+    sections = there | dict(_sections(context, wanted, job))
     if not sections:
         raise Permanent(
             "no host has an identity yet",
@@ -137,7 +170,9 @@ def _undo(environ: dict[str, str], hosts: tuple[str, ...]) -> Plan:
 # -- what belongs there -----------------------------------------------------
 
 
-def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+def _sections(
+    context: Context, wanted: tuple[str, ...], job: Sequence[str]
+) -> Iterator[tuple[str, bool]]:
     """Yield (URL of a credential section, whether it needs the path).
 
     Azure DevOps has an organisation in the path, which decides the tenant.
@@ -147,12 +182,11 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     chosen = [rule for rule in own if purposes.GIT in (rule.tools or (purposes.GIT,))]
     known = {rule.pattern: rule for rule in context.config.rules()}
     chosen += [known.get(url) or context.rule(url)[0] for url in wanted]
-    for rule in chosen:
-        pattern = origins.parse_pattern(rule.pattern)
+    written_as = [(rule.pattern, rule.identity.tenants) for rule in chosen]
+    for written, tenants in (*written_as, *((pattern, False) for pattern in job)):
+        pattern = origins.parse_pattern(written)
         url = gitsections.url_of(pattern)
-        by_url[url] = (
-            by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
-        )
+        by_url[url] = by_url.get(url, False) or bool(pattern.path) or tenants
     yield from by_url.items()
 
 

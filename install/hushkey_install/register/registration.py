@@ -31,17 +31,17 @@ class Plan:
         apply: Callable[[], object],
         tidy: Callable[[], object] = lambda: None,
     ) -> None:
-        self._show = show
-        self._apply = apply
-        self._tidy = tidy
+        self.show = show
+        self.apply = apply
+        self.tidy = tidy
 
     def run(self, *, dry_run: bool) -> None:
         """Show it, and do it unless *dry_run*."""
-        shown = self._show()
+        shown = self.show()
         if not shown:
             output.say("nothing to change", err=True)
         if not dry_run:
-            (self._apply if shown else self._tidy)()
+            (self.apply if shown else self.tidy)()
 
 
 class Checked:

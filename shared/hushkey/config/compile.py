@@ -74,7 +74,9 @@ def _compiled(
     rules: list[dict[str, Any]] = []
     for pattern, table in user.get("host", {}).items():
         # A rule may lean on a preset's identity that the user has not completed.
-        missing = "" if table["identity"] in known else _wanted(table, presets)
+        names = identities.named(table)
+        lacking = (_missing(n, {}, presets) for n in names if n not in known)
+        missing = next(filter(None, lacking), "")
         origin = "system" if pattern in system.get("host", {}) else "user"
         rules.append(_rule(pattern, table, origin, missing))
     for pattern, table in presets["host"].items():
@@ -98,9 +100,13 @@ def _rule(
 ) -> dict[str, Any]:
     pattern = origins.parse_pattern(written)
     plain = all(map(str.isascii, pattern.path))
-    if "exchange" in table and "username" in table:
-        words = exchange.KINDS[table["exchange"]].words
-        table = {**table, "username": words.get(table["username"], table["username"])}
+    if "exchange" in table:
+        kind = exchange.KINDS[table["exchange"]]
+        options = {key: table[key] for key in kind.keys if key in table}
+        table = {k: v for k, v in table.items() if k not in kind.keys}
+        table |= {"options": options} if options else {}
+        if "username" in table:
+            table["username"] = kind.words.get(table["username"], table["username"])
     return {
         **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
         **({} if plain else {"letters": origins.letters(pattern.path)}),
@@ -129,17 +135,17 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
         own_cloud = "an authority or cloud" if cloud == "public" else "an authority"
         wanted = "" if cloud == "public" else f'cloud = "{cloud}", '
         return f"[identity.{name}] {wanted}without {own_cloud} of its own"
-    if own is not None and (key := SPECS[own["provider"]].own_server(own)):
-        return f"[identity.{name}] without a {key} of its own"
+    spec = SPECS[preset["provider"]]
+    if own is not None and spec.base_of(own) != spec.base_of(preset):
+        key = spec.own_server(own)
+        own_server = f"without a {key} of its own"
+        same = f'base_url = "{spec.base_of(preset)}"'
+        return f"[identity.{name}] {own_server if key else same}"
     table = {**preset, **(own or {})}
     for key in SPECS[table["provider"]].required:
         if key not in table:
             return f"[identity.{name}] {key}"
     return ""
-
-
-def _wanted(table: dict[str, Any], presets: dict[str, Any]) -> str:
-    return _missing(table["identity"], {}, presets)
 
 
 def _index(rules: list[dict[str, Any]]) -> dict[Any, tuple[int, ...]]:

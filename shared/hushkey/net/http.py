@@ -46,7 +46,10 @@ _FORM = {
     "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
 }
 _SECRETS = frozenset(
-    ("refresh_token", "code", "code_verifier", "device_code", "client_secret", "token")
+    (
+        *("refresh_token", "code", "code_verifier", "device_code", "client_secret"),
+        *("token", "assertion", "client_assertion", "subject_token"),
+    )
 )
 
 
@@ -71,9 +74,9 @@ class Network:
         #: the servers that have answered
         self.answered: set[str] = set()
 
-    def session(self) -> Session:
-        """Return a session that is nobody's."""
-        return Session(self)
+    def session(self, *, limit: float | None = None) -> Session:
+        """Return a session that is nobody's; *limit* as `Session` has it."""
+        return Session(self, limit=limit)
 
     def check_answers(self, url: str) -> None:
         """Raise what keeps the server of *url* from answering, if anything does.
@@ -116,7 +119,8 @@ class Network:
         Raises Permanent for one that is not spoken here.
         """
         host = urlsplit(url).hostname or ""
-        if origins.is_loopback(f"[{host}]" if ":" in host else host):
+        host = f"[{host}]" if ":" in host else host
+        if origins.is_loopback(host) or origins.is_link_local(host):
             return {}  # what stays on this machine shows its tokens to no proxy
         if self._proxy:
             return {"http": self._proxy, "https": self._proxy}

@@ -8,17 +8,21 @@ Imported only where `hushkey.store.openitem` could not read the key.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 
 import secretstorage
+from jeepney.io.blocking import open_dbus_connection
 from secretstorage.exceptions import (
     ItemNotFoundException,
     LockedException,
     PromptDismissedException,
     SecretServiceNotAvailableException,
 )
+from secretstorage.util import add_match_rules
 
 from hushkey.errors import StoreError
+from hushkey.system import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +66,14 @@ class SecretServiceStore:
                 "hushkey data key", attributes, text.encode(), replace=True
             )
 
+    def drop(self) -> None:
+        """Delete the item; StoreError ``locked`` without any prompt."""
+        with self._collection() as collection:
+            for item in collection.search_items(self._attributes) if collection else ():
+                if item.is_locked():
+                    raise self._locked()
+                item.delete()
+
     def unlock(self) -> None:
         """Show the keyring's own dialog and wait for the person."""
         with self._collection() as collection:
@@ -84,8 +96,8 @@ class SecretServiceStore:
     @contextmanager
     def _bus(self) -> Iterator[Any]:
         try:
-            bus = secretstorage.dbus_init()
-        except (SecretServiceNotAvailableException, OSError) as error:
+            bus = _connected()
+        except (SecretServiceNotAvailableException, OSError, ValueError) as error:
             raise self._absent() from error
         try:
             if not secretstorage.check_service_availability(bus):
@@ -115,3 +127,12 @@ class SecretServiceStore:
             f"{self._name} {how}",
             hint="unlock it, or run `hushkey login` to be asked",
         )
+
+
+def _connected() -> Any:
+    """Return a connection to the session's bus, also where nothing names it."""
+    if os.environ.get(paths.BUS) or not (address := paths.session_bus(os.environ)):
+        return secretstorage.dbus_init()
+    bus = open_dbus_connection(address)
+    add_match_rules(bus)
+    return bus

@@ -15,7 +15,7 @@ from hushkey.store import cipher
 from hushkey.store.sealedfile import SUFFIX, Draft, SealedFile, sweep
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import locks, paths
-from hushkey.system.blake import blake2s
+from hushkey.system.digest import blake2s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

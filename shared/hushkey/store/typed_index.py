@@ -23,7 +23,7 @@ import os
 
 from hushkey.model import Frozen
 from hushkey.system import ownership
-from hushkey.system.blake import blake2s
+from hushkey.system.digest import blake2s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-import threading
 import time
 from contextlib import contextmanager, suppress
 
@@ -168,6 +166,9 @@ def uninterrupted(
     once; they wait. *hear* is called at the first of them. Only the main thread
     can do this.
     """
+    import signal  # noqa: PLC0415 - what only reads needs neither
+    import threading  # noqa: PLC0415
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return

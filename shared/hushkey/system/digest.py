@@ -1,8 +1,4 @@
-"""BLAKE2s (RFC 7693), without hashlib where CPython has it by itself.
-
-hashlib loads OpenSSL's library, which costs as much as half of an answer that is at
-hand already.
-"""
+"""BLAKE2 (RFC 7693) without what `hashlib` brings along: OpenSSL, a second time."""
 
 from __future__ import annotations
 
