@@ -199,6 +199,9 @@ class ServiceStore:
     def put(self, text: str) -> None:
         self._library().put(text)
 
+    def drop(self) -> None:
+        self._library().drop()
+
     def unlock(self) -> None:
         self._library().unlock()
 

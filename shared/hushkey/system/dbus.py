@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+from hushkey.system import paths
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -138,7 +140,7 @@ class SessionBus:
         self._service = service
         self._serial = 0
         self._left = b""
-        path = _address(os.environ.get("DBUS_SESSION_BUS_ADDRESS", ""))
+        path = _address(paths.session_bus(os.environ))
         self._link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             self._link.connect(path)
