@@ -59,6 +59,7 @@ OWNERS = {
     },
     "requests": {
         "hushkey.net.http",
+        "hushkey.net.oauth",
         "hushkey.providers.exchange.acr",
         "hushkey.providers.exchange.aws",
         "hushkey.providers.exchange.base",
