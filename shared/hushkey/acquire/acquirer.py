@@ -132,7 +132,7 @@ class Acquirer:
 
         patience = {**self.session.settings, "silent_timeout": _ANONYMOUS}
         with http.Network(patience, self.session.environ).session() as anonymous:
-            answer = anonymous.head(url, withhold_token=True)
+            answer = anonymous.head(url)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Transient(f"{url} fails")  # it knows, but not now
         # The status stands where HTTP/2 has it (RFC 9113 8.3.2).
