@@ -208,7 +208,7 @@ def _items(path: str, text: str, name: str) -> list[yamltext.Item]:
         found = yamltext.listing(text, name)
     except ValueError as error:
         raise Permanent(
-            f"{path} cannot be understood: {plain(str(error))}", hint="mend it first"
+            f"{path} cannot be understood: {plain(str(error))}", hint="fix it first"
         ) from error
     return found.items if found else []
 

@@ -39,10 +39,10 @@ def no_such_number(last: int) -> str:
 
 
 def account_chosen(place: str, name: str) -> str:
-    """Return what was chosen, and how to choose anew."""
+    """Return what was chosen, and how to choose again."""
     shown = plain(place, 200)
     anew = f"hushkey switch {shlex.quote(shown)}"
-    return f"{shown} gets the token of {plain(name, 200)}; to choose anew: {anew}"
+    return f"{shown} gets the token of {plain(name, 200)}; to choose again: {anew}"
 
 
 def who_asks(
