@@ -37,12 +37,8 @@ SECTIONS = {
 }
 
 
-class _Main(exitcodes.Group):
-    sections = SECTIONS
-
-
 @click.group(
-    cls=_Main,
+    cls=exitcodes.Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exitcodes.CODES,
 )
@@ -73,6 +69,8 @@ def main(ctx: click.Context) -> None:
             output.say(f"hushkey: {line}", err=True)
         event("asked", verb=ctx.invoked_subcommand or "")
 
+
+main.sections = SECTIONS
 
 for verb in (
     signing.login,

@@ -214,7 +214,14 @@ def test_command_without_a_section_is_listed_all_the_same() -> None:
 def leaves(command: click.Command, words: str = "hushkey") -> Iterator[tuple[str, str]]:
     """Yield each command below *command*, and its help."""
     if not isinstance(command, click.Group):
-        yield words, command.get_help(click.Context(command, info_name=words))
+        yield (
+            words,
+            command.get_help(
+                click.Context(
+                    command, info_name=words, help_option_names=["-h", "--help"]
+                )
+            ),
+        )
         return
     for name, inner in command.commands.items():
         yield from leaves(inner, f"{words} {name}")
