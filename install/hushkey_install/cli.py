@@ -17,6 +17,7 @@ from hushkey_install.commands import (
     importing,
     looking,
     running,
+    setup,
     signing,
 )
 from hushkey_install.commands import reset as resetting
@@ -55,6 +56,7 @@ def main(ctx: click.Context) -> None:
 
 
 for verb in (
+    setup.command,
     signing.login,
     signing.logout,
     signing.token,

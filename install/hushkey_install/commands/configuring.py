@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from hushkey.errors import Permanent, plain
 from hushkey.providers.registry import SPECS
 from hushkey_install.commands import completing
 from hushkey_install.config import addhost, editor, settings
@@ -145,13 +144,11 @@ def add_host(
     """
     keys = {key: value for key, value in named.items() if value}
     given = addhost.Given(
-        host, identity, keys | dict(map(_pair, more)), scopes, username, scheme or ""
+        host,
+        identity,
+        keys | dict(map(addhost.pair, more)),
+        scopes,
+        username,
+        scheme or "",
     )
     addhost.run(given, ask_server=probe, dry_run=dry_run)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals and value):
-        raise Permanent(f"--set {plain(key)}: expected KEY=VALUE")
-    return key, value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hushkey_helpers.tools.token import FORMATS
-from hushkey_install.commands import accounts, completing
+from hushkey_install.commands import accounts, completing, setup
 
 
 @click.command()
@@ -29,7 +29,10 @@ def login(target: str | None, force: bool, method: str) -> None:
       hushkey login dev.azure.com/contoso
       hushkey login --method device corp     # no browser on this machine
     """
-    accounts.login(target, force=force, method=method)
+    if target and setup.waits(target):
+        setup.sign_in(target, force=force, method=method)
+    else:
+        accounts.login(target, force=force, method=method)
 
 
 @click.command()

@@ -15,7 +15,7 @@ from typing import Any
 
 from hushkey import origins
 from hushkey.errors import Permanent
-from hushkey_install.common import output
+from hushkey_install.common import output, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import Finding
@@ -31,12 +31,22 @@ class GitRegistration(Registration):
     """git, by helper lines in its global file."""
 
     takes_hosts = True
+    kind = purposes.GIT
+    trial = "git clone https://{host}/OWNER/REPOSITORY"
 
     def plan(
-        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+        self,
+        environ: dict[str, str],
+        hosts: tuple[str, ...],
+        *,
+        sure: bool = False,
+        **more: Any,
     ) -> Plan:
-        """Return what registers every host of the user's config, and *hosts*."""
-        return _plan(Context(environ), hosts)
+        """Return what registers every host of the user's config, and *hosts*.
+
+        *sure*: somebody is signed in by then, or a password is kept.
+        """
+        return _plan(Context(environ), hosts, sure=sure)
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
@@ -65,15 +75,19 @@ class GitRegistration(Registration):
 GIT = GitRegistration("git")
 
 
-def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
+def _plan(context: Context, wanted: tuple[str, ...], *, sure: bool) -> Plan:
     git = Git(context.environ)
     # Whatever is there already is kept up to date, built-in hosts too.
     there = dict.fromkeys(gitsections.kept(context, git), False)
-    sections = there | dict(_sections(context, wanted))
-    if not sections:
+    new = dict(_sections(context, wanted))
+    left = {} if sure else dict(_served(context, git, new.keys() - there.keys()))
+    sections = there | {url: path for url, path in new.items() if url not in left}
+    for url, why in left.items():
+        output.say(f"note: {url} is left out: {why}", err=True)
+    if not sections and not left:
         raise Permanent(
             "no host has an identity yet",
-            hint="run `hushkey config add-host HOST` first, or name a built-in one: "
+            hint="run `hushkey setup HOST`, or name a built-in one: "
             "`hushkey install git dev.azure.com`",
         )
     ours = gitsections.helper(context.environ)
@@ -85,6 +99,13 @@ def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
         _remember(context.environ, git, change, paths_set)
         change.apply()
         output.say(f"git asks hushkey for: {', '.join(sections)}", err=True)
+        for url in sections:
+            if context.rule_or_none(url) is None:
+                output.say(
+                    f"note: {url} has no identity: hushkey keeps what you type for "
+                    "it, encrypted",
+                    err=True,
+                )
         if git.version() < (2, 46):
             output.say(
                 "note: a repository's own credential.helper still sees tokens with "
@@ -92,7 +113,7 @@ def _plan(context: Context, wanted: tuple[str, ...]) -> Plan:
                 err=True,
             )
 
-    return Plan(lambda: show(change), apply)
+    return Plan(lambda: show(change), apply, due=lambda: bool(change))
 
 
 def _undo(environ: dict[str, str], hosts: tuple[str, ...]) -> Plan:
@@ -146,7 +167,11 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     own = (rule for rule, _ in context.own_rules())
     chosen = [rule for rule in own if purposes.GIT in (rule.tools or (purposes.GIT,))]
     known = {rule.pattern: rule for rule in context.config.rules()}
-    chosen += [known.get(url) or context.rule(url)[0] for url in wanted]
+    for word in wanted:
+        if rule := known.get(word) or context.rule_or_none(word):
+            chosen.append(rule)
+        else:  # what is typed for it is kept
+            by_url.setdefault(gitsections.named(word), False)
     for rule in chosen:
         pattern = origins.parse_pattern(rule.pattern)
         url = gitsections.url_of(pattern)
@@ -154,6 +179,30 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
             by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
         )
     yield from by_url.items()
+
+
+def _served(
+    context: Context, git: Git, urls: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the *urls* for which other helpers have a password and we have nothing.
+
+    To register us would silence them, and every fetch would begin to ask.
+    """
+    for url in urls:
+        request = githelpers.request_of(url)
+        rule = context.rule_or_none(url)
+        if rule and not rule.identity.typed:
+            if context.is_used(rule.identity):
+                continue
+            cure = f"`hushkey login {rule.pattern}` first"
+        else:
+            if typedsecrets.tools_of(request.protocol, request.host, context.environ):
+                continue
+            cure = "`hushkey import` takes it over"
+        others = githelpers.chain(git, request).others()
+        if others and git.has_password(request.protocol, request.host):
+            names = ", ".join(dict.fromkeys(helper.name for helper in others))
+            yield url, f"{names} has a password for it, and hushkey nothing yet; {cure}"
 
 
 def _add(

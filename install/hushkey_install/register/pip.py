@@ -32,6 +32,7 @@ from hushkey_install.register.keyringchecks import (
 from hushkey_install.register.launcher import Launcher
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
+from hushkey_install.tools import purposes
 from hushkey_install.tools.installation import Installation
 from hushkey_install.tools.pythontools import Client
 
@@ -48,6 +49,7 @@ class KeyringProgram(Registration):
     """A tool that starts the program `keyring`, once one setting tells it to."""
 
     asks_keyring = True
+    kind = purposes.PYTHON
     install_options = (
         click.option(
             "--launcher",
@@ -98,7 +100,12 @@ class KeyringProgram(Registration):
                 file.keep(change)
             output.say(self._about, err=True)
 
-        return Plan(lambda: _shown("+", path, change), apply, lambda: link.place(path))
+        return Plan(
+            lambda: _shown("+", path, change),
+            apply,
+            lambda: link.place(path),
+            due=lambda: bool(path or change),
+        )
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any

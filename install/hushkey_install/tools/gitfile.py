@@ -21,6 +21,20 @@ from hushkey_install.common.filechange import (
 
 #: seconds for one `git config`
 _PATIENCE = 30
+#: seconds for all helpers of a host to say what they have
+_HELPERS_PATIENCE = 10
+#: git and Git Credential Manager ask nobody then (gitcredentials(7), GCM's docs), nor
+#: do we, nor has a helper a display or a browser to open
+_ASKS_NOBODY = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "false",
+    "SSH_ASKPASS": "false",
+    "GCM_INTERACTIVE": "never",
+    "HUSHKEY_INTERACTIVE": "never",
+    "DISPLAY": "",
+    "WAYLAND_DISPLAY": "",
+    "BROWSER": "false",
+}
 #: what makes git believe that it is in a repository
 _REPOSITORY = frozenset(("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR"))
 
@@ -86,6 +100,32 @@ class Git:
         return self._start(
             "config", *words, folder=folder or "/", environ=environ
         ).stdout
+
+    def has_password(self, protocol: str, host: str) -> bool:
+        """Tell whether a helper of the user's has a password for *host*.
+
+        git asks them as it would for a fetch, outside any repository; whatever would
+        ask a person is told not to. One that says nothing in time has none.
+        """
+        environ = {k: v for k, v in self._environ.items() if k not in _REPOSITORY}
+        environ |= _ASKS_NOBODY
+        question = f"protocol={protocol}\nhost={host}\n\n"
+        try:
+            done = subprocess.run(
+                [self._git, "-c", "credential.interactive=false", "credential", "fill"],
+                input=question,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                timeout=_HELPERS_PATIENCE,
+                check=False,
+                cwd="/",
+                env=environ,
+                start_new_session=True,  # no terminal to ask on
+            )
+        except (subprocess.TimeoutExpired, OSError):
+            return False
+        return "\npassword=" in f"\n{done.stdout}"
 
     def exec_path(self) -> str:
         """Return the folder where git looks for its own programs."""
