@@ -1,7 +1,6 @@
 """Our programs, from nothing to git's answer, at forges that are made of data."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from kit.canary import Ear
 from kit.desk import Seat
+from servers.authority import Authority
 from servers.browser import Browser
 from servers.forge import GITEA_CLIENT, Forge
 
@@ -43,10 +43,10 @@ class ForgesDesk(Seat):
 
 
 @pytest.fixture
-def desk(tmp_path: Path, visitor: Browser) -> Iterator[ForgesDesk]:
+def desk(tmp_path: Path, visitor: Browser, authority: Authority) -> ForgesDesk:
     folder = tmp_path / "desk"
     folder.mkdir()
-    yield ForgesDesk(folder, visitor, tmp_path / "no-ca")
+    return ForgesDesk(folder, visitor, authority.ca_file)
 
 
 @pytest.mark.parametrize("provider", ["gitea", "forgejo"])

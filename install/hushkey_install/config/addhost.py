@@ -21,6 +21,7 @@ from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
 from hushkey_install.common.context import shown
 from hushkey_install.config import document, keystore
+from hushkey_install.inspect import nosignin
 from hushkey_install.tools import githelpers
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
     """Add the host; ask for what is missing where a person can answer."""
     config = rules.load(os.environ)
     pattern = _pattern(given.host)
+    if words := nosignin.words(githelpers.request_of(pattern)):
+        output.say(f"note: {words}", err=True)
     plan = _plan(config, given, pattern)
     if ask_server:
         _probe(config, plan)

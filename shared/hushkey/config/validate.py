@@ -114,9 +114,10 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
         spec = _spec(table) if isinstance(table, dict) else None
         if spec is None or not spec.base_url or schema.pattern(written):
             continue
-        if name in identities and spec.own_server(table):
-            continue
-        server = origins.parse_url(spec.base_of(table)).host
+        base = spec.base_of(table)
+        if name in identities and base != spec.base_url:
+            continue  # a server of the user's own, which may have other hosts, too
+        server = origins.parse_url(base).host
         host = origins.parse_pattern(written).host
         if host != server and not host.endswith(f".{server}"):
             what = f"is signed in at {server}, whose tokens are not for {host}"

@@ -91,6 +91,7 @@ class OAuthProvider:
         extra |= self._spec.authorize_parameters
         if login_hint and self._spec.hint_parameter:
             extra[self._spec.hint_parameter] = login_hint
+            extra |= self._spec.hint_parameters
         with self._session() as session:
             url, state = session.create_authorization_url(
                 endpoint,

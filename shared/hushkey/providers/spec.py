@@ -13,8 +13,6 @@ an attribute of `hushkey.model.Identity`: no helper loads the registry for that.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from hushkey.model import Frozen
 
 TYPE_CHECKING = False
@@ -95,6 +93,8 @@ class ProviderSpec:
     redirect_uri = "http://127.0.0.1/"
     #: the authorization request's parameter for the account that is meant
     hint_parameter = "login_hint"
+    #: what goes with it, so that the page does not take whoever is signed in there
+    hint_parameters: Mapping[str, str] = {}
     #: how a client secret goes to the token endpoint; empty: as the server says, else
     #: in the body (RFC 6749 2.3.1)
     auth_method = ""
@@ -208,8 +208,10 @@ class ProviderSpec:
             path = self.paths.get(key)
             if path and url.endswith(path):
                 base = url.removesuffix(path)
-                hosts = {urlsplit(address).netloc for address in named.values()}
-                return base if hosts == {urlsplit(base).netloc} else ""
+                # Compared as text: what is no URL is told by its own check.
+                origin = "/".join([*base.split("/", 3)[:3], ""])
+                together = all(a.startswith(origin) for a in named.values())
+                return base if together else ""
         return ""
 
     def traits(self) -> dict[str, Any]:

@@ -375,3 +375,27 @@ def test_client_of_one_s_own_replaces_the_one_that_all_share(machine: Machine) -
     assert rule
     assert (rule.identity.client_id, rule.origin) == ("mine", "user")
     assert rule.identity.issuer.startswith("https://codeberg.org/")
+
+
+def test_host_without_a_sign_in_is_told_so(machine: Machine) -> None:
+    result = add(machine, "git.sr.ht", "--provider", "static")
+
+    assert "note: sourcehut takes pushes over ssh only" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("provider", "page"),
+    [
+        ("github", "https://g.test/settings/applications/new"),
+        ("gitlab", "https://g.test/-/user_settings/applications"),
+        ("bitbucket-dc", "https://g.test/plugins/servlet/applinks"),
+        ("google", "https://console.cloud.google.com/auth/clients"),
+        ("huggingface", "https://huggingface.co/settings/applications/new"),
+    ],
+)
+def test_client_that_is_missing_leads_to_the_page_that_makes_one(
+    machine: Machine, provider: str, page: str
+) -> None:
+    result = add(machine, "g.test", "--provider", provider, code=1)
+
+    assert "--client-id is needed; register a client at " + page in result.stderr

@@ -1107,3 +1107,44 @@ def test_base_url_is_a_secure_address(url: str) -> None:
 
     with pytest.raises(ConfigError, match="base_url: expected"):
         config(f'{text}base_url = "{url}"\n')
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        'base_url = "https://gitlab.com"',
+        'base_url = "https://gitlab.com/"',
+        'token_endpoint = "https://gitlab.com/oauth/token"',
+        "",
+    ],
+)
+def test_token_of_a_public_server_goes_to_no_other_however_it_is_named(
+    named: str,
+) -> None:
+    text = f'[identity.me]\nprovider = "gitlab"\nclient_id = "c"\n{named}\n'
+
+    with pytest.raises(ConfigError, match=r"is signed in at gitlab\.com"):
+        config(f'{text}[host."git.example.com"]\nidentity = "me"\n')
+    at_home = config(f'{text}[host."gitlab.com"]\nidentity = "me"\n')
+    assert at_home.rule_for(Request("https", "gitlab.com"))
+
+
+def test_server_of_one_s_own_may_have_other_hosts() -> None:
+    text = '[identity.me]\nprovider = "bitbucket-dc"\nclient_id = "c"\n'
+    text += f'base_url = "{MINE}"\n[host."mirror.example.com"]\nidentity = "me"\n'
+
+    assert config(text).rule_for(Request("https", "mirror.example.com"))
+
+
+@pytest.mark.parametrize("key", ["base_url", *ENDPOINTS])
+@pytest.mark.parametrize(
+    "value", ['"https://[/oauth/token"', '"https://[/oauth/authorize"', "3", "[]"]
+)
+def test_address_that_is_none_is_told_and_nothing_else_breaks(
+    key: str, value: str
+) -> None:
+    text = f'[identity.me]\nprovider = "gitlab"\nclient_id = "c"\n{key} = {value}\n'
+
+    found = problems(f'{text}[host."git.example.com"]\nidentity = "me"\n')
+
+    assert found[0].startswith(f"c.toml:4: [identity.me] {key}: expected an https://")

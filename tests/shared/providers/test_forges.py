@@ -149,6 +149,18 @@ def test_account_that_is_meant_goes_where_the_forge_reads_it(
     )
 
 
+def test_github_lets_a_person_choose_only_where_one_is_meant(tmp_path: Path) -> None:
+    with Forge("github") as forge:
+        desk = Desk(forge, tmp_path)
+        desk.page(hint="bob")
+        meant = desk.sent(forge.facts.authorize, "GET")
+        desk.page()
+        anybody = desk.sent(forge.facts.authorize, "GET")
+
+    assert meant["prompt"] == "select_account"
+    assert "prompt" not in anybody
+
+
 # -- GitHub --------------------------------------------------------------------------
 
 

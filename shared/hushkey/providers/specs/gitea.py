@@ -27,8 +27,6 @@ class Gitea(ForgeSpec):
     required = ()
     client_id = "a4792ccc-144e-407e-86c9-5e7d8d9c3269"
     client_name = "git-credential-oauth"
-    #: its access tokens are signed, and good until their end whatever happens
-    keeps_old = True
     hint_parameter = ""
     announcement = "/.well-known/openid-configuration"
     scheme = "basic"

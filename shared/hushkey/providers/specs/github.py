@@ -46,6 +46,7 @@ class GitHub(ForgeSpec):
         "user": ("read:user", "user:email", "user:follow"),
     }
     hint_parameter = "login"
+    hint_parameters = {"prompt": "select_account"}  # noqa: RUF012 - read only
     scheme = "basic"
     lookups = (Lookup("{api}/user", labels=("login",)),)
     register_path = "/settings/applications/new"
