@@ -152,7 +152,8 @@ def test_command_that_fails(machine: Machine) -> None:
     assert found[0]["tool"] == "token"
     assert (found[0]["step"], found[0]["verb"]) == ("asked", "get")
     assert [line["outcome"] for line in found if "outcome" in line] == [
-        *["InteractionUnavailable"] * 2
+        "UiRequired",
+        *["InteractionUnavailable"] * 2,
     ]
     assert found[-1]["step"] == "answered-nothing"
 

@@ -51,7 +51,7 @@ PROGRAMS: "dict[str, Row]" = {
         "hushkey_helpers.keyring.command",
         ("get", "--mode", "--mode=creds"),
         None,
-        (),
+        ("PYTHON_KEYRING_BACKEND",),
     ),
 }
 

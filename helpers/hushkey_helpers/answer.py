@@ -17,9 +17,10 @@ class Answer:
 
     ``instead`` is another program's command line, by its absolute path, that
     takes this one's place and streams and gives the answer; ``environ`` is its.
+    ``otherwise`` makes the answer where that program does not know the words.
     """
 
-    __slots__ = ("code", "environ", "instead", "lines", "out")
+    __slots__ = ("code", "environ", "instead", "lines", "otherwise", "out")
 
     def __init__(
         self,
@@ -28,12 +29,14 @@ class Answer:
         code: int = 0,
         instead: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
+        otherwise: Callable[[], Answer] | None = None,
     ):
         self.out = out
         self.lines = lines
         self.code = code
         self.instead = instead
         self.environ = environ
+        self.otherwise = otherwise
 
 
 def explained(error: Exception, *, more: str = "; please report it") -> HushkeyError:

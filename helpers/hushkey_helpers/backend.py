@@ -4,7 +4,8 @@ keyring imports this for every program of the user that touches a keyring, so it
 loads nothing of ours until it is asked, and next to nothing until it is asked
 for a host that is ours. In a chain the first answer and the first exception end
 the question (keyring's chainer): for what is not ours it returns None, and
-raises NotImplementedError where something is to be kept.
+raises NotImplementedError where something is to be kept. Where it is the only
+keyring, as beside no other poetry and hatch would find none, it keeps that sealed.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ _HIDES = ("poetry", "pdm")
 class Keyring(backend.KeyringBackend):
     """Tokens as passwords, for the services that hushkey's config names."""
 
-    #: below the chainer's 10, so that entries of the user's own stay reachable
-    priority = 9.9
+    #: below the chainer's 10, so that entries of the user's own stay reachable; above
+    #: the 9.9 of other sign-ins (Azure's, CodeArtifact's), since keyring leaves a tie
+    #: to chance
+    priority = 9.95
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -47,7 +50,10 @@ class Keyring(backend.KeyringBackend):
     def get_password(self, service: str, username: str) -> str | None:
         """Return a token for *service*, None if it is not ours; KeyringError."""
         found = self._proven(service, username)
-        return None if found is None else self._outcome(found)[1]
+        if found is None:
+            kept = _kept(service, username)
+            return None if kept is None else kept[1]
+        return self._outcome(found)[1]
 
     def get_credential(
         self, service: str, username: str | None
@@ -55,31 +61,55 @@ class Keyring(backend.KeyringBackend):
         """Return *username*, or one that will do, with a token; as get_password."""
         found = self._proven(service, username or "")
         if found is None:
-            return None
+            kept = _kept(service, username or None)
+            return None if kept is None else credentials.SimpleCredential(*kept)
         return credentials.SimpleCredential(*self._outcome(found)[:2])
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep nothing: raise what sends a chain on, or say why not."""
+        """Keep it, sealed, if no other keyring can; what is ours is refused."""
         what = 'give the host an identity with provider = "static" to keep one'
-        raise self._refusal(service, username, errors.PasswordSetError, what)
+        self._refuse(service, username, errors.PasswordSetError, what)
+        from hushkey.errors import HushkeyError
+        from hushkey_helpers.keyring import kept
+
+        try:
+            if not _is_alone():
+                # A chain goes on to the next one, whose word counts from now on.
+                kept.forget(service, username, os.environ)
+                raise NotImplementedError("hushkey keeps no passwords")
+            kept.keep(service, username, password, os.environ)
+        except HushkeyError as error:
+            raise errors.PasswordSetError(f"hushkey: {error.line()}") from error
 
     def delete_password(self, service: str, username: str) -> None:
-        """Delete nothing: raise what sends a chain on, or say how to sign out."""
+        """Forget what was kept, send a chain on, or say how to sign out."""
         what = "to sign out, run: hushkey logout {}"
-        raise self._refusal(service, username, errors.PasswordDeleteError, what)
+        self._refuse(service, username, errors.PasswordDeleteError, what)
+        from hushkey.errors import HushkeyError
+        from hushkey_helpers.keyring import kept
 
-    def _refusal(
+        try:
+            gone = kept.forget(service, username, os.environ)
+        except HushkeyError as error:
+            raise errors.PasswordDeleteError(f"hushkey: {error.line()}") from error
+        if not _is_alone():
+            raise NotImplementedError("hushkey keeps no passwords")
+        if not gone:
+            raise errors.PasswordDeleteError("Password not found")
+
+    def _refuse(
         self,
         service: str,
         username: str,
         kind: type[errors.KeyringError],
         what: str,
-    ) -> Exception:
+    ) -> None:
+        """Raise *kind* if the service is ours: its passwords are tokens."""
         found = self._find(service, username)
         if found is None:
-            return NotImplementedError("hushkey keeps no passwords")
+            return
         name = found.rule.identity.name
-        return kind(
+        raise kind(
             f"hushkey: signs in to {found.host} (identity {name}) and keeps no "
             f"password for it; {what.format(name)}"
         )
@@ -124,6 +154,39 @@ class Keyring(backend.KeyringBackend):
         return known
 
 
+def _is_alone() -> bool:
+    """Tell whether no other keyring here could keep a password."""
+    from keyring.backends.chainer import ChainerBackend
+
+    from hushkey_helpers.keyring import kept
+
+    others = (
+        each
+        for each in backend.get_all_keyring()
+        if not isinstance(each, Keyring | ChainerBackend) and each.priority > 0
+    )
+    return kept.is_chosen(os.environ) or not any(others)
+
+
+def _kept(service: object, username: object) -> tuple[str, str] | None:
+    """Return what was kept here for a service that is not ours; KeyringError."""
+    from hushkey.errors import HushkeyError
+    from hushkey.system import paths
+
+    if not isinstance(service, str) or not isinstance(username, str | None):
+        return None
+    try:
+        # Clients ask for every host there is: where nothing was ever kept, no more
+        # is loaded. The folder is that of `hushkey.store.typed_index`.
+        if not os.path.isdir(os.path.join(paths.data_folder(os.environ), "stash")):
+            return None
+        from hushkey_helpers.keyring import kept
+
+        return kept.find(service, username, os.environ)
+    except HushkeyError as error:
+        raise errors.KeyringError(f"hushkey: {error.line()}") from error
+
+
 def _ask(found: Service) -> Outcome:
     """Get a token and how long it will do, or the line that says why not."""
     from hushkey import runtime
@@ -148,7 +211,7 @@ def _ask(found: Service) -> Outcome:
         until = token.expires_at - services.MIN_LIFETIME
         # A server's short tokens are good for half of their life.
         until = max(until, began + (token.expires_at - began) / 2)
-    return found.answer_user(), token.value, "", until
+    return found.answer_user(token), token.value, "", until
 
 
 def _failed(error: HushkeyError) -> Outcome:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from hushkey_helpers.answer import Answerer
 
+#: the exit code of a program that does not know the words it was given
+_USAGE = 2
+
 
 def serve(
     answer: Answerer,
@@ -90,6 +93,16 @@ def _is_open(descriptor: int) -> bool:
 
 def _finish(result: Answer, out: int, after_work: Callable[[], None] | None) -> None:
     """Write what there is to say, and leave without waiting for stuck threads."""
+    code = _write(result, out)
+    if result.instead:
+        code = _become(result, out)
+    elif after_work and "hushkey.acquire.acquirer" in sys.modules and not code:
+        after_work()
+    os._exit(code)
+
+
+def _write(result: Answer, out: int) -> int:
+    """Write what *result* has to say, to descriptor *out*; return the exit code."""
     text = "".join(f"hushkey: {plain(line, 1000)}\n" for line in result.lines)
     code = result.code
     for descriptor, data in ((2, text.encode("utf-8", "replace")), (out, result.out)):
@@ -99,26 +112,42 @@ def _finish(result: Answer, out: int, after_work: Callable[[], None] | None) -> 
                 left = left[os.write(descriptor, left) :]  # EBADF where there is none
         except OSError:
             code = code or 1  # nobody listens any more
-    if result.instead:
-        code = _become(result, out)
-    elif after_work and "hushkey.acquire.acquirer" in sys.modules and not code:
-        after_work()
-    os._exit(code)
+    return code
 
 
 def _become(result: Answer, out: int) -> int:
     """Turn into the other program, with the stdout that we put aside."""
-    environ = os.environ if result.environ is None else result.environ
+    program, environ = result.instead[0], result.environ
+    environ = os.environ if environ is None else environ
     if out >= 0:
         os.dup2(out, 1)
     else:
         os.close(1)
     try:
-        if sys.platform != "win32":
-            os.execve(result.instead[0], result.instead, environ)  # noqa: S606
-        # exec returns to the caller at once there, and the answer would be lost
-        return os.spawnve(os.P_WAIT, result.instead[0], result.instead, environ)  # noqa: S606
+        if sys.platform == "win32":
+            # exec returns to the caller at once there, and the answer would be lost
+            code = os.spawnve(os.P_WAIT, program, result.instead, environ)  # noqa: S606
+        elif result.otherwise is None:
+            os.execve(program, result.instead, environ)  # noqa: S606
+        else:
+            code = _waited(os.posix_spawn(program, result.instead, environ))
     except OSError as error:
-        line = f"hushkey: cannot start {plain(result.instead[0])}: {error.strerror}\n"
+        line = f"hushkey: cannot start {plain(program)}: {error.strerror}\n"
         os.write(2, line.encode("utf-8", "replace"))
         return 1
+    if code != _USAGE or result.otherwise is None:
+        return code
+    try:
+        answer = result.otherwise()
+    except Exception as error:
+        answer = failed(error)
+    return _write(answer, 1)
+
+
+def _waited(child: int) -> int:
+    """Return the exit code of the process *child*, as a shell counts it."""
+    try:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except KeyboardInterrupt:  # which the child had, too
+        return 130
+    return code if code >= 0 else 128 - code

@@ -117,8 +117,11 @@ class Identity(Frozen):
     """Who signs the user in: one ``[identity.NAME]`` table, with its defaults.
 
     ``options`` holds the keys that only some providers have, a client secret
-    among them. ``typed`` to ``scheme`` are what its provider is like: see
-    `hushkey.providers.spec`, which the compiled config has them from.
+    among them. ``typed`` to ``default_scopes`` are what its provider is like: see
+    `hushkey.providers.spec`, which the compiled config has them from. Nobody signs a
+    ``machine`` in: ``proof`` is what its environment has (`hushkey.system.proofs`),
+    ``depends`` names the variables that decide whose tokens it gets, and ``kept`` tells
+    whether these are kept at all.
     """
 
     _secret = ("options",)
@@ -135,6 +138,12 @@ class Identity(Frozen):
     git_user: str = ""
     keyring_user: str = ""
     scheme: str = ""
+    #: what is asked for where neither host nor identity names scopes
+    default_scopes: tuple[str, ...] = ()
+    machine: bool = False
+    kept: bool = True
+    proof: tuple[Any, Any] = ((), ())
+    depends: tuple[str, ...] = ()
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
@@ -142,9 +151,19 @@ class Identity(Frozen):
 
     @property
     def issuer(self) -> str:
-        """What names the server; with the client id it names the token file."""
+        """What names the server; with the client id it names the token file.
+
+        A machine's tokens are its own, whoever else signs in at that server.
+        """
+        if self.machine:
+            return f"{self.provider}:{self.name}"
         named = self.option("issuer") or self.option("token_endpoint")
         return named or f"{self.provider}:{self.name}"
+
+    @property
+    def itself(self) -> Account:
+        """The account of a machine, which is the identity itself."""
+        return Account(self.issuer, self.name)
 
     def option(self, key: str, default: str = "") -> str:
         """Return the text option *key*."""
@@ -156,10 +175,13 @@ class HostRule(Frozen):
 
     ``origin`` says who wrote it: ``user``, ``system`` (the administrator) or
     ``preset``; ``scopes`` include the identity's;
+    ``options`` are what only its ``exchange`` has keys for;
     ``min_lifetime`` is in seconds, 0 when the rule does not set it. ``bare``: the
     host's name alone, without a scheme, is enough for keyring clients. ``tenant``
     is the Entra tenant whose tokens it takes, empty where none is known. ``tools``
     are the kinds of tools that the host is for, empty where the config names none.
+    ``passed`` are the identities that the rule names, too, each with why it is not the
+    one here.
     """
 
     pattern: str
@@ -170,17 +192,20 @@ class HostRule(Frozen):
     username: str = ""
     scheme: str = ""
     exchange: str = ""
+    options: dict[str, Any] = {}  # noqa: RUF012 - never shared, see below
     interactive: str = ""
     min_lifetime: int = 0
     origin: str = "user"
     bare: bool = False
     tenant: str = ""
+    passed: tuple[tuple[str, str], ...] = ()
     tools: tuple[str, ...] = ()
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
         for key in ("account", "scheme"):
             values[key] = values[key] or getattr(values["identity"], key)
+        values["options"] = values["options"] or {}
 
     def with_tenant(self, tenant: str) -> HostRule:
         """Return the rule with tokens of its own for the Entra *tenant*."""
@@ -253,10 +278,12 @@ class Token(Frozen):
 
     Times are seconds since the epoch, UTC; ``expires_at`` is None for a token
     that the server gave no end. ``source`` is cache, refresh or sign-in.
-    ``username`` goes with what a host gave for an access token, else it is empty.
+    ``username`` goes with what a host gave for an access token, or with what a program
+    or a pipeline gave, else it is empty. ``beside`` is what was granted with it: an ID
+    token, or the session token of AWS keys. Helpers never see that.
     """
 
-    _secret = ("value",)
+    _secret = ("value", "beside")
     value: str
     _: KW_ONLY
     expires_at: int | None
@@ -265,6 +292,7 @@ class Token(Frozen):
     account: Account
     source: str = "cache"
     username: str = ""
+    beside: str = ""
 
     def is_fresh(self, now: float, min_lifetime: int, began: float) -> bool:
         """Tell whether the token can be handed out at *now*.
@@ -320,15 +348,17 @@ class Grant(Frozen):
     all the same: the server may have rotated it.
 
     ``refresh_token`` is whatever the provider wants to be given back to renew:
-    with MSAL, its own cache as JSON.
+    with MSAL, its own cache as JSON. ``username`` and ``beside`` are as in `Token`.
     """
 
-    _secret = ("access_token", "refresh_token")
+    _secret = ("access_token", "refresh_token", "beside")
     access_token: str
     _: KW_ONLY
     refresh_token: str = ""
     expires_in: float | None = None
     scopes: tuple[str, ...] = ()
     account: Account | None = None
+    username: str = ""
+    beside: str = ""
     claims: Mapping[str, Any] = {}
     fault: HushkeyError | None = None

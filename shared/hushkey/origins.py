@@ -40,16 +40,18 @@ class Pattern(Frozen):
 
 def parse_pattern(text: str) -> Pattern:
     """Return the pattern that *text* writes; ValueError says what is wrong."""
+    if text != text.strip():
+        raise ValueError("a host pattern neither begins nor ends with a space")
     scheme, marker, rest = text.partition("://")
     if not marker:
         scheme, rest = "https", text
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"{scheme}:// is not a scheme that hushkey serves")
-    if "@" in rest:
-        raise ValueError("a user name does not belong in a host pattern")
     if "?" in rest or "#" in rest:
         raise ValueError("a host pattern has no query or fragment")
     origin, _, path = rest.partition("/")
+    if "@" in origin:
+        raise ValueError("a user name does not belong in a host pattern")
     wild = origin.startswith("*.")
     found = parse_origin(scheme, origin[2:] if wild else origin)
     segments = split_path(path)
@@ -145,7 +147,9 @@ def _without_git(path: tuple[str, ...]) -> tuple[str, ...]:
 def parse_url(url: str) -> Request:
     """Return the request that *url* (or a bare ``host/path``) stands for.
 
-    Raises ValueError for anything that is not http or https.
+    What `parse_pattern` takes is read in the same way: a path may hold spaces, which
+    people type and RFC 3986 would have encoded. Raises ValueError for anything that is
+    not http or https.
     """
     scheme, marker, rest = url.strip().partition("://")
     if not marker:
@@ -153,10 +157,12 @@ def parse_url(url: str) -> Request:
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
         raise ValueError(f"{scheme}:// is not a scheme that hushkey serves")
-    if any(c <= " " or c == "\x7f" for c in rest):
-        raise ValueError("a URL holds no spaces or control characters")
-    rest = rest.partition("#")[0].partition("?")[0]
+    whole, rest = rest, rest.partition("#")[0].partition("?")[0]
     origin, _, path = rest.partition("/")
+    if " " in origin or not _CONTROLS.isdisjoint(whole):
+        raise ValueError(
+            "a URL holds no control characters, and spaces in its path only"
+        )
     userinfo, _, host = origin.rpartition("@")
     if not host:
         raise ValueError("the URL names no host")
@@ -166,6 +172,21 @@ def parse_url(url: str) -> Request:
     if not _is_userinfo(userinfo):
         raise ValueError("the URL's user name holds what may end it")
     return Request(scheme, host, path, username)
+
+
+def request_for(pattern: str, label: str = "any") -> Request:
+    """Return a request that the text *pattern* covers; ValueError if it is none.
+
+    *label* stands for the ``*``; with an empty one it is the domain behind it that is
+    asked for, which is all that the pattern says.
+    """
+    parsed = parse_pattern(pattern)
+    host = f"{label}.{parsed.host}" if parsed.wild and label else parsed.host
+    if parsed.port != DEFAULT_PORTS[parsed.scheme]:
+        host += f":{parsed.port}"
+    # The segments are decoded; read as a path, they would be decoded once more.
+    path = (s.replace("%", "%25").replace(" ", "%20") for s in parsed.path)
+    return Request(parsed.scheme, host, "/".join(path))
 
 
 def origin_text(scheme: str, host: str, port: int) -> str:
@@ -180,6 +201,16 @@ def is_loopback(host: str) -> bool:
         return True
     labels = host.split(".")
     return labels[0] == "127" and len(labels) == 4 and all(map(_is_octet, labels))
+
+
+def is_link_local(host: str) -> bool:
+    """Tell whether the normalised *host* is a link-local address (RFC 3927)."""
+    labels = host.split(".")
+    return (
+        labels[:2] == ["169", "254"]
+        and len(labels) == 4
+        and all(map(_is_octet, labels))
+    )
 
 
 def _is_octet(label: str) -> bool:

@@ -46,6 +46,43 @@ def test_absent_keyring_is_named_before_anybody_signs_in(
     assert desk.issuer.log() == []
 
 
+def test_session_that_cron_and_tox_strip_is_found_or_its_variable_named(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    sit_at(desk, make_secret_service("unlocked"))
+    assert desk.get().returncode == 0
+    config = desk.folder / "config.toml"
+    before = config.read_text()
+
+    no_bus = desk.get(DBUS_SESSION_BUS_ADDRESS="")
+    nothing = desk.get(DBUS_SESSION_BUS_ADDRESS="", XDG_RUNTIME_DIR="")
+    refused = desk.hushkey("config", "set", "key_store", "file")
+
+    assert (no_bus.returncode, no_bus.stderr) == (0, b"")
+    assert b"password=" in no_bus.stdout
+    assert nothing.stdout == b"quit=1\n"
+    assert b"DBUS_SESSION_BUS_ADDRESS is not set" in nothing.stderr
+    assert b"key_store" not in nothing.stderr
+    assert refused.returncode == 1
+    assert b"hushkey reset" in refused.stderr
+    assert config.read_text() == before
+    assert len(desk.visitor.visits()) == 1
+
+
+def test_keyring_that_died_is_not_given_up(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    service = make_secret_service("unlocked")
+    sit_at(desk, service)
+    assert desk.get().returncode == 0
+    service.stop_daemon()
+
+    done = desk.get()
+
+    assert b"cannot be seen from here" in done.stderr
+    assert b"key_store" not in done.stderr
+
+
 def test_no_service_on_the_bus_is_an_absent_keyring(
     desk: Desk, make_secret_service: MakeService
 ) -> None:

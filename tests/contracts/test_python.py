@@ -135,6 +135,37 @@ def test_pip_with_the_executable(desk: PackageDesk) -> None:
     assert {a.status for a in desk.apache.log()} == {200, 401}
 
 
+OUTDATED = """#!/bin/sh
+for word; do case $word in --mode*)
+    echo "keyring: error: unrecognized arguments: --mode=creds" >&2; exit 2 ;;
+esac; done
+exit 1
+"""
+
+
+def test_pip_with_an_outdated_keyring_behind_the_executable(
+    desk: PackageDesk, authority: Authority
+) -> None:
+    """The first index is not ours: pip asks for it, and must go on asking."""
+    behind = desk.folder / "behind" / "keyring"
+    behind.parent.mkdir()
+    behind.write_text(OUTDATED)
+    behind.chmod(0o755)
+    path = f"{desk.environ['PATH']}{os.pathsep}{behind.parent}"
+    with Scripted(authority.server_context()) as other:
+        other.on("/simple/pear/", Reply(b"", 401, WWW_Authenticate="Basic realm=x"))
+        other.on("/simple/apple/", Reply(b"", 404))
+        done = desk.install(
+            "plain",
+            *("--no-input", "--extra-index-url", desk.apache.simple, "pear"),
+            url=f"{other.url}/simple/",
+            PATH=path,
+        )
+
+    assert b"outdated" not in done.stderr
+    assert_one_sign_in(desk, done)
+
+
 def test_old_pip_with_the_executable_and_a_user_name(desk: PackageDesk) -> None:
     done = desk.install("old-pip", "pear", url=desk.user_url("me"))
 

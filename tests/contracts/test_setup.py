@@ -49,9 +49,8 @@ class Newcomer(Seat):
         return Path(self.environ["GIT_CONFIG_GLOBAL"])
 
     def setup(self, *words: str, answers: list[tuple[str, str]]) -> Talk:
-        went = talk(
-            [BIN / "hushkey", "setup", *words], answers, self.environ, self.folder
-        )
+        argv = [BIN / "hushkey", "setup", *words]
+        went = talk(argv, answers, self.environ, self.folder)
         self.ear.hear("setup", went.screen.encode(), b"")
         return went
 
@@ -164,9 +163,9 @@ def test_issuer_and_the_host_that_its_tokens_are_for(
     url = apache.url_of("contoso/app")
     answers = [
         ("for which host", url),
+        KEY,
         ("client id", "hushkey"),
         ("scopes", "git"),
-        KEY,
         GO,
     ]
     address = f"{issuer.url}/.well-known/openid-configuration"
@@ -247,7 +246,7 @@ def test_interrupted_at_a_question_nothing_is_left(
 
 def test_wrong_person_or_a_no_leaves_the_config(newcomer: Newcomer) -> None:
     newcomer.config.write_text('# mine\n[settings]\nkey_store = "file"\n')
-    before = newcomer.left()
+    before = newcomer.config.read_text()
     with Forge("gitea") as forge:
         forge.off = True
         refused = newcomer.setup(forge.origin, "--provider", "gitea", answers=[GO])
@@ -255,7 +254,8 @@ def test_wrong_person_or_a_no_leaves_the_config(newcomer: Newcomer) -> None:
 
     assert refused.code == 1, refused.screen
     assert no.code == 1, no.screen
-    assert newcomer.left() == before
+    assert newcomer.config.read_text() == before
+    assert not newcomer.gitconfig.exists()
 
 
 def test_without_a_terminal(newcomer: Newcomer) -> None:

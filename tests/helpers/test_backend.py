@@ -318,8 +318,8 @@ def test_ours_come_first_in_a_chain(chain: ChainerBackend) -> None:
         chain.set_password(URL, "me", "new")
 
 
-def test_chain_goes_before_us() -> None:
-    assert backend.Keyring.priority < 10
+def test_chain_goes_before_us_and_other_sign_ins_after() -> None:
+    assert 9.9 < backend.Keyring.priority < 10
 
 
 def test_keyring_finds_and_makes_us_by_name(machine: Machine) -> None:
@@ -409,3 +409,67 @@ def test_noise_does_not_reach_the_stdout_of_keyring_get(machine: Machine) -> Non
     )
 
     assert done.stdout == f"{TOKEN}\n".encode(), done.stderr
+
+
+# -- the only keyring --------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> backend.Keyring:
+    made = backend.Keyring()
+    monkeypatch.setattr("keyring.backend.get_all_keyring", lambda: [made])
+    return made
+
+
+@pytest.mark.parametrize("service", ["poetry-repository-priv", "https://other.test/u/"])
+def test_only_keyring_keeps_what_is_not_ours_sealed(
+    machine: Machine, alone: backend.Keyring, service: str
+) -> None:
+    alone.set_password(service, "me", "first")
+    alone.set_password(service, "me", "s3cret")
+    alone.set_password(service, "you", "other")
+
+    assert alone.get_password(service, "me") == "s3cret"
+    assert alone.get_password(service, "nobody") is None
+    found = alone.get_credential(service, None)
+    assert found is not None
+    assert (found.username, found.password) == ("you", "other")
+    assert b"s3cret" not in b"".join(
+        path.read_bytes() for path in machine.data.rglob("*") if path.is_file()
+    )
+    alone.delete_password(service, "me")
+    assert alone.get_password(service, "me") is None
+    with pytest.raises(errors.PasswordDeleteError):
+        alone.delete_password(service, "me")
+
+
+def test_only_keyring_keeps_nothing_for_what_is_ours(alone: backend.Keyring) -> None:
+    with pytest.raises(errors.PasswordSetError):
+        alone.set_password(URL, "me", "mine")
+
+
+def test_password_goes_to_a_keyring_that_came_later(
+    chain: ChainerBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = chain.backends[0]
+    with monkeypatch.context() as at_first:
+        at_first.setattr("keyring.backend.get_all_keyring", lambda: [ours])
+        ours.set_password("mail.test", "me", "old")
+    assert chain.get_password("mail.test", "me") == "old"
+
+    chain.set_password("mail.test", "me", "new")
+
+    assert chain.get_password("mail.test", "me") == "new"
+
+
+def test_keyring_s_own_program_keeps_with_us_alone(machine: Machine) -> None:
+    chosen: dict[str, Any] = {
+        "PYTHON_KEYRING_BACKEND": "hushkey_helpers.backend.Keyring"
+    }
+    words = ("poetry-repository-priv", "me")
+
+    done = machine.run("keyring", "set", *words, stdin=b"s3cret\n", **chosen)
+    assert done.returncode == 0, done.stderr
+    assert machine.run("keyring", "get", *words, **chosen).stdout == b"s3cret\n"
+    assert machine.run("keyring", "del", *words, **chosen).returncode == 0
+    assert machine.run("keyring", "get", *words, **chosen).returncode == 1

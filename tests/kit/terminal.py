@@ -25,7 +25,7 @@ class Talk(NamedTuple):
 
 
 def talk(
-    argv: Sequence[str | Path],
+    argv: Sequence[object],
     answers: Sequence[tuple[str, str]],
     environ: Mapping[str, str],
     folder: Path,
@@ -53,6 +53,9 @@ def talk(
             left = end - time.monotonic()
             assert left > 0, f"it waits: {screen[-2000:]}"
             if not select.select([master], [], [], min(left, 0.5))[0]:
+                # One may come before the program waits; a person insists.
+                if given and answers[given - 1][1] == INTERRUPT:
+                    os.write(master, INTERRUPT.encode())
                 continue
             try:
                 data = os.read(master, 65536)
@@ -65,9 +68,11 @@ def talk(
                 question, reply = answers[given]
                 last = screen.rpartition("\n")[2]
                 if question in last and last.endswith((": ", "]: ")):
-                    os.write(master, f"{reply}\n".encode())
+                    os.write(
+                        master,
+                        reply.encode() if reply == INTERRUPT else f"{reply}\n".encode(),
+                    )
                     given += 1
-                    screen += "\n" if reply == "" else ""
     finally:
         if process.poll() is None:
             try:

@@ -44,6 +44,8 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -185,6 +187,23 @@ CLIENTS = (
     Client(AZURE_CLI, first_party=True),
     Client(OWN_CLIENT, redirects=["http://localhost", "http://127.0.0.1/"]),
 )
+
+
+@dataclass
+class App:
+    """A confidential client, with what it may prove itself by.
+
+    `trusts` are federated credentials: issuer, subject, audience, all compared by
+    character. `certificate` is PEM; what it signs is checked.
+    """
+
+    id: str
+    tenant: str
+    secret: str = ""
+    certificate: bytes = b""
+    trusts: Sequence[tuple[str, str, str]] = ()
+
+
 RESOURCES = {
     AZURE_DEVOPS: "user_impersonation",
     REGISTRY: "user_impersonation",
@@ -571,6 +590,7 @@ class Entra(_Site):
         self.tenants = list(tenants)
         self.users = list(users)
         self.clients = {client.id: client for client in clients}
+        self.apps: dict[str, App] = {}
         self.resources = dict(resources)
         self._first = settings
         self._set: Record = {}
@@ -949,6 +969,8 @@ class Entra(_Site):
 
         if "grant_type" not in form:
             return say("invalid_request")
+        if form["grant_type"] == "client_credentials":
+            return self._machine(say, form, cloud, tenant)
         client = self.clients.get(form.get("client_id", ""))
         if client is None:
             return say("unauthorized_client")
@@ -962,6 +984,48 @@ class Entra(_Site):
         if kind in ("device_code", "urn:ietf:params:oauth:grant-type:device_code"):
             return self._redeem_device(say, form, client)
         return say("unsupported_grant_type")
+
+    def _machine(
+        self,
+        say: Callable[..., Answer],
+        form: Mapping[str, str],
+        cloud: str,
+        tenant: str,
+    ) -> Answer:
+        """Client credentials: no user, no refresh token, `.default` alone."""
+        app = self.apps.get(form.get("client_id", ""))
+        if app is None or not self._same_tenant(app.tenant, tenant, cloud):
+            return say("unauthorized_client")
+        if form.get("client_assertion"):
+            wrong, subject = _assertion_fault(app, form, cloud)
+            if wrong:
+                return say(wrong, subject=subject)
+        elif not app.secret or form.get("client_secret") != app.secret:
+            return say("invalid_client.secret")
+        scope = form.get("scope", "")
+        found = self._resource(scope)
+        if found is None or not scope.endswith("/.default"):
+            return say("invalid_scope", scope=scope)
+        access = "eyJ0eXAi" + _opaque(self._set["token_size"] - 8)
+        lifetime = int(self._set["expires_in"])
+        body = {
+            "token_type": "Bearer",
+            "expires_in": lifetime,
+            "ext_expires_in": lifetime,
+            "access_token": access,
+        }
+        with self._lock:
+            self._grants[access] = Grant(
+                "access",
+                User(app.id, app.tenant),
+                app.id,
+                app.tenant,
+                cloud,
+                found[0],
+                scope,
+                expires=time.time() + lifetime,
+            )
+        return dataclasses.replace(answer("token"), body=body)
 
     def _redeem_code(
         self,
@@ -1243,6 +1307,35 @@ class Entra(_Site):
         return _page(
             200, "Enter code", "That code didn't work. Check it and try again."
         )
+
+
+def _assertion_fault(app: App, form: Mapping[str, str], cloud: str) -> tuple[str, str]:
+    """What is wrong with a client assertion, as a data file, and its subject."""
+    head, payload, signature = form["client_assertion"].split(".")
+    claims = json.loads(_unbase64(payload))
+    subject = str(claims.get("sub", ""))
+    if claims.get("exp", 0) < time.time():
+        return "invalid_client.assertion_expired", subject
+    if app.certificate:
+        key = x509.load_pem_x509_certificate(app.certificate).public_key()
+        assert isinstance(key, rsa.RSAPublicKey)
+        # MSAL signs with PS256: RSASSA-PSS, a salt as long as the hash (RFC 7518 3.5)
+        salted = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+        try:
+            signed = f"{head}.{payload}".encode()
+            key.verify(_unbase64(signature), signed, salted, hashes.SHA256())
+        except InvalidSignature:
+            return "invalid_client", subject
+        own = claims["iss"] == claims["sub"] == app.id and cloud in claims["aud"]
+        return ("" if own else "invalid_client"), subject
+    found = (claims.get("iss"), subject, claims.get("aud"))
+    if found not in app.trusts:
+        return "invalid_client.no_federated_credential", subject
+    return "", subject
+
+
+def _unbase64(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _covers(have: "set[str]", wanted: str) -> bool:

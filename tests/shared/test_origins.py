@@ -1,3 +1,4 @@
+import json
 import re
 from urllib.parse import quote
 
@@ -354,7 +355,8 @@ def test_parse_url_reads_what_the_tool_will_contact(
         "https://",
         "https:///x",
         "https://me@/x",
-        "https://a.example/x y",
+        "https://a.example /x",
+        "https://a.example/x\ty",
         "https://a.example/\0",
         "https://x%0ahost=evil@a.example",
         "https://evil.example\\@a.example",
@@ -497,6 +499,62 @@ OURS = re.compile(
     r"(?:[^/?#\\\x00-\x20]*@)?(?:dev\.azure\.com|[a-z0-9_-]{1,63}\.azurecr\.io)\.?(?::0{0,2}443)?",
     re.ASCII | re.IGNORECASE,
 )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "git.example/my project",
+        "git.example/my project/_git/the app",
+        "git.example/100%25",
+        "git.example/a%20b",
+        "git.example/@scope/app",
+        "git.example/*.d/x",
+        "*.git.example/*.d/my project",
+        "http://git.example:8080/my project",
+        "git.example/m\u00fcnchen ost",
+        "[::1]:8443/a+b=c&d,e'f(g)!~$",
+    ],
+)
+def test_what_a_pattern_says_a_url_says_too(written: str) -> None:
+    check_one_grammar(written)
+
+
+ODD = st.text(
+    st.sampled_from("a %20 5@:*+=&,'()!~$.\u00fc\u3000-_\"|<>^`{}"), max_size=9
+)
+
+
+@given(
+    st.sampled_from(["", "http://", "https://"]),
+    st.sampled_from(["git.example", "*.git.example", "git.example:8443", "[::1]"]),
+    st.lists(st.one_of(ODD, ANY), max_size=4),
+)
+@settings(max_examples=500)
+def test_pattern_and_url_have_one_grammar(
+    scheme: str, host: str, path: list[str]
+) -> None:
+    written = "/".join((scheme + host, *path))
+    try:
+        parse_pattern(written)
+    except ValueError:
+        return
+    check_one_grammar(written)
+
+
+def check_one_grammar(written: str) -> None:
+    """Ask for what the pattern *written* names, in each way in which people do."""
+    pattern = parse_pattern(written)
+    table = f'[host.{json.dumps(written, ensure_ascii=False)}]\nidentity = "corp"\n'
+    config = config_of(table)
+    asked = [origins.request_for(written)]
+    if not pattern.wild:
+        asked += [origins.request_for(written, label=""), parse_url(written)]
+    for request in asked:
+        assert split_path(request.path) == pattern.path
+        assert pattern_of(config.rule_for(request)) == written
+
+
 PIECES = st.sampled_from(
     [
         *("dev", "azure", "com", "azurecr", "io", "evil", "example", "one"),
@@ -559,3 +617,17 @@ def test_site_for_any_path_is_inside_the_prefix(tail: str) -> None:
     assert (rule is not None) == (
         tuple(map(folded, first)) in (("acme", "app"), ("acme", "app.git"))
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "near"),
+    [
+        ("169.254.169.254", True),
+        ("169.254.169.254.evil.example", False),
+        ("169.254.1", False),
+        ("169.254.1.256", False),
+        ("169.255.1.1", False),
+    ],
+)
+def test_link_local_is_an_address_and_no_name(host: str, near: bool) -> None:
+    assert origins.is_link_local(host) is near

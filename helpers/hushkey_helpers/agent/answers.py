@@ -128,7 +128,17 @@ class Answers:
             if protocol.installation() != self._installation:
                 self.over = "another hushkey was installed"
             return False
-        return all(question.environ.get(n) == v for n, v in self._facts.items())
+        return all(self._is_same(question, name) for name in self._facts)
+
+    def _is_same(self, question: Question, name: str) -> bool:
+        """Tell whether the caller's variable *name* says what the agent's own does.
+
+        tox, cron and ssh strip the session's: the caller sees no keyring, but has
+        the same files, and found us where the session's agent is.
+        """
+        value = question.environ.get(name)
+        stripped = not value and name in protocol.SESSION_VARS
+        return stripped or value == self._facts[name]
 
     def _said(self, question: Question, *, quick: bool) -> Reply:
         answer = self._tools.get(question.tool)

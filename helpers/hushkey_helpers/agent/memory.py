@@ -139,8 +139,10 @@ class Memory:
 
 
 def _without_grants(cache: TokenCache) -> TokenCache:
-    """Return what may stay in memory: everything but the refresh tokens."""
-    return TokenCache({**json.loads(cache.dumps()), "grants": []})
+    """Return what may stay in memory: no refresh token, and nothing beside tokens."""
+    content = json.loads(cache.dumps())
+    tokens = [{**row, "beside": ""} for row in content["tokens"]]
+    return TokenCache({**content, "grants": [], "tokens": tokens})
 
 
 def _make_room(kept: dict[Any, Any], key: object, most: int) -> None:

@@ -35,6 +35,10 @@ ANSWERED, WORKING, UI, NOT_OURS, ERROR = (
 #: seconds between two frames of an agent that is at work
 HEARTBEAT = 1.0
 
+#: where the session's folder is, whose name cron, tox and ssh strip
+_RUN_USER = "/run/user"
+#: what says where the session is; who lacks them means no other one
+SESSION_VARS = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
 #: what says whose files and which keyring are meant: the agent's own must be the same
 IDENTITY_VARS = (
     "DBUS_SESSION_BUS_ADDRESS",
@@ -58,11 +62,30 @@ NETWORK_VARS = (
     "http_proxy",
     "no_proxy",
 )
+#: what tells a machine's identity where it is (`hushkey.system.proofs`); no secrets
+MACHINE_VARS = (
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_CLIENT_ID",
+    "AZURE_CONFIG_DIR",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "AZURE_TENANT_ID",
+    "BUILDKITE",
+    "CIRCLECI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "IDENTITY_ENDPOINT",
+    "JENKINS_URL",
+    "MSI_ENDPOINT",
+    "TF_BUILD",
+)
 #: what every answer may depend on and goes along with a question. What is not here
 #: or the tool's own is unknown in the agent: who needs it has a process of their own
 FORWARDED_VARS = (
     *IDENTITY_VARS,
     *NETWORK_VARS,
+    *MACHINE_VARS,
     "HUSHKEY_AGENT",
     "HUSHKEY_CONFIG",
     "HUSHKEY_SYSTEM_CONFIG",
@@ -92,11 +115,26 @@ def folder(environ: "Mapping[str, str]") -> str:
         return ""
     if override := environ.get("HUSHKEY_RUNTIME_DIR", ""):
         return override if os.path.isabs(override) else ""
-    base = environ.get("XDG_RUNTIME_DIR", "")
+    base, data = environ.get("XDG_RUNTIME_DIR", ""), environ.get("HUSHKEY_DATA_DIR", "")
     if os.path.isabs(base) and os.path.isdir(base):
         return os.path.join(base, "hushkey")
-    data = environ.get("HUSHKEY_DATA_DIR", "") or _data_folder(environ)
+    if not data and (base := _stripped()):
+        return os.path.join(base, "hushkey")
+    data = data or _data_folder(environ)
     return os.path.join(data, "run") if os.path.isabs(data) else ""
+
+
+def _stripped() -> str:
+    """Return the folder that XDG_RUNTIME_DIR would name, as `paths.session_folder`."""
+    if sys.platform == "win32":
+        return ""
+    folder = f"{_RUN_USER}/{os.geteuid()}"
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return ""
+    private = found.st_mode & 0o170077 == 0o040000
+    return folder if private and found.st_uid == os.geteuid() else ""
 
 
 def _data_folder(environ: "Mapping[str, str]") -> str:

@@ -158,6 +158,7 @@ def _write(descriptor: int, text: bytes) -> None:
 def _spawn(lock: int, module: str, environ: Mapping[str, str]) -> None:
     """Start the program with nothing of ours but the lock and a few variables."""
     known = {name: environ[name] for name in protocol.FORWARDED_VARS if name in environ}
+    known |= paths.session_variables(environ)
     words = isolated.words(module, str(lock))
     os.set_inheritable(lock, True)
     streams = [

@@ -236,7 +236,7 @@ class _Call:
         if bearer:
             lines += ["authtype=Bearer", f"credential={token.value}", "ephemeral=1"]
         else:
-            own = self._rule.identity.git_user
+            own = token.username or self._rule.identity.git_user
             name = self._rule.answer_user(own, user)
             lines += [f"username={name}", f"password={token.value}"]
         if token.expires_at is not None:

@@ -2,7 +2,8 @@
 
 What pip, uv, pdm, pipx and build start instead of importing keyring. Ours are
 get, set and del of services that the config serves; everything else is for the
-next real `keyring` on PATH, with the same words, as if we were not there.
+next real `keyring` on PATH, with the same words, as if we were not there; and so is
+all of it while keyring is switched off.
 
 Called in the wild (recorded): ``get URL USER`` (pip to 26.1, uv),
 ``--mode=creds --output=json get URL [USER]`` (pip from 26.2), ``get URL --mode
@@ -16,7 +17,7 @@ import os
 import time
 
 from hushkey.errors import ConfigError, HushkeyError
-from hushkey.system import programs
+from hushkey.system import paths, programs
 from hushkey_helpers.answer import Answer, explained
 from hushkey_helpers.keyring import services
 from hushkey_helpers.process import serve
@@ -29,8 +30,13 @@ if TYPE_CHECKING:
 
 #: set for the `keyring` that we hand a question to: it must not come back here
 PASSED_ON = "HUSHKEY_KEYRING_PASSED_ON"
-#: what a script of ours holds, wherever it lies and whatever it is called
+#: what a script of ours holds, wherever it lies and whatever it is called; a person's
+#: own one that starts ours holds its name
 _MARK = b"from hushkey_helpers.keyring import"  # a comment, since it is no Python
+_NAMED = b"hushkey-keyring"
+BACKEND_VARIABLE = "PYTHON_KEYRING_BACKEND"
+#: keyring's own backends that answer nothing
+_OFF = ("keyring.backends.null.", "keyring.backends.fail.")
 _CHOICES = {"--mode": ("password", "creds"), "--output": ("plain", "json")}
 _USAGE = (
     "hushkey-keyring speaks the command line of `keyring`: get, set, del",
@@ -43,6 +49,8 @@ class Call:
 
     def __init__(self, argv: list[str]) -> None:
         self.foreign = False
+        #: it has words that keyring knows from 25.2 on only
+        self.newer = False
         self.options = {"--mode": "password", "--output": "plain"}
         words = self._words(argv)
         self.operation, self.service, self.username = (*words, "", "", "")[:3]
@@ -57,6 +65,7 @@ class Call:
             if word == "--":
                 words += rest
             elif name in _CHOICES:
+                self.newer = True
                 value = value if equals else next(rest, "")
                 self.foreign |= value not in _CHOICES[name]
                 self.options[name] = value
@@ -80,6 +89,8 @@ def answer(
     """Answer one call, or name the program that does."""
     call = Call(argv)
     if call.foreign or call.operation not in ("get", "set", "del"):
+        return _pass_on(argv, call, environ)
+    if is_switched_off(chosen_backend(environ)[0]):
         return _pass_on(argv, call, environ)
     began = time.time()
     try:
@@ -111,7 +122,7 @@ def _get(
 ) -> Answer:
     try:
         token = found.token(environ, began)
-        return Answer(_render(call, found.answer_user(), token.value))
+        return Answer(_render(call, found.answer_user(token), token.value))
     except HushkeyError as error:
         about = error.about(host=found.host, identity=found.rule.identity.name)
         line = explained(about).line()
@@ -163,12 +174,34 @@ def _pass_on(argv: list[str], call: Call, environ: Mapping[str, str]) -> Answer:
     """Return the answer of the next `keyring` on PATH, or that there is none."""
     following = next(_others(environ), "") if PASSED_ON not in environ else ""
     if following:
-        return Answer(instead=(following, *argv), environ={**environ, PASSED_ON: "1"})
+        environ = {**environ, PASSED_ON: "1"}
+        answer = Answer(instead=(following, *argv), environ=environ)
+        if call.operation == "get" and call.newer and not call.foreign:
+            answer.otherwise = lambda: _ask_older(following, call, environ)
+        return answer
     if call.operation == "get" and not call.foreign:
         return Answer(code=1)  # as keyring says "nothing found"
     if not argv or "-h" in argv or "--help" in argv:
         return Answer(lines=_USAGE, code=0 if argv else 1)
     return Answer(lines=("there is no other keyring program on PATH",), code=1)
+
+
+def _ask_older(program: str, call: Call, environ: Mapping[str, str]) -> Answer:
+    """Return what a keyring before 25.2 says, which knows no options of `get`.
+
+    pip takes its exit code 2 for a reason to ask nobody any more, us included. Its
+    words are ``get SERVICE USER``, so without a user name there is no question.
+    """
+    if not call.username:
+        return Answer(code=1)
+    import subprocess
+
+    words = (program, "get", call.service, call.username)
+    done = subprocess.run(words, env=environ, stdout=subprocess.PIPE, check=False)
+    password = done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+    if done.returncode or not password:
+        return Answer(code=1)
+    return Answer(_render(call, call.username, password))
 
 
 def _others(environ: Mapping[str, str]) -> Iterator[str]:
@@ -186,6 +219,51 @@ def is_ours(path: str) -> bool:
         return True
     try:
         with open(real, "rb") as file:
-            return _MARK in file.read(8192)
+            head = file.read(8192)
     except OSError:
         return True  # what cannot be read is not started either
+    return _MARK in head or (head.startswith(b"#!") and _NAMED in head)
+
+
+# -- switched off --------------------------------------------------------------
+#
+# keyring's own settings (keyring `core.py`, `util/platform_.py`): the variable, else
+# `default-keyring` in keyringrc.cfg, which `keyring --disable` writes. People switch
+# keyring off where it hangs or asks; that is meant for whatever is called keyring.
+
+
+def chosen_backend(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the backend that keyring is told to use and who says so, or nothing.
+
+    Of a file that cannot be read, or says nothing, keyring makes no choice.
+    """
+    if name := environ.get(BACKEND_VARIABLE, "").strip():
+        return name, BACKEND_VARIABLE
+    try:
+        path = _keyringrc(environ)
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeError, HushkeyError):
+        return "", ""
+    import configparser  # only where there is a file
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return "", ""
+    name = parser.get("backend", "default-keyring", fallback="").strip()
+    return (name, path) if name else ("", "")
+
+
+def is_switched_off(name: str) -> bool:
+    """Tell whether the backend *name* is one that switches keyring off."""
+    return name.startswith(_OFF)
+
+
+def _keyringrc(environ: Mapping[str, str]) -> str:
+    if os.name == "nt":
+        base = environ.get("LOCALAPPDATA") or environ.get("ProgramData")
+        base = base or paths.home(environ)
+        return os.path.join(base, "Python Keyring", "keyringrc.cfg")
+    return os.path.join(paths.xdg_config(environ), "python_keyring", "keyringrc.cfg")

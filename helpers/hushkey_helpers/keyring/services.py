@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: seconds that a token must have left: an installer runs on with it
 MIN_LIFETIME = 600
-#: where the organisation, which is in the path, decides the tenant
-_BY_ORGANISATION = ("dev.azure.com", "pkgs.dev.azure.com")
 #: seconds in which a host asked for over plain http is not answered by bare name
 _PLAIN = 600
 #: how many files hold those notes
@@ -62,9 +60,9 @@ class Service:
             hint=f'the README says when to set host."{self.rule.pattern}".bare',
         )
 
-    def answer_user(self) -> str:
+    def answer_user(self, token: Token | None = None) -> str:
         """Return the user name to answer with; see `HostRule.answer_user`."""
-        own = self.rule.identity.keyring_user
+        own = (token and token.username) or self.rule.identity.keyring_user
         return self.rule.answer_user(own, self.username)
 
     def token(self, environ: Mapping[str, str], began: float) -> Token:
@@ -79,7 +77,15 @@ class Service:
         # A built-in organisation is one host to git and pip, with one account; the
         # user's own rule may be for this host alone, and so is what to run then.
         host = self.host if not self.rule.built_in else wanted.host
-        return acquirer.acquire(wanted.changed(host=host, min_lifetime=lifetime))
+        origin = origins.parse_origin(self.request.protocol, self.request.host)
+        if self.rule.exchange and origin:
+            host = origins.origin_text(self.request.protocol, *origin)
+        request = wanted.changed(host=host, min_lifetime=lifetime)
+        if not self.rule.exchange:
+            return acquirer.acquire(request)
+        from hushkey.acquire.exchanged import ExchangedCredential
+
+        return ExchangedCredential(acquirer, request).token()
 
 
 def find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:
@@ -152,12 +158,14 @@ def _has_tenant(rule: HostRule, request: Request) -> bool:
     """Tell whether config or organisation say whose token this would be."""
     identity = rule.identity
     origin = origins.parse_origin(request.protocol, request.host)
-    if not identity.tenants or not origin or origin[0] not in _BY_ORGANISATION:
+    if not identity.tenants or not origin:
         return True
     if identity.option("tenant") or identity.option("authority"):
         return True
     from hushkey.providers import azure_devops
 
+    if origin[0] not in azure_devops.BY_PATH:
+        return True
     return bool(azure_devops.organisation(request))
 
 
@@ -169,7 +177,11 @@ def _shown(request: Request, rule: HostRule) -> str:
     text = origins.origin_text(request.protocol, *origin)
     segments = origins.split_path(request.path) or ()
     pattern = origins.parse_pattern(rule.pattern)
-    depth = len(pattern.path) or (1 if origin[0] in _BY_ORGANISATION else 0)
+    depth = len(pattern.path)
+    if not depth and rule.identity.tenants:
+        from hushkey.providers import azure_devops
+
+        depth = 1 if origin[0] in azure_devops.BY_PATH else 0
     return "/".join((text, *segments[:depth]))
 
 

@@ -40,6 +40,8 @@ def _login(context: Context, wanted: TokenRequest, *, force: bool) -> None:
     token = get(wanted)
     _say_unproven(context, wanted)
     how = "signed in" if token.source == "sign-in" else "already signed in"
+    if wanted.rule.identity.machine:
+        how = "nobody has to sign in"
     output.say(
         f"{how} to {wanted.host} as {token.account.label or 'the only account'} "
         f"({_client(wanted.rule)}); the token is good {until(token)}",

@@ -73,6 +73,9 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
     document.save(change)
     output.say(f"{pattern} now uses identity {plan.identity}", err=True)
     _say_built_in(config, plan, pattern)
+    if rules.load(os.environ).identity(plan.identity).machine:
+        output.say("next: `hushkey install git`; nobody signs in", err=True)
+        return
     keystore.offer(os.environ)
     output.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "
@@ -220,7 +223,9 @@ def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Pl
     for key in SPECS[provider].required:
         table[key] = table.get(key) or asked(provider, table, key, given.may_ask)
     host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
-    whole = {"identity": name, "scopes": list(preset["scopes"]), **host}
+    scopes = list(preset["scopes"] or SPECS[provider].scopes)
+    known = {"scopes": scopes} if scopes else {}
+    whole = {"identity": name, **known, **host}
     return Plan(name, table, whole if host else {})
 
 

@@ -30,6 +30,9 @@ def offer(environ: Mapping[str, str]) -> None:
     error = trouble(environ)
     if error is None or error.reason != "absent":
         return
+    if COMMAND not in error.hint:  # it would lock out what is stored already
+        output.say(f"note: {error.line()}", err=True)
+        return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         output.say(f"note: there is no OS keyring here; run `{COMMAND}`", err=True)
         return

@@ -18,13 +18,15 @@ from hushkey.errors import visible
 from hushkey.providers.registry import SPECS
 
 MASK = "***"
-#: keys of the schema whose values are secrets
-SECRET_KEYS = frozenset(("client_secret",))
+#: keys of the schema whose values are secrets, or where one may have been pasted
+SECRET_KEYS = frozenset(("client_secret", "assertion", "token"))
+#: and those whose values may have one in it
+_MIXED = frozenset(key for spec in SPECS.values() for key in spec.mixed)
 
 _IDENTITY = frozenset(key for p in SPECS for key in schema.identity_keys(p))
 _PUBLIC = {
     ("settings",): frozenset(schema.SETTINGS),
-    ("identity", "*"): _IDENTITY - SECRET_KEYS,
+    ("identity", "*"): _IDENTITY - SECRET_KEYS - _MIXED,
     ("host", "*"): frozenset(schema.HOST),
 }
 #: where a user name, and so perhaps a password, may be: in a URL (if it holds an @),

@@ -7,10 +7,13 @@ import shlex
 from typing import Any
 
 from hushkey.config import layers, rules
+from hushkey.config.schema import DEFAULTS
 from hushkey.errors import ConfigError, Permanent, StoreError, plain
 from hushkey.system import paths
 from hushkey_install.common import output
-from hushkey_install.config import document, masking
+from hushkey_install.config import document, keymove, masking
+
+_KEY_STORE = ["settings", "key_store"]
 
 
 def print_path() -> None:
@@ -121,6 +124,8 @@ def set_value(key: str, value: str) -> None:
     change = document.edited(
         source, what, lambda doc: document.put(doc, path, document.value_of(value))
     )
+    if path == _KEY_STORE:
+        keymove.check(document.value_of(value), os.environ)
     document.save(change)
     output.say(f"set {'.'.join(path)} in {source}", err=True)
 
@@ -140,7 +145,10 @@ def unset(key: str) -> None:
                 hint="see `hushkey config show`",
             ) from error
 
-    document.save(document.edited(source, f"unset {plain(key)}", drop))
+    change = document.edited(source, f"unset {plain(key)}", drop)
+    if path == _KEY_STORE:
+        keymove.check(DEFAULTS["key_store"], os.environ)
+    document.save(change)
     output.say(f"unset {shown} in {source}", err=True)
     if path[0] == "host" and len(path) == 2:
         host = shlex.quote(path[1])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
 
 from hushkey.errors import StoreError
 from hushkey.model import Identity
-from hushkey.store.sealedfile import sealed_files
 from hushkey.store.typed import open_typed_credentials
 from hushkey.system import paths
 from hushkey_install.common.finding import PROBLEM, Finding
@@ -35,12 +33,7 @@ def check(installation: Installation) -> Iterator[Finding]:
     try:
         data_key.key()
     except StoreError as error:
-        finding = _finding(error)
-        folder = paths.data_folder(installation.environ)
-        kept_here = os.path.exists(os.path.join(folder, "key"))
-        lost = sealed_files(folder) and not kept_here
-        elsewhere = finding.command == keystore.COMMAND and lost
-        yield _needed(error, finding.code) if elsewhere else finding
+        yield _finding(error)
         return
     for identity in _one_for_each_file(installation):
         try:
@@ -69,17 +62,10 @@ def _one_for_each_file(installation: Installation) -> Iterator[Identity]:
             yield identity
 
 
-def _needed(error: StoreError, code: str) -> Finding:
-    """Return the finding on a key that must be somewhere: files are sealed with it.
-
-    Another place for the key would lock all of them out.
-    """
-    where = "the stored sign-ins need its key: run hushkey where that keyring is open"
-    return Finding(code, PROBLEM, f"{error.what}; {where}", "", None)
-
-
 def _finding(error: StoreError) -> Finding:
     code, command = _MENDS.get(error.reason, (f"store-{error.reason}", ""))
+    if command == keystore.COMMAND and command not in error.hint:
+        command = ""  # another place for the key would lock out what is stored
     mend = None
     if command == keystore.COMMAND and error.reason == "absent":
         mend = partial(settings.set_value, "key_store", "file")

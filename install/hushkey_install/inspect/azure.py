@@ -68,7 +68,7 @@ def _is_open(rule: HostRule) -> bool:
 
 
 def _request(pattern: str) -> Request:
-    return origins.parse_url(pattern.replace("*.", ""))
+    return origins.request_for(pattern, label="")
 
 
 def _directory(context: Context) -> Directory:

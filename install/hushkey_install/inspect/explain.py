@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from hushkey import origins
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import HostRule, Identity, Request
+from hushkey.net.http import Network
 from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
-from hushkey.system import paths
+from hushkey.system import jobs, paths, proofs
 from hushkey_helpers.git import typed
 from hushkey_install.common import output, probe, typedsecrets
 from hushkey_install.common.context import Context
@@ -25,7 +27,12 @@ Facts = Iterator[tuple[str, str]]
 
 _PASSED_ON = "git gets an empty answer and asks its next helper"
 #: facts of which there may be several, and their names for programs
-_LISTED = {"git": "git", "in repo": "in_repository", "asked": "asked"}
+_LISTED = {
+    "git": "git",
+    "in repo": "in_repository",
+    "asked": "asked",
+    "not": "passed_over",
+}
 #: from this git on an answer can be marked as not to be kept
 _EPHEMERAL = (2, 46)
 
@@ -43,6 +50,8 @@ def show(url: str, *, ask: bool = False, as_json: bool = False) -> None:
         return
     once = {name: value for name, value in found if name not in _LISTED}
     lists = {key: [v for n, v in found if n == name] for name, key in _LISTED.items()}
+    if not lists["passed_over"]:
+        del lists["passed_over"]  # a rule with one identity passes nobody over
     output.say_json({**once, **lists})
 
 
@@ -92,8 +101,13 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     identity = rule.identity
     yield "rule", f'[host."{rule.pattern}"] ({where}), the most specific that fits'
     yield "identity", f"{identity.name} ({identity.provider})"
-    yield "issuer", identity.issuer
-    yield "client", registry.client_words(identity.provider, identity.client_id)
+    for name, why in rule.passed:
+        yield "not", f"{name}: {why}"
+    if identity.machine:
+        yield "by", registry.SPECS[identity.provider].words(identity)
+    else:
+        yield "issuer", identity.issuer
+        yield "client", registry.client_words(identity.provider, identity.client_id)
     yield from _tenant(context, rule, request)
     shared = registry.SPECS[identity.provider].is_shared(identity.client_id)
     asked = "" if shared else " ".join(rule.scopes)
@@ -101,13 +115,18 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     if rule.account:
         yield "account", rule.account
     if rule.exchange:
-        yield "exchange", f"{rule.exchange}: the token is exchanged at the host itself"
+        where = exchange.KINDS[rule.exchange].where
+        yield "exchange", f"{rule.exchange}: the token is exchanged at {where}"
     yield "answer", _answer(rule, request)
     spec = registry.SPECS[identity.provider]
     if spec.refusal_hint:
-        yield "refused", spec.words(spec.refusal_hint, identity)
+        yield "refused", spec.filled(spec.refusal_hint, identity)
     file = context.acquirer.file_of(identity)
-    yield "store", f"{file.path}, opened with {context.acquirer.data_key.name}"
+    key = context.acquirer.data_key.name
+    if identity.machine and jobs.folder(context.environ):
+        key = "a key beside it: both end with the job"
+    kept = f"{file.path}, opened with {key}"
+    yield "store", kept if identity.kept else "nothing is kept"
 
 
 def _register(identity: Identity) -> Facts:
@@ -238,12 +257,16 @@ def _step(context: Context, rule: HostRule, host: str, request: Request) -> str:
     # To ask for a tenant takes the network.
     placed = None if rule.identity.tenants else request
     wanted = context.acquirer.wanted(rule, host, request=placed)
+    machine = rule.identity.machine
     cache = context.acquirer.file_of(rule.identity).read()
     account = cached.account_for(cache, wanted)
     name = account.shown
     if cached.fresh_token(cache, wanted, time.time()):
         return f"the cached token, as {name}: no network"
     now = time.time()
+    if machine:
+        cached.check_not_refused(cache, account, wanted, now)
+        return _minted(context, rule, host)
     if cached.was_refused(cache, account, wanted, now):
         if cached.refused_token(cache, account, wanted, now):
             return f"the same token again, as {name}: {wanted.where} has refused it"
@@ -253,6 +276,27 @@ def _step(context: Context, rule: HostRule, host: str, request: Request) -> str:
     if cache.ended(account) is not None:
         raise cached.need(cache, account)
     raise UiRequired("no refresh token covers these scopes")
+
+
+class _WouldAsk(Exception):
+    """A machine's token would be asked for now, and explaining asks nobody."""
+
+
+def _minted(context: Context, rule: HostRule, host: str) -> str:
+    """Return that a machine gets a token by itself, or raise what it lacks for that."""
+    identity = rule.identity
+    spec = registry.SPECS[identity.provider]
+    proof = proofs.check(identity.proof, context.environ)
+    if proof.proven:
+        return f"a new token: {spec.words(identity)}; nobody is asked"
+    with suppress(_WouldAsk):
+        folder = context.acquirer.session.folder
+        spec.minter(identity, _nobody, folder, context.environ).mint(rule, host)
+    return f"it is tried, though {proof.lacks}: {spec.words(identity)}"
+
+
+def _nobody(seconds: float = 0) -> Network:
+    raise _WouldAsk
 
 
 def _sign_in(context: Context, rule: HostRule, why: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired, span
 from hushkey.model import HostRule, Identity, Token
-from hushkey.providers.registry import client_words
+from hushkey.providers import registry
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import paths
@@ -99,6 +99,10 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
     }
     if identity.typed:
         return row | {"kept": typedsecrets.tools_of_rule(rule, context.environ)}
+    if identity.machine:
+        row["by"] = registry.SPECS[identity.provider].words(identity)
+    if rule.passed:
+        row["passed_over"] = dict(rule.passed)
     try:
         cache = context.acquirer.file_of(identity).read()
         row.update(_signed_in(context, cache, rule, host))
@@ -123,7 +127,7 @@ def _signed_in(
     return {
         **({} if ended is None else {"ended_at": ended}),
         "account": account.shown,
-        "renewable": renewable,
+        "renewable": rule.identity.machine or renewable,
         "seconds_left": _left(token),
         "obtained_at": token.obtained_at if token else None,
         "obtained_by": cache.origin_of(token) or None if token else None,
@@ -149,11 +153,23 @@ def _clients(found: list[dict[str, Any]]) -> list[str]:
     lines = (
         f"{row['identity']}: what you type, stored encrypted ({row['provider']})"
         if "kept" in row
-        else f"{row['identity']}: client "
-        f"{client_words(row['provider'], row['client'])} at {row['issuer']}"
+        else f"{row['identity']}: {_by(row)}"
         for row in found
     )
-    return list(dict.fromkeys(lines))
+    others = (
+        f"{row['host']}: not {name}, {why}"
+        for row in found
+        for name, why in row.get("passed_over", {}).items()
+    )
+    return list(dict.fromkeys((*lines, *others)))
+
+
+def _by(row: dict[str, Any]) -> str:
+    """Return who gives the tokens of a row, for a person."""
+    if by := row.get("by"):
+        return str(by)
+    client = registry.client_words(row["provider"], row["client"])
+    return f"client {client} at {row['issuer']}"
 
 
 def _came(row: dict[str, Any]) -> str:
@@ -174,6 +190,8 @@ def _token(row: dict[str, Any]) -> str:
         return "unreadable"
     if row["account"] is None:
         return "signed out"
+    if "by" in row and not row["seconds_left"]:
+        return "none yet; gets one by itself"
     ended = "ended_at" in row
     left = row["seconds_left"]
     if left:

@@ -9,18 +9,21 @@ absolute path: a program that a desktop starts has a shorter PATH than a shell.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import click
+
 from hushkey import origins
-from hushkey.errors import Permanent
+from hushkey.errors import HushkeyError, Permanent
 from hushkey_install.common import output, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
-from hushkey_install.register import gitchecks, gitsections
+from hushkey_install.config import document
+from hushkey_install.register import ci, gitchecks, gitsections
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
@@ -33,6 +36,13 @@ class GitRegistration(Registration):
     takes_hosts = True
     kind = purposes.GIT
     trial = "git clone https://{host}/OWNER/REPOSITORY"
+    install_options = (
+        click.option(
+            "--ci",
+            is_flag=True,
+            help="In a pipeline's job: its own token opens its own server.",
+        ),
+    )
 
     def plan(
         self,
@@ -44,9 +54,16 @@ class GitRegistration(Registration):
     ) -> Plan:
         """Return what registers every host of the user's config, and *hosts*.
 
-        *sure*: somebody is signed in by then, or a password is kept.
+        With the option ``ci`` in *more*, the job's own server, too; its registries
+        get their rules, for the tools that ask for them. *sure*: somebody is signed
+        in by then, or a password is kept.
         """
-        return _plan(Context(environ), hosts, sure=sure)
+        context = Context(environ)
+        if not more.get("ci"):
+            return _plan(context, hosts, sure=sure)
+        job = ci.patterns(environ)
+        made = _plan(context, hosts, job[:1], sure=True)
+        return _with_config(ci.change(context, job), made)
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
@@ -75,11 +92,29 @@ class GitRegistration(Registration):
 GIT = GitRegistration("git")
 
 
-def _plan(context: Context, wanted: tuple[str, ...], *, sure: bool) -> Plan:
+def _with_config(change: Change, plan: Plan) -> Plan:
+    """Return *plan* with the *change* of the config before it."""
+
+    def shown() -> bool:
+        return any([show(document.shown(change)), plan.show()])
+
+    def apply() -> None:
+        if change:
+            document.save(change)
+        plan.apply()
+
+    return Plan(shown, apply)
+
+
+def _plan(
+    context: Context, wanted: tuple[str, ...], job: Sequence[str] = (), *, sure: bool
+) -> Plan:
+    """Return the plan; *job* are patterns that have no rule yet."""
     git = Git(context.environ)
     # Whatever is there already is kept up to date, built-in hosts too.
     there = dict.fromkeys(gitsections.kept(context, git), False)
-    new = dict(_sections(context, wanted))
+    typed = dict.fromkeys(_typed(context, wanted), False)
+    new = dict(_sections(context, wanted, job)) | typed
     left = {} if sure else dict(_served(context, git, new.keys() - there.keys()))
     sections = there | {url: path for url, path in new.items() if url not in left}
     for url, why in left.items():
@@ -99,13 +134,12 @@ def _plan(context: Context, wanted: tuple[str, ...], *, sure: bool) -> Plan:
         _remember(context.environ, git, change, paths_set)
         change.apply()
         output.say(f"git asks hushkey for: {', '.join(sections)}", err=True)
-        for url in sections:
-            if context.rule_or_none(url) is None:
-                output.say(
-                    f"note: {url} has no identity: hushkey keeps what you type for "
-                    "it, encrypted",
-                    err=True,
-                )
+        for url in typed.keys() & sections.keys():
+            output.say(
+                f"note: {url} has no identity: hushkey keeps what you type for it, "
+                "encrypted",
+                err=True,
+            )
         if git.version() < (2, 46):
             output.say(
                 "note: a repository's own credential.helper still sees tokens with "
@@ -158,7 +192,9 @@ def _undo(environ: dict[str, str], hosts: tuple[str, ...]) -> Plan:
 # -- what belongs there -----------------------------------------------------
 
 
-def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+def _sections(
+    context: Context, wanted: tuple[str, ...], job: Sequence[str]
+) -> Iterator[tuple[str, bool]]:
     """Yield (URL of a credential section, whether it needs the path).
 
     Azure DevOps has an organisation in the path, which decides the tenant.
@@ -170,15 +206,20 @@ def _sections(context: Context, wanted: tuple[str, ...]) -> Iterator[tuple[str, 
     for word in wanted:
         if rule := known.get(word) or context.rule_or_none(word):
             chosen.append(rule)
-        else:  # what is typed for it is kept
-            by_url.setdefault(gitsections.named(word), False)
-    for rule in chosen:
-        pattern = origins.parse_pattern(rule.pattern)
+    written_as = [(rule.pattern, rule.identity.tenants) for rule in chosen]
+    for written, tenants in (*written_as, *((pattern, False) for pattern in job)):
+        pattern = origins.parse_pattern(written)
         url = gitsections.url_of(pattern)
-        by_url[url] = (
-            by_url.get(url, False) or bool(pattern.path) or rule.identity.tenants
-        )
+        by_url[url] = by_url.get(url, False) or bool(pattern.path) or tenants
     yield from by_url.items()
+
+
+def _typed(context: Context, wanted: tuple[str, ...]) -> Iterator[str]:
+    """Yield the URLs of the hosts that nobody signs in to: what is typed is kept."""
+    patterns = {rule.pattern for rule in context.config.rules()}
+    for word in wanted:
+        if word not in patterns and context.rule_or_none(word) is None:
+            yield gitsections.named(word)
 
 
 def _served(
@@ -190,7 +231,10 @@ def _served(
     """
     for url in urls:
         request = githelpers.request_of(url)
-        rule = context.rule_or_none(url)
+        try:
+            rule = context.config.rule_for(request)
+        except HushkeyError:
+            continue  # its rules go by path
         if rule and not rule.identity.typed:
             if context.is_used(rule.identity):
                 continue

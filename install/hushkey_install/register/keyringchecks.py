@@ -7,15 +7,17 @@ work is a problem where `hushkey install` has registered the tool, else a note.
 
 from __future__ import annotations
 
-import configparser
-import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 
-from hushkey.errors import HushkeyError
-from hushkey.system import paths, programs
-from hushkey_helpers.keyring.command import is_ours
+from hushkey.system import programs
+from hushkey_helpers.keyring.command import (
+    chosen_backend,
+    is_ours,
+    is_switched_off,
+)
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.register.launcher import leads_here
 from hushkey_install.register.registration import Checked
 from hushkey_install.tools import pythontools
 from hushkey_install.tools.installation import Installation
@@ -43,30 +45,8 @@ def pinned_backend(environ: Mapping[str, str]) -> tuple[str, str]:
 
     With one set, keyring loads no plug-in, so also not ours (keyring `core.py`).
     """
-    name = environ.get("PYTHON_KEYRING_BACKEND", "")
-    if name:
-        return _closed(name, "PYTHON_KEYRING_BACKEND")
-    try:
-        path = _keyringrc(environ)
-        parser = configparser.RawConfigParser()
-        parser.read(path, encoding="utf-8")
-        name = parser.get("backend", "default-keyring", fallback="").strip()
-    except (HushkeyError, configparser.Error, UnicodeError):
-        return "", ""
-    return _closed(name, path) if name else ("", "")
-
-
-def _closed(name: str, where: str) -> tuple[str, str]:
+    name, where = chosen_backend(environ)
     return ("", "") if name.startswith(_OPEN) else (name, where)
-
-
-def _keyringrc(environ: Mapping[str, str]) -> str:
-    """Return keyring's config file (keyring `util/platform_.py`)."""
-    if os.name == "nt":
-        base = environ.get("LOCALAPPDATA", paths.home(environ))
-        return os.path.join(base, "Python Keyring", "keyringrc.cfg")
-    folder = os.path.join(paths.xdg_config(environ), "python_keyring")
-    return os.path.join(folder, "keyringrc.cfg")
 
 
 def program_problem(
@@ -78,10 +58,12 @@ def program_problem(
         text = "there is no program called keyring on PATH"
         return Finding("keyring-program-missing", PROBLEM, text, "hushkey install pip")
     if is_ours(first):
-        return None
-    client = Client("keyring", first, pythontools.prefix_of(first))
-    if not client.has("hushkey"):
-        text = f"{first} is the first keyring on PATH, and has no hushkey beside it"
+        # What is pinned to another backend is asked by other keyrings only.
+        return _shut("keyring", pinned) if is_switched_off(pinned[0]) else None
+    if not leads_here(first):
+        client = Client("keyring", first, pythontools.prefix_of(first))
+        why = "is older than 25.2" if client.has("hushkey") else "has no hushkey in it"
+        text = f"{first} is the first keyring on PATH, and {why}"
         command = "hushkey install pip --launcher DIR"
         return Finding("keyring-program-foreign", PROBLEM, text, command)
     return _shut("keyring", pinned)
@@ -92,8 +74,8 @@ def _shut(tool: str, pinned: tuple[str, str]) -> Finding | None:
     name, where = pinned
     if not name:
         return None
-    off = name.endswith("null.Keyring")
-    text = f"keyring is {'switched off' if off else f'pinned to {name}'} by {where}"
+    off = "switched off" if is_switched_off(name) else ""
+    text = f"keyring is {off or f'pinned to {name}'} by {where}"
     command = (
         f"unset {where}"
         if where == "PYTHON_KEYRING_BACKEND"

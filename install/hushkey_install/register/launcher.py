@@ -17,6 +17,8 @@ from hushkey_helpers.keyring.command import is_ours
 from hushkey_install.common import output
 from hushkey_install.common.filechange import remove
 from hushkey_install.common.installrecord import InstallRecord
+from hushkey_install.tools import pythontools
+from hushkey_install.tools.pythontools import Client
 
 _PROGRAM = "hushkey-keyring"
 _NAME = "keyring"
@@ -44,10 +46,10 @@ class Launcher:
         for folder in self._folders():
             path = os.path.join(folder, _NAME)
             if os.path.lexists(path) and not _is_stale(path):
-                if _serves(path):
+                if os.path.isfile(path) and leads_here(path):
                     return ""
-                first = os.path.exists(path)
-                what = "the first keyring on PATH" if first else "there already"
+                exists = os.path.exists(path)
+                what = "the first keyring on PATH" if exists else "there already"
                 raise Permanent(f"{path} is {what} and not ours", hint=_CHOOSE)
             if self._is_the_user_s(folder):
                 return path
@@ -67,6 +69,8 @@ class Launcher:
         if folder not in before:
             raise Permanent(f"{folder} is not on PATH", hint="add it to PATH first")
         if first and before.index(_folder_of(first)) < before.index(folder):
+            if leads_here(first):
+                return ""
             raise Permanent(f"{first} comes first on PATH", hint=_CHOOSE)
         return path
 
@@ -119,6 +123,20 @@ class Launcher:
         inside = os.path.commonpath([home, folder]) == home
         project = os.path.exists(os.path.join(os.path.dirname(folder), "pyvenv.cfg"))
         return inside and not project and os.access(folder, os.W_OK)
+
+
+def leads_here(program: str) -> bool:
+    """Tell whether the `keyring` at *program* asks hushkey: it is ours, or has us.
+
+    keyring's own program asks the backends of its environment; the words that pip says
+    it knows from 25.2 on.
+    """
+    if is_ours(program):
+        return True
+    client = Client(_NAME, program, pythontools.prefix_of(program))
+    version = client.version(_NAME).split(".")[:2]
+    known = all(map(str.isdigit, version)) and [*map(int, version)] >= [25, 2]
+    return known and client.has("hushkey")
 
 
 def _folder_of(program: str) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
 
 from hushkey.errors import HushkeyError, Permanent
+from hushkey.model import Frozen
 from hushkey.system import paths
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
@@ -32,13 +35,18 @@ from hushkey_install.register.keyringchecks import (
 from hushkey_install.register.launcher import Launcher
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
-from hushkey_install.tools import purposes
+from hushkey_install.tools import purposes, pythontools
 from hushkey_install.tools.installation import Installation
 from hushkey_install.tools.pythontools import Client
 
 SECTION, KEY = "global", "keyring-provider"
 #: what install sets it to; and pip reads the variable before any file
 WANTED, VARIABLE = "subprocess", "PIP_KEYRING_PROVIDER"
+#: the commands that ask an index, each of which may have a section of its own
+COMMANDS = ("install", "download", "wheel", "index", "lock")
+#: between what several sections say
+_PART = "\x1f"
+_ETC = "/etc"
 #: instead of a key: a comment or an empty line, and one that goes on with a value
 _NOTHING, _MORE = "#", "+"
 #: a URL in any of the forms in which settings and variables list them
@@ -69,12 +77,15 @@ class KeyringProgram(Registration):
         wanted: str,
         look: Look,
         about: str,
+        overruled: Callable[[Mapping[str, str]], str] = lambda _: "",
     ) -> None:
         """*file* is its settings at *path*, where *wanted* makes it ask us.
 
         *look* finds what keeps it from asking; *about* is said once it asks us.
+        *overruled* returns what it goes by instead, or nothing.
         """
         super().__init__(name)
+        self._overruled = overruled
         self._file = file
         self._path = path
         self._wanted = wanted
@@ -99,11 +110,20 @@ class KeyringProgram(Registration):
             if change:
                 file.keep(change)
             output.say(self._about, err=True)
+            warn()
+
+        def tidy() -> None:
+            link.place(path)
+            warn()
+
+        def warn() -> None:
+            if line := self._overruled(environ):
+                output.say(f"note: {line}", err=True)
 
         return Plan(
             lambda: _shown("+", path, change),
             apply,
-            lambda: link.place(path),
+            tidy,
             due=lambda: bool(path or change),
         )
 
@@ -151,19 +171,15 @@ def _shown(sign: str, path: str, change: Change) -> bool:
 
 def settings_file(environ: Mapping[str, str]) -> SettingsFile:
     """Return pip's config file of this user."""
-    return SettingsFile(environ, "pip", config_path(environ), edited, value_in)
+    return SettingsFile(environ, "pip", config_path(environ), edited, state_in)
 
 
 def config_path(environ: Mapping[str, str]) -> str:
     """Return where pip keeps this user's settings (pip's "Configuration files")."""
-    named = environ.get("PIP_CONFIG_FILE", "")
-    if named == os.devnull:
-        raise Permanent(
-            f"PIP_CONFIG_FILE={os.devnull} keeps pip from reading any config",
-            hint="unset it, or set PIP_KEYRING_PROVIDER=subprocess instead",
-        )
-    if os.path.isabs(named):
-        return named
+    return _named_file(environ) or _user_file(environ)
+
+
+def _user_file(environ: Mapping[str, str]) -> str:
     home = paths.home(environ)
     if sys.platform == "win32":
         return os.path.join(environ.get("APPDATA", home), "pip", "pip.ini")
@@ -173,10 +189,146 @@ def config_path(environ: Mapping[str, str]) -> str:
     return os.path.join(paths.xdg_config(environ), "pip", "pip.conf")
 
 
-def value_in(text: str) -> str:
-    """Return the provider that *text* sets for every pip command, or nothing."""
+def _named_file(environ: Mapping[str, str]) -> str:
+    """Return the file that PIP_CONFIG_FILE puts in the user's place, or nothing."""
+    named = environ.get("PIP_CONFIG_FILE", "")
+    if named == os.devnull:
+        raise Permanent(
+            f"PIP_CONFIG_FILE={os.devnull} keeps pip from reading any config",
+            hint="unset it, or set PIP_KEYRING_PROVIDER=subprocess instead",
+        )
+    if named and not os.path.isabs(named):
+        raise Permanent(
+            "PIP_CONFIG_FILE is a relative path: what pip reads depends on its folder",
+            hint="write it as an absolute path",
+        )
+    return named
+
+
+class Place(Frozen):
+    """Where pip finds its *provider*: a *path* and *section*, or a variable's name."""
+
+    provider: str
+    path: str
+    section: str = ""
+
+    def shown(self) -> str:
+        """Return where it is, for a person."""
+        return f"{self.path} [{self.section}]" if self.section else self.path
+
+
+def effective(environ: Mapping[str, str], prefix: str, command: str) -> Place:
+    """Return what pip in the environment *prefix* goes by for *command*.
+
+    As pip has it ("Configuration", precedence): a variable, then the command's own
+    section of any file, then [global]; of the files the environment's own before the
+    user's before the system's. Raises what reading a file may raise.
+    """
+    if value := environ.get(VARIABLE, ""):
+        return Place(value, VARIABLE)
+    read = []
+    for path in _files(environ, prefix):
+        file = SettingsFile(environ, "pip", path, edited, value_in)
+        read.append((path, file.text()))
+    for section in (command, SECTION):
+        for path, text in read:
+            if value := value_in(text, section):
+                return Place(value, path, section)
+    return Place("", "")
+
+
+def overruling(environ: Mapping[str, str], prefix: str) -> Place | None:
+    """Return what keeps the pip in *prefix* from asking for one command or all."""
+    for command in COMMANDS:
+        found = effective(environ, prefix, command)
+        if found.provider != WANTED:
+            return found
+    return None
+
+
+def _files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
+    """Yield the files that pip in *prefix* reads, the one that counts most first."""
+    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    named = _named_file(environ)
+    if named:
+        yield named
+    if prefix:
+        yield os.path.join(prefix, name)
+    home = paths.home(environ)
+    if not os.path.exists(named):  # pip reads both until the named one is there
+        yield _user_file(environ)
+        legacy = "pip" if sys.platform == "win32" else ".pip"
+        yield os.path.join(home, legacy, name)
+    if sys.platform == "win32":
+        yield os.path.join(environ.get("PROGRAMDATA", "C:\\ProgramData"), "pip", name)
+    elif sys.platform == "darwin":
+        yield f"/Library/Application Support/pip/{name}"
+    else:
+        yield os.path.join(_ETC, name)
+        for folder in reversed(paths.xdg_config_dirs(environ)):
+            yield os.path.join(folder, "pip", name)
+
+
+def mending(environ: Mapping[str, str], client: Client, place: Place) -> str:
+    """Return the command after which *client* asks; what `hushkey install` cannot do.
+
+    Empty where that can.
+    """
+    if place.path == VARIABLE:
+        return f"unset {VARIABLE}"
+    if client.prefix and os.path.dirname(place.path) == client.prefix:
+        where = "--site"
+    elif place.section in ("", SECTION) or place.path == config_path(environ):
+        return ""
+    else:
+        where = "--user"
+    program = shlex.quote(client.program)
+    return f"{program} config {where} set {place.section}.{KEY} {WANTED}"
+
+
+def mend(environ: Mapping[str, str], client: Client, place: Place) -> None:
+    """Do in pip's file what the command of `mending` does."""
+    own = os.path.dirname(place.path) == client.prefix
+    path = place.path if own else config_path(environ)
+    file = SettingsFile(environ, "pip", path, _within(place.section), value_in)
+    file.setting(WANTED).apply()
+
+
+def _within(section: str) -> Callable[[str, str], str]:
+    return lambda text, value: _edited(text, value, section)
+
+
+def _overruled(environ: Mapping[str, str]) -> str:
+    """Return what keeps the pip on PATH from us, though it is registered."""
+    client = pythontools.find("pip", environ)
+    place = overruling(environ, client.prefix) if client else None
+    if client is None or place is None or place.provider == "import":
+        return ""
+    command = mending(environ, client, place)
+    return f"{place.shown()} counts more; run: {command}" if command else ""
+
+
+def value_in(text: str, section: str = SECTION) -> str:
+    """Return the provider that *section* of *text* sets, or nothing."""
+    return _value_at(_lines(text), section)
+
+
+def state_in(text: str) -> str:
+    """Return what *text* says in all, for `edited` to put it back.
+
+    The provider of every command, and then ``section=value`` for each section that
+    says otherwise.
+    """
     rows = _lines(text)
-    at = _settings(rows)
+    usual = _value_at(rows, SECTION)
+    others = {row[0]: "" for row in rows if row[1] == KEY and row[0] != SECTION}
+    more = ((name, _value_at(rows, name)) for name in others)
+    parts = [f"{name}={value}" for name, value in more if value != usual]
+    return _PART.join((usual, *parts))
+
+
+def _value_at(rows: list[tuple[str, str, str]], section: str) -> str:
+    at = _settings(rows, section)
     if not at:
         return ""
     more = (rows[n][2].strip() for n in _continuing(rows, at[-1]))
@@ -184,15 +336,30 @@ def value_in(text: str) -> str:
 
 
 def edited(text: str, value: str) -> str:
-    """Return *text* with the provider set to *value*; the rest stays as it is."""
+    """Return *text* with the provider set to *value*, as `state_in` writes it.
+
+    What is wanted is wanted of the sections of single commands, too: pip takes their
+    word first. The rest stays as it is.
+    """
+    usual, *parts = value.split(_PART)
+    if value == WANTED:
+        sections = {row[0] for row in _lines(text) if row[1] == KEY} - {SECTION}
+        parts = [f"{name}={value}" for name in sorted(sections)]
+    for name, _, one in (part.rpartition("=") for part in parts):
+        text = _edited(text, one, name)
+    return _edited(text, usual, SECTION)
+
+
+def _edited(text: str, value: str, section: str) -> str:
+    """Return *text* with the provider of *section* set to *value*."""
     rows = _lines(text)
     lines = [line for *_, line in rows]
     end = "\r\n" if "\r\n" in text else "\n"
-    if at := _settings(rows):
+    if at := _settings(rows, section):
         gone = _continuing(rows, at[-1])
         lines[at[-1]] = _setting(value, _indent(lines[at[-1]]), end)
         return "".join(line for n, line in enumerate(lines) if n not in gone)
-    heads = [n for n, row in enumerate(rows) if row[:2] == (SECTION, "")]
+    heads = [n for n, row in enumerate(rows) if row[:2] == (section, "")]
     if heads and value:
         head = lines[heads[0]]
         whole = head if head.endswith("\n") else head + end
@@ -205,7 +372,7 @@ def edited(text: str, value: str) -> str:
         return text
     gap = end if lines else ""
     gap = end + gap if lines and not lines[-1].endswith("\n") else gap
-    return f"{text}{gap}[{SECTION}]{end}{_setting(value, '', end)}"
+    return f"{text}{gap}[{section}]{end}{_setting(value, '', end)}"
 
 
 def _setting(value: str, indent: str, end: str) -> str:
@@ -237,9 +404,9 @@ def _lines(text: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def _settings(rows: list[tuple[str, str, str]]) -> list[int]:
-    """Return the numbers of the lines that set the provider; the last one counts."""
-    return [n for n, row in enumerate(rows) if row[:2] == (SECTION, KEY)]
+def _settings(rows: list[tuple[str, str, str]], section: str) -> list[int]:
+    """Return the numbers of the lines that set it in *section*; the last one counts."""
+    return [n for n, row in enumerate(rows) if row[:2] == (section, KEY)]
 
 
 def _continuing(rows: list[tuple[str, str, str]], at: int) -> list[int]:
@@ -262,30 +429,31 @@ def _value(line: str) -> str:
 
 
 def _look(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what pip's setting is, and what that comes to."""
-    mend = "hushkey install pip"
-    provider, where = environ.get(VARIABLE, ""), VARIABLE
-    if not provider:
-        try:
-            file = settings_file(environ)
-            provider, where = value_in(file.text()), file.path
-        except HushkeyError as error:
-            yield Finding("pip-config", PROBLEM, f"pip: {error.line()}")
-            return
-    if provider == "disabled":
-        text = f"pip: {where} says keyring-provider = disabled"
-        yield Finding("pip-disabled", PROBLEM, text, mend)
-    elif provider == "import":
-        yield from importing(client, environ)
-    elif provider == WANTED:
+    """Yield what pip goes by, and what that comes to."""
+    try:
+        place = overruling(environ, client.prefix)
+        command = mending(environ, client, place) if place else ""
+    except HushkeyError as error:
+        yield Finding("pip-config", PROBLEM, f"pip: {error.line()}")
+        return
+    if place is None:
         yield from through_program(client, environ)
         version = client.version("pip")
         if version and _number(version) < (26, 2):
             text = f"pip {version} asks only for URLs with a user name: https://me@HOST"
             yield Finding("pip-user-name", NOTE, text)
-    else:
-        text = "pip: keyring-provider is auto, which asks nobody under --no-input"
-        yield Finding("pip-auto", PROBLEM, text, mend)
+        return
+    if place.provider == "import":
+        yield from importing(client, environ)
+        return
+    act: Callable[[], None] | None = partial(PIP.install, (), False)
+    if command:
+        act = partial(mend, environ, client, place) if place.section else None
+    code, text = "pip-disabled", f"{place.shown()} says {KEY} = {place.provider}"
+    if place.provider != "disabled":
+        code, why = "pip-auto", "is auto, which asks nobody under --no-input"
+        text = f"{KEY} {why}" + (f" ({place.shown()})" if place.provider else "")
+    yield Finding(code, PROBLEM, f"pip: {text}", command or "hushkey install pip", act)
 
 
 def _number(version: str) -> tuple[int, ...]:
@@ -300,4 +468,5 @@ PIP = KeyringProgram(
     look=_look,
     about="pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
     "any will do: https://me@HOST/simple/",
+    overruled=_overruled,
 )

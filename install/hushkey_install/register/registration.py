@@ -33,18 +33,18 @@ class Plan:
         due: Callable[[], bool] = lambda: True,
     ) -> None:
         """*due* tells, without a word, whether *show* has something to show."""
-        self._show = show
-        self._apply = apply
-        self._tidy = tidy
+        self.show = show
+        self.apply = apply
+        self.tidy = tidy
         self.due = due
 
     def run(self, *, dry_run: bool) -> None:
         """Show it, and do it unless *dry_run*."""
-        shown = self._show()
+        shown = self.show()
         if not shown:
             output.say("nothing to change", err=True)
         if not dry_run:
-            (self._apply if shown else self._tidy)()
+            (self.apply if shown else self.tidy)()
 
 
 class Checked:

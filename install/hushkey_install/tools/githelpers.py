@@ -152,11 +152,7 @@ def chain(git: Git, request: Request, folder: str | None = None) -> Chain:
 
 def request_of(pattern: str) -> Request:
     """Return a request that a host *pattern* covers: `*` is any one label."""
-    parsed = origins.parse_pattern(pattern)
-    host = f"any.{parsed.host}" if parsed.wild else parsed.host
-    if parsed.port != origins.DEFAULT_PORTS[parsed.scheme]:
-        host += f":{parsed.port}"
-    return Request(parsed.scheme, host, "/".join(parsed.path))
+    return origins.request_for(pattern)
 
 
 def _entries(git: Git, folder: str | None) -> Iterator[tuple[str, str, Helper]]:

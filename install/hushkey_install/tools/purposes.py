@@ -9,6 +9,7 @@ from __future__ import annotations
 from hushkey import origins
 from hushkey.config.schema import TOOLS
 from hushkey.model import HostRule
+from hushkey.providers import exchange
 
 GIT, DOCKER, PYTHON = TOOLS
 #: words in a host's name by which people call what is for one kind of tool
@@ -26,7 +27,7 @@ def of(rule: HostRule) -> frozenset[str]:
     if rule.tools:
         return frozenset(rule.tools)
     if rule.exchange:
-        return frozenset((DOCKER,))
+        return frozenset(exchange.KINDS[rule.exchange].tools)
     return by_name(origins.parse_pattern(rule.pattern))
 
 

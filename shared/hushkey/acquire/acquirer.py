@@ -14,8 +14,6 @@ import math
 
 from hushkey import runtime
 from hushkey.acquire import cached
-from hushkey.acquire.attempts import FailureCache
-from hushkey.acquire.silent import Renewal
 from hushkey.errors import (
     Cancelled,
     ConfigError,
@@ -39,8 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hushkey.acquire.interactive import Interaction
+    from hushkey.acquire.silent import Renewal
     from hushkey.model import Account, HostRule, Identity, Request
-    from hushkey.providers.base import Provider
+    from hushkey.providers.base import Minter, Provider
     from hushkey.tokenrequest import Session
 
 
@@ -140,6 +139,10 @@ class Acquirer:
 
     def file_of(self, identity: Identity) -> TokenFile:
         """Return the token file that *identity* uses."""
+        if identity.machine:
+            from hushkey.acquire import minted
+
+            return minted.open_file(identity, self.session, self.data_key)
         return TokenFile(
             self.session.folder,
             identity.issuer,
@@ -185,11 +188,15 @@ class Acquirer:
             return self.sign_in(wanted)
 
     def sign_in(self, wanted: TokenRequest) -> Token:
-        """Sign in for *wanted* even if nothing requires it."""
+        """Sign in for *wanted* even if nothing requires it; a machine cannot."""
+        if wanted.rule.identity.machine:
+            return self.acquire(wanted)
         return self._interaction(wanted).sign_in(wanted)
 
     def silent(self, wanted: TokenRequest) -> Token:
         """Return a token without anybody noticing, or raise why not."""
+        if wanted.rule.identity.machine:
+            return self._minted(wanted)
         file = self.file_of(wanted.rule.identity)
         cache = file.read_cached()
         if token := cached.fresh_token(cache, wanted, self.session.clock()):
@@ -225,6 +232,22 @@ class Acquirer:
                 return token
             raise
 
+    def _minted(self, wanted: TokenRequest) -> Token:
+        from hushkey.acquire import minted
+
+        session, identity = self.session, wanted.rule.identity
+
+        def open_minter(folder: str) -> Minter:
+            from hushkey.providers import registry
+
+            return registry.open_minter(
+                identity, session.settings, folder, session.environ
+            )
+
+        file = minted.open_file(identity, session, self.data_key)
+        token = minted.Minting(session, open_minter).token(file, wanted)
+        return runtime.used(wanted, session.environ, token)
+
     # -- a token that was refused ---------------------------------------------
 
     def _once_more(
@@ -246,6 +269,8 @@ class Acquirer:
         account = (welcome or accounts)[0]
         within = float(YOUNG) if welcome else math.inf
         if not any(cache.grants(a, key) for a in accounts):
+            from hushkey.acquire.attempts import FailureCache  # noqa: PLC0415 - seldom
+
             notes = FailureCache(self.session.folder, file.name)
             asked = notes.asked_for("refusal", now, wanted.host)
             within = math.inf if asked else max(within, RARE)
@@ -267,6 +292,8 @@ class Acquirer:
         return token
 
     def _renewal(self, file: TokenFile, wanted: TokenRequest) -> Renewal:
+        from hushkey.acquire.silent import Renewal  # noqa: PLC0415 - not for what is good
+
         return Renewal(
             file,
             lambda claims: self._provider(
@@ -302,8 +329,15 @@ class Acquirer:
             return False
         claims = _demanded(challenges) if rule.identity.tenants else ""
         with file.change(self.session.settings["silent_timeout"]) as change:
-            now = int(self.session.clock())
-            change.cache.refuse(secret, host, now, claims, _place(request))
+            # To mint again at once would only hammer the server that mints.
+            change.cache.refuse(
+                secret,
+                host,
+                int(self.session.clock()),
+                claims,
+                _place(request),
+                keeps_young=rule.identity.machine,
+            )
             change.save()
         event("refused", rule=rule, host=host)
         return True
@@ -359,6 +393,8 @@ class Acquirer:
                 change.cache.sign_out(account)
             if accounts:
                 change.save()
+            from hushkey.acquire.attempts import FailureCache  # noqa: PLC0415 - seldom
+
             FailureCache(self.session.folder, file.name).clear("sign-in")
         event("signed-out", host=identity.issuer)
         return tokens

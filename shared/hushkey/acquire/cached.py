@@ -30,8 +30,11 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     request means a person. Whoever gets a token for another unknown name is told
     whose it is. Then whoever was chosen for this host or these scopes. Else everybody
     where a tenant knows its own; and whoever signed in last elsewhere.
+    A machine's account is the identity itself, whatever a URL calls the user.
     Raises UiRequired if nobody that fits is signed in.
     """
+    if wanted.rule.identity.machine:
+        return [wanted.rule.identity.itself]
     if wanted.account:
         named = cache.called(wanted.account)
         if named is None:

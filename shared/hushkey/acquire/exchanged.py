@@ -20,6 +20,9 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from hushkey.acquire.acquirer import Acquirer
     from hushkey.model import Token
     from hushkey.providers.exchange.base import Secret
@@ -44,6 +47,8 @@ class ExchangedCredential:
         self._file: TokenFile = acquirer.file_of(wanted.rule.identity)
         rule, kind = wanted.rule, wanted.rule.exchange
         made = f"{kind}:{wanted.host}" if kind else ""
+        if made and rule.options:
+            made += f" {_digest(rule.options)}"
         self._key = TokenKey(rule.scopes, rule.tenant, made)
 
     # -- without asking anybody -------------------------------------------------
@@ -177,9 +182,54 @@ class ExchangedCredential:
         from hushkey.providers.exchange.base import Context
 
         rule = self._wanted.rule
-        asked = Context(self._wanted.host, token.value, rule.tenant)
+        token = self._with_id_token(self._whole(token))
+        asked = Context(
+            self._wanted.host,
+            token.value,
+            rule.tenant,
+            beside=token.beside,
+            username=token.username,
+            options=rule.options,
+        )
         network = http.Network(self._session.settings, self._session.environ)
         return exchange.perform(rule.exchange, asked, network, self._session.clock())
+
+    def _whole(self, token: Token) -> Token:
+        """Return *token* with what was granted beside it, which no memory keeps."""
+        stored = self._file.read().tokens()
+        return next((t for t in stored if t.value == token.value), token)
+
+    def _with_id_token(self, token: Token) -> Token:
+        """Return *token* with a living ID token, where that is what is exchanged.
+
+        Raises Permanent where the server gives none with a refresh: it need not
+        (OpenID Connect Core 1.0, 12.2).
+        """
+        from hushkey.providers import exchange, registry
+
+        rule = self._wanted.rule
+        kind = exchange.KINDS[rule.exchange]
+        spec = registry.SPECS.get(rule.identity.provider)
+        if not (kind.takes_proof and spec and spec.open_id):
+            return token
+        if self._lives(token.beside):
+            return token
+        with self._file.change(self._timeout) as change:
+            change.cache.forget(token.value)
+            change.save()
+        token = self._whole(self._acquirer.silent(self._wanted))
+        if not self._lives(token.beside):
+            raise Permanent(
+                f"{rule.identity.issuer} gives no new ID token without a sign-in",
+                hint=f"run: hushkey login --force {rule.identity.name}",
+            )
+        return token
+
+    def _lives(self, id_token: str) -> bool:
+        from hushkey.providers.exchange import base
+
+        end = base.moment(base.claims_of(id_token), "exp")
+        return end is not None and end - self._session.clock() > _LAST_RESORT
 
     def _keep(self, given: Secret, token: Token) -> Token:
         """Store what the host gave, for as long as it says that it lives.
@@ -207,3 +257,9 @@ class ExchangedCredential:
             )
             change.save()
         return kept.with_source("refresh")
+
+
+def _digest(options: Mapping[str, Any]) -> str:
+    """Return what no other *options* have: what they get is another secret."""
+    text = repr(sorted(options.items()))
+    return blake2s(text.encode("utf-8", "replace"), digest_size=8).hexdigest()

@@ -137,8 +137,8 @@ class Interaction:
         if self._ended():
             raise InteractionUnavailable("the command that asked has ended")
         note = cachefile.read(self._asking)
-        words = (str(note.get(key, "")) for key in ("command", "cancel"))
-        self._session.warn(messages.waiting_for(*words))
+        who, cancel = str(note.get("asker", "")), str(note.get("cancel", ""))
+        self._session.warn(messages.waiting_for(who, cancel))
 
     def _reserve(self) -> None:
         """Make sure that the store can keep what a person is about to give."""
@@ -204,7 +204,7 @@ class Interaction:
         rule, identity = wanted.rule, wanted.rule.identity
         event("sign-in", wanted)
         kept: list[Token] = []
-        note = {"command": self._session.options.command()}
+        note = {"asker": self._session.options.command()}
         cachefile.write(self._asking, note)
         # Not what only this process lacks: a browser, a terminal.
         kinds = (Cancelled, Permanent, Transient)
@@ -218,7 +218,7 @@ class Interaction:
                         wanted.host,
                         identity=identity.name,
                         account=wanted.expected,
-                        command=note["command"],
+                        command=note["asker"],
                     ),
                     decision=decision,
                     redirect_uri=identity.option("redirect_uri")
@@ -237,7 +237,7 @@ class Interaction:
                 )
             except Cancelled as error:
                 spec = SPECS[identity.provider]
-                error.hint = error.hint or spec.words(spec.given_up_hint, identity)
+                error.hint = error.hint or spec.filled(spec.given_up_hint, identity)
                 again = f"run: {_login_command(wanted)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
                 raise

@@ -72,25 +72,18 @@ def _compiled(
         for name, table in user.get("identity", {}).items()
     }
     rules: list[dict[str, Any]] = []
-
-    def asking(table: dict[str, Any]) -> dict[str, Any]:
-        """Return a rule's *table* with its provider's scopes if nobody names any."""
-        name = table["identity"]
-        identity = user.get("identity", {}).get(name) or presets["identity"][name]
-        scopes = SPECS[identity["provider"]].scopes
-        silent = "scopes" not in table and "scopes" not in identity
-        return {"scopes": list(scopes), **table} if silent and scopes else table
-
     for pattern, table in user.get("host", {}).items():
         # A rule may lean on a preset's identity that the user has not completed.
-        missing = "" if table["identity"] in known else _wanted(table, presets)
+        names = identities.named(table)
+        lacking = (_missing(n, {}, presets) for n in names if n not in known)
+        missing = next(filter(None, lacking), "")
         origin = "system" if pattern in system.get("host", {}) else "user"
-        rules.append(_rule(pattern, asking(table), origin, missing))
+        rules.append(_rule(pattern, table, origin, missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
         # Completed by the user's own identity, a preset is what the user asked for.
         origin = whose.get(table["identity"], "preset")
-        rules.append(_rule(pattern, asking(table), origin, missing))
+        rules.append(_rule(pattern, table, origin, missing))
     for name, table in presets["identity"].items():
         known.setdefault(name, identities.compiled(table))
     return {
@@ -107,9 +100,13 @@ def _rule(
 ) -> dict[str, Any]:
     pattern = origins.parse_pattern(written)
     plain = all(map(str.isascii, pattern.path))
-    if "exchange" in table and "username" in table:
-        words = exchange.KINDS[table["exchange"]].words
-        table = {**table, "username": words.get(table["username"], table["username"])}
+    if "exchange" in table:
+        kind = exchange.KINDS[table["exchange"]]
+        options = {key: table[key] for key in kind.keys if key in table}
+        table = {k: v for k, v in table.items() if k not in kind.keys}
+        table |= {"options": options} if options else {}
+        if "username" in table:
+            table["username"] = kind.words.get(table["username"], table["username"])
     return {
         **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()},
         **({} if plain else {"letters": origins.letters(pattern.path)}),
@@ -149,10 +146,6 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
         if key not in table:
             return f"[identity.{name}] {key}"
     return ""
-
-
-def _wanted(table: dict[str, Any], presets: dict[str, Any]) -> str:
-    return _missing(table["identity"], {}, presets)
 
 
 def _index(rules: list[dict[str, Any]]) -> dict[Any, tuple[int, ...]]:

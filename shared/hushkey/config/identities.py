@@ -25,12 +25,19 @@ def compiled(table: Mapping[str, Any]) -> dict[str, Any]:
         "account": table.get("account", ""),
         "client_id": table.get("client_id", "") or spec.client_id,
         "scopes": tuple(table.get("scopes", ())),
+        "default_scopes": () if "scopes" in table else spec.scopes,
         "options": {
             **spec.options(table),
             **{k: v for k, v in table.items() if k not in _FIELDS},
         },
-        **spec.traits(),
+        **spec.traits_of(table),
     }
+
+
+def named(rule: Mapping[str, Any]) -> list[str]:
+    """Return the names of the identities of a host's *rule*, the first choice first."""
+    names = rule["identity"]
+    return [names] if isinstance(names, str) else list(names)
 
 
 def token_file(name: str, table: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -39,9 +39,14 @@ class Config:
     """The config as a whole; read it with `load`."""
 
     def __init__(
-        self, compiled: Mapping[str, Any], source: str, system: str = ""
+        self,
+        compiled: Mapping[str, Any],
+        source: str,
+        system: str = "",
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._compiled = compiled
+        self._environ = environ or {}
         self.source = source
         self.system = system
         self.settings: Mapping[str, Any] = compiled["settings"]
@@ -68,10 +73,11 @@ class Config:
         """Return the rule that covers *request*, or None: not ours.
 
         Raises Permanent where several identities could serve the host and the
-        request does not say which; never a guess between identities.
+        request does not say which, and where none of those that a rule names is at
+        home here; never a guess between identities.
         """
         row = self.row_for(request)
-        return self._rule(row) if row and not row["missing"] else None
+        return self._rule(row, served=True) if row and not row["missing"] else None
 
     def aliased(self, name: str) -> Request | None:
         """Return the request that a name which is no URL stands for, or None."""
@@ -112,10 +118,19 @@ class Config:
         numbers = self._compiled["index"].get((scheme, host, port, wild), ())
         return [self._compiled["rules"][number] for number in numbers]
 
-    def _rule(self, row: Mapping[str, Any]) -> HostRule:
-        identity = self.identity(row["identity"])
-        scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
-        optional = ("account", "bare", "username", "scheme", "exchange", "tools")
+    def _rule(self, row: Mapping[str, Any], *, served: bool = False) -> HostRule:
+        identity, passed = self._identity_of(row, served=served)
+        named = row.get("scopes", identity.default_scopes)
+        scopes = dict.fromkeys((*named, *identity.scopes))
+        optional = (
+            "account",
+            "bare",
+            "username",
+            "scheme",
+            "exchange",
+            "options",
+            "tools",
+        )
         return HostRule(
             row["pattern"],
             identity,
@@ -124,8 +139,47 @@ class Config:
             origin=row["origin"],
             tenant=identity.option("tenant"),
             interactive=row.get("interactive", ""),
+            passed=passed,
             **{key: row[key] for key in optional if key in row},
         )
+
+    def _identity_of(
+        self, row: Mapping[str, Any], *, served: bool
+    ) -> tuple[Identity, tuple[tuple[str, str], ...]]:
+        """Return the identity of *row*, and the others with why it is not they.
+
+        Of several it is the first that the environment proves to be at home; one that
+        is at home but for a setting of its pipeline comes before a person, who could
+        not be asked there. Raises Permanent if it is none, and somebody is *served*.
+        """
+        named = row["identity"]
+        if isinstance(named, str):
+            return self.identity(named), ()
+        from hushkey.system import proofs
+
+        identities = [self.identity(name) for name in named]
+        found = [proofs.check(i.proof, self._environ) for i in identities]
+        proven = [n for n, proof in enumerate(found) if proof.proven]
+        near = [n for n, proof in enumerate(found) if proof.near]
+        if proven and not (near and not identities[proven[0]].machine):
+            chosen = proven[0]
+        elif near:
+            chosen = near[0]
+        elif served:
+            why = ", ".join(f"{named[n]} ({p.lacks})" for n, p in enumerate(found))
+            raise Permanent(
+                f"none of the identities of this host is at home here: {why}",
+                host=row["pattern"],
+            )
+        else:
+            chosen = 0
+        after = f"comes after {named[chosen]}"
+        passed = [
+            (named[n], proof.lacks or after)
+            for n, proof in enumerate(found)
+            if n != chosen
+        ]
+        return identities[chosen], tuple(passed)
 
 
 def _choose(
@@ -188,7 +242,15 @@ def _check_letters(
 
 def _single(rows: list[Mapping[str, Any]], shown: str) -> Mapping[str, Any]:
     first = rows[0]
-    fields = ("identity", "scopes", "account", "exchange", "scheme", "missing")
+    fields = (
+        "identity",
+        "scopes",
+        "account",
+        "exchange",
+        "options",
+        "scheme",
+        "missing",
+    )
     if all(r.get(f) == first.get(f) for r in rows for f in fields):
         return first
     raise Permanent(
@@ -227,7 +289,7 @@ def _load(environ: Mapping[str, str]) -> Config:
     )
     memory = runtime.memory()
     if memory and (known := memory.config(source, stamp)) is not None:
-        return Config(known, source, system)
+        return Config(known, source, system, environ)
     side = _side_file(source, environ)
     compiled = _read_side(side, source, stamp)
     if compiled is None:
@@ -237,7 +299,7 @@ def _load(environ: Mapping[str, str]) -> Config:
             _write_side(side, source, stamp, compiled)
     if memory and _is_settled(source) and _is_settled(system):
         memory.keep_config(source, stamp, compiled)
-    return Config(compiled, source, system)
+    return Config(compiled, source, system, environ)
 
 
 def _presets() -> str:

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from hushkey import origins
 from hushkey.providers import exchange
-from hushkey.providers.checks import near, one_of, text, url_parts
+from hushkey.providers.checks import (
+    absolute_path as absolute_path,
+)
+from hushkey.providers.checks import (
+    flag,
+    near,
+    one_of,
+    text,
+    url_parts,
+)
 from hushkey.providers.registry import SPECS
 from hushkey.store.keystores import KEY_STORES
 
@@ -27,11 +36,6 @@ TOOLS = ("git", "docker", "python")
 #: how the services begin that clients name after what a project calls its sources:
 #: poetry (PasswordManager), pdm (RepositoryConfig), conda-auth (a channel's name)
 PROJECT_NAMES = ("poetry-repository-", "pdm-", "conda-auth")
-
-
-def flag(value: Any) -> str | None:
-    """Accept true or false."""
-    return None if isinstance(value, bool) else "true or false"
 
 
 def seconds(low: int, high: int) -> Check:
@@ -85,15 +89,6 @@ def tools(value: Any) -> str | None:
     """Accept a list of kinds of tools."""
     good = isinstance(value, list) and value and all(word in TOOLS for word in value)
     return None if good else "a list of " + ", ".join(TOOLS)
-
-
-def absolute_path(value: Any) -> str | None:
-    """Accept an absolute path; ``~/`` is not expanded, so nothing is guessed."""
-    if isinstance(value, str) and (
-        value.startswith("/") or value[1:3] in (":\\", ":/")
-    ):
-        return None
-    return "an absolute path"
 
 
 def key_store(value: Any) -> str | None:
@@ -184,8 +179,22 @@ _COMMON: Mapping[str, Check] = {
     "flows": methods,
 }
 
+#: nobody signs in as a machine, so there is nothing to say about how
+_MACHINES: Mapping[str, Check] = {
+    key: _COMMON[key] for key in ("provider", "client_id", "scopes")
+}
+
+
+def names(value: Any) -> str | None:
+    """Accept the name of an identity, or a list of names of which one will do."""
+    if isinstance(value, list):
+        good = value and all(text(name) is None for name in value)
+        return None if good else 'a list of identities, such as ["ci", "work"]'
+    return text(value)
+
+
 HOST: Mapping[str, Check] = {
-    "identity": text,
+    "identity": names,
     "scopes": words,
     "account": text,
     "username": text,
@@ -200,6 +209,22 @@ HOST: Mapping[str, Check] = {
 
 
 def identity_keys(provider: object) -> Mapping[str, Check]:
-    """Return the keys that an identity of *provider* may have."""
+    """Return the keys that an identity of *provider* may have, of whatever kind."""
+    return keys_of({"provider": provider})
+
+
+def keys_of(table: Mapping[str, Any]) -> Mapping[str, Check]:
+    """Return the keys that the identity *table* may have, by its provider."""
+    provider = table.get("provider")
     spec = SPECS.get(provider) if isinstance(provider, str) else None
-    return {**_COMMON, **(spec.keys if spec else {})}
+    if spec is None:
+        return _COMMON
+    common = _MACHINES if spec.machine else _COMMON
+    return {**common, **spec.keys_of(table)}
+
+
+def host_keys(table: object) -> Mapping[str, Check]:
+    """Return the keys that a host's *table* may have, those of its exchange too."""
+    named = table.get("exchange") if isinstance(table, dict) else None
+    kind = exchange.KINDS.get(named) if isinstance(named, str) else None
+    return {**HOST, **(kind.keys if kind else {})}

@@ -7,11 +7,13 @@ when a changed file is compiled.
 from __future__ import annotations
 
 import tomllib
+from itertools import pairwise
 
 from hushkey import origins
 from hushkey.config import identities, schema
 from hushkey.errors import plain
 from hushkey.model import Frozen
+from hushkey.providers import exchange
 from hushkey.providers.checks import near
 from hushkey.providers.registry import SPECS
 
@@ -82,19 +84,18 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
     identities, rules = user.get("identity", {}), user.get("host", {})
     for name, table in _tables("identity", identities):
-        provider = table.get("provider") if isinstance(table, dict) else None
-        yield from _table_faults(
-            ("identity", name), table, schema.identity_keys(provider)
-        )
+        keys = schema.keys_of(table if isinstance(table, dict) else {})
+        yield from _table_faults(("identity", name), table, keys)
         if isinstance(table, dict):
             yield from _identity_faults(("identity", name), table)
     known = (
         {*identities, *presets["identity"]} if isinstance(identities, dict) else set()
     )
     for written, table in _tables("host", rules):
-        yield from _table_faults(("host", written), table, schema.HOST)
+        yield from _table_faults(("host", written), table, schema.host_keys(table))
         if isinstance(table, dict):
             yield from _host_faults(("host", written), table, known)
+            yield from _order_faults(("host", written), table, identities)
     yield from _misplaced(user)
     yield from _strangers(user, presets)
     yield from _shared_files(user)
@@ -107,22 +108,20 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
     """Yield rules that would send a built-in server's token to another host."""
     identities = dict(_tables("identity", user.get("identity")))
     for written, rule in _tables("host", user.get("host")):
-        name = rule.get("identity") if isinstance(rule, dict) else None
-        if not isinstance(name, str):
-            continue
-        table = identities.get(name, presets["identity"].get(name))
-        spec = _spec(table) if isinstance(table, dict) else None
-        if spec is None or not spec.base_url or schema.pattern(written):
-            continue
-        base = spec.base_of(table)
-        if name in identities and base != spec.base_url:
-            continue  # a server of the user's own, which may have other hosts, too
-        server = origins.parse_url(base).host
-        host = origins.parse_pattern(written).host
-        if host != server and not host.endswith(f".{server}"):
-            what = f"is signed in at {server}, whose tokens are not for {host}"
-            hint = f"; give [identity.{plain(name)}] a base_url of its own"
-            yield ("host", written), "identity", what + hint
+        for name in _named(rule):
+            table = identities.get(name, presets["identity"].get(name))
+            spec = _spec(table) if isinstance(table, dict) else None
+            url = spec.server(table) if spec else ""
+            if spec and name not in identities:
+                url = url or spec.base_of(table)
+            if spec is None or not url or schema.pattern(written):
+                continue
+            server = origins.parse_url(url).host
+            host = origins.parse_pattern(written).host
+            if host != server and not host.endswith(f".{server}"):
+                what = f"is signed in at {server}, whose tokens are not for {host}"
+                hint = f"; give [identity.{plain(name)}] a {spec.server_key} of its own"
+                yield ("host", written), "identity", what + hint
 
 
 def _shared_files(user: dict[str, Any]) -> Iterator[Fault]:
@@ -138,8 +137,8 @@ def _shared_files(user: dict[str, Any]) -> Iterator[Fault]:
     for name, table in own.items():
         texts = _texts(table)
         spec = _spec(texts)
-        if spec is None:
-            continue
+        if spec is None or spec.machine:
+            continue  # a machine's file is its own
         if file := identities.token_file(name, texts):
             tenant = origins.folded(texts.get("tenant", "")) if spec.tenants else ""
             files.setdefault(file, {})[name] = tenant
@@ -208,11 +207,13 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
         word = "is missing" if provider is None else f"{plain(provider)!r} is not one"
         yield path, "provider", f"{word}; one of {', '.join(SPECS)}{hint}"
         return
-    missing = [key for key in spec.required if key not in table]
-    if spec.any_of and not table.keys() & {*spec.any_of}:
-        missing.append(spec.any_of[0])
+    missing = [key for key in spec.required_of(table) if key not in table]
     for key in missing:
         yield path, key, f"is required for provider {provider}"
+    for key, what in spec.faults(table):
+        yield path, key, what
+    if spec.machine:
+        return
     yield from _half_a_server(path, table, spec)
     possible, chosen = spec.methods(table), table.get("flows")
     if possible and isinstance(chosen, list) and not {*possible} & {*map(str, chosen)}:
@@ -246,12 +247,56 @@ def _host_faults(
         yield path, "bare", "a host's name alone has no path: say it for the whole host"
     if "exchange" in table and path[1].startswith("http://"):
         yield path, "exchange", "a token is exchanged over https only"
+    yield from _exchange_faults(path, table)
     identity = table.get("identity")
     if identity is None:
         yield path, "identity", "is required: which [identity.NAME] serves this host?"
-    elif isinstance(identity, str) and identity not in known:
-        hint = near(identity, known)
-        yield path, "identity", f"there is no [identity.{plain(identity)}]{hint}"
+    for name in _named(table):
+        if name not in known:
+            hint = near(name, known)
+            yield path, "identity", f"there is no [identity.{plain(name)}]{hint}"
+
+
+def _named(rule: object) -> list[str]:
+    """Return the identities that a host's *rule* names, as far as they are names."""
+    value = rule.get("identity") if isinstance(rule, dict) else None
+    names = value if isinstance(value, list) else [value]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _order_faults(
+    path: tuple[str, ...], table: dict[str, Any], identities: Mapping[str, Any]
+) -> Iterator[Fault]:
+    """Yield identities that are never reached: a person is at home anywhere."""
+    names = _named(table)
+    for name, after in pairwise(names):
+        own = identities.get(name)
+        spec = _spec(own) if isinstance(own, dict) else None
+        if spec is None or not spec.machine:
+            what = f"{plain(name)} can always answer: {plain(after)} is never reached"
+            yield path, "identity", f"{what}; write {plain(name)} last"
+            return
+    if len({*names}) < len(names):
+        yield path, "identity", "names the same identity twice"
+
+
+def _exchange_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[Fault]:
+    """Yield what keeps a host's exchange from being done."""
+    named = table.get("exchange")
+    kind = exchange.KINDS.get(named) if isinstance(named, str) else None
+    if kind is None or schema.pattern(path[1]):
+        return
+    for key in kind.required:
+        if key not in table:
+            yield path, key, f"is required for exchange {named}"
+    found = origins.parse_pattern(path[1])
+    covered = f"{_ANY_LABEL}.{found.host}" if found.wild else found.host
+    if wrong := kind.faults(covered, _texts(table)):
+        yield path, "exchange", wrong
+
+
+#: what `*.` may stand for: registries of AWS are called after an account's number
+_ANY_LABEL = "111122223333"
 
 
 def _twins(rules: dict[str, Any]) -> Iterator[Fault]:

@@ -43,7 +43,10 @@ _QUICK = 5.0
 #: statuses with which somebody in front of a server says that it does not
 _IN_FRONT = (407, 502, 503, 504)
 _SECRETS = frozenset(
-    ("refresh_token", "code", "code_verifier", "device_code", "client_secret", "token")
+    (
+        *("refresh_token", "code", "code_verifier", "device_code", "client_secret"),
+        *("token", "assertion", "client_assertion", "subject_token"),
+    )
 )
 
 
@@ -113,7 +116,8 @@ class Network:
         Raises Permanent for one that is not spoken here.
         """
         host = urlsplit(url).hostname or ""
-        if origins.is_loopback(f"[{host}]" if ":" in host else host):
+        host = f"[{host}]" if ":" in host else host
+        if origins.is_loopback(host) or origins.is_link_local(host):
             return {}  # what stays on this machine shows its tokens to no proxy
         if self._proxy:
             return {"http": self._proxy, "https": self._proxy}

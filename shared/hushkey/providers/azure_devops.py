@@ -37,6 +37,10 @@ _NOT_FOUND = (":status", "404")
 _MOST_FOUND, _MOST_UNKNOWN = 500, 100
 #: characters of an organisation's name: it can be a label of a host name
 _LONGEST = 63
+#: the hosts that have the organisation in the path, else in the URL's user name
+BY_PATH = ("dev.azure.com", "pkgs.dev.azure.com")
+#: the domains in which every organisation has a host of its own
+BY_LABEL = ("visualstudio.com", "pkgs.visualstudio.com")
 #: the tenant of organisations of personal accounts, as Azure DevOps names it
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -44,16 +48,17 @@ _NOBODY = "00000000-0000-0000-0000-000000000000"
 def organisation(request: Request) -> str:
     """Return ``HOST/ORG`` of an Azure DevOps *request*, or nothing.
 
-    dev.azure.com and pkgs.dev.azure.com: the first path segment, else the user
-    name of the URL; ORG.visualstudio.com: the label itself.
+    Where `BY_PATH` has the host: the first path segment, else the user name of the
+    URL; in a domain of `BY_LABEL`: the label, whose git host stands for all.
     """
     origin = origins.parse_origin(request.protocol, request.host)
     if origin is None or request.protocol != "https" or origin[1] != 443:
         return ""
     host = origin[0]
-    if host.partition(".")[2] == "visualstudio.com":
-        return host
-    if host not in ("dev.azure.com", "pkgs.dev.azure.com"):
+    label, _, domain = host.partition(".")
+    if domain in BY_LABEL and host not in BY_LABEL:
+        return f"{label}.{BY_LABEL[0]}"
+    if host not in BY_PATH:
         return ""
     path = origins.split_path(request.path)
     if path is None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
-    from hushkey.model import Account, CodeFlow, DeviceCode, Grant
+    from hushkey.model import Account, CodeFlow, DeviceCode, Grant, HostRule
 else:
     Protocol = object
 
@@ -68,4 +68,15 @@ class Provider(Protocol):
         """Return who it is that *access_token* with *scopes* is of; None: not known.
 
         At most one request, and no failure of it is an error.
+        """
+
+
+class Minter(Protocol):
+    """A machine's way to a token: it proves itself, and there is nobody to ask."""
+
+    def mint(self, rule: HostRule, host: str) -> Grant:
+        """Return a token for *rule*, for the origin *host*.
+
+        Raises Transient or Permanent. The grant has no refresh token: to renew is to
+        mint again.
         """

@@ -32,6 +32,20 @@ def text(value: Any) -> str | None:
     return None if good else "a non-empty string without control characters"
 
 
+def flag(value: Any) -> str | None:
+    """Accept true or false."""
+    return None if isinstance(value, bool) else "true or false"
+
+
+def absolute_path(value: Any) -> str | None:
+    """Accept an absolute path; ``~/`` is not expanded, so nothing is guessed."""
+    if isinstance(value, str) and (
+        value.startswith("/") or value[1:3] in (":\\", ":/")
+    ):
+        return None
+    return "an absolute path"
+
+
 def one_of(*words: str) -> Check:
     """Accept one of *words*."""
 

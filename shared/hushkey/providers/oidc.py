@@ -240,7 +240,7 @@ class OAuthProvider:
             # A sign-in that has ended needs no advice but to sign in.
             if not words or not (step or isinstance(error, Permanent)):
                 raise
-            hint = self._spec.words(words, self._identity)
+            hint = self._spec.filled(words, self._identity)
             if not step:
                 error.hint = hint
                 raise
@@ -337,6 +337,7 @@ class OAuthProvider:
             scopes=self._granted(token, scopes),
             account=account,
             claims=claims or {},
+            beside=str(token["id_token"]) if claims and self._open_id else "",
             fault=fault,
         )
 

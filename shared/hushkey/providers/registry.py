@@ -9,6 +9,7 @@ from hushkey.errors import Permanent
 from hushkey.providers.specs import (
     bitbucket,
     bitbucket_dc,
+    command,
     entra,
     forgejo,
     gitea,
@@ -19,14 +20,17 @@ from hushkey.providers.specs import (
     oauth2,
     oidc,
     static,
+    workload,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from hushkey.model import Identity
-    from hushkey.providers.base import Provider
+    from hushkey.net.http import Network
+    from hushkey.providers.base import Minter, Provider
     from hushkey.providers.spec import ProviderSpec
     from hushkey.tokenrequest import Session
 
@@ -45,7 +49,9 @@ SPECS: Mapping[str, ProviderSpec] = {
         google.Google(),
         huggingface.HuggingFace(),
         oauth2.OAuth2(),
+        command.Command(),
         static.Static(),
+        workload.Workload(),
     )
 }
 
@@ -83,7 +89,7 @@ def open_provider(
     Raises Permanent for providers that this version does not have.
     """
     spec = SPECS.get(identity.provider)
-    if spec is None or spec.typed:
+    if spec is None or spec.typed or spec.machine:
         raise Permanent(
             f"this version of hushkey has no provider {identity.provider} yet",
             hint="use provider oidc or oauth2, or a newer version",
@@ -92,3 +98,24 @@ def open_provider(
 
     network = Network(session.settings, session.environ, whole=whole)
     return spec.open(identity, network, session.folder, session.environ, claims, tenant)
+
+
+def open_minter(
+    identity: Identity,
+    settings: Mapping[str, Any],
+    folder: str,
+    environ: Mapping[str, str],
+) -> Minter:
+    """Return what mints the tokens of the machine *identity*; contacts nobody.
+
+    All its requests together have ``silent_timeout`` seconds. *folder* is where what
+    servers publish about themselves is kept.
+    """
+
+    def network(seconds: float = 0) -> Network:
+        from hushkey.net.http import Network
+
+        end = min(seconds or settings["silent_timeout"], settings["silent_timeout"])
+        return Network({**settings, "silent_timeout": end}, environ, whole=True)
+
+    return SPECS[identity.provider].minter(identity, network, folder, environ)

@@ -17,13 +17,13 @@ from hushkey.model import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from dataclasses import KW_ONLY
     from typing import Any
 
     from hushkey.model import Identity
     from hushkey.net.http import Network
-    from hushkey.providers.base import Provider
+    from hushkey.providers.base import Minter, Provider
     from hushkey.providers.checks import Check
 
 
@@ -66,6 +66,8 @@ class ProviderSpec:
     name: str
     #: the config keys that only its identities may have, with their checks
     keys: Mapping[str, Check] = {}
+    #: keys whose values may have a secret in them: they are not shown
+    mixed: tuple[str, ...] = ()
     #: keys without which its identities cannot sign anybody in
     required: tuple[str, ...] = ()
     #: one of these is needed, too; the first is the one that is missed
@@ -76,6 +78,8 @@ class ProviderSpec:
     needs_scopes = False
     #: the one public server that its endpoints are at, if the config names no other
     base_url = ""
+    #: the key that names another one
+    server_key = "base_url"
     #: endpoint's key -> path below ``base_url``
     paths: Mapping[str, str] = {}
     #: as which client it signs in where the config names none
@@ -120,16 +124,20 @@ class ProviderSpec:
     header_mark = ""
     userinfo_path = ""
     #: (step, error code) -> what to do; the step is ``redirect`` for what the page
-    #: sent back, else empty. Filled in by `words`
+    #: sent back, else empty. Filled in by `filled`
     hints: Mapping[tuple[str, str], str] = {}
     #: why a host may refuse a token that is good, and what helps
     refusal_hint = ""
     #: an OpenID Connect server: discovered at its ``issuer``, and names its accounts
     open_id = False
-    #: what may help after a sign-in was given up on its page; filled in by `words`
+    #: what may help after a sign-in was given up on its page; filled in by `filled`
     given_up_hint = ""
     #: nobody signs in, and there is no token file: the secret is what people type
     typed = False
+    #: nobody signs in: the identity proves itself by where it runs (`minter`)
+    machine = False
+    #: ... and its tokens are worth keeping: they are not there for the taking
+    kept = True
     #: tokens are for a tenant and may have to carry claims that a host demands
     tenants = False
     #: the old access token stays good beside the new one, until its end
@@ -139,6 +147,27 @@ class ProviderSpec:
     keyring_user = ""
     #: how git's host wants the token where no rule says it: basic, bearer, or either
     scheme = ""
+
+    def keys_of(self, table: Mapping[str, Any]) -> Mapping[str, Check]:
+        """Return the keys that the identity *table* may have, beside the common."""
+        return self.keys
+
+    def required_of(self, table: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the keys without which the identity *table* gets no token."""
+        missing = self.any_of and not table.keys() & {*self.any_of}
+        return (*self.required, self.any_of[0]) if missing else self.required
+
+    def faults(self, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield (key, what is wrong) beyond what the checks of `keys_of` say."""
+        yield from ()
+
+    def server(self, table: Mapping[str, Any]) -> str:
+        """Return the URL of the one server that its tokens are for, or nothing."""
+        return self.base_url if self.base_of(table) == self.base_url else ""
+
+    def words(self, identity: Identity) -> str:
+        """Return where the tokens of a ``machine`` come from, for a person."""
+        raise NotImplementedError(self.name)
 
     def options(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options that an identity has beside those in its *table*.
@@ -182,7 +211,7 @@ class ProviderSpec:
         """Tell whether *client_id* is the one that other programs use, too."""
         return bool(self.client_name) and client_id == self.client_id
 
-    def words(self, text: str, identity: Identity) -> str:
+    def filled(self, text: str, identity: Identity) -> str:
         """Return *text* with the ``{client}`` and the ``{base}`` of *identity*."""
         base = identity.option("base_url").rstrip("/")
         return text.format(client=identity.client_id, base=base or identity.issuer)
@@ -214,10 +243,16 @@ class ProviderSpec:
                 return base if together else ""
         return ""
 
+    def traits_of(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `Identity` knows of its provider, for the identity *table*."""
+        return self.traits()
+
     def traits(self) -> dict[str, Any]:
         """Return what `Identity` knows of its provider."""
         return {
             "typed": self.typed,
+            "machine": self.machine,
+            "kept": self.kept,
             "tenants": self.tenants,
             "keeps_old": self.keeps_old,
             "git_user": self.git_user,
@@ -239,5 +274,19 @@ class ProviderSpec:
         *folder* is the data folder; *claims* (JSON) are asked for with every request,
         where there are ``tenants``.
         Not called where secrets are ``typed``.
+        """
+        raise NotImplementedError(self.name)
+
+    def minter(
+        self,
+        identity: Identity,
+        network: Callable[..., Network],
+        folder: str,
+        environ: Mapping[str, str],
+    ) -> Minter:
+        """Return what gets tokens for a ``machine``; it is imported only here.
+
+        *network* returns a new one, of which all requests together have so many
+        ``seconds``, if any are given.
         """
         raise NotImplementedError(self.name)

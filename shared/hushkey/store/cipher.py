@@ -10,7 +10,12 @@ findings (NIST SP 800-38D gives only "no").
 from __future__ import annotations
 
 import os
-from hashlib import blake2s
+
+from hushkey.system.digest import blake2s
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAGIC = b"HUSHKEY1"
 KEY_BYTES = 32
@@ -47,20 +52,36 @@ def sealed_with(data: bytes) -> bytes:
 
 def seal(key: bytes, content: bytes, purpose: bytes) -> bytes:
     """Return *content* sealed for *purpose*."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     header, nonce = MAGIC + key_id(key), os.urandom(_NONCE)
-    return header + nonce + AESGCM(key).encrypt(nonce, content, header + purpose)
+    return header + nonce + _aes(key).encrypt(nonce, content, header + purpose)
 
 
 def unseal(key: bytes, data: bytes, purpose: bytes) -> bytes:
     """Return the content of *data*, or raise Damaged."""
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     sealed_with(data)
     header, nonce = data[:_HEADER], data[_HEADER : _HEADER + _NONCE]
     try:
-        return AESGCM(key).decrypt(nonce, data[_HEADER + _NONCE :], header + purpose)
-    except InvalidTag as error:
+        return _aes(key).decrypt(nonce, data[_HEADER + _NONCE :], header + purpose)
+    except Exception as error:
+        from cryptography.exceptions import InvalidTag
+
+        if not isinstance(error, InvalidTag):
+            raise
         raise Damaged("the content was changed after it was sealed") from error
+
+
+def _aes(key: bytes) -> AESGCM:
+    """Return AES-GCM with *key*; the class that `aead` exports, without its package.
+
+    The package loads every other cipher, too, and takes longer than all the rest of
+    an answer from the cache.
+    """
+    try:
+        from cryptography.hazmat.bindings._rust import openssl
+
+        made: AESGCM = openssl.aead.AESGCM(key)
+    except (ImportError, AttributeError):  # it is not promised to be there
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        made = AESGCM(key)
+    return made

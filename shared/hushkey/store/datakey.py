@@ -6,15 +6,15 @@ Every call that does not prompt ends within ``timeout`` seconds. The places are
 
 from __future__ import annotations
 
-import base64
 import binascii
 import os
+import sys
 
 from hushkey import runtime
-from hushkey.errors import StoreError
+from hushkey.errors import HushkeyError, StoreError
 from hushkey.store import cipher
 from hushkey.store.keystores import CHOOSE_FILE, USER, open_key_store
-from hushkey.system import locks
+from hushkey.system import locks, ownership, paths
 from hushkey.system.deadline import Expired, within
 from hushkey.trace import event
 
@@ -108,7 +108,7 @@ class DataKey:
 
     def _make_key(self) -> bytes:
         key = os.urandom(cipher.KEY_BYTES)
-        text = base64.b64encode(key).decode()
+        text = binascii.b2a_base64(key, newline=False).decode()
         self._call(lambda: self._key_store.put(text), self.timeout)
         if self._call(self._key_store.get, self.timeout) != text:
             raise StoreError(
@@ -123,27 +123,81 @@ class DataKey:
         """Run a keyring call; whatever goes wrong in it becomes a StoreError."""
         try:
             return within(timeout, call)
-        except StoreError:
-            raise
+        except StoreError as error:
+            raise self._advised(error)  # noqa: B904 - it is the same one
         except Expired as error:
-            raise StoreError(
-                "hung",
-                f"{self.name} gave no answer within {timeout:g} s",
-                hint="restart your keyring (log out and in), or " + CHOOSE_FILE,
+            raise self._advised(
+                StoreError(
+                    "hung",
+                    f"{self.name} gave no answer within {timeout:g} s",
+                    hint="restart your keyring (log out and in), or " + CHOOSE_FILE,
+                )
             ) from error
         except Exception as error:
             # Backends raise whatever their D-Bus or OS binding raises, and the
             # text may quote what was stored: only the type is shown.
-            raise StoreError(
-                "broken",
-                f"{self.name} failed with {type(error).__name__}",
-                hint="unlock or restart your keyring, or " + CHOOSE_FILE,
+            raise self._advised(
+                StoreError(
+                    "broken",
+                    f"{self.name} failed with {type(error).__name__}",
+                    hint="unlock or restart your keyring, or " + CHOOSE_FILE,
+                )
             ) from error
+
+    def _advised(self, error: StoreError) -> StoreError:
+        """Return *error* without the advice to put the key elsewhere, if one is in use.
+
+        The key that sealed the files is where it was, though it cannot be seen from
+        here: another one would lock all of them out.
+        """
+        if CHOOSE_FILE not in error.hint or not self.is_needed():
+            return error
+        rest = error.hint.removesuffix(CHOOSE_FILE).removesuffix("or ").rstrip(", ")
+        where = "run hushkey where you are logged in"
+        if error.reason == "absent":
+            error.what += ", or it cannot be seen from here"
+            if not paths.session_bus(os.environ) and sys.platform == "linux":
+                error.what += f" ({paths.BUS} is not set)"
+                where = f"pass {paths.BUS} on (tox: pass_env), or {where}"
+        error.hint = "; ".join(
+            (*filter(None, (rest,)), f"the stored sign-ins need its key: {where}")
+        )
+        return error
+
+    def is_needed(self) -> bool:
+        """Tell whether files are sealed with a key that the key file does not hold."""
+        files = self._sealed_files()
+        file = open_key_store("file", self._folder)
+        in_file = DataKey(file, self._folder, self.timeout, list)
+        return bool(files) and not in_file.opens(files)
+
+    def opens(self, files: list[str]) -> bool:
+        """Tell whether this is the key that sealed *files*; never prompts.
+
+        What is no sealed file says nothing about the key.
+        """
+        try:
+            key = self.key()
+        except StoreError:
+            return False
+        return key is not None and _sealed_with(files) <= {cipher.key_id(key)}
+
+
+def _sealed_with(files: list[str]) -> set[bytes]:
+    """Return the ids of the keys that sealed *files*, as far as they can be read."""
+    found = set()
+    for path in files:
+        try:
+            with open(ownership.open_own(path), "rb") as file:
+                found.add(cipher.sealed_with(file.read(1024)))
+        except (OSError, HushkeyError, cipher.Damaged):
+            continue
+    return found
 
 
 def _decode(text: str, name: str) -> bytes:
     try:
-        key = base64.b64decode(text.encode(), validate=True)
+        key = binascii.a2b_base64(text.encode(), strict_mode=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != cipher.KEY_BYTES:

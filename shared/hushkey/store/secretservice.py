@@ -8,17 +8,21 @@ Imported only when a key is really needed.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 
 import secretstorage
+from jeepney.io.blocking import open_dbus_connection
 from secretstorage.exceptions import (
     ItemNotFoundException,
     LockedException,
     PromptDismissedException,
     SecretServiceNotAvailableException,
 )
+from secretstorage.util import add_match_rules
 
 from hushkey.errors import StoreError
+from hushkey.system import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,8 +94,8 @@ class SecretServiceStore:
     @contextmanager
     def _bus(self) -> Iterator[Any]:
         try:
-            bus = secretstorage.dbus_init()
-        except (SecretServiceNotAvailableException, OSError) as error:
+            bus = _connected()
+        except (SecretServiceNotAvailableException, OSError, ValueError) as error:
             raise self._absent() from error
         try:
             if not secretstorage.check_service_availability(bus):
@@ -121,3 +125,12 @@ class SecretServiceStore:
             f"{NAME} {how}",
             hint="unlock it, or run `hushkey login` to be asked",
         )
+
+
+def _connected() -> Any:
+    """Return a connection to the session's bus, also where nothing names it."""
+    if os.environ.get(paths.BUS) or not (address := paths.session_bus(os.environ)):
+        return secretstorage.dbus_init()
+    bus = open_dbus_connection(address)
+    add_match_rules(bus)
+    return bus

@@ -201,13 +201,21 @@ class TokenCache:
     # -- tokens that a host refused -----------------------------------------
 
     def refuse(
-        self, value: str, host: str, now: int, claims: str = "", place: str = ""
+        self,
+        value: str,
+        host: str,
+        now: int,
+        claims: str = "",
+        place: str = "",
+        *,
+        keeps_young: bool = False,
     ) -> None:
         """Set the access token *value* aside, which *host* refused at *place*.
 
         If it wants *claims* that the token was not asked for with just now, the
         next one is. Else a young one was refused as it is: another would be, too, so
-        that `refused_token` gives it out again.
+        that `refused_token` gives it out again. With *keeps_young* it still serves
+        other hosts, where it is young.
         """
         self._refused = [r for r in self._refused if self._counts(r, now)][-_MOST:]
         rows = [r for r in self._tokens if r["value"] == value]
@@ -218,6 +226,8 @@ class TokenCache:
                 continue  # which it did before, and got it again
             age = now - row["obtained_at"]
             young = age < YOUNG
+            if young and keeps_young and rows:
+                self._tokens.append(row)
             if claims and not (young and carries(row.get("claims", ""), claims)):
                 demand = {**key, "account": account}
                 self._forget_demand(demand)
@@ -403,8 +413,10 @@ class TokenCache:
         """
         row = self._keep_token(granted, account, key, now, claims)
         row["via"] = "refresh" if replaces else "sign-in"
-        if username:
+        if username := username or granted.username:
             row["username"] = username
+        if granted.beside:
+            row["beside"] = granted.beside
         self.forget_demand(account, key)
         self.keep_grant(granted, account, key, now, replaces)
         known = self.accounts.setdefault(account.id, {})
@@ -604,4 +616,5 @@ def token_of(row: dict[str, Any], account: Account) -> Token:
         scopes=tuple(row.get("scopes", ())),
         account=account,
         username=row.get("username", ""),
+        beside=row.get("beside", ""),
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from hashlib import blake2s
 
 from hushkey import runtime
 from hushkey.store import cipher
 from hushkey.store.sealedfile import SUFFIX, Draft, SealedFile, sweep
 from hushkey.store.tokencache import TokenCache
 from hushkey.system import locks, paths
+from hushkey.system.digest import blake2s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

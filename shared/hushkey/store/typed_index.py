@@ -23,11 +23,7 @@ import os
 
 from hushkey.model import Frozen
 from hushkey.system import ownership
-
-try:
-    from _blake2 import blake2s  # hashlib costs more than the whole answer may
-except ImportError:  # another Python than CPython
-    from hashlib import blake2s
+from hushkey.system.digest import blake2s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

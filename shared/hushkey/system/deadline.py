@@ -7,7 +7,7 @@ call that never returns cannot keep the process alive either.
 
 from __future__ import annotations
 
-import threading
+import _thread
 
 from hushkey import runtime
 
@@ -32,6 +32,9 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     results: list[T] = []
     errors: list[Exception] = []
 
+    over = _thread.allocate_lock()  # `threading` costs more than most calls
+    over.acquire()
+
     def run() -> None:
         try:
             results.append(call())
@@ -39,10 +42,11 @@ def within(seconds: float, call: Callable[[], T]) -> T:
             errors.append(error)
         except BaseException as error:  # a panic of a binding, never our Ctrl-C
             errors.append(RuntimeError(type(error).__name__))
+        finally:
+            over.release()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(max(seconds, 0))
+    _thread.start_new_thread(run, ())
+    over.acquire(timeout=min(max(seconds, 0), _thread.TIMEOUT_MAX))
     if errors:
         raise errors[0]
     if not results:

@@ -9,8 +9,6 @@ where a rotated refresh token would be lost.
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 from contextlib import contextmanager
 
@@ -92,6 +90,9 @@ def uninterrupted(
     once; they wait. *hear* is called at the first of them. Only the main thread
     can do this.
     """
+    import signal  # noqa: PLC0415 - what only reads needs neither
+    import threading  # noqa: PLC0415
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -8,6 +8,7 @@ may take; elsewhere it is asked. `xdg_config` is where other tools keep theirs.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 from hushkey.errors import ConfigError
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 APP = "hushkey"
+#: names the session's D-Bus, where the OS keyring is
+BUS = "DBUS_SESSION_BUS_ADDRESS"
+#: where logind makes the folder that it names in XDG_RUNTIME_DIR (pam_systemd(8))
+_RUN_USER = "/run/user"
 
 
 def config_file(environ: Mapping[str, str]) -> str:
@@ -59,7 +64,8 @@ def runtime_folder(environ: Mapping[str, str]) -> str:
     """Return the absolute path of the folder for sockets."""
     if override := _override(environ, "HUSHKEY_RUNTIME_DIR"):
         return override
-    base = xdg_runtime(environ)
+    own_data = environ.get("HUSHKEY_DATA_DIR", "")
+    base = xdg_runtime(environ) if own_data else session_folder(environ)
     if base and os.path.isdir(base):
         return os.path.join(base, APP)
     return os.path.join(data_folder(environ), "run")
@@ -70,10 +76,62 @@ def xdg_config(environ: Mapping[str, str]) -> str:
     return _xdg(environ, "XDG_CONFIG_HOME", ".config")
 
 
+def xdg_config_dirs(environ: Mapping[str, str]) -> list[str]:
+    """Return the folders of the system's settings, the one that counts most first."""
+    named = environ.get("XDG_CONFIG_DIRS", "") or "/etc/xdg"
+    return [folder for folder in named.split(os.pathsep) if os.path.isabs(folder)]
+
+
 def xdg_runtime(environ: Mapping[str, str]) -> str:
     """Return the session's folder for sockets, nothing if none is named."""
     named = environ.get("XDG_RUNTIME_DIR", "")
     return named if os.path.isabs(named) else ""
+
+
+def session_folder(environ: Mapping[str, str]) -> str:
+    """Return XDG_RUNTIME_DIR, else the folder that it would name; nothing for none.
+
+    cron, tox, sudo and some ssh servers strip the variable; what it names stays.
+    """
+    named = environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(named) and os.path.isdir(named):
+        return named
+    if sys.platform == "win32":
+        return ""
+    folder = f"{_RUN_USER}/{os.geteuid()}"
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return ""
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    return folder if private and found.st_uid == os.geteuid() else ""
+
+
+def session_bus(environ: Mapping[str, str]) -> str:
+    """Return the address of the session's D-Bus, nothing if none is named or found.
+
+    Where nothing names it, it is where systemd has it: `bus` in the session's folder.
+    """
+    address = environ.get(BUS, "")
+    if address or sys.platform == "win32":
+        return address
+    folder = session_folder(environ)
+    path = os.path.join(folder, "bus")
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
+    return f"unix:path={path}" if folder and ours else ""
+
+
+def session_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that name the session, found where they were stripped."""
+    found = {
+        BUS: session_bus(environ),
+        "XDG_RUNTIME_DIR": session_folder(environ),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def home(environ: Mapping[str, str]) -> str:

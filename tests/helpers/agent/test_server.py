@@ -171,6 +171,15 @@ def test_question_about_other_files_is_passed_on(loop: Running, name: str) -> No
     assert loop.ask(tool="quick", **other) == [[protocol.NOT_OURS]]
 
 
+@pytest.mark.parametrize("name", ["DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"])
+def test_caller_whose_session_was_stripped_is_answered(
+    loop: Running, name: str
+) -> None:
+    stripped: dict[str, Any] = {name: ""}
+
+    assert loop.ask(tool="quick", **stripped)[0][0] == protocol.ANSWERED
+
+
 def test_other_proxy_matters_only_on_the_way_to_a_server(loop: Running) -> None:
     proxy: dict[str, Any] = {"HTTPS_PROXY": "http://other:1"}
 

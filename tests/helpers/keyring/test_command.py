@@ -320,6 +320,122 @@ def test_next_one_that_does_not_start_is_a_line(machine: Machine) -> None:
     assert b"cannot start" in done.stderr
 
 
+#: the command line of a keyring before 25.2
+OLDER = """
+for word; do case $word in -*)
+    echo "keyring: error: unrecognized arguments: $word" >&2; exit 2 ;;
+esac; done
+test "$1 $2 $3" = "get https://other.test/ me" && echo theirs
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (["--mode=creds", "--output=json", "get", "https://other.test/"], b""),
+        (["--mode=creds", "get", "https://other.test/", ""], b""),
+        (["get", "https://other.test/", "you", "--mode", "creds"], b""),
+        (["get", "https://other.test/", "me", "--mode", "creds"], b"me\ntheirs\n"),
+        (
+            ["--mode=creds", "--output=json", "get", "https://other.test/", "me"],
+            b'{"username": "me", "password": "theirs"}\n',
+        ),
+        (["get", "https://other.test/", "me"], b"theirs\n"),
+    ],
+)
+def test_older_keyring_behind_us_is_asked_in_its_own_words(
+    machine: Machine, words: list[str], out: bytes
+) -> None:
+    real_keyring(machine, OLDER)
+
+    done = program(machine, *words)
+
+    assert (done.stdout, done.returncode) == (out, 0 if out else 1)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_other_exit_codes_are_the_next_one_s(machine: Machine, code: int) -> None:
+    real_keyring(machine, f'echo "$@"; exit {code}')
+
+    done = program(machine, "--mode=creds", "get", "other.test")
+
+    assert (done.stdout, done.returncode) == (b"--mode=creds get other.test\n", code)
+
+
+def test_next_one_that_is_killed_is_no_success(machine: Machine) -> None:
+    real_keyring(machine, "kill -9 $$")
+
+    assert program(machine, "--mode=creds", "get", "other.test").returncode == 137
+
+
+# -- switched off ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["null", "fail"])
+@pytest.mark.parametrize("where", ["variable", "file", "file elsewhere"])
+def test_keyring_that_is_switched_off_is_off_here_too(
+    machine: Machine, backend: str, where: str
+) -> None:
+    name = f"keyring.backends.{backend}.Keyring"
+    environ: dict[str, str] = {}
+    if where == "variable":
+        environ["PYTHON_KEYRING_BACKEND"] = name
+    else:
+        switch_off(machine, name, where)
+        if where == "file elsewhere":
+            environ["XDG_CONFIG_HOME"] = str(machine.home / where)
+
+    for words in (["get", URL, "me"], ["--mode=creds", "--output=json", "get", URL]):
+        done = program(machine, *words, stdin=b"", **environ)
+        assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 1)
+    real_keyring(machine, 'echo "next: $1"')
+    done = program(machine, "set", URL, "me", stdin=b"", **environ)
+    assert done.stdout == b"next: set\n"
+
+
+def switch_off(machine: Machine, name: str, where: str = "file") -> None:
+    """Write what `keyring --disable` writes; *where* is a folder, or the usual one."""
+    base = ".config" if where == "file" else where
+    path = machine.home / base / "python_keyring" / "keyringrc.cfg"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"[backend]\ndefault-keyring={name}")
+
+
+def test_keyring_itself_switches_us_off(machine: Machine) -> None:
+    done = machine.run("keyring", "--disable")
+    assert done.returncode == 0, done.stderr
+
+    assert ask(machine, "get", URL, "me").out == b""
+
+
+@pytest.mark.parametrize(
+    ("in_variable", "in_file", "answers"),
+    [
+        ("hushkey_helpers.backend.Keyring", "keyring.backends.null.Keyring", True),
+        ("keyring.backends.null.Keyring", "hushkey_helpers.backend.Keyring", False),
+        ("keyring.backends.SecretService.Keyring", "", True),
+        ("", "keyring.backends.macOS.Keyring", True),
+    ],
+)
+def test_only_what_is_off_is_off_and_the_variable_counts_first(
+    machine: Machine, in_variable: str, in_file: str, answers: bool
+) -> None:
+    switch_off(machine, in_file)
+
+    out = ask(machine, "get", URL, "me", PYTHON_KEYRING_BACKEND=in_variable).out
+
+    assert out == (PLAIN.encode() if answers else b"")
+
+
+@pytest.mark.parametrize("text", ["", "[backend]\n", "nonsense", "\udcff[backend"])
+def test_odd_keyringrc_switches_nothing_off(machine: Machine, text: str) -> None:
+    switch_off(machine, "")
+    path = machine.home / ".config" / "python_keyring" / "keyringrc.cfg"
+    path.write_text(text, errors="surrogateescape")
+
+    assert ask(machine, "get", URL, "me").out == PLAIN.encode()
+
+
 @pytest.mark.parametrize(
     ("text", "ours"),
     [

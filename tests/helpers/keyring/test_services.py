@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hushkey.errors import ConfigError
+from hushkey.model import Token
 from hushkey_helpers.keyring import services
 from hushkey_helpers.keyring.services import Service
-from kit.oauth import Machine, grant
+from kit.oauth import ME, Machine, grant
 
 MORE = """
 [identity.work]
@@ -57,6 +58,17 @@ def machine(home: Path) -> Machine:
     return made
 
 
+def token(username: str = "") -> Token:
+    return Token(
+        "at",
+        expires_at=None,
+        obtained_at=0,
+        scopes=(),
+        account=ME,
+        username=username,
+    )
+
+
 def find(machine: Machine, name: str, username: str = "") -> Service | None:
     return services.find(name, username, machine.environ)
 
@@ -88,6 +100,11 @@ def find(machine: Machine, name: str, username: str = "") -> Service | None:
             "https://pkgs.dev.azure.com/Contoso/_packaging/f/pypi/simple/",
             "pkgs.dev.azure.com/Contoso",
         ),
+        (
+            "https://contoso.pkgs.visualstudio.com/_packaging/f/pypi/simple/",
+            "contoso.pkgs.visualstudio.com",
+        ),
+        ("contoso.pkgs.visualstudio.com", "contoso.pkgs.visualstudio.com"),
     ],
 )
 def test_service_of_a_host_that_is_ours(machine: Machine, name: str, host: str) -> None:
@@ -122,6 +139,8 @@ def test_service_of_a_host_that_is_ours(machine: Machine, name: str, host: str) 
         "pkgs.test",  # two paths have rules, the host has none
         "https://pkgs.test/",
         "pkgs.dev.azure.com",  # whose tenant?
+        "https://contoso.pkgs.visualstudio.com.evil.test/_packaging/",
+        "https://a.b.pkgs.visualstudio.com/_packaging/",
         "https://pkgs.dev.azure.com/",
         "ci.test",
         "python-poetry-check",
@@ -330,7 +349,14 @@ def test_user_name_is_the_configs_the_providers_or_the_clients(
     found = find(machine, name, given_name)
 
     assert found is not None
-    assert found.answer_user() == answered
+    assert found.answer_user(token()) == answered
+
+
+def test_user_name_that_came_with_the_token_is_answered(machine: Machine) -> None:
+    found = find(machine, "https://git.test/")
+
+    assert found is not None
+    assert found.answer_user(token("robot")) == "robot"
 
 
 @pytest.mark.parametrize(

@@ -173,3 +173,9 @@ def test_a_table_without_keys_goes_with_its_last_key(tmp_path: Path) -> None:
     )
 
     assert change.after.strip() == ""
+
+
+def test_arguments_of_a_command_are_not_shown() -> None:
+    text = f'[identity.a]\nprovider = "command"\ncommand = ["x", "--key", "{CANARY}"]\n'
+
+    assert CANARY not in document.without_secrets(text)

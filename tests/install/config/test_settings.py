@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
-from kit.oauth import CANARY, Machine
+from kit.oauth import CANARY, Machine, grant
 
 WRITTEN = """# my config
 
@@ -38,6 +38,53 @@ def after_set(machine: Machine, key: str, value: str, before: str = WRITTEN) -> 
     machine.configure(text=before)
     hushkey(machine, "config", "set", key, value)
     return machine.config_file.read_text()
+
+
+# -- the key's place -------------------------------------------------------------
+
+
+def test_key_stays_where_it_is_while_files_need_it(machine: Machine) -> None:
+    machine.configure()
+    machine.has(grant("at"))
+    before = machine.config_file.read_text()
+
+    for words in (("set", "key_store", "keyring"), ("unset", "key_store")):
+        result = hushkey(machine, "config", *words, code=1)
+        assert "hushkey reset" in result.stderr
+        assert machine.config_file.read_text() == before
+
+    hushkey(machine, "config", "set", "key_store", "file")  # where it is
+    hushkey(machine, "reset", "--yes")
+    hushkey(machine, "config", "set", "key_store", "keyring")
+
+
+def test_key_file_that_opens_everything_may_be_chosen(machine: Machine) -> None:
+    machine.configure()
+    machine.has(grant("at"))
+    text = machine.config_file.read_text().replace('"file"', '"keyring"')
+    machine.configure(text=text)
+
+    hushkey(machine, "config", "set", "settings.key_store", "file")
+    assert 'key_store = "file"' in machine.config_file.read_text()
+
+
+def test_key_file_with_another_key_may_not(machine: Machine) -> None:
+    machine.configure()
+    machine.has(grant("at"))
+    text = machine.config_file.read_text().replace('"file"', '"keyring"')
+    machine.configure(text=text)
+    (machine.data / "key").write_text("A" * 43 + "=")
+
+    hushkey(machine, "config", "set", "key_store", "file", code=1)
+    assert machine.config_file.read_text() == text
+
+
+def test_wrong_place_for_the_key_is_the_config_s_own_error(machine: Machine) -> None:
+    machine.configure()
+    machine.has(grant("at"))
+
+    result = hushkey(machine, "config", "set", "key_store", "flie", code=5)
+    assert "expected" in result.stderr
 
 
 # -- path and check --------------------------------------------------------------

@@ -45,6 +45,28 @@ def test_status_without_hosts_says_where_to_add_one(home: Path) -> None:
     assert report(machine) == []
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "git.test/my project",
+        "*.a.test/my project",
+        "git.test/100%25",
+        "git.test/*.d/@me",
+    ],
+)
+def test_any_pattern_of_the_config_can_be_looked_at(
+    machine: Machine, pattern: str
+) -> None:
+    machine.configure(OTHER.replace("other.test", pattern))
+
+    assert [row["host"] for row in report(machine)][-1] == pattern
+    words = ["doctor", "--json"], ["explain", pattern.replace("*", "any")]
+    for line in words:
+        done = CliRunner().invoke(main, line, env=machine.environ)
+        assert not isinstance(done.exception, ValueError), line
+        assert "is not" not in done.stderr, line
+
+
 def test_status_of_nobody(machine: Machine) -> None:
     assert "signed out" in status(machine).stdout
 

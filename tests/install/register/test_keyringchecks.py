@@ -130,6 +130,70 @@ def test_environment_counts_before_pip_s_file(desk: Desk) -> None:
     assert "pip-disabled" in desk.found(PIP_KEYRING_PROVIDER="disabled")
 
 
+@pytest.mark.parametrize(
+    ("files", "environ", "where", "command"),
+    [
+        ({"user": "I"}, {}, "[install]", "hushkey install pip"),
+        ({"user": "G", "site": "I"}, {}, "[install]", "config --site set install."),
+        ({"user": "G", "site": "D"}, {}, "[global]", "config --site set global."),
+        ({"user": "G", "legacy": "I"}, {}, "[install]", "config --user set install."),
+        (
+            {"named": "W", "user": "G"},
+            {"PIP_CONFIG_FILE": "{named}"},
+            "[wheel]",
+            "hush",
+        ),
+        ({"user": "G"}, {"PIP_KEYRING_PROVIDER": "disabled"}, "PROVIDER", "unset PIP"),
+        ({"user": "D", "site": "G"}, {}, "", ""),
+        ({"legacy": "D", "user": "G"}, {}, "", ""),
+        ({"user": "D", "named": "G"}, {"PIP_CONFIG_FILE": "{named}"}, "", ""),
+        ({"user": "G"}, {"PIP_CONFIG_FILE": "/no/such/file"}, "", ""),
+        ({"user": "D"}, {"PIP_KEYRING_PROVIDER": "subprocess"}, "", ""),
+    ],
+)
+def test_pip_goes_by_what_counts_most(
+    desk: Desk,
+    files: dict[str, str],
+    environ: dict[str, str],
+    where: str,
+    command: str,
+) -> None:
+    """G sets it for all commands; D, I and W say disabled, to all or to one."""
+    desk.tool("pip", "pip-26.3")
+    desk.launcher()
+    places = {
+        "user": desk.home / ".config" / "pip" / "pip.conf",
+        "legacy": desk.home / ".pip" / "pip.conf",
+        "site": desk.home / "env" / "pip" / "pip.conf",
+        "named": desk.home / "named",
+    }
+    disabled = "keyring-provider = disabled\n"
+    texts = {
+        "G": "[global]\nkeyring-provider = subprocess\n",
+        "D": f"[global]\n{disabled}",
+        "I": f"[install]\n{disabled}[global]\nkeyring-provider = subprocess\n",
+        "W": f"[wheel]\n{disabled}[global]\nkeyring-provider = subprocess\n",
+    }
+    for name, text in files.items():
+        places[name].parent.mkdir(parents=True, exist_ok=True)
+        places[name].write_text(texts[text])
+    named = environ.get("PIP_CONFIG_FILE", "").format(**places)
+    environ = environ | ({"PIP_CONFIG_FILE": named} if named else {})
+
+    found = desk.found(**environ)
+
+    assert list(found) == ["pip-disabled" if where else "pip-door"]
+    if not where:
+        return
+    assert where in found["pip-disabled"].text
+    assert command in found["pip-disabled"].command
+    mend = found["pip-disabled"].mend
+    if "config --" in command:
+        assert mend is not None
+        mend()
+        assert list(desk.found(**environ)) == ["pip-door"]
+
+
 def test_pip_without_any_config_is_told(desk: Desk) -> None:
     desk.tool("pip", "pip-26.3")
 
@@ -151,6 +215,66 @@ def test_uv(desk: Desk) -> None:
     }
     desk.write("uv/uv.toml", "a = [")
     assert levels(desk.found()) == {"uv-config": "problem"}
+
+
+@pytest.mark.parametrize(
+    ("files", "environ", "where"),
+    [
+        ({"uv/uv.toml": "[pip]\nP='disabled'\nX"}, {}, "uv.toml [pip]"),
+        ({"uv/uv.toml": "X", "p/uv.toml": "P='disabled'"}, {}, "p/uv.toml"),
+        (
+            {"uv/uv.toml": "X", "p/pyproject.toml": "[tool.uv]\nP='disabled'"},
+            {},
+            "p/py",
+        ),
+        (
+            {"uv/uv.toml": "X", "p/pyproject.toml": "[tool.uv.pip]\nP='disabled'"},
+            {},
+            "pyproject.toml [pip]",
+        ),
+        ({"uv/uv.toml": "X"}, {"UV_NO_CONFIG": "1"}, "UV_NO_CONFIG"),
+        ({"uv/uv.toml": "X", "c": "P='disabled'"}, {"UV_CONFIG_FILE": "{c}"}, "/c"),
+        ({"uv/uv.toml": "X"}, {"UV_KEYRING_PROVIDER": "disabled"}, "UV_KEYRING_PROV"),
+        ({"uv/uv.toml": "X", "p/uv.toml": "", "pyproject.toml": "P=1"}, {}, ""),
+        ({"x/uv/uv.toml": "X"}, {"XDG_CONFIG_DIRS": "/no:{x}"}, ""),
+        ({"p/uv.toml": "X", "uv/uv.toml": "P='disabled'"}, {}, ""),
+        ({"uv/uv.toml": "X"}, {"UV_NO_CONFIG": "off"}, ""),
+        ({"c": "X"}, {"UV_CONFIG_FILE": "{c}", "UV_NO_CONFIG": "1"}, ""),
+    ],
+)
+def test_uv_goes_by_what_counts_most(
+    desk: Desk,
+    files: dict[str, str],
+    environ: dict[str, str],
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk.tool("uv")
+    desk.launcher()
+    for name, text in files.items():
+        top = "keyring-provider"
+        lines = text.replace("P=", f"{top} = ").split("X")
+        desk.write(name, (f'{top} = "subprocess"\n' * (len(lines) > 1)) + lines[0])
+    folder = desk.home / ".config" / "p" / "src"
+    folder.mkdir(parents=True)
+    base = str(desk.home / ".config")
+    environ = {
+        name: value.replace("{", f"{base}/").replace("}", "")
+        for name, value in environ.items()
+    }
+
+    monkeypatch.chdir(folder)
+    found = desk.found(**environ)
+
+    assert list(found) == ["uv-disabled" if where else "uv-door"]
+    if not where:
+        return
+    finding = found["uv-disabled"]
+    assert where in finding.text
+    if finding.command.startswith("edit"):
+        assert finding.mend is not None
+        finding.mend()
+        assert list(desk.found(**environ)) == ["uv-door"]
 
 
 # -- the program -----------------------------------------------------------------
@@ -178,10 +302,14 @@ def test_real_keyring_with_us_is_a_door_unless_pinned(desk: Desk) -> None:
     assert pinned.command == "unset PYTHON_KEYRING_BACKEND"
 
 
-def test_launcher_of_ours_is_immune_to_pins(desk: Desk) -> None:
+def test_launcher_of_ours_is_immune_to_pins_but_not_to_the_switch(desk: Desk) -> None:
     desk.launcher()
 
-    assert keyringchecks.program_problem(desk.environ, (NULL, "x")) is None
+    other = keyringchecks.program_problem(desk.environ, ("some.Keyring", "x"))
+    off = keyringchecks.program_problem(desk.environ, (NULL, "PYTHON_KEYRING_BACKEND"))
+    assert other is None
+    assert off is not None
+    assert off.command == "unset PYTHON_KEYRING_BACKEND"
 
 
 # -- what imports keyring --------------------------------------------------------

@@ -1,6 +1,7 @@
 import configparser
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -27,7 +28,7 @@ class Desk(Machine):
         self.uv_file = home / ".config" / "uv" / "uv.toml"
         self.environ["PATH"] = f"{self.bin}{os.pathsep}/usr/bin"
 
-    def hushkey(self, *words: str, code: int = 0, **environ: str) -> Result:
+    def hushkey(self, *words: str, code: int = 0, **environ: Any) -> Result:
         result = CliRunner().invoke(main, words, env={**self.environ, **environ})
         assert result.exit_code == code, result.output
         return result
@@ -234,6 +235,69 @@ def test_file_is_where_pip_looks(environ: dict[str, str], path: str) -> None:
     assert pip.config_path({"HOME": "/home/me", **environ}) == path
 
 
+def test_sections_of_single_commands_are_set_and_taken_back(desk: Desk) -> None:
+    before = (
+        "[install]\nkeyring_provider: disabled\nno-input = true\n"
+        "[global]\nindex-url = https://a.test/\n[wheel]\nkeyring-provider = import\n"
+    )
+    desk.file.write_text(before)
+
+    desk.hushkey("install", "pip")
+    set_ = configparser.ConfigParser()
+    set_.read(desk.file)
+    desk.file.write_text(desk.file.read_text() + "# mine\n")
+    desk.hushkey("uninstall", "pip")
+    parsed_ = configparser.ConfigParser()
+    parsed_.read(desk.file)
+
+    for section in ("install", "global", "wheel"):
+        assert set_[section]["keyring-provider"] == "subprocess"
+    assert parsed_["install"]["keyring-provider"] == "disabled"
+    assert parsed_["wheel"]["keyring-provider"] == "import"
+    assert "keyring-provider" not in parsed_["global"]
+
+
+def test_install_says_what_counts_more(desk: Desk) -> None:
+    prefix = desk.home / "env"
+    program = prefix / "bin" / "pip"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!{prefix}/bin/python\n")
+    program.chmod(0o755)
+    (desk.bin / "pip").symlink_to(program)
+    (prefix / "pip.conf").write_text("[global]\nkeyring-provider = disabled\n")
+
+    for _ in range(2):
+        result = desk.hushkey("install", "pip")
+        assert f"{prefix}/pip.conf [global] counts more" in result.stderr
+        assert "config --site set global.keyring-provider subprocess" in result.stderr
+
+
+@pytest.mark.parametrize("tool", ["pip", "uv"])
+def test_file_named_by_a_relative_path_is_an_error(desk: Desk, tool: str) -> None:
+    variable = f"{tool.upper()}_CONFIG_FILE"
+    result = desk.hushkey("install", tool, code=1, **{variable: "mine"})
+
+    assert "absolute path" in result.stderr
+
+
+def test_install_uv_says_that_no_config_is_read(desk: Desk) -> None:
+    result = desk.hushkey("install", "uv", UV_NO_CONFIG="1")
+
+    assert "UV_KEYRING_PROVIDER=subprocess" in result.stderr
+
+
+def test_uv_pip_s_own_table_is_set_and_taken_back(desk: Desk) -> None:
+    desk.uv_file.parent.mkdir()
+    desk.uv_file.write_text('[pip]\nkeyring-provider = "disabled"\n')
+
+    desk.hushkey("install", "uv")
+    assert desk.uv_file.read_text().count('"subprocess"') == 2
+    desk.uv_file.write_text(desk.uv_file.read_text() + "# mine\n")
+    desk.hushkey("uninstall", "uv")
+
+    assert uv.state_in(desk.uv_file.read_text()) == "\x1fdisabled"
+
+
 def test_pip_that_reads_no_config_is_an_error(desk: Desk) -> None:
     result = desk.hushkey("install", "pip", code=1, PIP_CONFIG_FILE=os.devnull)
 
@@ -297,6 +361,53 @@ def test_real_keyring_is_never_overwritten(desk: Desk) -> None:
 
     assert path.read_text() == "#!/bin/sh\n"
     assert not desk.file.exists()
+
+
+def with_hushkey(desk: Desk, keyring: str = "25.7.0") -> Path:
+    """Put keyring's own program on PATH, whose environment has our backend."""
+    packages = desk.home / "env" / "lib" / "python3.12" / "site-packages"
+    for name in (f"keyring-{keyring}", "hushkey-0.2.0"):
+        (packages / f"{name}.dist-info").mkdir(parents=True)
+    path = desk.program("env/bin")
+    path.write_text(f"#!{path.parent}/python\nfrom keyring.cli import main\n")
+    (desk.bin / "keyring").symlink_to(path)  # as pipx and uv do
+    return path
+
+
+@pytest.mark.parametrize("tool", ["pip", "uv"])
+@pytest.mark.parametrize("words", [(), ("--launcher", "{bin}")])
+def test_first_keyring_that_leads_to_us_will_do(
+    desk: Desk, tool: str, words: tuple[str, ...]
+) -> None:
+    path = with_hushkey(desk)
+    (desk.home / "later").mkdir()
+    desk.environ["PATH"] = f"{desk.bin}{os.pathsep}{desk.home / 'later'}"
+    folder = [w.replace("{bin}", str(desk.home / "later")) for w in words]
+
+    result = desk.hushkey("install", tool, *folder)
+
+    assert "+keyring" in result.stdout
+    assert "hushkey-keyring" not in result.stdout
+    assert (desk.bin / "keyring").resolve() == path
+    assert list((desk.home / "later").iterdir()) == []
+    desk.hushkey("uninstall", tool)
+    assert (desk.bin / "keyring").resolve() == path
+
+
+def test_first_keyring_that_does_not_know_pip_s_words_will_not_do(desk: Desk) -> None:
+    with_hushkey(desk, keyring="25.0.0")
+
+    assert "first keyring on PATH" in desk.hushkey("install", "pip", code=1).stderr
+
+
+def test_script_of_the_user_s_that_starts_ours_will_do(desk: Desk) -> None:
+    path = desk.program(".local/bin")
+    path.write_text(f'#!/bin/sh\nexec {BIN}/hushkey-keyring "$@"\n')
+
+    desk.hushkey("install", "pip")
+
+    assert desk.file.read_text() == SET
+    assert not path.is_symlink()
 
 
 def test_dead_link_of_somebody_else_is_no_launcher(desk: Desk) -> None:

@@ -15,12 +15,15 @@ from hushkey.errors import (
 from hushkey.model import HostRule, Token
 from hushkey.providers import exchange
 from hushkey.providers.exchange.base import Context, Exchange, Refused, Secret
+from hushkey_helpers.agent.memory import Memory, Watch
+from hushkey_helpers.agent.renewal import RenewalSchedule
 from kit.oauth import (
     CORP,
     HEADLESS,
     Desk,
     FakeProvider,
     grant,
+    signed,
 )
 
 SITE = HostRule("*.reg.test", CORP, scopes=("git",), exchange="swap")
@@ -419,3 +422,85 @@ def test_failure_at_one_registry_is_none_of_another_s(
     with pytest.raises(Transient, match="busy"):
         exchanged_credential(desk).token()
     assert len(swap.asked) == 2
+
+
+# -- kinds that take an ID token, and keys of their own ----------------------------
+
+
+@pytest.fixture
+def id_swapping(monkeypatch: pytest.MonkeyPatch) -> Swap:
+    swap = Swap(Secret("AWS", "reg-1", 10800), Secret("AWS", "reg-2", 10800))
+    kind = Exchange(swap, "AWS", takes_proof=True)
+    monkeypatch.setattr(exchange, "KINDS", {"swap": kind})
+    return swap
+
+
+def id_token(desk: Desk, seconds: float) -> str:
+    return signed({"sub": "me", "exp": int(desk.clock.now + seconds)})
+
+
+def test_id_token_of_the_sign_in_is_exchanged(desk: Desk, id_swapping: Swap) -> None:
+    living = id_token(desk, 300)
+    desk.has(grant("at-1", refresh_token="rt-1", beside=living))
+
+    assert get(desk).value == "reg-1"
+    (asked,) = id_swapping.asked
+    assert (asked.token, asked.beside) == ("at-1", living)
+
+
+@pytest.mark.parametrize("old", ["ended", "none"])
+def test_id_token_that_has_ended_or_is_missing_is_renewed(
+    desk: Desk, id_swapping: Swap, old: str
+) -> None:
+    living = id_token(desk, 300)
+    gone = id_token(desk, -1) if old == "ended" else ""
+    desk.has(grant("at-1", refresh_token="rt-1", beside=gone))
+    provider = FakeProvider(grant("at-2", beside=living))
+
+    assert get(desk, provider).value == "reg-1"
+    assert provider.asked == ["refresh"]
+    assert id_swapping.asked[0].beside == living
+
+
+def test_server_that_renews_no_id_token_is_named(desk: Desk, id_swapping: Swap) -> None:
+    desk.has(grant("at-1", refresh_token="rt-1"))
+
+    error = fails(desk, FakeProvider(grant("at-2")))
+
+    assert isinstance(error, Permanent)
+    assert "https://id.test" in error.what
+    assert "login --force corp" in error.hint
+    assert id_swapping.asked == []
+
+
+def test_other_options_are_another_secret(desk: Desk, id_swapping: Swap) -> None:
+    desk.has(grant("at-1", refresh_token="rt-1", beside=id_token(desk, 300)))
+    one, two = (
+        HostRule(
+            "*.reg.test",
+            CORP,
+            scopes=("git",),
+            exchange="swap",
+            options={"role": role},
+        )
+        for role in ("one", "two")
+    )
+
+    assert [get(desk, rule=rule).value for rule in (one, two, one)] == [
+        "reg-1",
+        "reg-2",
+        "reg-1",
+    ]
+    assert [asked.options["role"] for asked in id_swapping.asked] == ["one", "two"]
+
+
+def test_agent_remembers_no_id_token(desk: Desk) -> None:
+    desk.has(grant("at-1", refresh_token="rt-1", beside="id-canary"))
+    memory = Memory(Watch(), RenewalSchedule())
+
+    memory.keep_tokens("f", (1, 2), 1, desk.stored())
+
+    found = memory.tokens("f", (1, 2), 1)
+    assert found
+    assert b"at-1" in found.dumps()
+    assert b"id-canary" not in found.dumps()

@@ -172,12 +172,56 @@ IDENTITY_FAULTS = [
         'provider = "azure"',
         3,
         "provider: 'azure' is not one; one of entra, oidc, github, gitlab, gitea, "
-        "forgejo, bitbucket, bitbucket-dc, google, huggingface, oauth2, static",
+        "forgejo, bitbucket, bitbucket-dc, google, huggingface, oauth2, command, "
+        "static, workload",
     ),
     ('provider = "gitlub"', 3, "provider: 'gitlub' is not one; one of entra"),
     ("provider = 3", 3, "provider: expected a non-empty string"),
     ('provider = "github"', 2, "client_id: is required for provider github"),
-    ('provider = "workload"', 3, "provider: 'workload' is not one; one of entra"),
+    ('provider = "workload"', 2, "kind: is required for provider workload"),
+    (
+        'provider = "workload"\nkind = "federatd"',
+        4,
+        "kind: expected one of service-principal, federated,",
+    ),
+    (
+        'provider = "workload"\nkind = "exchange"\nissuer = "https://id.test"\n'
+        'asertion = "github"',
+        6,
+        "asertion: unknown key; did you mean assertion",
+    ),
+    (
+        'provider = "workload"\nkind = "federated"\nclient_secret = "s"',
+        5,
+        "client_secret: unknown key",
+    ),
+    (
+        'provider = "workload"\nkind = "federated"\nissuer = "https://id.test"',
+        5,
+        "issuer: unknown key",
+    ),
+    (
+        'provider = "workload"\nkind = "service-principal"\nsecret_from = "hunter2"',
+        5,
+        'secret_from: expected "env:NAME" or "file:/ABSOLUTE/PATH", never the secret',
+    ),
+    (
+        'provider = "workload"\nkind = "service-principal"',
+        2,
+        "secret_from: is required, or one of certificate",
+    ),
+    (
+        'provider = "workload"\nkind = "exchange"\nissuer = "https://id.test"\n'
+        'assertion = "gihub"',
+        6,
+        "assertion: expected one of github, forgejo,",
+    ),
+    (
+        'provider = "workload"\nkind = "exchange"\nissuer = "https://id.test"\n'
+        'assertion = "file:relative"',
+        6,
+        "assertion: expected file:/ABSOLUTE/PATH",
+    ),
     ('provider = "oauth2"', 2, "client_id: is required for provider oauth2"),
     (
         'provider = "entra"\ntennant = "x"',
@@ -264,7 +308,7 @@ HOST_FAULTS = [
     ("a.example", 'identity = "work"\nscheme = "digest"', 4, "scheme: expected one of"),
     (
         "a.example",
-        'identity = "work"\nexchange = "ecr"',
+        'identity = "work"\nexchange = "ecz"',
         4,
         "exchange: expected one of",
     ),
@@ -857,6 +901,7 @@ def test_sites_are_those_that_can_serve_the_user_s_first() -> None:
     patterns = [rule.pattern for rule in config(text).rules()]
 
     azure = ["dev.azure.com", "*.visualstudio.com", "pkgs.dev.azure.com"]
+    azure.append("*.pkgs.visualstudio.com")
     registries = ["*.azurecr.io", "*.azurecr.us", "*.azurecr.cn"]
     forges = ["gitlab.com", "codeberg.org", "gitea.com"]
     assert patterns == ["a.example", *azure, *registries, *forges]

@@ -9,13 +9,15 @@ from hypothesis import given
 from hushkey.errors import Transient
 from hushkey.model import Request
 from hushkey.providers.azure_devops import (
+    BY_LABEL,
+    BY_PATH,
     Directory,
     from_answer,
     from_challenges,
     organisation,
 )
 from hushkey.providers.clouds import DEFAULT_TENANT, PERSONAL, is_tenant
-from kit.core import ANY
+from kit.core import ANY, config_of
 
 ID = "1f2a6c1e-7a3c-4f0d-9c55-0d6a3e1c0001"
 URI = "Bearer authorization_uri=https://login.microsoftonline.com/"
@@ -28,6 +30,9 @@ URI = "Bearer authorization_uri=https://login.microsoftonline.com/"
         ("dev.azure.com", "", "contoso", "dev.azure.com/contoso"),
         ("pkgs.dev.azure.com", "contoso/_packaging/f", "", "dev.azure.com/contoso"),
         ("contoso.visualstudio.com", "app", "", "contoso.visualstudio.com"),
+        ("contoso.pkgs.visualstudio.com", "_packaging", "", "contoso.visualstudio.com"),
+        ("pkgs.visualstudio.com", "_packaging", "", ""),
+        ("a.b.pkgs.visualstudio.com", "_packaging", "", ""),
         ("dev.azure.com", "", "", ""),
         ("dev.azure.com", "../x", "", ""),
         ("dev.azure.com", "con%20toso", "", ""),
@@ -242,3 +247,10 @@ def test_rows_that_are_over_go_with_the_next_one(rule: HostRule) -> None:
     ask_for(rule, "c")
 
     assert list(rows(rule)) == ["dev.azure.com/c"]
+
+
+def test_every_host_of_azure_devops_is_built_in() -> None:
+    built_in = {rule.pattern for rule in config_of().rules() if rule.identity.tenants}
+
+    hosts = {*BY_PATH, *(f"*.{domain}" for domain in BY_LABEL)}
+    assert hosts == {pattern for pattern in built_in if ".azurecr." not in pattern}

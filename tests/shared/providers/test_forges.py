@@ -285,7 +285,7 @@ def test_gitlab_shows_a_page_for_a_scope_that_it_does_not_know(tmp_path: Path) -
     with Forge("gitlab") as forge:
         desk = Desk(forge, tmp_path)
         _, status, answer = desk.page("read_repository", "nonsense")
-        words = desk.spec.words(desk.spec.given_up_hint, desk.identity)
+        words = desk.spec.filled(desk.spec.given_up_hint, desk.identity)
 
     assert (status, answer) == (400, {})
     assert "if GitLab's page showed an error" in words

@@ -1,4 +1,8 @@
+import sys
+from types import ModuleType
+
 import pytest
+from cryptography.hazmat.primitives.ciphers import aead
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,3 +84,18 @@ def test_keyed_hash_needs_the_key() -> None:
     assert keyed_hash(KEY, "token") != keyed_hash(OTHER, "token")
     assert keyed_hash(KEY, "token") != keyed_hash(KEY, "other")
     assert "token" not in keyed_hash(KEY, "token")
+
+
+def test_public_package_serves_where_the_short_way_to_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aead.AESGCM(KEY)  # its own import wants what is taken away here
+    sealed = seal(KEY, b"content", b"purpose")
+    monkeypatch.setitem(
+        sys.modules, "cryptography.hazmat.bindings._rust", ModuleType("_rust")
+    )
+
+    assert unseal(KEY, sealed, b"purpose") == b"content"
+    assert unseal(KEY, seal(KEY, b"more", b"p"), b"p") == b"more"
+    with pytest.raises(Damaged):
+        unseal(KEY, sealed, b"another")

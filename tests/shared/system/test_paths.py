@@ -1,5 +1,6 @@
 import os
 import pwd
+import socket
 import stat
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from hushkey.errors import ConfigError, StoreError
 from hushkey.system import paths
+from hushkey_helpers.agent import protocol
 from kit.core import reachable, said_by
 
 needs_root = pytest.mark.skipif(
@@ -112,6 +114,61 @@ def test_runtime_folder_without_a_session_is_below_the_data(base: str) -> None:
     environ = {"XDG_RUNTIME_DIR": base, "HUSHKEY_DATA_DIR": "/d"}
 
     assert paths.runtime_folder(environ) == "/d/run"
+
+
+@pytest.fixture
+def logind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this user's session, which no variable names."""
+    folder = tmp_path / "user" / str(os.geteuid())
+    folder.mkdir(parents=True, mode=0o700)
+    for module in (paths, protocol):
+        monkeypatch.setattr(module, "_RUN_USER", str(tmp_path / "user"))
+    return folder
+
+
+@pytest.mark.parametrize("named", [{}, {"XDG_RUNTIME_DIR": ""}])
+def test_session_that_was_stripped_is_found(
+    logind: Path, named: dict[str, str]
+) -> None:
+    environ = {"HOME": "/h", **named}
+    assert paths.session_bus(environ) == ""
+    with socket.socket(socket.AF_UNIX) as bus:
+        bus.bind(str(logind / "bus"))
+
+    assert paths.session_folder(environ) == str(logind)
+    assert paths.session_bus(environ) == f"unix:path={logind}/bus"
+    assert paths.runtime_folder(environ) == protocol.folder(environ)
+    assert paths.runtime_folder(environ) == f"{logind}/hushkey"
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
+def test_session_folder_that_others_enter_is_none(logind: Path, mode: int) -> None:
+    logind.chmod(mode)
+
+    assert paths.session_folder({}) == ""
+    assert protocol.folder({"HOME": "/h"}) == "/h/.local/share/hushkey/run"
+
+
+def test_session_that_is_named_counts(logind: Path, tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": "/h"}
+    with socket.socket(socket.AF_UNIX) as bus:
+        bus.bind(str(logind / "bus"))
+
+    assert paths.session_bus(environ) == ""
+    assert paths.session_bus({paths.BUS: "unix:path=/b"}) == "unix:path=/b"
+    assert paths.runtime_folder(environ) == f"{tmp_path}/hushkey"
+
+
+def test_data_folder_of_one_s_own_has_its_own_agent(logind: Path) -> None:
+    environ = {"HUSHKEY_DATA_DIR": "/d"}
+
+    assert paths.runtime_folder(environ) == protocol.folder(environ) == "/d/run"
+
+
+def test_file_that_is_no_socket_is_no_bus(logind: Path) -> None:
+    (logind / "bus").write_text("")
+
+    assert paths.session_bus({}) == ""
 
 
 def test_runtime_folder_override(tmp_path: Path) -> None:

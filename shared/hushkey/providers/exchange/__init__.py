@@ -8,7 +8,7 @@ single flight and renewal are `hushkey.acquire.exchanged`'s, and the same for al
 from __future__ import annotations
 
 from hushkey.errors import Permanent
-from hushkey.providers.exchange import acr
+from hushkey.providers.exchange import acr, codeartifact, ecr, gar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from hushkey.providers.exchange.base import Context, Exchange, Secret
 
 #: exchange (the config's word) -> what does it
-KINDS: Mapping[str, Exchange] = {"acr": acr.EXCHANGE}
+KINDS: Mapping[str, Exchange] = {
+    "acr": acr.EXCHANGE,
+    "ecr": ecr.EXCHANGE,
+    "gar": gar.EXCHANGE,
+    "codeartifact": codeartifact.EXCHANGE,
+}
 
 
 def perform(kind: str, asked: Context, network: Network, now: float) -> Secret:

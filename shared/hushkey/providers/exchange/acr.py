@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from binascii import Error, a2b_base64
-from email.utils import parsedate_to_datetime
-
 from hushkey.errors import HushkeyError, Permanent, Transient, plain
 from hushkey.net import outcomes
-from hushkey.providers.exchange.base import Context, Exchange, Refused, Secret
+from hushkey.providers.exchange.base import (
+    Context,
+    Exchange,
+    Refused,
+    Secret,
+    claims_of,
+    is_visible,
+    json_of,
+    moment,
+    server_time,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,11 +46,11 @@ def acr(asked: Context, network: Network, now: float) -> Secret:
     with network.session() as session:
         url = f"https://{asked.host}/oauth2/exchange"
         answer = session.post(url, data=form, withhold_token=True)
-    data = _json(answer)
+    data = json_of(answer)
     if answer.status_code != 200 or not isinstance(data, dict):
         raise _outcome(answer, data, asked)
     value = data.get("refresh_token")
-    if not isinstance(value, str) or not value or not _is_visible(value):
+    if not isinstance(value, str) or not value or not is_visible(value):
         raise Permanent(f"{asked.host}: the answer holds no registry token")
     return Secret(AS_REFRESH, value, _lifetime(value, answer.headers, now, asked.host))
 
@@ -103,22 +109,12 @@ def _message(data: Any) -> str:
     return message if isinstance(message, str) else ""
 
 
-def _json(answer: Response) -> Any:
-    from hushkey.net import http
-
-    return http.json_of(answer)
-
-
 def _is_id(tenant: str) -> bool:
     """Tell whether *tenant* is a tenant's id, and not a domain or `organizations`."""
     parts = tenant.lower().split("-")
     return [len(part) for part in parts] == [8, 4, 4, 4, 12] and all(
         c in "0123456789abcdef" for part in parts for c in part
     )
-
-
-def _is_visible(value: str) -> bool:
-    return value.isascii() and value.isprintable() and " " not in value
 
 
 # -- how long it lives -----------------------------------------------------------
@@ -132,11 +128,11 @@ def _lifetime(
     Counted from the server's own clock: ours may be wrong. A server whose clock
     is wrong gets no more than the token's whole life, where that is named.
     """
-    claims = _claims(value)
-    expires, issued = _moment(claims, "exp"), _moment(claims, "iat")
+    claims = claims_of(value)
+    expires, issued = moment(claims, "exp"), moment(claims, "iat")
     if expires is None:
         return None
-    left = expires - _server_time(headers, now)
+    left = expires - server_time(headers, now)
     if issued is not None and issued < expires:
         left = min(left, expires - issued)
     if left <= 0:
@@ -145,31 +141,3 @@ def _lifetime(
             hint="try again; check this machine's clock",
         )
     return left
-
-
-def _claims(value: str) -> dict[str, Any]:
-    """Return the claims of a JWT (RFC 7519), none for any other token."""
-    parts = value.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        padded = parts[1].replace("-", "+").replace("_", "/") + "=="
-        claims = json.loads(a2b_base64(padded))
-    except (ValueError, Error, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
-
-
-def _moment(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return the claim *name* as seconds since the epoch, None if it is none."""
-    found = claims.get(name)
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None
-    return float(found) if 0 < found < 10**11 else None
-
-
-def _server_time(headers: Mapping[str, str], now: float) -> float:
-    try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except (TypeError, ValueError, OverflowError, OSError):
-        return now
