@@ -116,7 +116,11 @@ def unset(key: str) -> None:
     default=None,
     help="How the host wants the token.",
 )
-@click.option("--probe", is_flag=True, help="Ask the issuer what it offers first.")
+@click.option(
+    "--probe/--no-probe",
+    default=None,
+    help="Ask the issuer first what it offers; --probe: it has to answer.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 def add_host(
     host: str,
@@ -125,7 +129,7 @@ def add_host(
     scopes: tuple[str, ...],
     username: str,
     scheme: str | None,
-    probe: bool,
+    probe: bool | None,
     dry_run: bool,
     **named: str | None,
 ) -> None:

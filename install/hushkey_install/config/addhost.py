@@ -15,7 +15,7 @@ import click
 
 from hushkey import origins
 from hushkey.config import rules, schema
-from hushkey.errors import ConfigError, HushkeyError, Permanent, plain
+from hushkey.errors import ConfigError, HushkeyError, Permanent, Transient, plain
 from hushkey.providers.checks import one_of, secure_url
 from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
@@ -55,18 +55,22 @@ class Plan(NamedTuple):
     host_table: dict[str, object]
 
 
-def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
-    """Add the host; ask for what is missing where a person can answer."""
+def run(given: Given, *, ask_server: bool | None, dry_run: bool) -> None:
+    """Add the host; ask for what is missing where a person can answer.
+
+    An issuer is asked first what it offers. *ask_server*: True where it has to
+    answer, False where nobody is asked.
+    """
     config = rules.load(os.environ)
     pattern = _pattern(given.host)
     if words := nosignin.words(githelpers.request_of(pattern)):
         output.say(f"note: {words}", err=True)
     plan = _plan(config, given, pattern)
-    if ask_server:
-        _probe(config, plan)
     change = document.edited(
         config.source, f"add {plain(pattern)}", lambda doc: write(doc, plan, pattern)
     )
+    if ask_server is not False:
+        _probe(config, plan, insists=bool(ask_server))
     output.block(document.shown(change).diff())
     if dry_run:
         return
@@ -364,17 +368,32 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _probe(config: rules.Config, plan: Plan) -> None:
-    """Ask the issuer whether it is one, before anything is written."""
+def _probe(config: rules.Config, plan: Plan, *, insists: bool) -> None:
+    """Ask the issuer whether it is one, before anything is written.
+
+    Where nobody *insists*, one that cannot be reached now may be right all the same.
+    """
     table = plan.identity_table
     issuer = table.get("issuer") or (
         config.identity(plan.identity).option("issuer") if not table else ""
     )
+    if not issuer and not insists:
+        return
     if not issuer:
         raise Permanent("--probe works with an issuer only")
     if expected := secure_url(issuer):
         raise ConfigError(f"issuer: expected {expected}")
-    found = probe.issuer(str(issuer), config.settings, os.environ)
+    try:
+        found = probe.issuer(str(issuer), config.settings, os.environ)
+    except Transient as error:
+        if insists:
+            raise
+        output.say(f"note: it could not be asked: {error.line()}", err=True)
+        return
+    except Permanent as error:
+        if not insists:
+            error.hint = f"{error.hint}; or --no-probe" if error.hint else "--no-probe"
+        raise
     output.say(f"{issuer} {found.line()}", err=True)
     asked = plan.host_table.get("scopes")
     unknown = [

@@ -236,7 +236,7 @@ def _served(
         except HushkeyError:
             continue  # its rules go by path
         if rule and not rule.identity.typed:
-            if context.is_used(rule.identity):
+            if rule.identity.machine or context.is_used(rule.identity):
                 continue
             cure = f"`hushkey login {rule.pattern}` first"
         else:

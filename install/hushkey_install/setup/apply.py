@@ -74,7 +74,7 @@ def _leaving(plan: Plan) -> Iterator[str]:
     if plan.typed:
         words = f"protocol={plan.target.scheme}\\nhost={plan.target.host}\\n\\n"
         yield f"printf '{words}' | git credential reject"
-    else:
+    elif not plan.machine:
         yield f"hushkey logout {shlex.quote(plan.identity)}"
     if f'[host."{plan.pattern}"]' in plan.change.after:
         key = f'host."{plan.pattern}"'

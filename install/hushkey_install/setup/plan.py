@@ -30,6 +30,7 @@ class Plan(NamedTuple):
     client: str
     #: what people type is kept, and nobody signs in
     typed: bool
+    machine: bool
     change: Change
     secret: Secret | None
     signs_in: bool
@@ -75,7 +76,8 @@ def make(answers: Answers, flags: Flags, environ: Mapping[str, str]) -> Plan:
             missing = context.config.missing_for(target.request)
             raise Permanent(f"{target.host} would still lack {missing or 'a rule'}")
         identity = rule.identity
-        used = identity.typed or context.is_used(identity)
+        silent = identity.typed or identity.machine
+        used = silent or context.is_used(identity)
         installed = _installed(environ)
         host = target.host if rule.pattern.startswith("*.") else rule.pattern
         made = Plan(
@@ -85,6 +87,7 @@ def make(answers: Answers, flags: Flags, environ: Mapping[str, str]) -> Plan:
             identity.name,
             identity.client_id,
             identity.typed,
+            identity.machine,
             change,
             answers.secret,
             signs_in=flags.login and not identity.typed and bool(change or not used),

@@ -15,6 +15,7 @@ from hushkey.providers.spec import ProviderSpec
 from hushkey_install.common import output, typedsecrets
 from hushkey_install.config import addhost, keystore
 from hushkey_install.register import table
+from hushkey_install.setup import programs
 from hushkey_install.setup import target as targets
 from hushkey_install.setup.recognise import Found
 
@@ -144,21 +145,34 @@ def _who(
         return Answers(found, given=_given(found, flags, flags.identity, {}))
     if flags.secret:
         return _typed(config, found, flags)
+    if program := flags.keys.get(programs.KEY):
+        keys = {**programs.identity_of(program), **flags.keys}
+        name = flags.identity or program
+        return Answers(found, given=_given(found, flags, name, keys))
     if flags.keys.keys() & {"provider", "issuer", "tenant", "client_id"}:
         return _client(found, flags)
     if found.provider:
-        return _forge(config, found, flags)
+        return _forge(config, found, flags, environ)
     if found.issuer:
         return _client(found, flags)
     return _unknown(config, found, flags)
 
 
-def _forge(config: Config, found: Found, flags: Flags) -> Answers:
+def _forge(
+    config: Config, found: Found, flags: Flags, environ: Mapping[str, str]
+) -> Answers:
     """Return how to become known to a forge: nothing is asked where it knows us."""
     spec, table = SPECS[found.provider], _table(found)
     if not set(spec.required) - table.keys():
         return _client(found, flags)
     ways = []
+    if keys := programs.signed_in(spec, found.target.host, environ):
+        told = _Way(
+            f"take the sign-in of {spec.program}, which is here",
+            f"--set {programs.KEY}={spec.program}",
+            lambda: Answers(found, given=_given(found, flags, spec.program, keys)),
+        )
+        ways.append(told)
     if client := spec.registration(table):
         told = _Way(
             "register a client of your own, and sign in with it",

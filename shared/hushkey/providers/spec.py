@@ -118,6 +118,8 @@ class ProviderSpec:
     typed_path = ""
     typed_fields = ""
     typed_user = "token"
+    #: the ready-made command (`specs.command.READY`) of its own program
+    program = ""
     #: how a server of one's own shows what it is: the realm of its Basic challenge, a
     #: response header that it alone sends, the path of its ``userinfo_endpoint``
     realms: tuple[str, ...] = ()
@@ -136,6 +138,8 @@ class ProviderSpec:
     typed = False
     #: nobody signs in: the identity proves itself by where it runs (`minter`)
     machine = False
+    #: ... namely by a program that prints a token, of the first ``required`` key
+    runs_program = False
     #: ... and its tokens are worth keeping: they are not there for the taking
     kept = True
     #: tokens are for a tenant and may have to carry claims that a host demands

@@ -56,6 +56,7 @@ class GitHub(ForgeSpec):
     )
     typed_path = "/settings/tokens/new?scopes=repo,workflow&description=hushkey"
     typed_fields = 'choose an end, "Generate token"; then copy it'
+    program = "gh"
     realms = ("GitHub",)
     header_mark = "X-GitHub-Request-Id"
     hints = {  # noqa: RUF012 - read only

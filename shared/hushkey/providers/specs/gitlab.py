@@ -60,6 +60,7 @@ class GitLab(ForgeSpec):
         "&scopes=read_repository,write_repository"
     )
     typed_fields = 'choose an end, "Create token"; then copy it'
+    program = "glab"
     realms = ("GitLab",)
     header_mark = "X-Gitlab-Meta"
     userinfo_path = "/oauth/userinfo"
