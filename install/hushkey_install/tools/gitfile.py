@@ -7,8 +7,11 @@ the file itself would leave it half-changed if one of them failed.
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 
 from hushkey.errors import Permanent, StoreError, Transient
 from hushkey.system import paths, programs
@@ -110,22 +113,27 @@ class Git:
         environ = {k: v for k, v in self._environ.items() if k not in _REPOSITORY}
         environ |= _ASKS_NOBODY
         question = f"protocol={protocol}\nhost={host}\n\n"
+        argv = [self._git, "-c", "credential.interactive=false", "credential", "fill"]
         try:
-            done = subprocess.run(
-                [self._git, "-c", "credential.interactive=false", "credential", "fill"],
-                input=question,
-                capture_output=True,
-                encoding="utf-8",
-                errors="surrogateescape",
-                timeout=_HELPERS_PATIENCE,
-                check=False,
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 cwd="/",
                 env=environ,
-                start_new_session=True,  # no terminal to ask on
+                start_new_session=True,  # no terminal to ask on; ended as a whole
             )
-        except (subprocess.TimeoutExpired, OSError):
+        except OSError:
             return False
-        return "\npassword=" in f"\n{done.stdout}"
+        with process:
+            try:
+                out, _ = process.communicate(question.encode(), _HELPERS_PATIENCE)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                return False
+        found = re.search(rb"^password=(.+)$", out, re.MULTILINE)
+        return found is not None
 
     def exec_path(self) -> str:
         """Return the folder where git looks for its own programs."""
@@ -165,3 +173,11 @@ class Git:
         plain = os.path.join(paths.home(self._environ), ".gitconfig")
         below = os.path.join(paths.xdg_config(self._environ), "git", "config")
         return below if os.path.exists(below) and not os.path.exists(plain) else plain
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End *process* and what it started."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
