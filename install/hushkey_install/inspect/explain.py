@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from hushkey import origins
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
 from hushkey.model import HostRule, Identity, Request
-from hushkey.net.http import Network
 from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
@@ -22,6 +22,9 @@ from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure, nosignin
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
+
+if TYPE_CHECKING:
+    from hushkey.net.http import Network
 
 Facts = Iterator[tuple[str, str]]
 
