@@ -187,7 +187,8 @@ def _may_need_scopes(provider: str, scopes: Collection[str]) -> bool:
     """Tell whether scopes of the host's own may be missing."""
     spec = SPECS[provider]
     # With a client that others use, too, no scope is ever sent.
-    return not (scopes or spec.scopes or spec.typed or spec.client_name)
+    none = spec.typed or spec.runs_program or spec.client_name
+    return not (scopes or spec.scopes or none)
 
 
 def _options(given: Given) -> dict[str, object]:

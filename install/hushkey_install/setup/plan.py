@@ -48,10 +48,10 @@ class Plan(NamedTuple):
         if self.secret:
             output.say(f"the token for {self.host} is kept, encrypted", err=True)
         if self.signs_in:
-            as_whom = f", as client {self.client}" if self.client else ""
+            whom = f", as client {self.client}" if self.client else ""
+            about = "is asked for its token" if self.machine else "signs you in"
             output.say(
-                f"you sign in to {self.host} (identity {self.identity}{as_whom})",
-                err=True,
+                f"identity {self.identity}{whom} {about} ({self.host})", err=True
             )
         for tool in self.tools:
             output.say(f"{tool.name} asks hushkey", err=True)
