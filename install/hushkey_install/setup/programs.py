@@ -34,10 +34,9 @@ def signed_in(
     if ready is None or path is None:
         return {}
     keys = identity_of(spec.program)
-    argv = [path, *ready.argv[1:]]
     if host != ready.server:
         keys["hostname"] = host
-        argv += [ready.options["hostname"], host]
+    argv = [path, *ready.argv[1:], ready.options["hostname"], host]
     try:
         done = subprocess.run(
             argv,

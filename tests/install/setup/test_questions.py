@@ -58,7 +58,9 @@ def person(home: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
 
 
 def test_sign_in_of_the_forge_s_own_program(person: Person) -> None:
-    person.program("gh", '[ "$*" = "auth token" ] && echo gho_secretsecret')
+    person.program(
+        "gh", '[ "$*" = "auth token --hostname github.com" ] && echo gho_secretsecret'
+    )
 
     said = person.setup("github.com", "--tool", "git", typed="1\n\n")
 
@@ -183,3 +185,13 @@ def test_tools_that_are_here_and_fit_are_offered(person: Person) -> None:
     assert person.asked == 1
     assert "podman asks hushkey" in chosen.output
     assert "docker asks hushkey" not in chosen.output
+
+
+def test_program_that_fails_at_the_sign_in_is_one_line(person: Person) -> None:
+    person.program("gh", "exit 1")
+
+    words = ("--set", "command=gh", "--yes", "--tool", "none")
+    said = person.setup("github.com", *words, code=1)
+
+    assert "gh exited with 1; run: gh auth login" in said.output
+    assert person.config_file.read_text() == KEY
