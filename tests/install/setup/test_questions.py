@@ -193,5 +193,5 @@ def test_program_that_fails_at_the_sign_in_is_one_line(person: Person) -> None:
     words = ("--set", "command=gh", "--yes", "--tool", "none")
     said = person.setup("github.com", *words, code=1)
 
-    assert "gh exited with 1; run: gh auth login" in said.output
+    assert "gh exited with 1 (host github.com, identity gh); run: gh" in said.output
     assert person.config_file.read_text() == KEY
