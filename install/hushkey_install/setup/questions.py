@@ -9,6 +9,7 @@ import click
 
 from hushkey.config.rules import Config
 from hushkey.errors import Permanent, plain
+from hushkey.model import Frozen
 from hushkey.providers.checks import secure_url
 from hushkey.providers.registry import SPECS
 from hushkey.providers.spec import ProviderSpec
@@ -24,9 +25,10 @@ _TYPED = next(spec.name for spec in SPECS.values() if spec.typed)
 _KEY_FILE = "there is no OS keyring here; keep the key in a file only you can read?"
 
 
-class Flags(NamedTuple):
+class Flags(Frozen):
     """What was said on the command line, so that it is not asked for."""
 
+    _secret = ("secret", "keys")
     address: str = ""
     host: str = ""
     identity: str = ""
@@ -46,19 +48,18 @@ class Flags(NamedTuple):
         return not self.yes and addhost.is_person()
 
 
-class Secret(NamedTuple):
+class Secret(Frozen):
     """What a person typed for a host, to be kept."""
 
+    _secret = ("value",)
     user: str
     value: str
 
-    def __repr__(self) -> str:
-        return f"Secret({self.user!r})"
 
-
-class Answers(NamedTuple):
+class Answers(Frozen):
     """All that was found and said; ``given`` is what the config lacks, if anything."""
 
+    _secret = ("given", "secret")
     found: Found
     given: addhost.Given | None = None
     secret: Secret | None = None
@@ -105,7 +106,7 @@ def ask(
             "nothing can be kept without a keyring or a key file",
             hint="unlock or install a keyring, then run it again",
         )
-    return answers._replace(key_file=True)
+    return Answers(found, answers.given, answers.secret, key_file=True)
 
 
 def tools(found: Found, flags: Flags, installed: Sequence[str]) -> tuple[str, ...]:
