@@ -20,6 +20,7 @@ from hushkey_install.commands import (
     running,
     setup,
     signing,
+    switching,
 )
 from hushkey_install.commands import reset as resetting
 from hushkey_install.common import agentcontrol, output
@@ -67,6 +68,8 @@ for verb in (
     importing.command,
     completing.command,
     running.run,
+    switching.accounts,
+    switching.switch,
 ):
     main.add_command(verb)
 

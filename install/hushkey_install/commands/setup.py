@@ -109,10 +109,11 @@ def run(
     sure: bool = False,
     force: bool = False,
     method: str = "auto",
+    account: str = "",
 ) -> None:
     """Ask, show and do it; *sure*: without being told to go on.
 
-    *force* and *method* are those of `accounts.login`.
+    *force*, *method* and *account* are those of `accounts.login`.
     """
     environ = dict(os.environ)
     target = questions.address(flags, environ, _folder())
@@ -132,7 +133,7 @@ def run(
         if not addhost.is_person():
             raise Permanent("nobody can be asked here", hint="run it with --yes")
         output.confirm("go ahead?", default=True, abort=True)
-    login = partial(accounts.login, force=force, method=method)
+    login = partial(accounts.login, force=force, method=method, account=account)
     failed = apply.run(made, login, environ)
     apply.say_done(made, environ)
     if failed:
@@ -152,10 +153,10 @@ def waits(host: str) -> bool:
     return row is not None and bool(row["missing"])
 
 
-def sign_in(host: str, *, force: bool, method: str) -> None:
+def sign_in(host: str, *, force: bool, method: str, account: str) -> None:
     """Become known to *host*, and sign in there; no tool is registered."""
     flags = questions.Flags(host, tools=("none",), probe=False)
-    run(flags, force=force, method=method)
+    run(flags, force=force, method=method, account=account)
 
 
 def _secret() -> str:
