@@ -124,7 +124,7 @@ def server(
     with network.session() as session:
 
         def get(url: str) -> Any:
-            return session.get(url, withhold_token=True)
+            return session.get(url)
 
         segments = [s for s in path.split("/") if s]
         below = [f"{origin}/{segments[0]}"] if len(segments) > 2 else []
