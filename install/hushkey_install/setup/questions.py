@@ -106,7 +106,7 @@ def ask(
             "nothing can be kept without a keyring or a key file",
             hint="unlock or install a keyring, then run it again",
         )
-    return Answers(found, answers.given, answers.secret, key_file=True)
+    return answers.changed(key_file=True)
 
 
 def tools(found: Found, flags: Flags, installed: Sequence[str]) -> tuple[str, ...]:
