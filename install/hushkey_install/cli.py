@@ -19,6 +19,7 @@ from hushkey_install.commands import (
     leaving,
     looking,
     running,
+    setup,
     signing,
     switching,
 )
@@ -31,7 +32,7 @@ _VERSION = "%(prog)s, version %(version)s"
 #: title -> the commands that `--help` lists below it
 SECTIONS = {
     "Sign in": ("login", "logout", "accounts", "switch", "token", "run"),
-    "Hosts and tools": ("config", "install", "uninstall", "import"),
+    "Hosts and tools": ("setup", "config", "install", "uninstall", "import"),
     "Look and repair": ("status", "explain", "doctor", "report", "reset", "agent"),
     "Learn": ("help", "demo", "version", "completion"),
 }
@@ -50,11 +51,9 @@ def main(ctx: click.Context) -> None:
     """Sign in once; git and friends are answered silently.
 
     \b
-    To begin, with a host of your own:
-      hushkey config add-host git.example.com \\
-          --issuer https://id.example.com --client-id hushkey
-      hushkey install git              # shows the change, then makes it
-      hushkey login git.example.com    # or just use git: it asks when it must
+    To begin:
+      hushkey setup git.example.com    # or a clone URL, a registry, an index: it
+                                       # asks what it must, shows it, signs you in
 
     \b
     When something is odd:
@@ -73,6 +72,7 @@ def main(ctx: click.Context) -> None:
 main.sections = SECTIONS
 
 for verb in (
+    setup.command,
     signing.login,
     signing.logout,
     signing.token,

@@ -105,7 +105,7 @@ def commands_in(page: str) -> Iterator[list[str]]:
     for block in fenced(page, "sh") + fenced(page, "console"):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.removeprefix("$ "), comments=True)
-            for part in split_at(words, {"&&", "|"}):
+            for part in split_at(words, {"&&", "|", "<"}):
                 if part[:1] == ["hushkey"]:
                     yield part[1:]
 
