@@ -14,6 +14,7 @@ from hushkey_install.commands import (
     completing,
     configuring,
     exitcodes,
+    forwarding,
     importing,
     looking,
     running,
@@ -66,6 +67,8 @@ for verb in (
     importing.command,
     completing.command,
     running.run,
+    forwarding.forward,
+    forwarding.log,
 ):
     main.add_command(verb)
 
