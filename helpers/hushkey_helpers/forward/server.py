@@ -129,7 +129,8 @@ class Server:
                 if time.monotonic() >= beat:
                     self._say(link, (forwarding.WORKING, {}))
                     beat = time.monotonic() + forwarding.HEARTBEAT
-            self._say(link, reply[0])
+            if not self._over.is_set():  # what comes too late is not given
+                self._say(link, reply[0])
         finally:
             gone.set()
 
