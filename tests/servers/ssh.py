@@ -76,8 +76,7 @@ class SshServer(Server):
         )
         for name, number in (("far", FAR), ("other", OTHER)):
             home = self.home(name)
-            home.mkdir(mode=0o700)
-            os.chown(home, number, number)
+            self.empty(name)
             passwd += f"{name}:x:{number}:{number}::{home}:/bin/sh\n"
             shadow += f"{name}:*:19000:0:99999:7:::\n"
         (self.folder / "passwd").write_text(passwd)
@@ -124,6 +123,13 @@ class SshServer(Server):
 
     def home(self, name: str = "far") -> Path:
         return self.users / name
+
+    def empty(self, name: str) -> None:
+        """Give *name* a new home."""
+        number = {"far": FAR, "other": OTHER}[name]
+        shutil.rmtree(self.home(name), ignore_errors=True)
+        self.home(name).mkdir(mode=0o700)
+        os.chown(self.home(name), number, number)
 
     def words(self, user: str = "far") -> list[str]:
         """Return what goes behind `ssh`, without a command."""
