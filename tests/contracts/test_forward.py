@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -396,15 +397,54 @@ def test_killed_forward_is_one_line_over_there(desk: Desk) -> None:
     folder = short_folder("gone")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / "upstream"))
+    there = {"HUSHKEY_UPSTREAM": str(folder / "upstream")}
     began = time.monotonic()
 
-    done = desk.helper(
-        "get",
-        "protocol=https\nhost=other.test\n\n",
-        HUSHKEY_UPSTREAM=str(folder / "upstream"),
-    )
+    git = desk.helper("get", "protocol=https\nhost=other.test\n\n", **there)
+    program = str(BIN / "docker-credential-hushkey")
+    docker = desk.start(program, "get", stdin=b"other.test", **there)
 
-    assert b"`hushkey forward` runs on does not answer" in done.stderr
-    assert done.stderr.count(b"\n") == 1
+    assert git.stdout == b""  # git goes on as without a forward
+    assert docker.stdout == b"credentials not found in native keychain\n"
+    for done in (git, docker):
+        assert b"`hushkey forward` runs on does not answer" in done.stderr
+        assert done.stderr.count(b"\n") == 1
     assert time.monotonic() - began < 20
     subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+# -- one forward behind another ------------------------------------------------------
+
+
+def test_second_hop_asks_the_first(desk: Desk, sshd: SshServer) -> None:
+    """From here to far, and from far to another account of that server."""
+    host, key = desk.apache.host, sshd.home() / "key"
+    key.write_bytes((sshd.folder / "key").read_bytes())
+    key.chmod(0o600)
+    os.chown(key, FAR, FAR)
+    words = " ".join(sshd.words("other")).replace(str(sshd.folder / "key"), str(key))
+    ask = f"{question(desk)} | {FILL} | grep -c password="
+    hop = f"hushkey forward --only {host} ssh {words} {shlex.quote(ask)}"
+
+    done = forwarded(desk, sshd, hop)
+
+    assert done.stdout == b"1\n", done.stderr
+    assert len(desk.visitor.visits()) == 1
+    assert b"(forwarded to other@127" in done.stderr
+    assert b"(forwarded to far@127.0.0.1)" in done.stderr
+
+
+def test_forward_that_leads_back_here_does_not_ask_itself(desk: Desk) -> None:
+    """As with ssh to this very account: its socket is at this machine's own place."""
+    run = desk.folder / "run"
+    run.mkdir(mode=0o700)
+    os.chdir(run)
+    only = ("--only", desk.apache.host)
+    with standing(desk, *only, "--socket", str(run / "upstream"), BROWSER="false"):
+        began = time.monotonic()
+        done = desk.get(BROWSER="false")
+
+    assert b"password=" not in done.stdout
+    assert time.monotonic() - began < 30
+    assert len(log(desk)) == 1
+    os.chdir("/")

@@ -14,13 +14,7 @@ import time
 import hushkey_helpers
 from hushkey import origins
 from hushkey.config import rules
-from hushkey.errors import (
-    ConfigError,
-    HushkeyError,
-    InteractionUnavailable,
-    Permanent,
-    StoreError,
-)
+from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
 from hushkey.store import typed_index
 from hushkey.system import paths
 from hushkey.trace import event
@@ -313,7 +307,7 @@ class _Call:
                 found = upstream.find(
                     request, self._environ, options, settings=settings
                 )
-            except InteractionUnavailable as error:
+            except HushkeyError as error:  # what is public may be pulled all the same
                 raise _missed(error) from error
             if found:
                 return found.token

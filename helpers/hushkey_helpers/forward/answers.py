@@ -6,13 +6,14 @@ says of itself is a name on the screen and in the log.
 
 from __future__ import annotations
 
+import os
 import time
 
 from hushkey import origins
 from hushkey.config import rules
 from hushkey.errors import ConfigError, Permanent, StoreError, UiRequired, plain
 from hushkey.net import forwarding
-from hushkey.system import audit
+from hushkey.system import audit, paths
 from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers import table
 from hushkey_helpers.answer import explained
@@ -21,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hushkey.model import HostRule, Token
+    from hushkey.model import HostRule, Request, Token
     from hushkey.net.forwarding import Question
     from hushkey_helpers.forward.consent import Consent
 
@@ -38,6 +39,8 @@ class Answers:
         self._to = to
         self._environ = environ
         self._consent = consent
+        # The far side's socket may be on this machine: it is not to ask itself.
+        self._upstream = _upstream(environ)
 
     def reply(self, asked: Question, gone: Callable[[], bool] = bool) -> Reply:
         """Return kind and words of the answer; *gone* tells that nobody waits for it.
@@ -62,62 +65,76 @@ class Answers:
 
     def _reply(self, asked: Question, gone: Callable[[], bool]) -> Reply:
         began, request = time.time(), asked.request
-        rule = self._rule(asked)
-        if rule is None:
-            self._record(asked, "unknown")
-            return forwarding.UNKNOWN, {}
-        origin = origins.parse_origin(request.protocol, request.host)
-        host = origins.origin_text(request.protocol, *(origin or ("", 0)))
+        rule, origin = self._rule(asked), origins.parse_origin("https", request.host)
+        far = rule is None and paths.may_have_upstream(self._pinned())
+        if not _is_plain(request) or origin is None or (rule is None and not far):
+            return self._unknown(asked)
+        host = origins.origin_text(request.protocol, *origin)
         allowed = self._consent.known(request, host)
-        if allowed is None:
-            if not asked.person:
-                return forwarding.PERSON, {}
+        if allowed is None and asked.person:
             allowed = self._consent.ask(request, host, self._who(asked))
-        if not allowed:
+        if allowed is None and rule is not None:
+            return forwarding.PERSON, {}
+        if allowed is False:
+            if rule is None:
+                return self._unknown(asked)
             raise Permanent(f"{plain(self._to, 80)} may have no token for {host}")
         try:
-            token = self._token(asked, rule, host, began, None)
+            found = self._found(asked, rule, host, began, None)
         except (UiRequired, StoreError) as need:
             if isinstance(need, StoreError) and need.reason != "locked":
                 raise
             if not asked.person:
                 return forwarding.PERSON, {}
-            token = self._token(asked, rule, host, began, gone)
-        tool = table.tool_of(asked.tool)
-        own = token.username or (tool.own_user(rule.identity) if tool else "")
-        self._record(
-            asked,
-            "given",
-            account=token.account.label,
-            expires=token.expires_at,
-        )
+            found = self._found(asked, rule, host, began, gone)
+        if found is None:
+            return self._unknown(asked)
+        if allowed is None:
+            return forwarding.PERSON, {}
+        token, scheme = found
+        end = token.expires_at
+        self._record(asked, "given", account=token.account.label, expires=end)
         return forwarding.GIVEN, {
-            "username": rule.answer_user(own, request.username),
+            "username": token.username,
             "token": token.value,
-            "expires": "" if token.expires_at is None else str(token.expires_at),
-            "scheme": rule.scheme,
+            "expires": "" if end is None else str(end),
+            "scheme": scheme,
         }
+
+    def _unknown(self, asked: Question) -> Reply:
+        self._record(asked, "unknown")
+        return forwarding.UNKNOWN, {}
 
     def _rule(self, asked: Question) -> HostRule | None:
         """Return the rule of this side's config, None where it has none for tokens."""
-        request = asked.request
-        if request.protocol != "https" or "@" in request.host:
+        if not _is_plain(asked.request):
             return None
-        rule = rules.load(self._environ).rule_for(request)
+        rule = rules.load(self._environ).rule_for(asked.request)
         return None if rule is None or rule.identity.typed else rule
 
-    def _token(
+    def _pinned(self) -> dict[str, str]:
+        """Return the environment, with the upstream that was there at the beginning."""
+        path, place = self._upstream
+        same = bool(path) and _place(path) == place
+        return {**self._environ, "HUSHKEY_UPSTREAM": path if same else "off"}
+
+    def _found(
         self,
         asked: Question,
-        rule: HostRule,
+        rule: HostRule | None,
         host: str,
         began: float,
         gone: Callable[[], bool] | None,
-    ) -> Token:
-        """Return the token; *gone* None: nobody is to notice."""
-        from hushkey.acquire import session
+    ) -> tuple[Token, str] | None:
+        """Return the token with its user name, and its scheme; None: there is none.
+
+        *gone* None: nobody is to notice. Without a *rule* the machine is asked that
+        somebody reached this one from.
+        """
+        from hushkey.acquire import session, upstream
         from hushkey.acquire.exchanged import ExchangedCredential
 
+        environ, request = self._pinned(), asked.request
         options = PromptOptions(tool=asked.tool, tool_may_ask=False)
         if gone is not None:
             options = PromptOptions(
@@ -126,10 +143,17 @@ class Answers:
                 no_terminal=lambda: "hushkey forward",
                 watch=lambda: gone,
             )
-        acquirer = session.acquirer(self._environ, began, options=options)
-        user = asked.request.username
-        wanted = acquirer.wanted(rule, host, user, request=asked.request)
-        return ExchangedCredential(acquirer, wanted).token()
+        if rule is None:
+            settings = rules.load(environ).settings
+            there = upstream.find(request, environ, options, settings=settings)
+            return (there.token, there.rule.scheme) if there else None
+        acquirer = session.acquirer(environ, began, options=options)
+        wanted = acquirer.wanted(rule, host, request.username, request=request)
+        token = ExchangedCredential(acquirer, wanted).token()
+        tool = table.tool_of(asked.tool)
+        own = token.username or (tool.own_user(rule.identity) if tool else "")
+        user = rule.answer_user(own, request.username)
+        return token.changed(username=user), rule.scheme
 
     def _who(self, asked: Question) -> str:
         """Return who asks, as far as it says so, and by which way it came."""
@@ -150,3 +174,25 @@ class Answers:
             outcome=outcome,
             **more,
         )
+
+
+def _is_plain(request: Request) -> bool:
+    """Tell whether this is a host over https, and nothing in front of it."""
+    return request.protocol == "https" and "@" not in request.host
+
+
+def _upstream(environ: Mapping[str, str]) -> tuple[str, object]:
+    """Return the socket by which somebody reached this machine, and what it is."""
+    try:
+        path = paths.upstream(environ)
+    except ConfigError:
+        return "", None
+    return path, _place(path)
+
+
+def _place(path: str) -> object:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_dev, found.st_mtime_ns

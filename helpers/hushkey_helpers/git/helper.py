@@ -105,8 +105,6 @@ def _forwarded(
             return None
         call = _Call(message, asked, found.rule, environ, began)
         return Answer(call.render(found.token, "", asked.username))
-    except ConfigError as error:
-        return Answer(lines=(explained(error).line(),))
     except HushkeyError as error:
         return _stop(explained(error))
 

@@ -189,7 +189,7 @@ def answer(
         rule = config.rule_for(asked.request)
         if rule is None:
             event("not-ours", host=asked.host)
-            if made := _forwarded(tool, asked, environ, config.settings):
+            if made := forwarded(tool, asked, environ, config.settings):
                 return Answer(tool.render(made))
             return tool.foreign(asked, config.missing_for(asked.request))
         event("asked", rule=rule, host=asked.host, verb="get")
@@ -227,7 +227,7 @@ def served(
     return Served(asked, rule, token, username)
 
 
-def _forwarded(
+def forwarded(
     tool: CommandTool,
     asked: Asked,
     environ: Mapping[str, str],

@@ -191,23 +191,16 @@ class Acquirer:
             return self.sign_in(wanted)
 
     def _forwarded(self, wanted: TokenRequest) -> Token | None:
-        """Return the token of the machine that the person sits at, if that has one.
-
-        Where it does not answer, the sign-in is here.
-        """
+        """Return the token of the machine that the person sits at, if that has one."""
         session = self.session
         if session.options.login or not paths.may_have_upstream(session.environ):
             return None
         from hushkey.acquire import upstream
 
-        try:
-            request = wanted.request or origins.parse_url(wanted.host)
-            found = upstream.find(
-                request, session.environ, session.options, settings=session.settings
-            )
-        except (ConfigError, Transient) as error:
-            session.warn(error.line())
-            return None
+        request = wanted.request or origins.parse_url(wanted.host)
+        found = upstream.find(
+            request, session.environ, session.options, settings=session.settings
+        )
         return found.token if found else None
 
     def sign_in(self, wanted: TokenRequest) -> Token:

@@ -14,7 +14,14 @@ import time
 from contextlib import suppress
 
 from hushkey import origins, runtime
-from hushkey.errors import InteractionUnavailable, Permanent, Transient, plain
+from hushkey.errors import (
+    ConfigError,
+    HushkeyError,
+    InteractionUnavailable,
+    Permanent,
+    Transient,
+    plain,
+)
 from hushkey.model import FORWARDED, Account, Frozen, HostRule, Identity, Request, Token
 from hushkey.net import forwarding
 from hushkey.system import cachefile, paths
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 
     from hushkey.tokenrequest import PromptOptions
 
+_VARIABLE = "HUSHKEY_UPSTREAM"
 #: seconds to connect, and between two signs of life
 _PATIENCE = 5.0
 #: seconds for everything: no more than a person has there, and some
@@ -61,44 +69,36 @@ def find(
     """Return the token for *request* from the other side; None: it has none.
 
     *options* are the calling tool's, and say whether a person may be asked there;
-    *settings* the config's. Raises Transient where the other side does not answer,
-    Permanent with its line where it refuses, InteractionUnavailable.
+    *settings* the config's. Where nobody answers, a line says so and there is none.
+    Raises Permanent with the other side's line where it refuses,
+    InteractionUnavailable.
     """
-    socket = paths.upstream(environ)
-    if not socket or request.protocol != "https":
+    origin = origins.parse_origin(request.protocol, request.host)
+    plain_http = request.protocol != "https"
+    if plain_http or origin is None or not paths.may_have_upstream(environ):
         return None
     runtime.ensure_in_caller()
-    origin = origins.parse_origin(request.protocol, request.host)
-    if origin is None:
-        return None
     shown = origins.origin_text(request.protocol, *origin)
     asked = Request("https", shown, request.path, request.username)
-    unknown = _Unknown(socket, asked, environ)
-    if unknown.is_noted():
-        return None
-    question = forwarding.Question(options.tool, asked, _machine())
     try:
-        kind, words = _asked(socket, question)
-        if kind == forwarding.PERSON:
-            reason = _no_person(environ, options, settings or {})
-            if reason:
-                raise InteractionUnavailable(
-                    f"a sign-in or a consent is needed where you sit, but {reason}",
-                    host=shown,
-                )
-            question = question.changed(command=options.command(), person=True)
-            kind, words = _asked(socket, question)
+        if not (socket := paths.upstream(environ)):
+            return None
+        kind, words = _answer(socket, asked, environ, options, settings or {})
+    except ConfigError as error:
+        _nobody(error)
+        return None
+    except OSError as error:
+        if isinstance(error, ConnectionRefusedError) and not environ.get(_VARIABLE):
+            with suppress(OSError):  # what a lost connection left is in nobody's way
+                os.unlink(socket)
+        why = error.strerror or "timed out"
+        what = f"the machine that `hushkey forward` runs on does not answer ({why})"
+        hint = f"connect again with `hushkey forward`, or set {_VARIABLE}=off"
+        _nobody(Transient(what, hint=hint))
+        return None
     except forwarding.Garbage as error:
         raise Permanent(f"the forward's other side: {error}", host=shown) from None
-    except OSError as error:
-        raise Transient(
-            "the machine that `hushkey forward` runs on does not answer "
-            f"({error.strerror or 'timed out'})",
-            host=shown,
-            hint="connect again with `hushkey forward`, or unset HUSHKEY_UPSTREAM",
-        ) from error
     if kind == forwarding.UNKNOWN:
-        unknown.note()
         return None
     if kind == forwarding.ERROR:
         line = plain(words.get("line", "it gives no reason"), 500)
@@ -107,6 +107,40 @@ def find(
     _note_given(found.token.value, environ)
     event("forwarded", host=shown)
     return found
+
+
+def _answer(
+    socket: str,
+    asked: Request,
+    environ: Mapping[str, str],
+    options: PromptOptions,
+    settings: Mapping[str, Any],
+) -> tuple[str, Mapping[str, str]]:
+    """Return kind and words of the answer; raises Garbage, OSError, UiRequired."""
+    unknown = _Unknown(socket, asked, environ)
+    if unknown.is_noted():
+        return forwarding.UNKNOWN, {}
+    question = forwarding.Question(options.tool, asked, _machine())
+    kind, words = _asked(socket, question)
+    if kind == forwarding.PERSON:
+        if reason := _no_person(environ, options, settings):
+            raise InteractionUnavailable(
+                f"a sign-in or a consent is needed where you sit, but {reason}",
+                host=asked.host,
+            )
+        question = question.changed(command=options.command(), person=True)
+        kind, words = _asked(socket, question)
+    if kind == forwarding.UNKNOWN:
+        unknown.note()
+    return kind, words
+
+
+def _nobody(error: HushkeyError) -> None:
+    """Say why nobody was asked: whoever called goes on as without a forward."""
+    from hushkey.acquire import session
+
+    event("failed", error=error)
+    session.warn(error.line())
 
 
 def gave(secret: str, environ: Mapping[str, str]) -> bool:

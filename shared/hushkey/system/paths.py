@@ -75,22 +75,22 @@ def runtime_folder(environ: Mapping[str, str]) -> str:
 
 def may_have_upstream(environ: Mapping[str, str]) -> bool:
     """Tell, by one look, whether there may be what `upstream` returns."""
-    if environ.get("HUSHKEY_UPSTREAM", ""):
-        return True
+    if named := environ.get("HUSHKEY_UPSTREAM", ""):
+        return named != "off"
     return os.path.lexists(os.path.join(runtime_folder(environ), UPSTREAM))
 
 
 def upstream(environ: Mapping[str, str]) -> str:
     """Return the socket that `hushkey forward` has made here, nothing if there is none.
 
-    HUSHKEY_UPSTREAM names it, else it is ``upstream`` in the runtime folder. Not one
-    that somebody else could have put there: with its folder it is this user's or
-    root's (a container's root may use anybody's that was handed to it), and others
-    can write neither. Raises ConfigError for a path that is not absolute.
+    HUSHKEY_UPSTREAM names it, or is ``off``; else it is ``upstream`` in the runtime
+    folder. Not one that somebody else could have put there: with its folder it is this
+    user's or root's (a container's root may use anybody's that was handed to it), and
+    others can write neither. Raises ConfigError for one that is named and is not that.
     """
-    named = _override(environ, "HUSHKEY_UPSTREAM")
-    if sys.platform == "win32":
+    if sys.platform == "win32" or environ.get("HUSHKEY_UPSTREAM", "") == "off":
         return ""
+    named = _override(environ, "HUSHKEY_UPSTREAM")
     path = named or os.path.join(runtime_folder(environ), UPSTREAM)
     try:
         inside = os.lstat(path)

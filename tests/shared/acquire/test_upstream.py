@@ -16,7 +16,6 @@ from hushkey.errors import (
     InteractionUnavailable,
     NeedsCaller,
     Permanent,
-    Transient,
 )
 from hushkey.model import Request
 from hushkey.net import forwarding
@@ -171,7 +170,6 @@ def test_refusal_is_the_other_side_s_line(near: NearSide) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"",
         b"nonsense\n\n",
         message("given", username="me"),
         message("given", token="at"),
@@ -179,7 +177,6 @@ def test_refusal_is_the_other_side_s_line(near: NearSide) -> None:
         message("get", host="x"),
         b"hushkey-forward 2 given\ntoken=at\n\n",
         b"hushkey-forward 1 given\ntoken=a\rb\n\n",
-        GIVEN[:-1],
     ],
 )
 def test_half_an_answer_is_none(near: NearSide, answer: bytes) -> None:
@@ -196,13 +193,48 @@ def test_only_what_was_given_is_known_again(near: NearSide) -> None:
     assert not upstream.gave("another", environ(near))
 
 
-def test_nobody_answers_is_transient(folder: Path) -> None:
+def test_nobody_answers_is_a_line_and_no_token(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / "upstream"))
     there = {**os.environ, "HUSHKEY_UPSTREAM": str(folder / "upstream")}
 
-    with pytest.raises(Transient, match="does not answer"):
-        upstream.find(ASKED, there, PromptOptions())
+    assert upstream.find(ASKED, there, PromptOptions()) is None
+
+    said = capfd.readouterr().err
+    assert "does not answer" in said
+    assert said.count("\n") == 1
+    assert (
+        upstream.find(ASKED, {**there, "HUSHKEY_UPSTREAM": "off"}, PromptOptions())
+        is None
+    )
+    assert capfd.readouterr().err == ""
+
+
+def test_what_a_lost_connection_left_is_removed(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(folder / "upstream"))
+    there = {**os.environ, "HUSHKEY_RUNTIME_DIR": str(folder)}
+
+    assert [upstream.find(ASKED, there, PromptOptions()) for _ in range(2)] == [
+        None
+    ] * 2
+
+    assert capfd.readouterr().err.count("does not answer") == 1
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", [b"", GIVEN[:-1]])
+def test_line_that_is_cut_is_a_line(
+    near: NearSide, answer: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    near.answers = [answer]
+
+    assert find(near) is None
+    assert "does not answer (the connection was cut)" in capfd.readouterr().err
 
 
 def test_agent_leaves_it_to_its_caller(near: NearSide) -> None:
@@ -251,7 +283,7 @@ def test_explicit_login_is_for_this_side(tmp_path: Path, near: NearSide) -> None
 
 @pytest.mark.parametrize("dead", [True, False])
 def test_sign_in_is_here_where_the_other_side_cannot_serve(
-    tmp_path: Path, near: NearSide, dead: bool
+    tmp_path: Path, near: NearSide, dead: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     near.answers = [b"" if dead else message("unknown")]
     if dead:
@@ -263,7 +295,7 @@ def test_sign_in_is_here_where_the_other_side_cannot_serve(
     token = desk.get(provider, environ=environ(near, HUSHKEY_INTERACTIVE="device"))
 
     assert token.value == "at-here"
-    assert ("no socket at" in "".join(desk.warnings)) == dead
+    assert ("no socket at" in capfd.readouterr().err) == dead
     if dead:
         near.path.with_name("moved").rename(near.path)
 
