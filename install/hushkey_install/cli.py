@@ -16,6 +16,7 @@ from hushkey_install.commands import (
     exitcodes,
     forwarding,
     importing,
+    leaving,
     looking,
     running,
     signing,
@@ -86,6 +87,8 @@ def reset(yes: bool) -> None:
 def _registering(verb: str, about: str) -> click.Group:
     """Return the group *verb*, with one command for each tool."""
     group = click.Group(verb, help=f"{about} a tool.")
+    if verb == "uninstall":
+        group = leaving.uninstall
     for tool in table.REGISTRATIONS:
         installs = verb == "install"
         run = tool.install if installs else tool.uninstall

@@ -119,7 +119,7 @@ class Identity(Frozen):
     """Who signs the user in: one ``[identity.NAME]`` table, with its defaults.
 
     ``options`` holds the keys that only some providers have, a client secret
-    among them. ``typed`` to ``keyring_user`` are what its provider is like: see
+    among them. ``typed`` to ``default_scopes`` are what its provider is like: see
     `hushkey.providers.spec`, which the compiled config has them from. Nobody signs a
     ``machine`` in: ``proof`` is what its environment has (`hushkey.system.proofs`),
     ``depends`` names the variables that decide whose tokens it gets, and ``kept`` tells
@@ -139,6 +139,9 @@ class Identity(Frozen):
     keeps_old: bool = False
     git_user: str = ""
     keyring_user: str = ""
+    scheme: str = ""
+    #: what is asked for where neither host nor identity names scopes
+    default_scopes: tuple[str, ...] = ()
     machine: bool = False
     kept: bool = True
     proof: tuple[Any, Any] = ((), ())
@@ -202,7 +205,8 @@ class HostRule(Frozen):
 
     @staticmethod
     def _complete(values: dict[str, Any]) -> None:
-        values["account"] = values["account"] or values["identity"].account
+        for key in ("account", "scheme"):
+            values[key] = values[key] or getattr(values["identity"], key)
         values["options"] = values["options"] or {}
 
     def with_tenant(self, tenant: str) -> HostRule:

@@ -1,5 +1,6 @@
 """A forge as GitLab is one: its sign-in engine itself, and git behind it."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,7 @@ pytestmark = pytest.mark.contract
 
 GITLAB = """
 provider = "gitlab"
-authorization_endpoint = "{url}/oauth/authorize"
-token_endpoint = "{url}/oauth/token"
+base_url = "{url}/"
 """
 OIDC = """
 provider = "oidc"
@@ -29,8 +29,9 @@ issuer = "{url}"
 RULE = """
 [host."{host}"]
 identity = "forge"
-scopes = [{openid}"read_repository", "write_repository"]
+{scopes}
 """
+OPEN_ID = 'scopes = ["openid", "profile", "read_repository", "write_repository"]'
 
 
 @dataclass
@@ -42,6 +43,9 @@ class ForgeDesk(Seat):
     visitor: Browser
     ca_file: Path
     extra: dict[str, str] = field(default_factory=dict)
+    #: seconds that a person has
+    patience: int = 60
+    client: str = CLIENT_ID
     ear: Ear = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,11 +57,12 @@ class ForgeDesk(Seat):
         facts = {
             "url": self.forge.url,
             "host": self.forge.host,
-            "openid": '"openid", "profile", ' if provider == OIDC else "",
+            "scopes": OPEN_ID if provider == OIDC else "",
         }
         text = (
             f'[settings]\nkey_store = "file"\nca_file = "{self.ca_file}"\n'
-            f'[identity.forge]\nclient_id = "{CLIENT_ID}"{provider}'
+            f"sign_in_timeout = {self.patience}\n"
+            f'[identity.forge]\nclient_id = "{self.client}"{provider}'
         )
         text = (text + (more or RULE)).format(**facts)
         (self.folder / "config.toml").write_text(text)
@@ -122,3 +127,77 @@ def test_twenty_fetches_at_expiry_are_one_refresh(
     assert [d.stderr for d in fetched if d.returncode] == []
     assert desk.forge.grants("refresh_token") == [200]
     assert len(desk.visitor.visits()) == 1
+
+
+def test_who_signed_in_is_known_and_signing_out_revokes(
+    desk: ForgeDesk, git: Git
+) -> None:
+    desk.configure(GITLAB)
+    assert desk.clone(git, "app").returncode == 0
+    (who,) = [
+        row["account"]
+        for row in json.loads(desk.hushkey("status", "--json").stdout)["hosts"]
+    ]
+    tokens = [t.value for t in desk.token_file("forge").read().tokens()]
+    done = desk.hushkey("logout", "forge")
+
+    assert who == "alice"
+    assert b"signed out of forge and revoked" in done.stderr
+    assert [r["status"] for r in desk.forge.log() if r["path"] == "/oauth/revoke"] == [
+        200
+    ]
+    # The access token is dead, too, as GitLab has it.
+    (token,) = tokens
+    url = desk.forge.url_of("contoso/app").replace("://", f"://oauth2:{token}@")
+    refused = desk.git(git, "-c", "credential.helper=", "ls-remote", url)
+    assert refused.returncode != 0
+    assert b"Authentication failed" in refused.stderr
+
+
+def test_confidential_application_says_what_to_untick(
+    desk: ForgeDesk,
+) -> None:
+    desk.client = "confidential"
+    desk.configure(GITLAB)
+    done = desk.hushkey("login", desk.forge.host)
+
+    assert done.returncode == 1
+    assert b'untick "Confidential"' in done.stderr
+    assert f"{desk.forge.url}/-/user_settings/applications".encode() in done.stderr
+    assert desk.forge.grants("authorization_code") == [401]
+
+
+def test_scope_that_is_not_ticked_ends_on_a_page_and_in_words(desk: ForgeDesk) -> None:
+    desk.patience = 5
+    desk.configure(GITLAB, RULE.replace("{scopes}", 'scopes = ["sudo"]'))
+    done = desk.hushkey("login", desk.forge.host)
+
+    assert done.returncode == 3
+    assert b"no answer within 5 s" in done.stderr
+    assert b"if GitLab's page showed an error" in done.stderr
+    assert desk.forge.grants("authorization_code") == []
+
+
+def test_two_people_have_a_token_each_by_path(desk: ForgeDesk, git: Git) -> None:
+    second = """
+[identity.second]
+provider = "gitlab"
+base_url = "{url}"
+client_id = "hushkey-client"
+account = "bob"
+[host."{host}/contoso/app"]
+identity = "second"
+"""
+    desk.configure(GITLAB + 'account = "alice"\n', RULE + second)
+    done = desk.hushkey("login", desk.forge.host)
+    assert done.returncode == 0, done.stderr
+    wrong = desk.hushkey("login", f"{desk.forge.url}/contoso/app.git")
+    desk.visitor.user = "bob"
+    right = desk.hushkey("login", f"{desk.forge.url}/contoso/app.git")
+    done = desk.clone(git, "app")
+
+    assert wrong.returncode == 1
+    assert b"alice signed in, but bob was asked for" in wrong.stderr
+    assert right.returncode == 0, right.stderr
+    assert done.returncode == 0, done.stderr
+    assert desk.forge.people() == {"bob"}

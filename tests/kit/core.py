@@ -94,6 +94,10 @@ class MemoryDrawer:
         self._called("put")
         self.text = text
 
+    def drop(self) -> None:
+        self._called("drop")
+        self.text = None
+
     def unlock(self) -> None:
         self._called("unlock")
 

@@ -340,6 +340,9 @@ class FakeProvider:
         self.revoked.append(refresh_token)
         return True
 
+    def account(self, access_token: str, scopes: tuple[str, ...] = ()) -> None:
+        return None
+
 
 def _given(outcome: object) -> Grant:
     if isinstance(outcome, Exception):

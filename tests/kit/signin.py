@@ -62,6 +62,9 @@ class FakeProvider:
     def revoke(self, refresh_token: str) -> bool:
         return False
 
+    def account(self, access_token: str, scopes: tuple[str, ...] = ()) -> None:
+        return None
+
 
 def answer_with(what: "BaseException | Grant") -> Grant:
     if isinstance(what, BaseException):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import HostRule, Token, TokenKey
+from hushkey.providers.registry import client_words
 from hushkey.system import ownership, paths
 from hushkey.tokenrequest import TokenRequest
 from hushkey_helpers.tools import token as token_tool
@@ -74,7 +75,8 @@ def _client(rule: HostRule) -> str:
     identity = rule.identity
     tenant = f", tenant {found}" if (found := rule.tenant) else ""
     return (
-        f"identity {identity.name}, client {identity.client_id} "
+        f"identity {identity.name}, "
+        f"client {client_words(identity.provider, identity.client_id)} "
         f"at {identity.issuer}{tenant}"
     )
 

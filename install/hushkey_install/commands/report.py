@@ -22,6 +22,7 @@ from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import HostRule, Identity
 from hushkey.providers import clouds
+from hushkey.providers.registry import SPECS
 from hushkey.store.keystores import KEY_STORES
 from hushkey_install.commands import loglines
 from hushkey_install.common import output as screen
@@ -161,7 +162,7 @@ def _config(context: Context, names: Names) -> dict[str, Any]:
 
 def _identity(identity: Identity, names: Names) -> dict[str, Any]:
     cloud = identity.option("cloud")
-    own_client = identity.client_id != clouds.DEFAULT_CLIENT_ID
+    own_client = identity.client_id != SPECS[identity.provider].client_id
     return {
         "name": names.of("identity", identity.name),
         "provider": identity.provider,

@@ -21,6 +21,7 @@ from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
 from hushkey_install.common.context import shown
 from hushkey_install.config import document, keystore
+from hushkey_install.inspect import nosignin
 from hushkey_install.tools import githelpers
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
     """Add the host; ask for what is missing where a person can answer."""
     config = rules.load(os.environ)
     pattern = _pattern(given.host)
+    if words := nosignin.words(githelpers.request_of(pattern)):
+        output.say(f"note: {words}", err=True)
     plan = _plan(config, given, pattern)
     if ask_server:
         _probe(config, plan)
@@ -135,7 +138,7 @@ def _write(doc: Any, plan: Plan, pattern: str) -> None:
 def _plan(config: rules.Config, given: Given, pattern: str) -> Plan:
     preset = _preset(config, pattern)
     whole = preset and preset["pattern"] == pattern
-    if preset and whole and preset["missing"] and not given.identity:
+    if preset and whole and not given.identity and _takes_client(config, preset):
         return _completed(config, given, preset)
     own = _own_identities(config)
     name = given.identity or ("" if given.keys else _chosen(own))
@@ -156,7 +159,7 @@ def _plan(config: rules.Config, given: Given, pattern: str) -> Plan:
     provider = str(table.get("provider") or config.identity(name).provider)
     if SPECS[provider].needs_scopes and not scopes:
         scopes = tuple(_needed("scope", "scopes (RESOURCE/.default)").split())
-    elif not scopes and is_person():
+    elif not scopes and not SPECS[provider].scopes and is_person():
         words = "scopes that the host wants, if any (for example: git)"
         answer = output.prompt(words, default="")
         scopes = tuple(answer.split())
@@ -183,6 +186,12 @@ def _preset(config: rules.Config, pattern: str) -> dict[str, Any] | None:
     return {"scopes": (), **rule}
 
 
+def _takes_client(config: rules.Config, preset: dict[str, Any]) -> bool:
+    """Tell whether a built-in host waits for a client, or takes one of one's own."""
+    identity = config.identity(preset["identity"])
+    return bool(preset["missing"]) or bool(SPECS[identity.provider].client_name)
+
+
 def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Plan:
     """Return the plan that gives a built-in host what only the user has."""
     name = preset["identity"]
@@ -194,9 +203,11 @@ def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Pl
         )
     table: dict[str, object] = {"provider": provider, **given.keys}
     for key in SPECS[provider].required:
-        table[key] = table.get(key) or _needed(key)
+        table[key] = table.get(key) or _asked(provider, table, key)
     host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
-    whole = {"identity": name, "scopes": list(preset["scopes"]), **host}
+    scopes = list(preset["scopes"] or SPECS[provider].scopes)
+    known = {"scopes": scopes} if scopes else {}
+    whole = {"identity": name, **known, **host}
     return Plan(name, table, whole if host else {})
 
 
@@ -212,18 +223,29 @@ def _identity(given: Given, pattern: str) -> dict[str, object]:
     if provider not in SPECS:
         expected = one_of(*SPECS)(provider)
         raise Permanent(f"provider {plain(provider)!r}: expected {expected}")
-    if (public := SPECS[provider].base_url) and not SPECS[provider].own_server(keys):
-        host = pattern.removeprefix("http://").removeprefix("*.").partition("/")[0]
-        raise Permanent(
-            f"provider {provider} signs in at its own public server {public}, not at "
-            f"{pattern}",
-            hint=f"add --set base_url=https://{host}, or use --provider oidc "
-            "--issuer URL",
-        )
     table: dict[str, object] = {"provider": provider}
+    table |= _server(provider, keys, pattern)
     for key in SPECS[provider].required:
-        table[key] = keys.pop(key, "") or _needed(key, *_questions(provider, key))
+        if key not in table:
+            table[key] = keys.pop(key, "") or _asked(provider, table, key)
     return table | keys
+
+
+def _server(provider: str, keys: dict[str, str], pattern: str) -> dict[str, str]:
+    """Return the forge's address for the config: the host's own, said explicitly."""
+    spec, parsed = SPECS[provider], origins.parse_pattern(pattern)
+    if "base_url" not in spec.keys or "base_url" in keys or spec.own_server(keys):
+        return {}
+    shown = origins.origin_text(parsed.scheme, parsed.host, parsed.port)
+    public = origins.parse_url(spec.base_url).host if spec.base_url else ""
+    if public and parsed.host == public:
+        return {}
+    if parsed.wild:
+        raise Permanent(
+            f"provider {provider} signs in at one server, and {plain(pattern)} is many",
+            hint=f"name a host, or add --set base_url=https://{shown}",
+        )
+    return {"base_url": shown if "://" in shown else f"https://{shown}"}
 
 
 def _own_identities(config: rules.Config) -> list[str]:
@@ -268,6 +290,17 @@ def is_person() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def _asked(provider: str, table: dict[str, object], key: str) -> str:
+    """Return what the person types for *key*, after saying where a client is made."""
+    found = SPECS[provider].registration(table) if key == "client_id" else None
+    if found is None:
+        return _needed(key, *_questions(provider, key))
+    words = f"register a client at {found.page}: {found.fields}"
+    if is_person():
+        output.say(words, err=True)
+    return _needed(key, *_questions(provider, key), hint=words)
+
+
 def _questions(provider: str, key: str) -> tuple[str, Check | None]:
     """Return how to ask for *key*, and what the answer has to be."""
     words = {
@@ -282,11 +315,12 @@ def _needed(
     words: str = "",
     check: Check | None = None,
     default: str | None = None,
+    hint: str = _EXAMPLE,
 ) -> str:
     """Return what the person types for *key*; Permanent where nobody can."""
     if not is_person():
         option = key.replace("_", "-")
-        raise Permanent(f"--{option} is needed", hint=_EXAMPLE)
+        raise Permanent(f"--{option} is needed", hint=hint)
 
     def checked(text: str) -> str:
         if check is not None and (expected := check(text)):

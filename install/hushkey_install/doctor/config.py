@@ -13,6 +13,7 @@ from hushkey.config.rules import Config
 from hushkey.errors import ConfigError, HushkeyError, Permanent, StoreError
 from hushkey.model import Request
 from hushkey.net import trust
+from hushkey.providers.registry import SPECS
 from hushkey.system import ownership, paths
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import table
@@ -110,9 +111,20 @@ def incomplete(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "host-incomplete",
             NOTE,
-            f"{host} is built in, but lacks {missing}: other helpers answer for it",
+            f"{host} is built in, but lacks {missing}: other helpers answer for it"
+            + _registered(installation.config, host, missing),
             command if missing.endswith(" client_id") else "hushkey config edit",
         )
+
+
+def _registered(config: Config, host: str, missing: str) -> str:
+    """Return where the client is registered that is *missing*, if it is that."""
+    row = config.row_for(Request("https", host))
+    if row is None or not missing.endswith(" client_id"):
+        return ""
+    identity = config.identity(row["identity"])
+    found = SPECS[identity.provider].registration(identity.options)
+    return f"; register a client at {found.page}: {found.fields}" if found else ""
 
 
 def _used(installation: Installation) -> Iterator[str]:

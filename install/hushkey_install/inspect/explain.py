@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from hushkey import origins
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired
-from hushkey.model import HostRule, Request
-from hushkey.net.http import Network
+from hushkey.model import HostRule, Identity, Request
 from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
@@ -19,9 +19,12 @@ from hushkey.system import jobs, paths, proofs
 from hushkey_helpers.git import typed
 from hushkey_install.common import output, probe, typedsecrets
 from hushkey_install.common.context import Context
-from hushkey_install.inspect import azure
+from hushkey_install.inspect import azure, nosignin
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
+
+if TYPE_CHECKING:
+    from hushkey.net.http import Network
 
 Facts = Iterator[tuple[str, str]]
 
@@ -73,8 +76,13 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
     if rule is None:
         if missing := context.config.missing_for(request):
             yield "rule", f"a built-in one that lacks {missing}"
+            row = context.config.row_for(request)
+            if row and missing.endswith(" client_id"):
+                yield from _register(context.config.identity(row["identity"]))
         else:
             yield "rule", "none covers this URL"
+            if words := nosignin.words(request):
+                yield "note", words
     elif rule.identity.typed:
         yield "rule", f'[host."{rule.pattern}"], with a static secret'
         yield "identity", f"{rule.identity.name} ({rule.identity.provider})"
@@ -102,21 +110,33 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
         yield "by", registry.SPECS[identity.provider].words(identity)
     else:
         yield "issuer", identity.issuer
-        yield "client", identity.client_id or "-"
+        yield "client", registry.client_words(identity.provider, identity.client_id)
     yield from _tenant(context, rule, request)
-    yield "scopes", " ".join(rule.scopes) or "the server's default"
+    shared = registry.SPECS[identity.provider].is_shared(identity.client_id)
+    asked = "" if shared else " ".join(rule.scopes)
+    yield "scopes", asked or "the server's default"
     if rule.account:
         yield "account", rule.account
     if rule.exchange:
         where = exchange.KINDS[rule.exchange].where
         yield "exchange", f"{rule.exchange}: the token is exchanged at {where}"
     yield "answer", _answer(rule, request)
+    spec = registry.SPECS[identity.provider]
+    if spec.refusal_hint:
+        yield "refused", spec.filled(spec.refusal_hint, identity)
     file = context.acquirer.file_of(identity)
     key = context.acquirer.data_key.name
     if identity.machine and jobs.folder(context.environ):
         key = "a key beside it: both end with the job"
     kept = f"{file.path}, opened with {key}"
     yield "store", kept if identity.kept else "nothing is kept"
+
+
+def _register(identity: Identity) -> Facts:
+    """Yield where a person gets the client that is missing."""
+    spec = registry.SPECS[identity.provider]
+    if found := spec.registration(identity.options):
+        yield "register", f"at {found.page}: {found.fields}"
 
 
 def _tenant(context: Context, rule: HostRule, request: Request) -> Facts:
@@ -290,7 +310,7 @@ def _sign_in(context: Context, rule: HostRule, why: str) -> str:
             terminal=terminal.has_terminal(context.environ),
             host_mode=rule.interactive,
             settings_mode=str(context.config.settings["interactive"]),
-            flows=tuple(rule.identity.options.get("flows", ())),
+            flows=registry.methods_of(rule.identity),
         )
     )
     if decision.methods:

@@ -166,7 +166,10 @@ def _clients(found: list[dict[str, Any]]) -> list[str]:
 
 def _by(row: dict[str, Any]) -> str:
     """Return who gives the tokens of a row, for a person."""
-    return row.get("by") or f"client {row['client'] or '-'} at {row['issuer']}"
+    if by := row.get("by"):
+        return str(by)
+    client = registry.client_words(row["provider"], row["client"])
+    return f"client {client} at {row['issuer']}"
 
 
 def _came(row: dict[str, Any]) -> str:

@@ -67,8 +67,10 @@ class Plugin(Registration):
         **more: Any,
     ) -> Plan:
         """Return what takes hushkey out of there, if install put it in."""
-        client = self._client(environ)
         noted = InstallRecord(environ, self.name).read()
+        if not noted:
+            return _NOTHING
+        client = self._client(environ)
         if noted.get("prefix") != client.prefix or not client.has("hushkey"):
             return _NOTHING
         return self._plan(removing(client, environ), environ, {}, yes)

@@ -394,7 +394,7 @@ class Acquirer:
         return token.value if token else ""
 
     def sign_out(self, identity: Identity) -> list[str]:
-        """Forget every account of *identity*; return the refresh tokens it had.
+        """Forget every account of *identity*; return the tokens that can be revoked.
 
         The caller may revoke them; here they are gone either way.
         """
@@ -404,7 +404,7 @@ class Acquirer:
             if identity.account:
                 found = change.cache.account(identity.account)
                 accounts = [found.id] if found else []
-            tokens = [t for a in accounts for t in change.cache.refresh_tokens(a)]
+            tokens = [t for a in accounts for t in change.cache.revocable(a)]
             for account in accounts:
                 change.cache.sign_out(account)
             if accounts:

@@ -20,7 +20,7 @@ from hushkey.errors import (
     UiRequired,
 )
 from hushkey.model import UNNAMED, Account
-from hushkey.providers.registry import SPECS
+from hushkey.providers.registry import SPECS, methods_of
 from hushkey.scopes import covers
 from hushkey.signin import messages
 from hushkey.signin.flow import PromptSubject, sign_in
@@ -137,8 +137,8 @@ class Interaction:
         if self._ended():
             raise InteractionUnavailable("the command that asked has ended")
         note = cachefile.read(self._asking)
-        words = (str(note.get(key, "")) for key in ("caller", "cancel"))
-        self._session.warn(messages.waiting_for(*words))
+        who, cancel = str(note.get("asker", "")), str(note.get("cancel", ""))
+        self._session.warn(messages.waiting_for(who, cancel))
 
     def _reserve(self) -> None:
         """Make sure that the store can keep what a person is about to give."""
@@ -180,7 +180,7 @@ class Interaction:
         return unlock.decision(
             self._session,
             host_mode=wanted.rule.interactive,
-            flows=tuple(wanted.rule.identity.options.get("flows", ())),
+            flows=methods_of(wanted.rule.identity),
         )
 
     def _unavailable(
@@ -204,7 +204,7 @@ class Interaction:
         rule, identity = wanted.rule, wanted.rule.identity
         event("sign-in", wanted)
         kept: list[Token] = []
-        note = {"caller": self._session.options.command()}
+        note = {"asker": self._session.options.command()}
         cachefile.write(self._asking, note)
         # Not what only this process lacks: a browser, a terminal.
         kinds = (Cancelled, Permanent, Transient)
@@ -218,7 +218,7 @@ class Interaction:
                         wanted.host,
                         identity=identity.name,
                         account=wanted.expected,
-                        command=note["caller"],
+                        command=note["asker"],
                     ),
                     decision=decision,
                     redirect_uri=identity.option("redirect_uri")
@@ -236,8 +236,8 @@ class Interaction:
                     ),
                 )
             except Cancelled as error:
-                hint = SPECS[identity.provider].given_up_hint
-                error.hint = error.hint or hint.format(client=identity.client_id)
+                spec = SPECS[identity.provider]
+                error.hint = error.hint or spec.filled(spec.given_up_hint, identity)
                 again = f"run: {_login_command(wanted)}"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
                 raise
@@ -252,6 +252,8 @@ class Interaction:
         # A server that names nobody: what was asked for tells accounts apart.
         nobody = Account(f"{UNNAMED}{wanted.account}", wanted.account)
         account = granted.account or nobody
+        if not account.label:  # a server that names a key alone
+            account = Account(account.id, wanted.account)
         if not covers(granted.scopes, rule.scopes):
             raise Permanent(
                 "the server granted less than the scopes asked for: "

@@ -135,8 +135,12 @@ def _missing(name: str, user: dict[str, Any], presets: dict[str, Any]) -> str:
         own_cloud = "an authority or cloud" if cloud == "public" else "an authority"
         wanted = "" if cloud == "public" else f'cloud = "{cloud}", '
         return f"[identity.{name}] {wanted}without {own_cloud} of its own"
-    if own is not None and (key := SPECS[own["provider"]].own_server(own)):
-        return f"[identity.{name}] without a {key} of its own"
+    spec = SPECS[preset["provider"]]
+    if own is not None and spec.base_of(own) != spec.base_of(preset):
+        key = spec.own_server(own)
+        own_server = f"without a {key} of its own"
+        same = f'base_url = "{spec.base_of(preset)}"'
+        return f"[identity.{name}] {own_server if key else same}"
     table = {**preset, **(own or {})}
     for key in SPECS[table["provider"]].required:
         if key not in table:

@@ -25,6 +25,7 @@ def compiled(table: Mapping[str, Any]) -> dict[str, Any]:
         "account": table.get("account", ""),
         "client_id": table.get("client_id", "") or spec.client_id,
         "scopes": tuple(table.get("scopes", ())),
+        "default_scopes": () if "scopes" in table else spec.scopes,
         "options": {
             **spec.options(table),
             **{k: v for k, v in table.items() if k not in _FIELDS},

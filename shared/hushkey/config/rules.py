@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: rises with every change of the compiled form, and of what a ProviderSpec puts there
-FORMAT = 5
+FORMAT = 7
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
@@ -120,7 +120,8 @@ class Config:
 
     def _rule(self, row: Mapping[str, Any], *, served: bool = False) -> HostRule:
         identity, passed = self._identity_of(row, served=served)
-        scopes = dict.fromkeys((*row.get("scopes", ()), *identity.scopes))
+        named = row.get("scopes", identity.default_scopes)
+        scopes = dict.fromkeys((*named, *identity.scopes))
         optional = (
             "account",
             "bare",

@@ -98,7 +98,7 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
             yield from _order_faults(("host", written), table, identities)
     yield from _misplaced(user)
     yield from _strangers(user, presets)
-    yield from _shared_files(user, presets)
+    yield from _shared_files(user)
     if isinstance(rules, dict):
         yield from _twins(rules)
         yield from _alias_faults(rules)
@@ -112,6 +112,8 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
             table = identities.get(name, presets["identity"].get(name))
             spec = _spec(table) if isinstance(table, dict) else None
             url = spec.server(table) if spec else ""
+            if spec and name not in identities:
+                url = url or spec.base_of(table)
             if spec is None or not url or schema.pattern(written):
                 continue
             server = origins.parse_url(url).host
@@ -122,25 +124,21 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
                 yield ("host", written), "identity", what + hint
 
 
-def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
+def _shared_files(user: dict[str, Any]) -> Iterator[Fault]:
     """Yield identities that share a token file, and do not say whose tokens are theirs.
 
     Only an account, or a tenant of its own, tells their tokens apart: without one,
     what is sent to the host of one identity may be the token of the other. Built-in
-    identities with tenants
-    count for nobody here: they serve their makers' own hosts, by design with
-    whichever account fits.
+    identities count for nobody here: they serve their makers' own hosts, by design
+    with whichever account fits.
     """
     own = dict(_tables("identity", user.get("identity")))
     files: dict[object, dict[str, str]] = {}
-    for name, table in (presets["identity"] | own).items():
+    for name, table in own.items():
         texts = _texts(table)
         spec = _spec(texts)
         if spec is None or spec.machine:
             continue  # a machine's file is its own
-        missing = {*spec.required} - texts.keys()
-        if name not in own and (spec.tenants or missing):
-            continue
         if file := identities.token_file(name, texts):
             tenant = origins.folded(texts.get("tenant", "")) if spec.tenants else ""
             files.setdefault(file, {})[name] = tenant
@@ -151,7 +149,7 @@ def _shared_files(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fau
                 for other, theirs in tenants.items()
                 if other != name and (not tenant or not theirs or tenant == theirs)
             ]
-            if shared and name in own and "account" not in own[name]:
+            if shared and "account" not in own[name]:
                 others = ", ".join(f"[identity.{plain(n)}]" for n in shared)
                 what = (
                     f"is required beside {others}: the same server and client, and so"
@@ -217,6 +215,10 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
     if spec.machine:
         return
     yield from _half_a_server(path, table, spec)
+    possible, chosen = spec.methods(table), table.get("flows")
+    if possible and isinstance(chosen, list) and not {*possible} & {*map(str, chosen)}:
+        only = ", ".join(possible)
+        yield path, "flows", f"{provider} signs in by {only} only, as this one is set"
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
 

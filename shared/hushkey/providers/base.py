@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
-    from hushkey.model import CodeFlow, DeviceCode, Grant, HostRule
+    from hushkey.model import Account, CodeFlow, DeviceCode, Grant, HostRule
 else:
     Protocol = object
 
@@ -57,7 +57,18 @@ class Provider(Protocol):
         """Ask once; raises Pending while the person is busy."""
 
     def revoke(self, refresh_token: str) -> bool:
-        """Revoke the grant at the server; False where it offers no revocation."""
+        """Revoke a grant by its token; False where the server offers no revocation.
+
+        An access token, where the server gave no refresh token.
+        """
+
+    def account(
+        self, access_token: str, scopes: tuple[str, ...] = ()
+    ) -> Account | None:
+        """Return who it is that *access_token* with *scopes* is of; None: not known.
+
+        At most one request, and no failure of it is an error.
+        """
 
 
 class Minter(Protocol):

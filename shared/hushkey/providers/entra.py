@@ -197,6 +197,12 @@ class EntraProvider:
             raise wire.outcome(result, client_id=self.client_id)
         return self._signed_in(wire, result, cache, code.data["scopes"], "")
 
+    def account(
+        self, access_token: str, scopes: tuple[str, ...] = ()
+    ) -> Account | None:
+        """Return nobody: every sign-in has an ID token, which names its account."""
+        return None
+
     def revoke(self, refresh_token: str) -> bool:
         """Return False: Entra offers no revocation of one client's grant."""
         return False

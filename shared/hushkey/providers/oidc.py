@@ -3,33 +3,38 @@
 Code flow with PKCE as a public client (RFC 6749, 7636, 8252), device code
 (RFC 8628), refresh with rotation, revocation (RFC 7009). Servers with an
 ``issuer`` are discovered and their ID tokens checked; plain OAuth 2.0 servers
-have their endpoints in the config and name no account.
+have their endpoints in the config and name no account; forges among them are asked
+for it at their API, with the fresh token.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from authlib.common.security import generate_token
 
-from hushkey.errors import HushkeyError, Permanent, UiRequired
-from hushkey.model import CodeFlow, DeviceCode, Grant
+from hushkey.errors import HushkeyError, Permanent, UiRequired, plain
+from hushkey.model import Account, CodeFlow, DeviceCode, Grant
 from hushkey.net import answers, http, outcomes
 from hushkey.net.discovery import Discovery
 from hushkey.providers import idtoken
 from hushkey.providers.base import Pending
+from hushkey.scopes import with_included
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from hushkey.model import Account, Identity
+    from hushkey.model import Identity
     from hushkey.net.http import Network, Session
-    from hushkey.providers.spec import ProviderSpec
+    from hushkey.providers.spec import Lookup, ProviderSpec
 
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+#: seconds for a question whose answer nothing depends on
+_BRIEFLY = 10.0
 
 
 class OAuthProvider:
@@ -50,6 +55,8 @@ class OAuthProvider:
         self._open_id = spec.open_id
         self.client_id = identity.client_id
         self.issuer = identity.issuer
+        self._shared = spec.is_shared(self.client_id)
+        self._base = identity.option("base_url").rstrip("/")
         self._discovery = Discovery(self.issuer, network, folder)
 
     # -- the Provider protocol ----------------------------------------------
@@ -57,10 +64,10 @@ class OAuthProvider:
     def refresh(self, refresh_token: str, scopes: tuple[str, ...]) -> Grant:
         """Redeem *refresh_token*; see Provider."""
         endpoint = self._endpoint("token_endpoint")
-        with self._session() as session:
+        with self._advised(), self._session() as session:
             answer = http.guarded(
                 lambda: session.refresh_token(
-                    endpoint, refresh_token=refresh_token, scope=" ".join(scopes)
+                    endpoint, refresh_token=refresh_token, scope=self._sent(scopes)
                 )
             )
         return self._renewed(answer, scopes)
@@ -70,22 +77,26 @@ class OAuthProvider:
     ) -> CodeFlow:
         """Prepare an authorization request; see Provider."""
         endpoint = self._endpoint("authorization_endpoint")
+        if self._spec.announcement:
+            self._announced(endpoint)
         self._network.check_answers(self._endpoint("token_endpoint"))
         scopes = self._sign_in_scopes(scopes)
         data = {"verifier": generate_token(64), "scopes": scopes}
-        extra: dict[str, str] = {"code_verifier": str(data["verifier"])}
+        extra = {"code_verifier": str(data["verifier"])}
         if self._open_id:
             data["nonce"] = extra["nonce"] = generate_token(32)
             if "offline_access" in scopes:
                 # OpenID Connect Core 11: offline_access is ignored without it.
                 extra["prompt"] = "consent"
-        if login_hint:
+        extra |= self._spec.authorize_parameters
+        if login_hint and self._spec.hint_parameter:
             extra[self._spec.hint_parameter] = login_hint
+            extra |= self._spec.hint_parameters
         with self._session() as session:
             url, state = session.create_authorization_url(
                 endpoint,
                 redirect_uri=redirect_uri,
-                scope=" ".join(scopes),
+                scope=self._sent(scopes),
                 state=generate_token(32),
                 **extra,
             )
@@ -93,9 +104,10 @@ class OAuthProvider:
 
     def redeem_code(self, flow: CodeFlow, answer: Mapping[str, str]) -> Grant:
         """Check the redirect's parameters and redeem the code; see Provider."""
-        self._check_answer(answer)
+        with self._advised("redirect"):
+            self._check_answer(answer)
         endpoint = self._endpoint("token_endpoint")
-        with self._session() as session:
+        with self._advised(), self._session() as session:
             try:
                 token = http.guarded(
                     lambda: session.fetch_token(
@@ -115,21 +127,25 @@ class OAuthProvider:
     def begin_device(self, scopes: tuple[str, ...]) -> DeviceCode | None:
         """Ask for a device code; see Provider."""
         endpoint = self._metadata().get("device_authorization_endpoint")
+        if endpoint is None and self._spec.announcement:
+            announced = self._announced(self._endpoint("token_endpoint"))
+            endpoint = announced.get("device_authorization_endpoint")
         if not isinstance(endpoint, str):
             return None
         scopes = self._sign_in_scopes(scopes)
-        with self._session() as session:
+        sent = self._sent(scopes)
+        with self._advised(), self._session() as session:
             response = session.post(
                 endpoint,
-                data={"scope": " ".join(scopes)},
+                data={"scope": sent} if sent else {},
                 auth=session.client_auth(session.token_endpoint_auth_method),
             )
-        return _device_code(response, scopes, self.issuer)
+            return _device_code(response, scopes, self.issuer)
 
     def poll_device(self, code: DeviceCode) -> Grant:
         """Ask whether the person is done; see Provider."""
         endpoint = self._endpoint("token_endpoint")
-        with self._session() as session:
+        with self._advised(), self._session() as session:
             try:
                 token = session.fetch_token(
                     endpoint, grant_type=_DEVICE, device_code=code.data["device_code"]
@@ -142,6 +158,12 @@ class OAuthProvider:
 
     def revoke(self, refresh_token: str) -> bool:
         """Revoke the grant at the server; see Provider."""
+        if url := self._spec.credential_revocation(self._base):
+            # GitHub's: it refuses a request that is authenticated.
+            with self._network.session() as session:
+                body = {"credentials": [refresh_token]}
+                answer = session.post(url, json=body, withhold_token=True)
+            return bool(answer.status_code == 202)
         endpoint = self._metadata().get("revocation_endpoint")
         if not isinstance(endpoint, str):
             return False
@@ -153,7 +175,77 @@ class OAuthProvider:
             )
         return bool(response.status_code == 200)
 
+    def account(
+        self, access_token: str, scopes: tuple[str, ...] = ()
+    ) -> Account | None:
+        """Return whose *access_token* is, granted *scopes*; see Provider."""
+        for lookup in self._spec.lookups:
+            if not lookup.scopes or {*lookup.scopes} & {*scopes}:
+                return self._looked_up(lookup, access_token)
+        return None
+
     # -- requests -----------------------------------------------------------
+
+    def _looked_up(self, lookup: Lookup, access_token: str) -> Account | None:
+        """Ask once, briefly; whatever goes wrong, the account is not known."""
+        api = self._spec.api_of(self._base)
+        url = lookup.url.format(api=api, base=self._base)
+        sent = {"Authorization": f"Bearer {access_token}"}
+        try:
+            with self._network.session(limit=_BRIEFLY) as session:
+                response = session.get(url, headers=sent, withhold_token=True)
+        except HushkeyError:
+            return None
+        if response.status_code != 200:
+            return None
+        if lookup.header:
+            name = plain(response.headers.get(lookup.header, ""), 200)
+            return Account(name, name) if name else None
+        data = http.json_of(response)
+        found = data if isinstance(data, dict) else {}
+        key = _name(found.get(lookup.id))
+        labels = filter(None, (_name(found.get(field)) for field in lookup.labels))
+        return Account(key, next(labels, "")) if key else None
+
+    def _announced(self, endpoint: str) -> dict[str, Any]:
+        """Return what the server says about itself; *endpoint* has to be there.
+
+        Raises Permanent where neither is: its administrator has turned OAuth off, and
+        the page would be a 404 for a person to find.
+        """
+        with self._network.session() as session:
+            url = self._base + self._spec.announcement
+            response = session.get(url, withhold_token=True)
+            gone = response.status_code == 404
+            if gone and session.get(endpoint, withhold_token=True).status_code == 404:
+                raise Permanent(
+                    f"{http.server_of(url)}: signing in by OAuth is turned off there",
+                    hint="ask its administrator, or check base_url in config.toml; a "
+                    'typed token is kept with provider = "static"',
+                )
+        data = http.json_of(response) if response.status_code == 200 else None
+        found = data if isinstance(data, dict) else {}
+        # Its word counts for itself alone.
+        here = urlsplit(self._base)[:2]
+        return {k: v for k, v in found.items() if urlsplit(str(v))[:2] == here}
+
+    @contextmanager
+    def _advised(self, step: str = "") -> Iterator[None]:
+        """Let an outcome say what helps at this very server, where that is known."""
+        try:
+            yield
+        except HushkeyError as error:
+            hints, code = self._spec.hints, error.code or ""
+            words = hints.get((step, code)) or hints.get(("", code))
+            # A sign-in that has ended needs no advice but to sign in.
+            if not words or not (step or isinstance(error, Permanent)):
+                raise
+            hint = self._spec.filled(words, self._identity)
+            if not step:
+                error.hint = hint
+                raise
+            # The page's own word: to try again as it is would not help.
+            raise Permanent(error.what, hint=hint, code=error.code) from error
 
     def _session(self) -> Session:
         secret = self._secret()
@@ -176,6 +268,8 @@ class OAuthProvider:
         return self._identity.option("client_secret") or None
 
     def _auth_method(self) -> str:
+        if self._spec.auth_method:
+            return self._spec.auth_method
         offered = self._metadata().get("token_endpoint_auth_methods_supported")
         basic_only = isinstance(offered, list) and "client_secret_post" not in offered
         return "client_secret_basic" if basic_only else "client_secret_post"
@@ -190,6 +284,10 @@ class OAuthProvider:
         if not isinstance(endpoint, str):
             raise Permanent(f"{self.issuer}: the server has no {name}")
         return endpoint
+
+    def _sent(self, scopes: tuple[str, ...]) -> str:
+        """Return the scope parameter: none with a client that others use, too."""
+        return "" if self._shared else " ".join(scopes)
 
     def _sign_in_scopes(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
         """Return what to ask for: also what makes later silence possible."""
@@ -236,12 +334,20 @@ class OAuthProvider:
             token["access_token"],
             refresh_token=token.get("refresh_token") or "",
             expires_in=token.get("expires_in"),
-            scopes=answers.scopes(token.get("scope"), scopes),
+            scopes=self._granted(token, scopes),
             account=account,
             claims=claims or {},
-            beside=str(token["id_token"]) if claims else "",
+            beside=str(token["id_token"]) if claims and self._open_id else "",
             fault=fault,
         )
+
+    def _granted(
+        self, token: Mapping[str, Any], asked: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Return the granted scopes, and those that they include."""
+        named = filter(None, map(token.get, self._spec.scope_fields))
+        found = answers.scopes(next(named, None), asked)
+        return with_included(found, self._spec.implies)
 
     def _signed_in(
         self, token: Mapping[str, Any], scopes: tuple[str, ...], nonce: str
@@ -250,7 +356,11 @@ class OAuthProvider:
         if fault := answers.type_fault(token):
             raise fault
         if not self._open_id:
-            return self._grant(token, scopes)
+            granted = self._granted(token, scopes)
+            account = self.account(token["access_token"], granted)
+            label = account.label if account else ""
+            claims = {"preferred_username": label} if label else {}
+            return self._grant(token, scopes, account, claims)
         if "id_token" not in token:
             raise Permanent(
                 "the server did not say who signed in (no ID token)",
@@ -292,6 +402,12 @@ def _device_code(response: Any, scopes: tuple[str, ...], issuer: str) -> DeviceC
         )
     kept = {"device_code": body["device_code"], "scopes": scopes}
     return answers.device_code(body, server, issuer, kept)
+
+
+def _name(value: object) -> str:
+    """Return a name or number of an API as one harmless line, or nothing."""
+    known = isinstance(value, str | int) and not isinstance(value, bool)
+    return plain(value, 200) if known else ""
 
 
 def _not_again(error: HushkeyError) -> HushkeyError:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from hushkey.errors import Permanent
 from hushkey.providers.specs import (
     bitbucket,
+    bitbucket_dc,
     command,
     entra,
+    forgejo,
     gitea,
     github,
     gitlab,
+    google,
+    huggingface,
     oauth2,
     oidc,
     static,
@@ -39,13 +43,33 @@ SPECS: Mapping[str, ProviderSpec] = {
         github.GitHub(),
         gitlab.GitLab(),
         gitea.Gitea(),
+        forgejo.Forgejo(),
         bitbucket.Bitbucket(),
+        bitbucket_dc.BitbucketDataCenter(),
+        google.Google(),
+        huggingface.HuggingFace(),
         oauth2.OAuth2(),
         command.Command(),
         static.Static(),
         workload.Workload(),
     )
 }
+
+
+def methods_of(identity: Identity) -> tuple[str, ...]:
+    """Return the ways by which *identity* may and can be signed in; empty: all."""
+    chosen = tuple(identity.options.get("flows", ()))
+    possible = SPECS[identity.provider].methods(identity.options)
+    both = tuple(m for m in chosen if m in possible)
+    return both or possible or chosen
+
+
+def client_words(provider: str, client_id: str) -> str:
+    """Return as which client a *provider* signs people in, for a person."""
+    spec = SPECS[provider]
+    if not spec.is_shared(client_id):
+        return client_id or "-"
+    return f"{client_id}, which servers know as {spec.client_name}"
 
 
 def open_provider(

@@ -13,11 +13,12 @@ an attribute of `hushkey.model.Identity`: no helper loads the registry for that.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from hushkey.model import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from dataclasses import KW_ONLY
     from typing import Any
 
     from hushkey.model import Identity
@@ -31,7 +32,31 @@ ENDPOINTS = (
     "token_endpoint",
     "authorization_endpoint",
     "device_authorization_endpoint",
+    "revocation_endpoint",
 )
+
+
+class Lookup(Frozen):
+    """One question to a server's own API: whose a token is.
+
+    ``url`` holds ``{api}`` or ``{base}``. ``id`` is the field that never changes,
+    ``labels`` those that people read, best first; a ``header`` names both instead.
+    It can be asked if the token has one of ``scopes``, or where those are empty.
+    """
+
+    url: str
+    _: KW_ONLY
+    id: str = "id"
+    labels: tuple[str, ...] = ()
+    header: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+class Registration(Frozen):
+    """Where a person registers a client of their own, and with what in which field."""
+
+    page: str
+    fields: str
 
 
 class ProviderSpec:
@@ -59,13 +84,41 @@ class ProviderSpec:
     paths: Mapping[str, str] = {}
     #: as which client it signs in where the config names none
     client_id = ""
+    #: the program that servers have this client registered for. Others use it, too:
+    #: no scope is ever sent with it, for a grant is one set of scopes
+    client_name = ""
+    #: what is asked for where neither host nor identity names scopes
+    scopes: tuple[str, ...] = ()
+    #: scope -> what it includes, which servers leave out of their answers
+    implies: Mapping[str, tuple[str, ...]] = {}
+    #: the fields of a token answer that may hold the scopes, the first that is there
+    scope_fields: tuple[str, ...] = ("scope",)
     #: the redirect address where the config names none (RFC 8252 7.3)
     redirect_uri = "http://127.0.0.1/"
     #: the authorization request's parameter for the account that is meant
     hint_parameter = "login_hint"
+    #: what goes with it, so that the page does not take whoever is signed in there
+    hint_parameters: Mapping[str, str] = {}
+    #: how a client secret goes to the token endpoint; empty: as the server says, else
+    #: in the body (RFC 6749 2.3.1)
+    auth_method = ""
+    #: what else the authorization request carries
+    authorize_parameters: Mapping[str, str] = {}
+    #: a document below ``base_url`` that a server with OAuth turned off has not
+    announcement = ""
+    #: the questions that tell whose a token is, where no ID token does
+    lookups: tuple[Lookup, ...] = ()
+    #: where a client is registered: the path below ``base_url``, and the fields
+    register_path = ""
+    register_fields = ""
+    #: (step, error code) -> what to do; the step is ``redirect`` for what the page
+    #: sent back, else empty. Filled in by `filled`
+    hints: Mapping[tuple[str, str], str] = {}
+    #: why a host may refuse a token that is good, and what helps
+    refusal_hint = ""
     #: an OpenID Connect server: discovered at its ``issuer``, and names its accounts
     open_id = False
-    #: what may help after a sign-in was given up on its page; ``{client}`` is the id
+    #: what may help after a sign-in was given up on its page; filled in by `filled`
     given_up_hint = ""
     #: nobody signs in, and there is no token file: the secret is what people type
     typed = False
@@ -80,6 +133,8 @@ class ProviderSpec:
     #: the only user names that go with its tokens; empty: any will do
     git_user = ""
     keyring_user = ""
+    #: how git's host wants the token where no rule says it: basic, bearer, or either
+    scheme = ""
 
     def keys_of(self, table: Mapping[str, Any]) -> Mapping[str, Check]:
         """Return the keys that the identity *table* may have, beside the common."""
@@ -96,7 +151,7 @@ class ProviderSpec:
 
     def server(self, table: Mapping[str, Any]) -> str:
         """Return the URL of the one server that its tokens are for, or nothing."""
-        return "" if self.own_server(table) else self.base_url
+        return self.base_url if self.base_of(table) == self.base_url else ""
 
     def words(self, identity: Identity) -> str:
         """Return where the tokens of a ``machine`` come from, for a person."""
@@ -108,7 +163,37 @@ class ProviderSpec:
         ``issuer``, else ``token_endpoint``, names the token file, with the client id.
         """
         base = self.base_of(table)
-        return {key: base + path for key, path in self.paths.items()} if base else {}
+        if not base:
+            return {}
+        return {"base_url": base} | {k: base + path for k, path in self.paths.items()}
+
+    def methods(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the ways to sign in that can work with *options*; empty: all."""
+        return ()
+
+    def api_of(self, base: str) -> str:
+        """Return where the API of the server at *base* is."""
+        return base
+
+    def credential_revocation(self, base: str) -> str:
+        """Return where tokens are handed in that are to be void, beside RFC 7009."""
+        return ""
+
+    def registration(self, table: Mapping[str, Any]) -> Registration | None:
+        """Return where the client for the server of *table* is registered."""
+        base = self.base_of(table)
+        if not base or not self.register_path:
+            return None
+        return Registration(base + self.register_path, self.register_fields)
+
+    def is_shared(self, client_id: str) -> bool:
+        """Tell whether *client_id* is the one that other programs use, too."""
+        return bool(self.client_name) and client_id == self.client_id
+
+    def filled(self, text: str, identity: Identity) -> str:
+        """Return *text* with the ``{client}`` and the ``{base}`` of *identity*."""
+        base = identity.option("base_url").rstrip("/")
+        return text.format(client=identity.client_id, base=base or identity.issuer)
 
     def own_server(self, table: Mapping[str, Any]) -> str:
         """Return the key by which *table* names a server of its own, or nothing."""
@@ -131,8 +216,10 @@ class ProviderSpec:
             path = self.paths.get(key)
             if path and url.endswith(path):
                 base = url.removesuffix(path)
-                hosts = {urlsplit(address).netloc for address in named.values()}
-                return base if hosts == {urlsplit(base).netloc} else ""
+                # Compared as text: what is no URL is told by its own check.
+                origin = "/".join([*base.split("/", 3)[:3], ""])
+                together = all(a.startswith(origin) for a in named.values())
+                return base if together else ""
         return ""
 
     def traits_of(self, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,6 +236,7 @@ class ProviderSpec:
             "keeps_old": self.keeps_old,
             "git_user": self.git_user,
             "keyring_user": self.keyring_user,
+            "scheme": self.scheme,
         }
 
     def open(

@@ -102,6 +102,11 @@ class DataKey:
                 return None
             raise
 
+    def drop(self) -> None:
+        """Delete the key, for good: what it sealed can never be opened again."""
+        self._call(self._key_store.drop, self.timeout)
+        self._key = None
+
     def unlock(self, timeout: float) -> None:
         """Let the person unlock the keyring, within *timeout* seconds."""
         self._call(self._key_store.unlock, timeout)

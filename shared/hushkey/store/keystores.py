@@ -45,6 +45,9 @@ class KeyStore(Protocol):
     def put(self, text: str) -> None:
         """Keep the text."""
 
+    def drop(self) -> None:
+        """Delete the text, if there is one."""
+
     def unlock(self) -> None:
         """Ask the person to unlock; may take as long as a person does."""
 
@@ -95,6 +98,17 @@ class KeyFile:
                 hint="make room and check its permissions",
             ) from error
 
+    def drop(self) -> None:
+        ownership.check_name(self._path)
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(
+                "unwritable", f"cannot delete {self._path}: {error.strerror}"
+            ) from error
+
     def unlock(self) -> None:
         """Do nothing: a file is never locked."""
 
@@ -119,6 +133,10 @@ class KeyringStore:
 
     def put(self, text: str) -> None:
         self._guard(lambda: self._backend().set_password(SERVICE, USER, text))
+
+    def drop(self) -> None:
+        if self.get() is not None:
+            self._guard(lambda: self._backend().delete_password(SERVICE, USER))
 
     def unlock(self) -> None:
         """Read the item: these keyrings prompt by themselves when they must."""

@@ -68,6 +68,14 @@ class SecretServiceStore:
                 "hushkey data key", attributes, text.encode(), replace=True
             )
 
+    def drop(self) -> None:
+        """Delete the item; StoreError ``locked`` without any prompt."""
+        with self._collection() as collection:
+            for item in collection.search_items(self._attributes) if collection else ():
+                if item.is_locked():
+                    raise self._locked()
+                item.delete()
+
     def unlock(self) -> None:
         """Show the keyring's own dialog and wait for the person."""
         with self._collection() as collection:

@@ -347,8 +347,19 @@ class TokenCache:
         return any(row.get("account") == account for row in self._grants)
 
     def refresh_tokens(self, account: str) -> list[str]:
-        """Return the refresh tokens of *account*, for revocation."""
+        """Return the refresh tokens of *account*."""
         return [r["refresh_token"] for r in self._grants if r["account"] == account]
+
+    def revocable(self, account: str) -> list[str]:
+        """Return the tokens of *account* by which a server can be told that it left.
+
+        The refresh tokens; where there are none, the access tokens that have no end of
+        their own. What a host gave for one of those is not the server's.
+        """
+        found = self.refresh_tokens(account)
+        rows = [r for r in self._tokens if r["account"] == account]
+        endless = [r for r in rows if r.get("expires_at") is None]
+        return found or [r["value"] for r in endless if not r.get("exchange")]
 
     def mark_narrow(self, account: Account, key: TokenKey) -> None:
         """Remember that no grant of *account* serves *key*."""

@@ -163,7 +163,7 @@ def test_login_without_target_asks_which(machine: Machine) -> None:
         ("nowhere.test", "no rule covers it"),
         ("github.com", "it lacks [identity.github] client_id"),
         ("ftp://git.test", "not a scheme that hushkey serves"),
-        ("a b", "no spaces"),
+        ("a b", "spaces in its path only"),
         ("", "names no host"),
         ("github", "serves no host yet: it lacks [identity.github] client_id"),
     ],

@@ -23,15 +23,16 @@ def completed(machine: Machine, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("login", "co"), ["corp"]),
+        (("login", "cor"), ["corp"]),
         (("login", "git.t"), ["git.test"]),
+        (("login", "code"), ["codeberg", "codeberg.org"]),
         (("logout", "git.t"), ["git.test"]),
         (("token", "git.t"), ["git.test"]),
         (("explain", "git.t"), ["git.test"]),
         (("install", "git", "dev"), ["dev.azure.com"]),
         (("config", "set", "agen"), ["agent"]),
-        (("config", "unset", "identity.c"), ["identity.corp."]),
-        (("config", "add-host", "--identity", "co"), ["corp"]),
+        (("config", "unset", "identity.cor"), ["identity.corp."]),
+        (("config", "add-host", "--identity", "cor"), ["corp"]),
         (("expl",), ["explain"]),
     ],
 )
@@ -82,7 +83,7 @@ def test_script_starts_no_bash_of_the_working_directory(
 
 def test_bash_completes_with_the_script(machine: Machine) -> None:
     ask = (
-        "source <(hushkey completion bash); COMP_WORDS=(hushkey login gi); "
+        "source <(hushkey completion bash); COMP_WORDS=(hushkey login git.); "
         'COMP_CWORD=2; _hushkey_completion hushkey; echo "${COMPREPLY[@]}"'
     )
     done = subprocess.run(

@@ -1,4 +1,3 @@
-import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from click.testing import CliRunner, Result
 from hushkey.config import rules
 from hushkey.model import Request
 from hushkey.origins import parse_url
+from hushkey.providers.registry import SPECS
 from hushkey_install.cli import main
 from hushkey_install.config import addhost
 from kit.desk import BIN
@@ -204,7 +204,8 @@ def test_host_may_use_a_built_in_identity(machine: Machine) -> None:
         (["a b", *OIDC], "not a host name"),
         (["ftp://a.test", *OIDC], "not a scheme"),
         (["g.test", "--provider", "entra"], "--scope is needed"),
-        (["g.test", "--provider", "gitlab", "--client-id", "x"], "its own public"),
+        (["*.g.test", "--provider", "gitlab", "--client-id", "x"], "is many"),
+        (["g.test", "--provider", "gitlab"], "https://g.test/-/user_settings/app"),
         (["github.com", "--provider", "gitlab", "--client-id", "x"], "built in with"),
         (["g.test", *OIDC, "--set", "nonsense"], "expected KEY=VALUE"),
         (["g.test", *OIDC, "--set", "nonsense=1"], "unknown key"),
@@ -334,20 +335,67 @@ def test_real_program_adds_without_a_terminal(machine: Machine) -> None:
     assert b"--provider is needed" in done.stderr
 
 
-def test_hint_for_a_forge_of_one_s_own_leads_to_no_other_server(
-    machine: Machine,
+@pytest.mark.parametrize(
+    ("provider", "host", "base"),
+    [
+        ("gitlab", "g.test:8443", "https://g.test:8443"),
+        ("github", "corp.ghe.com", "https://corp.ghe.com"),
+        ("bitbucket-dc", "code.test/team", "https://code.test"),
+    ],
+)
+def test_forge_of_one_s_own_is_at_the_host_and_no_other_server(
+    machine: Machine, provider: str, host: str, base: str
 ) -> None:
-    argv = ["config", "add-host", "g.test:8443", "--provider", "gitlab"]
-    argv += ["--client-id", "x"]
-    refused = CliRunner().invoke(main, argv, env=machine.environ)
-    hint = re.search(r"add (--set) (base_url=\S+),", refused.stderr)
-    assert hint
+    added(machine, host, "--provider", provider, "--client-id", "x")
 
-    added = CliRunner().invoke(main, [*argv, *hint.groups()], env=machine.environ)
-
-    assert added.exit_code == 0, added.output
-    rule = rules.load(machine.environ).rule_for(Request("https", "g.test:8443"))
+    name, _, path = host.partition("/")
+    rule = rules.load(machine.environ).rule_for(Request("https", name, path))
     assert rule
     found = {k: v for k, v in rule.identity.options.items() if k.endswith("endpoint")}
-    assert len(found) == 3
-    assert all(v.startswith("https://g.test:8443/oauth/") for v in found.values())
+    assert len(found) > 1
+    assert all(v.startswith(f"{base}/") for v in found.values())
+    assert rule.identity.option("base_url") == base
+    assert rule.scopes == tuple(SPECS[provider].scopes)
+
+
+def test_gitea_of_one_s_own_needs_its_name_alone(machine: Machine) -> None:
+    text = added(machine, "git.test.example", "--provider", "forgejo")
+
+    assert 'base_url = "https://git.test.example"' in text
+    rule = rules.load(machine.environ).rule_for(Request("https", "git.test.example"))
+    assert rule
+    assert rule.identity.client_id == SPECS["gitea"].client_id
+    assert rule.scopes == ()
+
+
+def test_client_of_one_s_own_replaces_the_one_that_all_share(machine: Machine) -> None:
+    added(machine, "codeberg.org", "--client-id", "mine")
+
+    rule = rules.load(machine.environ).rule_for(Request("https", "codeberg.org"))
+    assert rule
+    assert (rule.identity.client_id, rule.origin) == ("mine", "user")
+    assert rule.identity.issuer.startswith("https://codeberg.org/")
+
+
+def test_host_without_a_sign_in_is_told_so(machine: Machine) -> None:
+    result = add(machine, "git.sr.ht", "--provider", "static")
+
+    assert "note: sourcehut takes pushes over ssh only" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("provider", "page"),
+    [
+        ("github", "https://g.test/settings/applications/new"),
+        ("gitlab", "https://g.test/-/user_settings/applications"),
+        ("bitbucket-dc", "https://g.test/plugins/servlet/applinks"),
+        ("google", "https://console.cloud.google.com/auth/clients"),
+        ("huggingface", "https://huggingface.co/settings/applications/new"),
+    ],
+)
+def test_client_that_is_missing_leads_to_the_page_that_makes_one(
+    machine: Machine, provider: str, page: str
+) -> None:
+    result = add(machine, "g.test", "--provider", provider, code=1)
+
+    assert "--client-id is needed; register a client at " + page in result.stderr

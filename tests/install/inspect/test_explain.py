@@ -258,3 +258,42 @@ def test_registry_says_what_the_token_is_exchanged_for(machine: Machine) -> None
     assert facts["tenant"] == "the account's own"
     assert facts["exchange"].startswith("acr")
     assert "<token>" in facts["answer"]
+
+
+def test_what_a_forge_s_person_has_to_know_is_said(machine: Machine) -> None:
+    waiting = explain(machine, "github.com")
+    shared = explain(machine, "https://codeberg.org/me/app")
+    machine.configure(
+        '[identity.gh]\nprovider = "github"\nclient_id = "c"\n'
+        'base_url = "https://gh.test/x"\n'
+        '[host."gh.test"]\nidentity = "gh"\n[host."codeberg.org"]\n'
+        'identity = "codeberg"\nscopes = ["read:user"]\n'
+    )
+    own = explain(machine, "gh.test")
+
+    assert waiting["register"].startswith("at https://github.com/settings/applications")
+    assert '"Enable Device Flow"' in waiting["register"]
+    assert shared["client"].endswith("which servers know as git-credential-oauth")
+    assert explain(machine, "codeberg.org")["scopes"] == "the server's default"
+    assert "https://gh.test/x/orgs/ORG/sso" in own["refused"]
+    assert own["scopes"] == "repo workflow"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://git.sr.ht/~me/app", "pushes over ssh only"),
+        ("https://hg.sr.ht", "pushes over ssh only"),
+        ("https://tfs.test/Team/app/_git/app", "https://tfs.test/Team/_usersSettings"),
+        ("https://tfs.test/tfs/_git/app", "https://tfs.test/tfs/_usersSettings/tokens"),
+    ],
+)
+def test_server_without_a_sign_in_is_told_from_the_unknown(
+    machine: Machine, url: str, words: str
+) -> None:
+    assert words in explain(machine, url)["note"]
+
+
+@pytest.mark.parametrize("url", ["notsr.ht", "https://a.test/x", "https://_git.test"])
+def test_of_an_unknown_host_nothing_is_said(machine: Machine, url: str) -> None:
+    assert "note" not in explain(machine, url)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hushkey.config.compile import compile_config
 from hushkey.config.rules import Config
 from hushkey.errors import ConfigError
-from hushkey.model import Request
+from hushkey.model import HostRule, Request
+from hushkey.providers.registry import SPECS
 from kit.core import IDENTITIES
 
 DESIGN = """\
@@ -171,7 +172,8 @@ IDENTITY_FAULTS = [
         'provider = "azure"',
         3,
         "provider: 'azure' is not one; one of entra, oidc, github, gitlab, gitea, "
-        "bitbucket, oauth2, command, static, workload",
+        "forgejo, bitbucket, bitbucket-dc, google, huggingface, oauth2, command, "
+        "static, workload",
     ),
     ('provider = "gitlub"', 3, "provider: 'gitlub' is not one; one of entra"),
     ("provider = 3", 3, "provider: expected a non-empty string"),
@@ -901,7 +903,8 @@ def test_sites_are_those_that_can_serve_the_user_s_first() -> None:
     azure = ["dev.azure.com", "*.visualstudio.com", "pkgs.dev.azure.com"]
     azure.append("*.pkgs.visualstudio.com")
     registries = ["*.azurecr.io", "*.azurecr.us", "*.azurecr.cn"]
-    assert patterns == ["a.example", *azure, *registries, "gitlab.com"]
+    forges = ["gitlab.com", "codeberg.org", "gitea.com"]
+    assert patterns == ["a.example", *azure, *registries, *forges]
 
 
 @pytest.mark.parametrize(
@@ -1027,3 +1030,166 @@ def test_tools_are_of_a_known_kind(value: str) -> None:
     (problem,) = problems(text)
 
     assert problem.endswith("tools: expected a list of git, docker, python")
+
+
+# -- what a forge's provider says where the config does not ----------------------------
+
+
+def self_hosted(provider: str, host: str = "", identity: str = "") -> HostRule:
+    text = f'[identity.me]\nprovider = "{provider}"\nclient_id = "c"\n'
+    text += f'base_url = "{MINE}"\n{identity}'
+    found = config(f'{text}[host."git.example.com"]\nidentity = "me"\n{host}')
+    rule = found.rule_for(Request("https", "git.example.com"))
+    assert rule
+    return rule
+
+
+@pytest.mark.parametrize("provider", [*FORGES, "forgejo", "bitbucket-dc"])
+def test_forge_of_one_s_own_has_the_facts_of_its_provider(provider: str) -> None:
+    rule, spec = self_hosted(provider), SPECS[provider]
+
+    assert rule.scopes == spec.scopes
+    assert rule.scheme == spec.scheme == "basic"
+    assert rule.identity.git_user == spec.git_user
+    assert rule.identity.option("base_url") == MINE
+
+
+@pytest.mark.parametrize(
+    ("host", "identity", "scopes"),
+    [
+        ('scopes = ["api"]\n', "", ("api",)),
+        ("scopes = []\n", "", ()),
+        ("", 'scopes = ["read_repository"]\n', ("read_repository",)),
+        ('scopes = ["api"]\n', 'scopes = ["openid"]\n', ("api", "openid")),
+    ],
+)
+def test_scopes_of_the_config_go_before_the_provider_s(
+    host: str, identity: str, scopes: tuple[str, ...]
+) -> None:
+    assert self_hosted("gitlab", host, identity).scopes == scopes
+
+
+def test_scheme_of_the_config_goes_before_the_provider_s() -> None:
+    assert self_hosted("gitlab", 'scheme = "bearer"\n').scheme == "bearer"
+
+
+@pytest.mark.parametrize("host", ["codeberg.org", "gitea.com"])
+def test_gitea_hosts_are_complete_without_a_config(host: str) -> None:
+    rule = config("").rule_for(Request("https", host, "acme/app"))
+
+    assert rule
+    assert rule.built_in
+    assert rule.identity.client_id == SPECS["gitea"].client_id
+    assert rule.identity.issuer == f"https://{host}/login/oauth/access_token"
+
+
+@pytest.mark.parametrize("host", ["github.com", "huggingface.co", "a.googlesource.com"])
+def test_other_forges_wait_for_a_client(host: str) -> None:
+    found = config("")
+
+    assert found.rule_for(Request("https", host)) is None
+    assert found.missing_for(Request("https", host)).endswith(" client_id")
+
+
+def test_built_in_host_is_served_by_nobody_who_signs_in_elsewhere() -> None:
+    mine = '[identity.gitea-com]\nprovider = "gitea"\nclient_id = "c"\n'
+    request = Request("https", "gitea.com")
+
+    assert config(mine).rule_for(request) is None
+    assert config(mine).missing_for(request) == (
+        '[identity.gitea-com] base_url = "https://gitea.com"'
+    )
+    same = config(f'{mine}base_url = "https://gitea.com/"\n').rule_for(request)
+    assert same
+    assert same.identity.client_id == "c"
+
+
+def test_token_of_a_built_in_forge_goes_to_no_other_host() -> None:
+    for name, server in (("codeberg", r"codeberg\.org"), ("gitea-com", r"gitea\.com")):
+        with pytest.raises(ConfigError, match=f"is signed in at {server}"):
+            config(f'[host."git.example.com"]\nidentity = "{name}"\n')
+
+
+def test_own_identity_at_a_built_in_forge_needs_no_account() -> None:
+    text = '[identity.me]\nprovider = "forgejo"\n'
+    found = config(f'{text}[host."codeberg.org"]\nidentity = "me"\n')
+
+    rule = found.rule_for(Request("https", "codeberg.org"))
+    assert rule
+    assert rule.identity.name == "me"
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ('flows = ["browser"]\n', True),
+        ('flows = ["browser", "device"]\n', False),
+        ('flows = ["browser"]\nclient_secret = "s"\n', False),
+        ("", False),
+    ],
+)
+def test_flow_that_cannot_work_is_a_fault(more: str, refused: bool) -> None:
+    text = f'[identity.me]\nprovider = "github"\nclient_id = "c"\n{more}'
+
+    found = problems(text) if refused else []
+    if refused:
+        assert "github signs in by device only" in found[0]
+    else:
+        config(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://git.example.com",
+        "https://a@b.example",
+        "git.example.com",
+        "https://x/?y",
+    ],
+)
+def test_base_url_is_a_secure_address(url: str) -> None:
+    text = '[identity.me]\nprovider = "gitlab"\nclient_id = "c"\n'
+
+    with pytest.raises(ConfigError, match="base_url: expected"):
+        config(f'{text}base_url = "{url}"\n')
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        'base_url = "https://gitlab.com"',
+        'base_url = "https://gitlab.com/"',
+        'token_endpoint = "https://gitlab.com/oauth/token"',
+        "",
+    ],
+)
+def test_token_of_a_public_server_goes_to_no_other_however_it_is_named(
+    named: str,
+) -> None:
+    text = f'[identity.me]\nprovider = "gitlab"\nclient_id = "c"\n{named}\n'
+
+    with pytest.raises(ConfigError, match=r"is signed in at gitlab\.com"):
+        config(f'{text}[host."git.example.com"]\nidentity = "me"\n')
+    at_home = config(f'{text}[host."gitlab.com"]\nidentity = "me"\n')
+    assert at_home.rule_for(Request("https", "gitlab.com"))
+
+
+def test_server_of_one_s_own_may_have_other_hosts() -> None:
+    text = '[identity.me]\nprovider = "bitbucket-dc"\nclient_id = "c"\n'
+    text += f'base_url = "{MINE}"\n[host."mirror.example.com"]\nidentity = "me"\n'
+
+    assert config(text).rule_for(Request("https", "mirror.example.com"))
+
+
+@pytest.mark.parametrize("key", ["base_url", *ENDPOINTS])
+@pytest.mark.parametrize(
+    "value", ['"https://[/oauth/token"', '"https://[/oauth/authorize"', "3", "[]"]
+)
+def test_address_that_is_none_is_told_and_nothing_else_breaks(
+    key: str, value: str
+) -> None:
+    text = f'[identity.me]\nprovider = "gitlab"\nclient_id = "c"\n{key} = {value}\n'
+
+    found = problems(f'{text}[host."git.example.com"]\nidentity = "me"\n')
+
+    assert found[0].startswith(f"c.toml:4: [identity.me] {key}: expected an https://")

@@ -571,3 +571,19 @@ def test_account_chosen_at_one_host_does_not_move_the_others() -> None:
 
     found = [cache.bound(KEY, host) for host in ("a.test", "b.test", "c.test")]
     assert found == [ME, YOU, YOU]
+
+
+def test_what_can_be_revoked_is_what_has_no_end_of_its_own() -> None:
+    cache = TokenCache()
+    cache.keep(grant("ends", refresh_token=""), ME, KEY, NOW)
+    assert cache.revocable(ME.id) == []
+
+    endless = grant("endless", refresh_token="", expires_in=None)
+    cache.keep(endless, ME, TokenKey(("repo",)), NOW)
+    exchanged = TokenKey(("repo",), exchange="acr:registry.example")
+    of_a_host = grant("of-a-host", refresh_token="", expires_in=None)
+    cache.keep(of_a_host, ME, exchanged, NOW)
+    assert cache.revocable(ME.id) == ["endless"]
+
+    cache.keep(grant(refresh_token="r1"), ME, KEY, NOW)
+    assert cache.revocable(ME.id) == ["r1"]

@@ -25,6 +25,7 @@ class OAuthSpec(ProviderSpec):
         "authorization_endpoint": secure_url,
         "token_endpoint": secure_url,
         "device_authorization_endpoint": secure_url,
+        "revocation_endpoint": secure_url,
     }
     required: tuple[str, ...] = ("client_id",)
 

@@ -11,7 +11,7 @@ class Oidc(OAuthSpec):
 
     name = "oidc"
     keys = {"issuer": secure_url}  # noqa: RUF012 - read only
-    required = ("issuer", "client_id")
+    required: tuple[str, ...] = ("issuer", "client_id")
     implied_by = "issuer"
     open_id = True
     keeps_old = True

@@ -1,0 +1,170 @@
+"""Leaving: every registration taken out, and with --purge all that hushkey keeps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+
+import click
+
+from hushkey.config import rules
+from hushkey.errors import HushkeyError, Permanent, StoreError
+from hushkey.store import typed_index
+from hushkey.store.datakey import open_data_key
+from hushkey.store.keystores import open_key_store
+from hushkey.store.sealedfile import sealed_files
+from hushkey.system import ownership, paths
+from hushkey_install.commands import accounts
+from hushkey_install.common import agentcontrol, filechange, output
+from hushkey_install.register import table
+
+#: what hushkey makes in its data folder
+_KEPT = ("tokens", "stash", "state", "key", "locks", "installed", "run", "discovery")
+_KEPT_MARKS = (".compiled", ".corrupt", ".hushkey-backup", ".new")
+_ASIDE = "before-reset-"
+
+
+@click.group(invoke_without_command=True, no_args_is_help=True)
+@click.option("--all", "everything", is_flag=True, help="From every tool.")
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="With --all: also sign out everywhere, and delete tokens, config, key and "
+    "backups.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.pass_context
+def uninstall(
+    ctx: click.Context, everything: bool, purge: bool, yes: bool, dry_run: bool
+) -> None:
+    """Remove hushkey from a tool, or from all of them.
+
+    \b
+    To leave for good:
+      hushkey uninstall --all --purge
+      pipx uninstall hushkey
+    """
+    if ctx.invoked_subcommand:
+        if everything or purge or yes or dry_run:
+            raise click.UsageError("give the options behind the tool's name")
+        return
+    if not everything:
+        raise click.UsageError("name a tool, or --all")
+    ok = _take_out(yes=yes, dry_run=dry_run)
+    if purge:
+        _purge(yes=yes, dry_run=dry_run)
+    elif not dry_run:
+        agentcontrol.end(dict(os.environ))
+    if not ok:
+        raise click.exceptions.Exit(1)
+
+
+def _take_out(*, yes: bool, dry_run: bool) -> bool:
+    """Take out every registration; tell whether each went well."""
+    environ, ok, found = dict(os.environ), True, False
+    ownership.check_private(paths.data_folder(environ))
+    for tool in table.REGISTRATIONS:
+        try:
+            with nullcontext() if dry_run else tool.alone(environ):
+                plan = tool.undo(environ, (), yes=yes)
+                shown = plan.show()
+                if not dry_run:
+                    (plan.apply if shown else plan.tidy)()
+        except HushkeyError as error:
+            output.say(f"hushkey: {tool.name}: {error.line()}", err=True)
+            ok = False
+            continue
+        found = found or shown
+    if ok and not found:
+        output.say("no tool was registered", err=True)
+    return ok
+
+
+def _purge(*, yes: bool, dry_run: bool) -> None:
+    """Delete all that hushkey keeps, once it has been shown."""
+    environ = dict(os.environ)
+    folder, config = paths.data_folder(environ), paths.config_file(environ)
+    ownership.check_private(folder)
+    doomed = [*_in(folder), *_files(config)]
+    typed = sum(1 for _ in typed_index.files(folder))
+    signed_in = len(sealed_files(folder)) - typed
+    for path in doomed:
+        output.say(f"- {path}")
+    output.say(
+        f"{signed_in} stored sign-in(s) and {typed} typed credential(s), the key to "
+        "them, and the config are deleted for good",
+        err=True,
+    )
+    if dry_run:
+        return
+    if not yes and not output.confirm("delete them?"):
+        raise Permanent("nothing was deleted")
+    _sign_out()
+    agentcontrol.end(environ)
+    _drop_key(environ, folder)
+    for path in (*_in(folder), *_files(config)):  # signing out kept notes, too
+        _delete(path)
+    for place in (folder, os.path.dirname(config), paths.runtime_folder(environ)):
+        with suppress(OSError):
+            os.rmdir(place)  # unless something else is in it
+    output.say("done; to remove the program: pipx uninstall hushkey", err=True)
+
+
+def _in(folder: str) -> Iterator[str]:
+    """Yield what hushkey has made in its data folder, and nothing else there."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        if name in _KEPT or name.endswith(_KEPT_MARKS) or name.startswith(_ASIDE):
+            yield os.path.join(folder, name)
+
+
+def _files(config: str) -> Iterator[str]:
+    """Yield the config file and the backups of what hushkey has changed."""
+    own = [config, config + filechange.BACKUP, config + ".draft"]
+    environ = dict(os.environ)
+    for tool in table.REGISTRATIONS:
+        with suppress(HushkeyError):
+            own += [filechange.backup_of(path) for path in tool.files(environ)]
+    yield from (path for path in dict.fromkeys(own) if os.path.lexists(path))
+
+
+def _sign_out() -> None:
+    """Tell the servers, as far as they can be reached now."""
+    try:
+        accounts.logout(None, everyone=True, local=False)
+    except HushkeyError as error:
+        output.say(f"hushkey: {error.line()}", err=True)
+
+
+def _drop_key(environ: dict[str, str], folder: str) -> None:
+    """Delete the key where the config says that it is, and a key file in any case."""
+    open_key_store("file", folder).drop()
+    try:
+        settings = rules.load(environ).settings
+        if settings["key_store"] != "file":
+            open_data_key(settings, folder, lambda: []).drop()
+    except HushkeyError as error:
+        output.say(
+            f"hushkey: the key stays in the keyring: {error.line()}; it opens nothing "
+            "any more",
+            err=True,
+        )
+
+
+def _delete(path: str) -> None:
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            ownership.check_name(path)
+            shutil.rmtree(path)
+        else:
+            filechange.remove(path)
+    except OSError as error:
+        raise StoreError(
+            "unwritable", f"cannot delete {path}: {error.strerror or error}"
+        ) from error

@@ -1,0 +1,217 @@
+"""`hushkey uninstall --all` and `--purge`: a home before and after is the same."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey_install.cli import main
+from hushkey_install.register import table
+from kit.oauth import CANARY, WELL_KNOWN, Machine, OidcServer, Reply, grant
+
+GITCONFIG = "[user]\n\tname = me\n# kept\n"
+PIPCONF = "[global]\ntimeout = 5\n"
+DOCKER = '{\n  "auths": {}\n}\n'
+
+
+@pytest.fixture
+def machine(home: Path) -> Machine:
+    """A home with settings of other tools, in which hushkey was used for a while."""
+    machine = Machine(home)
+    files = {
+        ".gitconfig": GITCONFIG,
+        ".config/pip/pip.conf": PIPCONF,
+        ".config/uv/uv.toml": "# mine\n",
+        ".docker/config.json": DOCKER,
+    }
+    for name, text in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    (home / "bin").mkdir()
+    machine.environ["PATH"] = f"{home}/bin:{machine.environ['PATH']}"
+    machine.environ["HUSHKEY_AGENT"] = "off"
+    return machine
+
+
+def hushkey(machine: Machine, *words: str, typed: str = "") -> Result:
+    environ = {**machine.environ, "NO_COLOR": "1"}
+    return CliRunner().invoke(main, words, env=environ, input=typed)
+
+
+def used(machine: Machine) -> None:
+    """Let hushkey be set up, registered with tools, and signed in."""
+    machine.configure()
+    for words in (("git",), ("docker", "git.test"), ("pip",), ("uv",)):
+        result = hushkey(machine, "install", *words)
+        assert result.exit_code == 0, result.output
+    machine.has(grant(f"at-{CANARY}", refresh_token=f"rt-{CANARY}"))
+    machine.types("typed.test", "me", CANARY)
+    machine.settle()
+    asked = b"protocol=https\nhost=git.test\n\n"
+    assert machine.run("git-credential-hushkey", "get", stdin=asked).returncode == 0
+
+
+def snapshot(home: Path) -> dict[str, object]:
+    """Everything below *home*: what it is, its mode, what it holds."""
+    found: dict[str, object] = {}
+    for path in sorted(home.rglob("*")):
+        name = str(path.relative_to(home))
+        if path.is_symlink():
+            found[name] = os.readlink(path)
+        elif path.is_dir():
+            found[name] = oct(path.stat().st_mode)
+        else:
+            found[name] = (oct(path.stat().st_mode), path.read_bytes())
+    return found
+
+
+def test_home_is_as_before(machine: Machine) -> None:
+    for name in (".config", ".local", ".local/share"):
+        (machine.home / name).mkdir(mode=0o700, exist_ok=True)
+    before = snapshot(machine.home)
+    with OidcServer() as server:
+        machine.issuer = server.issuer
+        used(machine)
+        assert snapshot(machine.home) != before
+
+        result = hushkey(machine, "uninstall", "--all", "--purge", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert snapshot(machine.home) == before
+    assert CANARY not in result.output
+
+
+def test_all_without_purge_keeps_what_is_stored(machine: Machine) -> None:
+    used(machine)
+
+    result = hushkey(machine, "uninstall", "--all")
+
+    assert result.exit_code == 0, result.output
+    assert (machine.home / ".gitconfig").read_text() == GITCONFIG
+    assert (machine.home / ".config/pip/pip.conf").read_text() == PIPCONF
+    assert (machine.home / ".docker/config.json").read_text() == DOCKER
+    assert machine.stored() == [f"at-{CANARY}"]
+    assert machine.config_file.exists()
+    again = hushkey(machine, "uninstall", "--all")
+    assert "no tool was registered" in again.stderr
+
+
+def test_dry_run_changes_nothing(machine: Machine) -> None:
+    used(machine)
+    before = snapshot(machine.home)
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", "--dry-run")
+
+    assert result.exit_code == 0
+    assert str(machine.data / "tokens") in result.stdout
+    assert "1 stored sign-in(s) and 1 typed credential(s)" in result.stderr
+    assert snapshot(machine.home) == before
+
+
+def test_a_no_deletes_nothing(machine: Machine) -> None:
+    used(machine)
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", typed="n\n")
+
+    assert result.exit_code == 1
+    assert machine.stored() == [f"at-{CANARY}"]
+    assert machine.config_file.exists()
+
+
+def test_files_of_others_in_our_folders_stay(machine: Machine) -> None:
+    used(machine)
+    mine = [machine.data / "notes.txt", machine.config_file.with_name("mine.toml")]
+    for path in mine:
+        path.write_text("mine")
+
+    assert hushkey(machine, "uninstall", "--all", "--purge", "--yes").exit_code == 0
+
+    left = [p for p in machine.data.rglob("*") if p.is_file()]
+    assert [*left, *machine.config_file.parent.iterdir()] == mine
+
+
+def test_config_that_is_a_link_loses_the_link_only(machine: Machine) -> None:
+    used(machine)
+    dotfile = machine.home / "dotfiles.toml"
+    machine.config_file.rename(dotfile)
+    machine.config_file.symlink_to(dotfile)
+
+    assert hushkey(machine, "uninstall", "--all", "--purge", "--yes").exit_code == 0
+
+    assert dotfile.exists()
+    assert not machine.config_file.is_symlink()
+
+
+def test_wrong_config_does_not_keep_anybody(machine: Machine) -> None:
+    used(machine)
+    machine.configure(text="[settings\n")
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", "--yes")
+
+    assert not machine.data.exists()
+    assert not machine.config_file.exists()
+    assert "internal error" not in result.output
+
+
+def test_a_tool_that_fails_keeps_no_other_registered(machine: Machine) -> None:
+    used(machine)
+    docker = machine.home / ".docker/config.json"
+    docker.write_text("{ not json")
+
+    result = hushkey(machine, "uninstall", "--all")
+
+    assert result.exit_code == 1
+    assert "docker: " in result.stderr
+    assert (machine.home / ".gitconfig").read_text() == GITCONFIG
+    assert (machine.home / ".config/pip/pip.conf").read_text() == PIPCONF
+
+
+def test_server_that_is_down_keeps_nobody(machine: Machine) -> None:
+    machine.issuer = "http://127.0.0.1:9"
+    used(machine)
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert not machine.data.exists()
+
+
+def test_sign_ins_are_revoked(machine: Machine) -> None:
+    with OidcServer() as server:
+        server.metadata["revocation_endpoint"] = f"{server.issuer}/revoke"
+        server.on(WELL_KNOWN, Reply(server.metadata))
+        server.on("/revoke", Reply())
+        machine.issuer = server.issuer
+        used(machine)
+
+        assert hushkey(machine, "uninstall", "--all", "--purge", "--yes").exit_code == 0
+
+        assert server.calls_to("/revoke")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "Usage"),
+        (("--purge",), "name a tool, or --all"),
+        (("--all", "git"), "behind the tool's name"),
+    ],
+)
+def test_wrong_usage(machine: Machine, words: tuple[str, ...], said: str) -> None:
+    result = hushkey(machine, "uninstall", *words)
+
+    assert result.exit_code in (0, 2)
+    assert said in result.output
+
+
+def test_every_registration_is_taken_out(machine: Machine) -> None:
+    """A tool more is one of the table, and needs nothing here."""
+    seen = []
+    for tool in table.REGISTRATIONS:
+        plan = tool.undo(dict(machine.environ), ())
+        seen.append((tool.name, plan.show()))
+
+    assert [name for name, shown in seen if shown] == []
+    assert json.dumps(seen)
