@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 
 from hushkey import origins, runtime
 from hushkey.errors import (
@@ -24,7 +23,7 @@ from hushkey.errors import (
 )
 from hushkey.model import FORWARDED, Account, Frozen, HostRule, Identity, Request, Token
 from hushkey.net import forwarding
-from hushkey.system import cachefile, paths
+from hushkey.system import ownership, paths
 from hushkey.system.digest import blake2s
 from hushkey.trace import event
 
@@ -89,8 +88,7 @@ def find(
         return None
     except OSError as error:
         if isinstance(error, ConnectionRefusedError) and not environ.get(_VARIABLE):
-            with suppress(OSError):  # what a lost connection left is in nobody's way
-                os.unlink(socket)
+            _remove(socket)  # what a lost connection left is in nobody's way
         why = error.strerror or "timed out"
         what = f"the machine that `hushkey forward` runs on does not answer ({why})"
         hint = f"connect again with `hushkey forward`, or set {_VARIABLE}=off"
@@ -213,8 +211,10 @@ def _asked(path: str, question: forwarding.Question) -> tuple[str, Mapping[str, 
     try:
         link.settimeout(_PATIENCE)
         link.connect(path)
-        with suppress(BrokenPipeError):  # it was refused unread, and is told why
+        try:  # noqa: SIM105 - contextlib costs more than the answer may
             link.sendall(data)
+        except BrokenPipeError:
+            pass  # it was refused unread, and is told why
         rest = bytearray()
         while time.monotonic() < end:
             at = rest.find(b"\n\n") + 2
@@ -261,14 +261,37 @@ class _Unknown:
 
     def note(self) -> None:
         """Remember it, as far as there is a place for that."""
-        cachefile.write(self._path, {})
-        cachefile.trim(os.path.dirname(self._path), _UNKNOWN, _MOST, time.time())
+        _note(self._path, _UNKNOWN)
 
 
 def _note_given(secret: str, environ: Mapping[str, str]) -> None:
-    folder = _given_folder(environ)
-    cachefile.write(_given_file(folder, secret), {})
-    cachefile.trim(folder, _GIVEN, _MOST, time.time())
+    _note(_given_file(_given_folder(environ), secret), _GIVEN)
+
+
+def _note(path: str, seconds: float) -> None:
+    """Let the empty file *path* be of now; where that cannot be, do without it.
+
+    Of many, those older than *seconds* go.
+    """
+    folder = os.path.dirname(path)
+    try:
+        ownership.make_inside(folder)
+        os.close(ownership.create(path, os.O_TRUNC))
+        os.utime(path)
+        if len(os.listdir(folder)) <= _MOST:
+            return
+    except (OSError, HushkeyError):
+        return
+    from hushkey.system import cachefile  # noqa: PLC0415 - json, for many only
+
+    cachefile.trim(folder, seconds, _MOST, time.time())
+
+
+def _remove(path: str) -> None:
+    try:  # noqa: SIM105 - see above
+        os.unlink(path)
+    except OSError:
+        pass
 
 
 def _given_folder(environ: Mapping[str, str]) -> str:

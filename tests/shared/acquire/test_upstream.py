@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from hushkey.net import forwarding
 from hushkey.net.forwarding import Question, message
 from hushkey.system import paths
 from hushkey.tokenrequest import PromptOptions
-from kit.oauth import Desk, FakeProvider, grant
+from kit.oauth import Desk, FakeProvider, grant, imported, timed_imports
 from servers.process import short_folder
 
 GIVEN = message("given", username="me", token="at-far", expires="2000000000")
@@ -235,6 +236,37 @@ def test_line_that_is_cut_is_a_line(
 
     assert find(near) is None
     assert "does not answer (the connection was cut)" in capfd.readouterr().err
+
+
+def test_forwarded_answer_loads_little(near: NearSide) -> None:
+    near.answers = [message("given", username="me", token="at-far")]
+    for _ in range(2):  # the first one compiles the presets
+        done = subprocess.run(
+            timed_imports("git-credential-hushkey", "get"),
+            input=b"protocol=https\nhost=git.test\n\n",
+            capture_output=True,
+            env=environ(near),
+            timeout=30,
+            check=True,
+        )
+
+    heavy = {"json", "re", "contextlib", "socket", "ssl", "psutil", "cryptography"}
+    found = heavy | {"hushkey.acquire.acquirer", "subprocess", "typing"}
+    assert found & set(imported(done.stderr)) == set()
+    assert done.stdout == b"username=me\npassword=at-far\n"
+
+
+def test_many_notes_are_trimmed(
+    near: NearSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "_MOST", 3)
+    for number in range(6):
+        near.answers = [message("given", username="me", token=f"at-{number}")]
+        assert find(near)
+
+    folder = Path(paths.data_folder(os.environ), "state", "upstream-given")
+    assert len(list(folder.iterdir())) <= 3
+    assert all(p.stat().st_mode & 0o777 == 0o600 for p in folder.iterdir())
 
 
 def test_agent_leaves_it_to_its_caller(near: NearSide) -> None:
