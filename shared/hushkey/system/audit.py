@@ -11,7 +11,7 @@ import json
 import os
 import time
 
-from hushkey.errors import plain
+from hushkey.errors import HushkeyError, plain
 from hushkey.system import ownership, paths
 
 TYPE_CHECKING = False
@@ -40,6 +40,10 @@ def record(environ: Mapping[str, str], **facts: object) -> None:
     }
     from hushkey.system import tracefile
 
+    try:
+        paths.make_private(paths.data_folder(environ))
+    except HushkeyError:
+        return
     tracefile.Appended(path(environ)).write(json.dumps(shown).encode() + b"\n")
 
 

@@ -77,7 +77,10 @@ def may_have_upstream(environ: Mapping[str, str]) -> bool:
     """Tell, by one look, whether there may be what `upstream` returns."""
     if named := environ.get("HUSHKEY_UPSTREAM", ""):
         return named != "off"
-    return os.path.lexists(os.path.join(runtime_folder(environ), UPSTREAM))
+    try:
+        return os.path.lexists(os.path.join(runtime_folder(environ), UPSTREAM))
+    except ConfigError:
+        return False  # who needs the folder says what is wrong with it
 
 
 def upstream(environ: Mapping[str, str]) -> str:

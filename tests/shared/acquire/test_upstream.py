@@ -353,6 +353,10 @@ def test_well_known_place_is_in_the_runtime_folder(home: Path) -> None:
     os.chdir("/")
 
 
+def test_runtime_folder_that_cannot_be_is_nobody_s_upstream() -> None:
+    assert not paths.may_have_upstream({**os.environ, "HUSHKEY_RUNTIME_DIR": "run"})
+
+
 @pytest.mark.parametrize("kind", ["missing", "file", "link", "open folder", "relative"])
 def test_named_socket_that_others_could_have_made_is_refused(
     folder: Path, kind: str
