@@ -69,6 +69,9 @@ ANSWERS: "dict[str, tuple[str | None, bytes, tuple[str, ...]]]" = {
     "pnpm": (None, b"", ()),
     "terraform": (None, b"", ()),
 }
+#: first word of a command line -> the tool that puts it there in place of our words,
+#: which come in its request
+OWN_WORDS = {"--cargo-plugin": "cargo"}
 
 
 def row(program: str) -> "Row":

@@ -39,11 +39,26 @@ def _shows_stderr(tool: Tool) -> bool:
     if not tool.stderr_shown_by:
         return tool.stderr_shown_by is None
     try:
-        with open(f"/proc/{os.getppid()}/comm", "rb") as file:
-            client = file.read(16).strip().decode("ascii", "replace")
+        return _stat_of(os.getppid())[0] in tool.stderr_shown_by
     except OSError:
         return False
-    return client in tool.stderr_shown_by
+
+
+def _stat_of(process: int) -> tuple[str, int]:
+    """Return the name of *process* and its parent's id (proc(5)); raises OSError."""
+    with open(f"/proc/{process}/stat", "rb") as file:
+        head, _, tail = file.read(4096).rpartition(b")")
+    return head.partition(b"(")[2].decode("ascii", "replace"), int(tail.split()[1])
+
+
+def _client() -> int:
+    """Return the process id of the client: the parent, or behind a shell that waits.
+
+    pnpm 10 runs its helper through one, which has the same streams as we.
+    """
+    parent = os.getppid()
+    name, before = _stat_of(parent)
+    return before if name == "sh" else parent
 
 
 def _write_beside(text: str) -> None:
@@ -51,8 +66,8 @@ def _write_beside(text: str) -> None:
 
     Not to a file: without O_APPEND there, the client would write over it.
     """
-    path = f"/proc/{os.getppid()}/fd/2"
     try:
+        path = f"/proc/{_client()}/fd/2"
         status = os.stat(path)
         if not stat.S_ISFIFO(status.st_mode) or os.path.samestat(status, os.fstat(2)):
             return

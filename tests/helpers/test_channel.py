@@ -20,6 +20,12 @@ DROPS = (
     "import subprocess, sys;"
     f"subprocess.run([sys.executable, '-c', {ASK!r}], capture_output=True)"
 )
+#: one that starts it through a shell which waits, as pnpm 10 does
+BY_SHELL = (
+    "import shlex, subprocess, sys;"
+    f"line = shlex.join([sys.executable, '-c', {ASK!r}]) + '; exit';"
+    "subprocess.run(line, shell=True, capture_output=True)"
+)
 #: one that lets them through, as older pips do
 PASSES = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {ASK!r}])"
 
@@ -40,6 +46,13 @@ def client(code: str, **options: object) -> "subprocess.CompletedProcess[str]":
 @linux
 def test_line_reaches_the_stderr_of_a_client_that_drops_ours() -> None:
     done = client(DROPS)
+
+    assert (done.stdout, done.stderr) == ("", f"{SHOWN}\n")
+
+
+@linux
+def test_shell_between_the_client_and_us_is_not_the_client() -> None:
+    done = client(BY_SHELL)
 
     assert (done.stdout, done.stderr) == ("", f"{SHOWN}\n")
 

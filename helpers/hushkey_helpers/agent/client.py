@@ -9,7 +9,7 @@ frozen, another version's or another user's costs 250 ms at most.
 import os
 import sys
 
-from hushkey_helpers import ANSWER, ANSWERS, read, row
+from hushkey_helpers import ANSWER, ANSWERS, OWN_WORDS, read, row
 from hushkey_helpers.agent import protocol
 
 TYPE_CHECKING = False
@@ -57,6 +57,7 @@ def _tool_asked_for() -> str:
     Ends the process where there is no such tool.
     """
     name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+    name = OWN_WORDS.get(name, name)
     if name not in ANSWERS:
         known = " ".join(ANSWERS)
         os.write(2, f"hushkey: usage: {ANSWER} TOOL ...; tools: {known}\n".encode())

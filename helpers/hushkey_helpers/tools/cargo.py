@@ -1,7 +1,9 @@
 """cargo: a credential provider (doc.rust-lang.org, "Credential Provider Protocol").
 
-We say our version first, cargo sends one request, a line of JSON, and we answer with
-one. The token is the Authorization header as it is. An error is said in the protocol.
+It runs us with a word of its own, whatever its config says behind the program, and
+tells that in the request. We say our version first, cargo sends one request, a line of
+JSON, and we answer with one. The token is the Authorization header as it is. An error
+is said in the protocol.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 def parse(
     _: list[str], read: Callable[[], bytes], __: Mapping[str, str]
 ) -> Asked | Answer:
-    """Read the request; ``login`` and ``logout`` need nothing done."""
+    """Read the request: ``get``, ``login`` or ``logout``."""
     request = command.object_in(read())
     registry = request.get("registry")
     url = registry.get("index-url") if isinstance(registry, dict) else None
@@ -42,7 +44,12 @@ def _challenges(headers: Any) -> tuple[str, ...]:
 
 
 def render(served: Served) -> bytes:
-    """Return the answer to ``get``: good for every operation, until its end."""
+    """Return the answer to ``get``: good for every operation, until its end.
+
+    ``login`` hears that it is done.
+    """
+    if served.asked.words["kind"] == "login":
+        return _ok({"kind": "login"})
     expires = served.token.expires_at
     cache = {"cache": "session"} if expires is None else {"cache": "expires"}
     return _ok(
@@ -54,6 +61,12 @@ def render(served: Served) -> bytes:
             "operation_independent": True,
         }
     )
+
+
+def _settled(asked: Asked) -> Answer | None:
+    if asked.words["kind"] != "logout":
+        return None
+    return Answer(_ok({"kind": "logout"}), (command.signed_out_by(asked),))
 
 
 def _ok(content: object) -> bytes:
@@ -76,6 +89,7 @@ TOOL = CommandTool(
     render=render,
     foreign=lambda _, __: _error("url-not-supported"),
     refused=_refused,
+    settled=_settled,
 )
 
 

@@ -130,6 +130,15 @@ def _not_served(asked: Asked, missing: str) -> Answer:
     return Answer(lines=(not_served(asked, missing).line(),), code=1)
 
 
+def _nothing_said(_: Asked) -> Answer | None:
+    return None
+
+
+def signed_out_by(asked: Asked) -> str:
+    """Return what a tool's own sign-out has to say: it changes nothing of ours."""
+    return f"the sign-in stays: run `hushkey logout {asked.host}` to end it"
+
+
 def _refused(error: HushkeyError, _: Asked | None) -> Answer:
     return Answer(lines=(error.line(),), code=error.exit_code)
 
@@ -141,7 +150,8 @@ class CommandTool(Tool):
     its row says so), and the environment; it returns what is asked, or the `Answer` if
     that is not a token; raises HushkeyError. ``render`` makes the bytes for the tool.
     ``foreign`` is the answer for a URL that no rule covers (with the setting that a
-    built-in one is missing, if that is why), ``refused`` the one for an error.
+    built-in one is missing, if that is why), ``refused`` the one for an error,
+    ``settled`` the one for a URL of ours where no token is wanted; None: one is.
 
     ``mute``: whatever stands on stderr would break the answer. ``patience`` is how long
     the tool waits (seconds; 0: for ever), ``margin`` how much longer than usual a token
@@ -152,6 +162,7 @@ class CommandTool(Tool):
     render: Callable[[Served], bytes]
     foreign: Callable[[Asked, str], Answer] = _not_served
     refused: Callable[[HushkeyError, Asked | None], Answer] = _refused
+    settled: Callable[[Asked], Answer | None] = _nothing_said
     mute: bool = False
     patience: int = 0
     margin: int = 0
@@ -192,6 +203,9 @@ def answer(
             if made := forwarded(tool, asked, environ, config.settings):
                 return Answer(tool.render(made))
             return tool.foreign(asked, config.missing_for(asked.request))
+        if (settled := tool.settled(asked)) is not None:
+            _tell(tool, settled.lines, environ)
+            return settled
         event("asked", rule=rule, host=asked.host, verb="get")
         return Answer(tool.render(served(tool, asked, rule, environ)))
     except Exception as error:
@@ -257,6 +271,15 @@ def _limits(tool: CommandTool) -> Mapping[str, int]:
     return {"silent_timeout": most, "sign_in_timeout": most}
 
 
+def _tell(
+    tool: CommandTool, lines: tuple[str, ...], environ: Mapping[str, str]
+) -> None:
+    """Show *lines* where the tool's person reads them, if it hides our stderr."""
+    if tool.stderr_shown_by is not None:
+        for line in lines:
+            channel.tell(line, environ, tool)
+
+
 def _failed(
     tool: CommandTool,
     error: HushkeyError,
@@ -265,8 +288,7 @@ def _failed(
 ) -> Answer:
     if asked is not None:
         error = error.about(host=asked.host)
-    if tool.stderr_shown_by is not None:
-        channel.tell(error.line(), environ, tool)
+    _tell(tool, (error.line(),), environ)
     if tool.mute and (here := runtime.current()):
         here.lines.clear()
     return tool.refused(error, asked)

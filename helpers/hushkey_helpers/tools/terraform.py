@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 def parse(
     argv: list[str], _: Callable[[], bytes], __: Mapping[str, str]
 ) -> Asked | Answer:
-    """Read ``get HOST[:PORT]``; ``forget`` and ``store`` change nothing."""
+    """Read ``get HOST[:PORT]``; ``store`` and ``forget`` change nothing."""
     if len(argv) < 2 or argv[-2] not in ("get", "store", "forget"):
         raise Usage("the command line is not right", hint="see `hushkey help`")
-    if argv[-2] == "forget":
-        return Answer()
     if argv[-2] == "store":
         return Answer(lines=("hushkey signs in by itself: nothing was stored",), code=1)
-    return command.asked_for(argv[-1])
+    return command.asked_for(argv[-1], verb=argv[-2])
+
+
+def _settled(asked: Asked) -> Answer | None:
+    if asked.words["verb"] != "forget":
+        return None
+    return Answer(lines=(command.signed_out_by(asked),))
 
 
 def render(served: Served) -> bytes:
@@ -43,6 +47,7 @@ TOOL = CommandTool(
     parse=parse,
     render=render,
     foreign=lambda _, __: Answer(b"{}\n"),
+    settled=_settled,
     stderr_shown_by=(),
 )
 

@@ -66,7 +66,10 @@ def _cargo(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, s
 
 def _terraform(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, str]:
     # developer.hashicorp.com "Environment Variable Credentials"
-    name = place.bare.replace("-", "__").replace(".", "_")
+    # a port stays, behind a colon: Terraform compares the host with it
+    origin = origins.parse_origin("https", place.host)
+    host = origins.origin_text("https", *origin) if origin else place.host
+    name = host.replace("-", "__").replace(".", "_")
     return {f"TF_TOKEN_{name}": served.token.value}
 
 

@@ -332,6 +332,66 @@ def test_stdin_that_never_ends_is_not_waited_for(name: str, machine: Machine) ->
     assert TOKEN.encode() in done.stdout
 
 
+def cargo_says(kind: str, host: str = HOST) -> Case:
+    stdin = cargo_get(host).replace(b'"kind": "get"', f'"kind": "{kind}"'.encode())
+    return Case((), "", stdin)
+
+
+def test_cargo_login_signs_in_and_hears_that_it_is_done(machine: Machine) -> None:
+    nobody = call(machine, "cargo", cargo_says("login"))
+    machine.has(grant(TOKEN))
+    done = call(machine, "cargo", cargo_says("login"))
+
+    assert b'"Err": {"kind": "other"' in nobody.out
+    assert (done.out, done.lines) == (b'{"Ok": {"kind": "login"}}\n', ())
+
+
+@pytest.mark.parametrize("signed_in", [True, False])
+@pytest.mark.parametrize(
+    ("name", "made", "out"),
+    [
+        ("cargo", cargo_says("logout"), b'{"Ok": {"kind": "logout"}}\n'),
+        ("terraform", Case(("forget", HOST), ""), b""),
+    ],
+)
+def test_sign_out_of_a_tool_changes_nothing_and_says_what_would(
+    machine: Machine,
+    name: str,
+    made: Case,
+    out: bytes,
+    signed_in: bool,
+    told: list[str],
+) -> None:
+    if signed_in:
+        machine.has(grant(TOKEN))
+
+    answer = call(machine, name, made)
+
+    assert (answer.out, answer.code) == (out, 0)
+    assert f"hushkey logout {HOST}" in answer.lines[0]
+    assert told == ([] if name == "cargo" else list(answer.lines))
+    assert machine.stored() == ([TOKEN] if signed_in else [])
+
+
+@pytest.mark.parametrize("kind", ["login", "logout"])
+def test_cargo_asks_the_next_one_about_a_foreign_registry(
+    machine: Machine, kind: str
+) -> None:
+    answer = call(machine, "cargo", cargo_says(kind, "other.test"))
+
+    assert answer.out == b'{"Err": {"kind": "url-not-supported"}}\n'
+
+
+def test_cargo_runs_the_program_with_its_own_word_alone(machine: Machine) -> None:
+    machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
+    stdin = case("cargo").stdin
+
+    done = machine.run("hushkey-answer", "--cargo-plugin", stdin=stdin)
+
+    assert done.stdout.startswith(b'{"v":[1]}\n{"Ok": {"kind": "get", ')
+    assert (TOKEN.encode() in done.stdout, done.stderr) == (True, b"")
+
+
 @pytest.mark.parametrize(
     "words", [(), ("nope",), ("../git",), ("token.py",), ("__init__",)]
 )

@@ -23,6 +23,10 @@ identity = "corp"
 scopes = ["git"]
 username = "me"
 scheme = "basic"
+
+[host."port.test:8443"]
+identity = "corp"
+scopes = ["git"]
 """
 
 
@@ -77,6 +81,8 @@ def added(machine: Machine, *options: str, **environ: str) -> dict[str, str]:
             (),
             {"TF_TOKEN_basic__host_test": TOKEN},
         ),
+        ("terraform", "git.test:443", (), {"TF_TOKEN_git_test": TOKEN}),
+        ("terraform", "port.test:8443", (), {"TF_TOKEN_port_test:8443": TOKEN}),
         ("tofu", "git.test", (), {"TF_TOKEN_git_test": TOKEN}),
         ("maven", "git.test", (), {"HUSHKEY_USER": "oauth2", "HUSHKEY_TOKEN": TOKEN}),
         (

@@ -1,0 +1,432 @@
+"""The real clients of other tools, against a server that wants the right token."""
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from conftest import do_without
+from kit.desk import Desk
+from kit.oauth import (
+    WELL_KNOWN,
+    Machine,
+    OidcServer,
+    Reply,
+    claims,
+    grant,
+    signed,
+)
+from servers.agent import Agent
+from servers.authority import Authority
+from servers.basic import basic_server
+from servers.process import Missing, find_program
+from servers.toolclients import HELPED, STARTED, Client, Command, Place, run
+from servers.toolserver import ToolServer
+
+pytestmark = pytest.mark.contract
+TOKEN = "at-c4nary"
+CONFIG = """
+[settings]
+key_store = "file"
+
+[identity.corp]
+provider = "oidc"
+issuer = "{issuer}"
+client_id = "c"
+
+[host."HOST"]
+identity = "corp"
+scopes = ["git"]
+"""
+Done = subprocess.CompletedProcess[bytes]
+
+CLIENTS = {**HELPED, **{f"run {name}": each for name, each in STARTED.items()}}
+each_client = pytest.mark.parametrize("name", CLIENTS)
+each_helped = pytest.mark.parametrize("name", HELPED)
+
+
+@pytest.fixture
+def server(authority: Authority) -> Iterator[ToolServer]:
+    with ToolServer(authority.server_context(), lambda token: token == TOKEN) as made:
+        yield made
+
+
+@pytest.fixture
+def prepared(
+    server: ToolServer, authority: Authority, tmp_path: Path
+) -> Callable[[Client], tuple[Command, Path]]:
+    """Let a client have a folder of its own, and return how to start it there."""
+    number = iter(range(100))
+
+    def prepare(client: Client) -> tuple[Command, Path]:
+        folder = tmp_path / f"place-{next(number)}"
+        folder.mkdir()
+        try:
+            return client(Place(folder, server, authority.ca_file)), folder
+        except Missing as reason:
+            do_without(reason)
+            raise
+
+    return prepare
+
+
+Prepared = Callable[[Client], tuple[Command, Path]]
+
+
+def machine_of(home: Path, issuer: str, *hosts: str) -> Machine:
+    machine = Machine(home, issuer)
+    rules = "".join(
+        f'[host."{host}"]\nidentity = "corp"\nscopes = ["git"]\n' for host in hosts
+    )
+    machine.configure(text=CONFIG.partition("[host")[0] + rules)
+    machine.settle()
+    # A client's home is not ours.
+    machine.environ["HUSHKEY_CONFIG"] = str(machine.config_file)
+    machine.environ["HUSHKEY_DATA_DIR"] = str(machine.data)
+    return machine
+
+
+def start(machine: Machine, prepared: tuple[Command, Path], **extra: str) -> Done:
+    """Run a client without a terminal."""
+    command, folder = prepared
+    return subprocess.run(
+        command.words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=machine.environ | dict(command.environ) | extra,
+        cwd=folder,
+        timeout=120,
+        check=False,
+        start_new_session=True,
+    )
+
+
+@each_client
+def test_client_gets_its_token_silently(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(grant(TOKEN))
+
+    done = start(machine, prepared(CLIENTS[name]))
+
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said + str(server.log)
+    assert server.served
+    assert TOKEN not in said
+    assert "hushkey" not in said
+
+
+def at_terminal(machine: Machine, prepared: tuple[Command, Path]) -> tuple[int, str]:
+    """Run a client as the foreground job of a terminal; return what is read there."""
+    command, folder = prepared
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        variables = {**machine.environ, **command.environ}
+        os.execve(command.words[0], command.words, variables)
+    seen = b""
+    try:
+        deadline = time.monotonic() + 120
+        while select.select([terminal], [], [], deadline - time.monotonic())[0]:
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # the other side is closed
+                break
+            seen += piece
+            if not piece:
+                break
+    finally:
+        os.close(terminal)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), seen.decode("utf-8", "replace")
+
+
+def words_of(screen: str) -> str:
+    """What is read on a terminal: tools break lines, draw frames and use colours."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
+    return " ".join(re.sub("[│╷╵|]", " ", plain).split())
+
+
+@each_client
+def test_person_at_a_terminal_reads_what_to_run(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.environ["HUSHKEY_INTERACTIVE"] = "never"
+
+    code, seen = at_terminal(machine, prepared(CLIENTS[name]))
+
+    assert code != 0
+    assert f"hushkey login {server.host}" in words_of(seen)
+    assert not server.served
+
+
+@each_client
+def test_log_of_a_job_says_what_to_run(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """Without a terminal, but for what the tool's own stderr can show."""
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.environ["HUSHKEY_INTERACTIVE"] = "never"
+
+    done = start(machine, prepared(CLIENTS[name]))
+
+    assert done.returncode != 0
+    assert f"hushkey login {server.host}" in words_of(done.stderr.decode())
+
+
+@each_helped
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+def test_identity_server_that_does_not_answer_is_asked_once(
+    name: str, how: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    with OidcServer() as issuer:
+        machine = machine_of(home, issuer.issuer, server.host)
+        text = machine.config_file.read_text()
+        settings = "[settings]\nsilent_timeout = 2\n"
+        machine.configure(text=text.replace("[settings]\n", settings))
+        machine.settle()
+        machine.has(grant(TOKEN, expires_in=1), age=3600)
+        issuer.on("/token", issuer.hang if how == "hangs" else Reply({}, 503))
+
+        done = start(machine, prepared(CLIENTS[name]))
+
+        assert done.returncode != 0
+        assert len(issuer.calls_to("/token")) == 1
+        assert not server.served
+
+
+@each_helped
+def test_host_of_nobody_gets_no_token(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", "other.test")
+    machine.has(grant(TOKEN))
+
+    done = start(machine, prepared(CLIENTS[name]))
+
+    assert done.returncode != 0
+    assert not server.served
+    assert TOKEN not in str(server.log)
+    assert TOKEN.encode() not in done.stdout + done.stderr
+
+
+def test_ten_tools_at_once_sign_in_once(
+    desk: Desk, authority: Authority, tmp_path: Path
+) -> None:
+    """Nobody has signed in, and everything starts at the same moment."""
+    with ToolServer(
+        authority.server_context(), lambda token: token in desk.tokens()
+    ) as server:
+        rule = f'[host."{server.host}"]\nidentity = "corp"\nscopes = ["git"]\n'
+        desk.configure(hosts=rule)
+
+        def fetch(number: int) -> Done:
+            folder = tmp_path / f"place-{number}"
+            folder.mkdir()
+            client = list(HELPED.values())[number]
+            command = client(Place(folder, server, authority.ca_file))
+            done = subprocess.run(
+                command.words,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=desk.environ | dict(command.environ),
+                cwd=folder,
+                timeout=200,
+                check=False,
+            )
+            desk.ear.hear(" ".join(command.words), done.stdout, done.stderr)
+            return done
+
+        try:
+            with ThreadPoolExecutor(len(HELPED)) as pool:
+                done = list(pool.map(fetch, range(len(HELPED))))
+        except Missing as reason:
+            do_without(reason)
+            raise
+    assert [each.stderr for each in done if each.returncode] == []
+    assert len(desk.visitor.visits()) == 1
+    assert len(desk.tokens()) == 1
+
+
+@each_helped
+def test_person_signs_in_at_the_terminal_of_any_client(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """Whatever the client does with our streams, the code is read and it goes on."""
+    with OidcServer() as issuer:
+        issuer.metadata["device_authorization_endpoint"] = f"{issuer.url}/device"
+        issuer.on(WELL_KNOWN, Reply(issuer.metadata))
+        device = {
+            "device_code": "d",
+            "user_code": "ABCD-EFGH",
+            "verification_uri": f"{issuer.url}/activate",
+            "expires_in": 60,
+            "interval": 1,
+        }
+        issuer.on("/device", Reply(device))
+        proof = signed(claims(issuer.issuer, time.time(), nonce=None))
+        issuer.grants(access_token=TOKEN, id_token=proof)
+        machine = machine_of(home, issuer.issuer, server.host)
+        machine.environ["HUSHKEY_INTERACTIVE"] = "device"
+
+        code, seen = at_terminal(machine, prepared(HELPED[name]))
+
+        assert code == 0, seen
+        assert server.served
+        assert len(issuer.calls_to("/device")) == 1
+        assert "ABCD-EFGH" in seen
+        assert TOKEN not in seen
+
+
+@each_helped
+def test_token_that_the_server_refuses_ends_the_command(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """No client asks for ever, and none is handed a new sign-in by a 401."""
+    server.accepts = lambda token: False
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(grant(TOKEN))
+
+    done = start(machine, prepared(HELPED[name]))
+
+    assert done.returncode != 0
+    assert not server.served
+    assert TOKEN.encode() not in done.stdout + done.stderr
+    assert len([seen for seen in server.log if TOKEN in seen.authorization]) < 20
+
+
+def test_cargo_login_and_logout_are_answered(
+    home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(grant(TOKEN))
+    command, folder = prepared(HELPED["cargo"])
+
+    def cargo(verb: str) -> Done:
+        words = (command.words[0], verb, "--registry", "mine")
+        return start(machine, (Command(words, command.environ), folder))
+
+    login, logout = cargo("login"), cargo("logout")
+
+    assert login.returncode == 0, login.stderr
+    assert logout.returncode == 0, logout.stderr
+    assert f"hushkey logout {server.host}".encode() in logout.stderr
+    assert machine.stored() == [TOKEN]
+
+
+def test_terraform_logout_says_that_the_sign_in_stays(
+    home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(grant(TOKEN))
+    command, folder = prepared(HELPED["terraform"])
+    words = (command.words[0], "logout", server.host)
+
+    code, seen = at_terminal(machine, (Command(words, command.environ), folder))
+
+    assert code == 0, seen
+    assert f"hushkey logout {server.host}" in words_of(seen)
+    assert machine.stored() == [TOKEN]
+
+
+def test_agent_answers_each_client(
+    home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    with OidcServer() as issuer, Agent() as agent:
+        issuer.grants(access_token=TOKEN)
+        machine = machine_of(home, issuer.issuer, server.host)
+        machine.environ |= agent.environ
+        machine.has(grant("at-old", expires_in=1), age=3600)
+        machine.run("hushkey", "token", server.host)
+        agent.wait()
+        machine.run("hushkey", "token", server.host)  # from now on it is in memory
+
+        for name, client in HELPED.items():
+            made = prepared(client)
+            if "HOME" in made[0].environ:
+                continue  # another home is another person's
+            before = agent.answered()
+            done = start(machine, made)
+            assert done.returncode == 0, done.stderr
+            assert agent.answered() > before, name
+
+        assert len(issuer.calls_to("/token")) == 1
+
+
+def test_git_lfs_is_answered_by_gits_helper(home: Path, tmp_path: Path) -> None:
+    if not shutil.which("git-lfs"):
+        do_without("git-lfs is not installed: run tests/prepare")
+    with basic_server(tmp_path) as server:
+        server.password = TOKEN
+        rule = f'[host."{server.url}"]\nidentity = "corp"\nscopes = ["git"]\n'
+        machine = Machine(home, "https://id.test")
+        machine.configure(
+            text=CONFIG.partition("[host")[0] + rule + f'username = "{server.user}"\n'
+        )
+        machine.has(grant(TOKEN))
+        git = ("git", "-c", "credential.helper=", "-c", "credential.helper=hushkey")
+        for words in (
+            ("git", "init", "-q", "."),
+            ("git", "remote", "add", "origin", f"{server.url}/app.git"),
+            (*git, "lfs", "locks"),
+        ):
+            done = start(machine, (Command(words), tmp_path))
+            assert done.returncode == 0, done.stderr
+
+    assert any("/info/lfs/locks" in asked and code == 200 for asked, code in server.log)
+    assert TOKEN.encode() not in done.stdout + done.stderr
+
+
+def test_psql_sends_the_token_as_its_password(home: Path, tmp_path: Path) -> None:
+    """postgresql.org/docs "Message Flow": a server that wants a password in clear."""
+    heard: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        link, _ = listener.accept()
+        with link, link.makefile("rwb", buffering=0) as stream:
+            length = int.from_bytes(stream.read(4))
+            stream.read(length - 4)  # the start-up packet
+            stream.write(b"R\0\0\0\x08\0\0\0\x03")  # a password in clear, please
+            stream.read(1)
+            heard.append(stream.read(int.from_bytes(stream.read(4)) - 4))
+            stream.write(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")  # welcome, ready
+            stream.read(1)
+            stream.read(int.from_bytes(stream.read(4)) - 4)  # the query
+            stream.write(b"C\0\0\0\x0dSELECT 0\0" + b"Z\0\0\0\x05I")
+
+    try:
+        psql = find_program("psql", package="postgresql-client")
+    except Missing as reason:
+        do_without(reason)
+        raise
+    machine = machine_of(home, "https://id.test", "db.test")
+    machine.has(grant(TOKEN))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        port = str(listener.getsockname()[1])
+        words = (psql, "-X", "-w", "-h", "127.0.0.1", "-p", port, "-U", "me")
+        variables = {"PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+        command = Command((*words, "-c", "select", "x"), variables)
+        done = start(machine, (run("psql", command, at="db.test"), tmp_path))
+        thread.join(60)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert heard == [TOKEN.encode() + b"\0"]
