@@ -305,7 +305,11 @@ class _Call:
             options = options.changed(unattended=lambda: self._unneeded(registry))
             try:
                 found = upstream.find(
-                    request, self._environ, options, settings=settings
+                    request,
+                    self._environ,
+                    options,
+                    warn=session.warn,
+                    settings=settings,
                 )
             except HushkeyError as error:  # what is public may be pulled all the same
                 raise _missed(error) from error

@@ -145,7 +145,9 @@ class Answers:
             )
         if rule is None:
             settings = rules.load(environ).settings
-            there = upstream.find(request, environ, options, settings=settings)
+            there = upstream.find(
+                request, environ, options, warn=session.warn, settings=settings
+            )
             return (there.token, there.rule.scheme) if there else None
         acquirer = session.acquirer(environ, began, options=options)
         wanted = acquirer.wanted(rule, host, request.username, request=request)

@@ -100,7 +100,9 @@ def _forwarded(
     try:
         settings = rules.load(environ).settings
         options = session.options_of(environ, "git")
-        found = upstream.find(asked, environ, options, settings=settings)
+        found = upstream.find(
+            asked, environ, options, warn=session.warn, settings=settings
+        )
         if found is None:
             return None
         call = _Call(message, asked, found.rule, environ, began)

@@ -137,7 +137,9 @@ def forwarded(name: str, username: str, environ: Mapping[str, str]) -> Token | N
     request = _without_user(request).changed(username=username or request.username)
     options = session.options_of(environ, "keyring")
     settings = rules.load(environ).settings
-    found = upstream.find(request, environ, options, settings=settings)
+    found = upstream.find(
+        request, environ, options, warn=session.warn, settings=settings
+    )
     return found.token if found else None
 
 

@@ -253,7 +253,9 @@ def forwarded(
     from hushkey.acquire import session, upstream
 
     options = session.options_of(environ, tool.name, tool_may_ask=_may_ask(tool))
-    found = upstream.find(asked.request, environ, options, settings=settings)
+    found = upstream.find(
+        asked.request, environ, options, warn=session.warn, settings=settings
+    )
     if found is None:
         return None
     return Served(asked, found.rule, found.token, found.username)

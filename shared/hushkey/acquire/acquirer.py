@@ -199,7 +199,11 @@ class Acquirer:
 
         request = wanted.request or origins.parse_url(wanted.host)
         found = upstream.find(
-            request, session.environ, session.options, settings=session.settings
+            request,
+            session.environ,
+            session.options,
+            warn=session.warn,
+            settings=session.settings,
         )
         return found.token if found else None
 

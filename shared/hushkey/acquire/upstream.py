@@ -29,7 +29,7 @@ from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from hushkey.tokenrequest import PromptOptions
@@ -63,12 +63,13 @@ def find(
     environ: Mapping[str, str],
     options: PromptOptions,
     *,
+    warn: Callable[[str], None],
     settings: Mapping[str, Any] | None = None,
 ) -> Forwarded | None:
     """Return the token for *request* from the other side; None: it has none.
 
     *options* are the calling tool's, and say whether a person may be asked there;
-    *settings* the config's. Where nobody answers, a line says so and there is none.
+    *settings* the config's. Where nobody answers, *warn* is told so in a line.
     Raises Permanent with the other side's line where it refuses,
     InteractionUnavailable.
     """
@@ -84,7 +85,7 @@ def find(
             return None
         kind, words = _answer(socket, asked, environ, options, settings or {})
     except ConfigError as error:
-        _nobody(error)
+        _nobody(error, warn)
         return None
     except OSError as error:
         if isinstance(error, ConnectionRefusedError) and not environ.get(_VARIABLE):
@@ -92,7 +93,7 @@ def find(
         why = error.strerror or "timed out"
         what = f"the machine that `hushkey forward` runs on does not answer ({why})"
         hint = f"connect again with `hushkey forward`, or set {_VARIABLE}=off"
-        _nobody(Transient(what, hint=hint))
+        _nobody(Transient(what, hint=hint), warn)
         return None
     except forwarding.Garbage as error:
         raise Permanent(f"the forward's other side: {error}", host=shown) from None
@@ -133,12 +134,10 @@ def _answer(
     return kind, words
 
 
-def _nobody(error: HushkeyError) -> None:
+def _nobody(error: HushkeyError, warn: Callable[[str], None]) -> None:
     """Say why nobody was asked: whoever called goes on as without a forward."""
-    from hushkey.acquire import session
-
     event("failed", error=error)
-    session.warn(error.line())
+    warn(error.line())
 
 
 def gave(secret: str, environ: Mapping[str, str]) -> bool:

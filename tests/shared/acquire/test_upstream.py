@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hushkey import runtime
-from hushkey.acquire import upstream
+from hushkey.acquire import session, upstream
 from hushkey.errors import (
     ConfigError,
     HushkeyError,
@@ -92,7 +92,7 @@ def find(
     near: NearSide, request: Request = ASKED, command: str = "git fetch", **more: str
 ) -> upstream.Forwarded | None:
     options = PromptOptions(tool="git", command=lambda: command)
-    return upstream.find(request, environ(near, **more), options)
+    return upstream.find(request, environ(near, **more), options, warn=session.warn)
 
 
 def test_token_comes_with_its_user_and_end(near: NearSide) -> None:
@@ -201,13 +201,18 @@ def test_nobody_answers_is_a_line_and_no_token(
         dead.bind(str(folder / "upstream"))
     there = {**os.environ, "HUSHKEY_UPSTREAM": str(folder / "upstream")}
 
-    assert upstream.find(ASKED, there, PromptOptions()) is None
+    assert upstream.find(ASKED, there, PromptOptions(), warn=session.warn) is None
 
     said = capfd.readouterr().err
     assert "does not answer" in said
     assert said.count("\n") == 1
     assert (
-        upstream.find(ASKED, {**there, "HUSHKEY_UPSTREAM": "off"}, PromptOptions())
+        upstream.find(
+            ASKED,
+            {**there, "HUSHKEY_UPSTREAM": "off"},
+            PromptOptions(),
+            warn=session.warn,
+        )
         is None
     )
     assert capfd.readouterr().err == ""
@@ -220,9 +225,10 @@ def test_what_a_lost_connection_left_is_removed(
         dead.bind(str(folder / "upstream"))
     there = {**os.environ, "HUSHKEY_RUNTIME_DIR": str(folder)}
 
-    assert [upstream.find(ASKED, there, PromptOptions()) for _ in range(2)] == [
-        None
-    ] * 2
+    assert [
+        upstream.find(ASKED, there, PromptOptions(), warn=session.warn)
+        for _ in range(2)
+    ] == [None] * 2
 
     assert capfd.readouterr().err.count("does not answer") == 1
     assert list(folder.iterdir()) == []
@@ -315,7 +321,7 @@ def test_explicit_login_is_for_this_side(tmp_path: Path, near: NearSide) -> None
 
 @pytest.mark.parametrize("dead", [True, False])
 def test_sign_in_is_here_where_the_other_side_cannot_serve(
-    tmp_path: Path, near: NearSide, dead: bool, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, near: NearSide, dead: bool
 ) -> None:
     near.answers = [b"" if dead else message("unknown")]
     if dead:
@@ -327,7 +333,7 @@ def test_sign_in_is_here_where_the_other_side_cannot_serve(
     token = desk.get(provider, environ=environ(near, HUSHKEY_INTERACTIVE="device"))
 
     assert token.value == "at-here"
-    assert ("no socket at" in capfd.readouterr().err) == dead
+    assert ("no socket at" in "".join(desk.warnings)) == dead
     if dead:
         near.path.with_name("moved").rename(near.path)
 
