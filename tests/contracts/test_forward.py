@@ -117,7 +117,12 @@ def test_clone_over_there_signs_in_here_once(desk: Desk, sshd: SshServer) -> Non
 
 
 def test_nothing_of_a_token_is_kept_over_there(desk: Desk, sshd: SshServer) -> None:
-    done = forwarded(desk, sshd, f"{CLONE} {desk.apache.url_of('contoso/app')} one")
+    # A place where git's `store` could put it: nothing but our own look hinders that.
+    settings = "printf '[settings]\\nkey_store = \"file\"\\n' >config.toml"
+    place = f"(mkdir -p .config/hushkey && cd .config/hushkey && {settings})"
+    url = desk.apache.url_of("contoso/app")
+
+    done = forwarded(desk, sshd, f"{place} && {CLONE} {url} one")
 
     assert done.returncode == 0, done.stderr
     places = [*canary.below(sshd.home(), sshd.home() / "no-key")]
