@@ -33,18 +33,22 @@ MAY_IMPORT = {
 #: every third party, and the files that may name it (demo/ is an extra of its own)
 OWNERS = {
     "authlib": {
-        "hushkey.net.http",
-        "hushkey.providers.idtoken",
+        "hushkey.net.oauth",
+        "hushkey.providers.josetoken",
         "hushkey.providers.oidc",
     },
-    "cryptography": {"hushkey.store.cipher"},
+    "cryptography": {
+        "hushkey.providers.usualtoken",
+        "hushkey.store.cipher",
+        "hushkey.store.openitem",
+    },
     "filelock": {"hushkey.system.locks"},
     "idna": {"hushkey.origins"},
     "jeepney": {
         "hushkey.store.secretservice",
         "hushkey_helpers.agent.keyring_signals",
     },
-    "joserfc": {"hushkey.providers.idtoken"},
+    "joserfc": {"hushkey.providers.josetoken"},
     "keyring": {"hushkey.store.keystores", "hushkey_helpers.backend"},
     "msal": {"hushkey.providers.entra", "hushkey.providers.workload.entra"},
     "platformdirs": {"hushkey.system.paths"},
@@ -55,6 +59,7 @@ OWNERS = {
     },
     "requests": {
         "hushkey.net.http",
+        "hushkey.net.oauth",
         "hushkey.providers.exchange.acr",
         "hushkey.providers.exchange.aws",
         "hushkey.providers.exchange.base",

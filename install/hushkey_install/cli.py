@@ -20,6 +20,7 @@ from hushkey_install.commands import (
     looking,
     running,
     signing,
+    switching,
 )
 from hushkey_install.commands import reset as resetting
 from hushkey_install.common import agentcontrol, output
@@ -70,6 +71,8 @@ for verb in (
     running.run,
     forwarding.forward,
     forwarding.log,
+    switching.accounts,
+    switching.switch,
 ):
     main.add_command(verb)
 

@@ -183,7 +183,7 @@ class HostRule(Frozen):
     is the Entra tenant whose tokens it takes, empty where none is known. ``tools``
     are the kinds of tools that the host is for, empty where the config names none.
     ``passed`` are the identities that the rule names, too, each with why it is not the
-    one here.
+    one here. ``user``: it is for URLs with this user name alone.
     """
 
     pattern: str
@@ -191,6 +191,7 @@ class HostRule(Frozen):
     _: KW_ONLY
     scopes: tuple[str, ...] = ()
     account: str = ""
+    user: str = ""
     username: str = ""
     scheme: str = ""
     exchange: str = ""

@@ -101,9 +101,10 @@ class TokenRequest(Frozen):
     def account(self) -> str:
         """The account that is wanted by name, or nothing: whoever is signed in.
 
-        A user name with an @ is a person's; others may be the convention of a host.
+        A user name with an @ is a person's, and so is the one that a rule asks for;
+        others may be the convention of a host.
         """
-        sure = self.person and "@" in self.username
+        sure = self.person and ("@" in self.username or bool(self.rule.user))
         return self.rule.account or (self.username if sure else "")
 
     @property

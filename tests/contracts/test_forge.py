@@ -201,3 +201,99 @@ identity = "second"
     assert right.returncode == 0, right.stderr
     assert done.returncode == 0, done.stderr
     assert desk.forge.people() == {"bob"}
+
+
+BOTH = """
+[[host."{host}"]]
+identity = "forge"
+user = "alice"
+{scopes}
+[[host."{host}"]]
+identity = "forge"
+user = "bob"
+{scopes}
+"""
+
+
+def _both_signed_in(desk: ForgeDesk, more: str = "") -> None:
+    """Let alice and bob sign in, each by name."""
+    desk.configure(GITLAB, more)
+    for user in ("alice", "bob"):
+        desk.visitor.user = user
+        done = desk.hushkey("login", "--account", user, f"{user}@{desk.forge.host}")
+        assert done.returncode == 0, done.stderr
+    desk.visitor.user = "nobody"  # no window is needed any more
+
+
+def _lets_in(desk: ForgeDesk, git: Git, *words: str, url: str = "") -> set[str]:
+    """Return who git was let in as."""
+    before = len(desk.forge.log())
+    url = url or desk.forge.url_of("contoso/app")
+    done = desk.git(git, *words, "ls-remote", url)
+    assert done.returncode == 0, done.stderr
+    return {r["user"] for r in desk.forge.log()[before:] if r["user"]}
+
+
+def test_two_people_by_user_name_by_repository_and_by_choice(
+    desk: ForgeDesk, old_git: Git
+) -> None:
+    _both_signed_in(desk)
+    url, host = desk.forge.url_of("contoso/app"), desk.forge.host
+
+    for user in ("bob", "alice"):
+        named = url.replace("://", f"://{user}@")
+        assert _lets_in(desk, old_git, url=named) == {user}
+        by_setting = ("-c", f"credential.username={user}")
+        assert _lets_in(desk, old_git, *by_setting) == {user}
+        assert desk.hushkey("switch", host, user).returncode == 0
+        assert _lets_in(desk, old_git) == {user}
+    done = desk.git(old_git, "config", "--global", "credential.useHttpPath", "true")
+    assert done.returncode == 0
+    assert desk.hushkey("switch", f"{desk.forge.url}/contoso", "bob").returncode == 0
+    assert _lets_in(desk, old_git) == {"bob"}
+    listed = json.loads(desk.hushkey("accounts", "--json").stdout)["accounts"]
+    assert [(r["host"], r["account"], r["default"]) for r in listed] == [
+        (host, "alice", True),
+        (host, "bob", False),
+        (f"{host}/contoso", "bob", True),
+    ]
+    assert len(desk.visitor.visits()) == 2
+
+
+def test_two_people_by_a_rule_for_each_user_name(desk: ForgeDesk, old_git: Git) -> None:
+    _both_signed_in(desk, BOTH)
+    url = desk.forge.url_of("contoso/app")
+
+    for user in ("bob", "alice"):
+        named = url.replace("://", f"://{user}@")
+        assert _lets_in(desk, old_git, url=named) == {user}
+    # Nobody is named: no rule counts, and git may only ask the terminal.
+    done = desk.git(old_git, "ls-remote", url)
+    assert done.returncode != 0
+    assert b"could not read Username" in done.stderr
+    assert len(desk.visitor.visits()) == 2
+
+
+@pytest.mark.parametrize("more", ["", BOTH], ids=["one rule", "a rule each"])
+def test_wrong_person_is_refused_before_anything_is_stored(
+    desk: ForgeDesk, old_git: Git, more: str
+) -> None:
+    desk.configure(GITLAB, more)
+    named = desk.forge.url_of("contoso/app").replace("://", "://bob@")
+
+    clone = desk.git(old_git, "clone", "-q", named, "app")
+    login = desk.hushkey("login", "--account", "bob", f"bob@{desk.forge.host}")
+
+    for done in (clone, login):
+        assert done.returncode != 0
+        assert b"alice signed in, but bob was asked for" in done.stderr
+    assert desk.token_file("forge").read().accounts == {}
+    assert desk.forge.people() == set()
+
+
+def test_one_of_two_people_signs_out(desk: ForgeDesk, old_git: Git) -> None:
+    _both_signed_in(desk)
+    done = desk.hushkey("logout", "--account", "alice", desk.forge.host)
+
+    assert b"signed out of forge as alice and revoked" in done.stderr
+    assert _lets_in(desk, old_git) == {"bob"}

@@ -7,7 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from hushkey.store import openitem
+from hushkey.store.keystores import ATTRIBUTES, ServiceStore
+from hushkey.store.secretservice import SecretServiceStore
 from kit.desk import Desk
+from kit.oauth import imported, timed_imports
 from servers.secretservice import SecretService
 
 pytestmark = pytest.mark.contract
@@ -30,6 +34,75 @@ def test_key_lives_in_the_keyring_and_tokens_in_a_sealed_file(
     assert len(desk.visitor.visits()) == 1
     assert not (desk.folder / "data" / "key").exists()
     assert len(list((desk.folder / "data" / "tokens").glob("*.sealed"))) == 1
+
+
+def test_open_key_is_read_without_a_library(
+    desk: Desk, make_secret_service: MakeService
+) -> None:
+    sit_at(desk, make_secret_service("unlocked"))
+    assert desk.get().returncode == 0
+
+    done = desk.start(
+        *timed_imports("git-credential-hushkey", "get"),
+        stdin=f"protocol=https\nhost={desk.apache.host}\n\n".encode(),
+        HUSHKEY_AGENT="off",
+    )
+
+    found = set(imported(done.stderr))
+    assert b"password=" in done.stdout
+    assert "hushkey.store.openitem" in found
+    heavy = {"jeepney", "secretstorage", "socket", "hmac", "_hashlib", "string"}
+    assert found & {*heavy, "cryptography.hazmat.backends.openssl"} == set()
+
+
+def test_silent_refresh_loads_no_library_of_a_sign_in(
+    desk: Desk, make_secret_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_secret_service("unlocked")
+    for name, value in service.environ.items():
+        monkeypatch.setenv(name, value)
+    sit_at(desk, service)
+    assert desk.get().returncode == 0
+    desk.age(3601)
+
+    done = desk.start(
+        *timed_imports("git-credential-hushkey", "get"),
+        stdin=f"protocol=https\nhost={desk.apache.host}\n\n".encode(),
+        HUSHKEY_AGENT="off",
+    )
+
+    found = {name.partition(".")[0] for name in imported(done.stderr)}
+    assert b"password=" in done.stdout
+    assert desk.issuer.refreshes() == 1
+    assert "requests" in found
+    heavy = {"authlib", "joserfc", "filelock", "jeepney", "secretstorage", "msal"}
+    assert found & heavy == set()
+
+
+@pytest.mark.parametrize("text", ["", "k", "k" * 16, "k" * 44, "k" * 100_000])
+def test_secret_is_what_the_library_reads(
+    make_secret_service: MakeService, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    for name, value in make_secret_service("unlocked").environ.items():
+        monkeypatch.setenv(name, value)
+    store = ServiceStore()
+    assert openitem.read(ATTRIBUTES) is None  # there is no such item yet
+    store.put(text)
+    library = SecretServiceStore("the keyring", ATTRIBUTES, "")
+
+    assert openitem.read(ATTRIBUTES) == text == library.get()
+    assert openitem.read({**ATTRIBUTES, "username": "another"}) is None
+
+
+@pytest.mark.parametrize("state", ["locked", "no collection", "no service", "absent"])
+def test_what_is_not_open_is_left_to_the_library(
+    make_secret_service: MakeService, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    for name, value in make_secret_service(state).environ.items():
+        monkeypatch.setenv(name, value)
+
+    assert openitem.read(ATTRIBUTES) is None
 
 
 def test_absent_keyring_is_named_before_anybody_signs_in(
@@ -170,9 +243,8 @@ def put_other_key(desk: Desk) -> None:
     """Put a well-formed key of another store into the keyring."""
     script = (
         "import base64, os\n"
-        "from hushkey.store.secretservice import SecretServiceStore\n"
-        "drawer = SecretServiceStore('hushkey', 'data-key', '')\n"
-        "drawer.put(base64.b64encode(os.urandom(32)).decode())\n"
+        "from hushkey.store.keystores import ServiceStore\n"
+        "ServiceStore().put(base64.b64encode(os.urandom(32)).decode())\n"
     )
     done = desk.start(sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,9 @@ VERBS = {
     "login": ["login", "git.test"],
     "logout": ["logout", "--local", "git.test"],
     "token": ["token", "git.test"],
+    "accounts": ["accounts"],
+    "accounts --json": ["accounts", "--json"],
+    "switch": ["switch", "git.test", "me"],
     "status": ["status"],
     "status --json": ["status", "--json"],
     "explain": ["explain", "https://git.test/a/b"],
@@ -41,6 +44,8 @@ VERBS = {
     "config add-host": ["config", "add-host", "new.test", "--identity", "corp"],
     "install git": ["install", "git"],
     "uninstall git": ["uninstall", "git"],
+    "install go": ["install", "go"],
+    "uninstall go": ["uninstall", "go"],
     "agent status": ["agent", "status"],
     "agent stop": ["agent", "stop"],
 }
@@ -140,7 +145,14 @@ def test_config_that_cannot_be_read(machine: Machine, verb: str) -> None:
 
     result = run(machine, verb)
 
-    needs_none = ("reset", "completion", "config path", "uninstall git", "report")
+    needs_none = (
+        "reset",
+        "completion",
+        "config path",
+        "uninstall git",
+        "uninstall go",
+        "report",
+    )
     agent = ("agent status", "agent stop")
     assert (result.exit_code == 0) is (verb in (*needs_none, *agent)) or verb == "reset"
 

@@ -208,7 +208,6 @@ def preload() -> None:
     """Import what is imported late: another user cannot read our Python."""
     for name in (
         "cryptography.hazmat.primitives.ciphers.aead",
-        "filelock",
         "hushkey.config.compile",
     ):
         importlib.import_module(name)

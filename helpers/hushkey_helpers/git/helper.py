@@ -61,6 +61,8 @@ def answer(
         message = parse(request())
         asked = _request(message)
         rule = _rule(asked, environ)
+        if action != "get":
+            rule = _issuing(message, asked, environ, began) or rule
         host = message.get("host")
         event("asked" if rule else "not-ours", rule=rule, host=host, verb=action)
     except (Malformed, ConfigError) as error:
@@ -113,6 +115,29 @@ def _forwarded(
 
 def _rule(request: Request, environ: Mapping[str, str]) -> HostRule | None:
     return rules.load(environ).rule_for(request)
+
+
+def _issuing(
+    message: Message, request: Request, environ: Mapping[str, str], began: float
+) -> HostRule | None:
+    """Return the rule of a user name that gave out the token which *message* holds.
+
+    git says the user name that we answered with, which a provider may demand.
+    """
+    config = rules.load(environ)
+    if not (users := config.users_of(request)):
+        return None
+    from hushkey.acquire import session
+
+    acquirer = session.acquirer(environ, began, asks_for="git")
+    for user in users:
+        named = Request(request.protocol, request.host, request.path, user)
+        rule = config.rule_for(named)
+        if rule is not None and not rule.identity.typed:
+            file = acquirer.file_of(rule.identity)
+            if file.stamp() and file.read_cached().is_known(message.secret()):
+                return rule
+    return None
 
 
 def _whose(wanted: TokenRequest, account: str) -> str:

@@ -109,18 +109,19 @@ def _find(name: str, username: str, environ: Mapping[str, str]) -> Service | Non
     if request is None:
         return None
     asked, request = request.username, _without_user(request)
+    user = username or asked
     bare = aliased is None and "://" not in name
-    rule = _rule(config, request)
+    rule = _rule(config, request, user)
     unproven = bare and rule is not None
     if rule is None and bare:
         # A bare name does not say how it is reached; http:// is the config's word.
         request = Request("http", request.host)
-        rule = _rule(config, request)
+        rule = _rule(config, request, user)
     if rule is None:
         return None
     if unproven and rule.bare:
         unproven = _may_be_plain(request.host, environ)
-    return Service(request, rule, username or asked, unproven=unproven)
+    return Service(request, rule, user, unproven=unproven)
 
 
 def forwarded(name: str, username: str, environ: Mapping[str, str]) -> Token | None:
@@ -157,14 +158,14 @@ def _without_user(request: Request) -> Request:
     return Request(request.protocol, request.host, request.path)
 
 
-def _rule(config: rules.Config, request: Request) -> HostRule | None:
+def _rule(config: rules.Config, request: Request, user: str) -> HostRule | None:
     """Return the rule for *request*; None also where that would be a guess.
 
     Whoever asks without a path has asked with one before, or has none: only a
     rule for the whole host answers, never the one that some path has.
     """
     try:
-        rule = config.rule_for(request)
+        rule = config.rule_for(request, user)
     except Permanent:
         return None
     if rule is None or rule.identity.typed:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-from hushkey.errors import HushkeyError, Permanent
-from hushkey.model import HostRule, Token, TokenKey
+from hushkey.errors import HushkeyError, Permanent, plain
+from hushkey.model import HostRule, Identity, Token, TokenKey
 from hushkey.providers.registry import client_words
 from hushkey.system import ownership, paths
-from hushkey.tokenrequest import TokenRequest
+from hushkey.tokenrequest import TokenRequest, may_be_person
 from hushkey_helpers.tools import token as token_tool
 from hushkey_install.common import agentcontrol, output, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import azure
 
 
-def login(target: str | None, *, force: bool, method: str) -> None:
-    """Sign in for every set of scopes that *target* needs."""
+def login(target: str | None, *, force: bool, method: str, account: str = "") -> None:
+    """Sign in for every set of scopes that *target* needs, as *account* if named."""
     environ = dict(os.environ)
     if method != "auto":
         environ["HUSHKEY_INTERACTIVE"] = method
@@ -30,7 +30,7 @@ def login(target: str | None, *, force: bool, method: str) -> None:
         key = (rule.account, rule.token_key)
         if key not in done:
             done.add(key)
-            wanted = context.wanted(rule, host, url)
+            wanted = context.wanted(rule, host, url, account)
             _login(context, wanted, force=force and len(done) == 1)
 
 
@@ -89,8 +89,13 @@ def until(token: Token) -> str:
     return f"until {moment:%H:%M:%S}"
 
 
-def logout(target: str | None, *, everyone: bool, local: bool) -> None:
-    """Forget sign-ins here, and tell the server unless *local*."""
+def logout(
+    target: str | None, *, everyone: bool, local: bool, account: str = ""
+) -> None:
+    """Forget sign-ins here, *account*'s alone if named; tell the server unless *local*.
+
+    A URL may name the account, too.
+    """
     context = Context(login=True)
     # Another user's folder says nothing of who is signed in.
     ownership.check_private(paths.data_folder(context.environ))
@@ -100,23 +105,51 @@ def logout(target: str | None, *, everyone: bool, local: bool) -> None:
         everyone = len(used) == 1  # a built-in one: nobody else can be meant
     if everyone:
         identities = list(known)
+    elif account and target is None:
+        identities = [i for i in known if _has(context, i, account)]
+        if not identities:
+            raise Permanent(
+                f"{plain(account, 200)} is not signed in",
+                hint="run `hushkey accounts`",
+            )
     else:
         identities = [context.identity(target)]
+        account = account or _named(context, target)
         typedsecrets.check_not_typed(identities[0], "")
     done = 0
     for identity in identities:
         # Looked at anew: identities of one server and client share their sign-ins.
         if not everyone or context.is_used(identity):
-            output.say(_logout(context, identity.name, local=local), err=True)
+            line = _logout(context, identity.name, account, local=local)
+            output.say(line, err=True)
             done += 1
     if not done:
         output.say("nobody is signed in", err=True)
     agentcontrol.dismiss(context.environ)
 
 
-def _logout(context: Context, name: str, *, local: bool) -> str:
-    identity = context.config.identity(name)
-    refresh_tokens = context.acquirer.sign_out(identity)
+def _has(context: Context, identity: Identity, account: str) -> bool:
+    """Tell whether *account* is signed in by *identity*."""
+    if not context.is_used(identity):
+        return False
+    found = context.acquirer.file_of(identity).read().called(account)
+    own = identity.account
+    return found is not None and (not own or own.casefold() == account.casefold())
+
+
+def _named(context: Context, target: str | None) -> str:
+    """Return the account that the URL *target* names, or nothing."""
+    if target is None or "@" not in target or target in context.config.identities():
+        return ""
+    rule, _ = context.rule(target)
+    name = context.request(target).username
+    return name if may_be_person(name, rule) else ""
+
+
+def _logout(context: Context, identity_name: str, account: str, *, local: bool) -> str:
+    identity = context.config.identity(identity_name)
+    refresh_tokens = context.acquirer.sign_out(identity, account)
+    name = f"{identity_name} as {account}" if account else identity_name
     if not refresh_tokens:
         return f"signed out of {name}; there was no sign-in to revoke"
     if local:

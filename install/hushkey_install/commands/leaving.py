@@ -21,7 +21,17 @@ from hushkey_install.common import agentcontrol, filechange, output
 from hushkey_install.register import table
 
 #: what hushkey makes in its data folder
-_KEPT = ("tokens", "stash", "state", "key", "locks", "installed", "run", "discovery")
+_KEPT = (
+    "tokens",
+    "stash",
+    "state",
+    "key",
+    "locks",
+    "installed",
+    "run",
+    "discovery",
+    "programs",
+)
 _KEPT_MARKS = (".compiled", ".corrupt", ".hushkey-backup", ".new")
 _ASIDE = "before-reset-"
 

@@ -17,7 +17,8 @@ from hushkey_install.commands import accounts, completing
     default="auto",
     help="How to ask; auto takes what works here.",
 )
-def login(target: str | None, force: bool, method: str) -> None:
+@click.option("--account", default="", help="Who has to sign in.")
+def login(target: str | None, force: bool, method: str, account: str) -> None:
     """Sign in for TARGET, a host or an identity.
 
     A URL will do, too. Without TARGET, the only identity of the config is meant.
@@ -28,15 +29,17 @@ def login(target: str | None, force: bool, method: str) -> None:
       hushkey login corp                     # every host of that identity
       hushkey login dev.azure.com/contoso
       hushkey login --method device corp     # no browser on this machine
+      hushkey login --account bob git.example.com
     """
-    accounts.login(target, force=force, method=method)
+    accounts.login(target, force=force, method=method, account=account)
 
 
 @click.command()
 @click.argument("target", required=False, shell_complete=completing.targets)
 @click.option("--all", "everyone", is_flag=True, help="Sign out of every identity.")
 @click.option("--local", is_flag=True, help="Do not tell the server.")
-def logout(target: str | None, everyone: bool, local: bool) -> None:
+@click.option("--account", default="", help="Sign out of this account alone.")
+def logout(target: str | None, everyone: bool, local: bool, account: str) -> None:
     """Forget the sign-in of TARGET and revoke it.
 
     \b
@@ -44,8 +47,9 @@ def logout(target: str | None, everyone: bool, local: bool) -> None:
       hushkey logout corp
       hushkey logout --all
       hushkey logout --local corp            # offline, or the server is gone
+      hushkey logout --account bob corp
     """
-    accounts.logout(target, everyone=everyone, local=local)
+    accounts.logout(target, everyone=everyone, local=local, account=account)
 
 
 @click.command()

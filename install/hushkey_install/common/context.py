@@ -49,14 +49,25 @@ class Context:
         except ValueError as error:
             raise Permanent(f"{shown(url)!r}: {error}") from error
 
-    def wanted(self, rule: HostRule, host: str, url: str = "") -> TokenRequest:
+    def wanted(
+        self, rule: HostRule, host: str, url: str = "", account: str = ""
+    ) -> TokenRequest:
         """Return the need for a token of *rule*.
 
-        *url* may name an organisation, and whose account is meant.
+        *url* may name an organisation, and whose account is meant; *account* names
+        that for certain. Raises Permanent if the config says another one.
         """
         request = self.request(url or host)
-        if not rule.account and may_be_person(request.username, rule):
-            rule = rule.with_account(request.username)
+        name = request.username or rule.user
+        if account and rule.account and account.casefold() != rule.account.casefold():
+            raise Permanent(
+                f"{rule.pattern} is for the account {rule.account}, as the config says",
+                hint="change `account` in config.toml to sign in somebody else",
+            )
+        if account:
+            rule = rule.with_account(account)
+        elif not rule.account and may_be_person(name, rule):
+            rule = rule.with_account(name)
         return self.acquirer.wanted(rule, host, request=request)
 
     def rule(self, url: str) -> tuple[HostRule, str]:
@@ -67,6 +78,13 @@ class Context:
         if rule is None or origin is None:
             missing = self.config.missing_for(request)
             what = f"it lacks {missing}" if missing else "no rule covers it"
+            if users := self.config.users_of(request):
+                named = f"https://{users[0]}@{request.host}"
+                names = plain(", ".join(users), 200)
+                raise Permanent(
+                    f"the rules for {shown(url)} are for a user name: {names}",
+                    hint=f"name one in the URL: {plain(named, 200)}",
+                )
             raise Permanent(
                 f"{shown(url)} is not served by hushkey: {what}",
                 hint=f"run `hushkey config add-host {plain(request.host, 80)}`",

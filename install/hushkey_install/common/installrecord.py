@@ -43,6 +43,11 @@ class InstallRecord:
             remove(self._path)
 
 
+def named(tool: str, path: str) -> str:
+    """Return the name of the notes about one of the files of *tool*."""
+    return f"{tool}-{_hash(path)}"
+
+
 def whole(
     notes: dict[str, Any], path: str, shape: Mapping[str, type]
 ) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def host(url: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> H
     from hushkey.net import http  # noqa: PLC0415
 
     with http.Network(settings, environ, whole=True).session() as session:
-        answer = session.head(url, withhold_token=True)
+        answer = session.head(url)
     headers = answer.raw.headers.getlist("WWW-Authenticate")
     schemes = [name for value in headers for name in _SCHEME.findall(value)]
     location = urlsplit(answer.headers.get("Location", "")).netloc

@@ -145,8 +145,18 @@ def put(table: Any, path: list[str], value: object) -> None:
     for name in path[:-1]:
         if name not in table:
             table[name] = tomlkit.table(is_super_table=only_tables)
-        table = table[name]
+        table = _one(table[name], name)
     table[path[-1]] = value
+
+
+def _one(table: Any, name: str) -> Any:
+    """Return *table*, which is called *name*; Permanent if it is several."""
+    if isinstance(table, list):
+        raise Permanent(
+            f"there are several tables for {plain(name)}",
+            hint="run `hushkey config edit`, and change the one that is meant",
+        )
+    return table
 
 
 def drop(table: Any, path: list[str]) -> str:
@@ -157,7 +167,7 @@ def drop(table: Any, path: list[str]) -> str:
     """
     above = [table]
     for name in path[:-1]:
-        above.append(above[-1][name])
+        above.append(_one(above[-1][name], name))
     behind = _behind(above[-1][path[-1]])
     del above[-1][path[-1]]
     for depth in range(len(above) - 1, 0, -1):

@@ -59,6 +59,9 @@ def mask(table: Any, path: tuple[str, ...] = ()) -> None:
         here = (*path, key)
         if isinstance(value, dict):
             mask(value, here)
+        elif path == ("host",) and isinstance(value, list) and _are_tables(value):
+            for table_of_one in value:
+                mask(table_of_one, here)
         elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
             mask_list(value, here)
         elif (shown := safe(here, value)) is not value:
@@ -150,6 +153,10 @@ def _leaves(table: dict[str, Any], good: Callable[[str], bool]) -> Iterator[bool
             yield from _leaves(found, good)
         else:
             yield good(key) and not (isinstance(found, list) and _has_table(found))
+
+
+def _are_tables(items: list[Any]) -> bool:
+    return all(isinstance(item, dict) for item in items)
 
 
 def _has_table(items: list[Any]) -> bool:

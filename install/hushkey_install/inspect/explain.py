@@ -79,6 +79,11 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
             row = context.config.row_for(request)
             if row and missing.endswith(" client_id"):
                 yield from _register(context.config.identity(row["identity"]))
+        elif users := context.config.users_of(request):
+            yield (
+                "rule",
+                f"none covers this URL, but with a user name: {', '.join(users)}",
+            )
         else:
             yield "rule", "none covers this URL"
             if words := nosignin.words(request):
@@ -102,7 +107,11 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
 def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     where = _WRITTEN[rule.origin]
     identity = rule.identity
-    yield "rule", f'[host."{rule.pattern}"] ({where}), the most specific that fits'
+    user = f" for {rule.user}@" if rule.user else ""
+    yield (
+        "rule",
+        f'[host."{rule.pattern}"]{user} ({where}), the most specific that fits',
+    )
     yield "identity", f"{identity.name} ({identity.provider})"
     for name, why in rule.passed:
         yield "not", f"{name}: {why}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, UiRequired, span
-from hushkey.model import HostRule, Identity, Token
+from hushkey.model import Account, HostRule, Identity, Token
 from hushkey.providers import registry
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
@@ -41,7 +41,8 @@ def show(as_json: bool) -> None:
             "built-in ones, such as dev.azure.com, need only `hushkey login HOST`"
         )
         return
-    output.say_table(_TITLES, [_cells(row) for row in found])
+    cells = [_cells(row) for row in found]
+    output.say_table(_TITLES, cells)
     output.say("")
     for line in _clients(found):
         output.say(line)
@@ -77,10 +78,14 @@ def _is_in_use(context: Context, identity: Identity) -> bool:
 def rows_of(context: Context, rule: HostRule) -> Iterator[dict[str, Any]]:
     """Yield the rows of one rule; a rule of several tenants may have several."""
     for there, host in azure.everywhere(context, rule):
-        yield _row(context, there, host)
+        yield from _rows(context, there, host)
 
 
-def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
+def _rows(context: Context, rule: HostRule, host: str) -> Iterator[dict[str, Any]]:
+    """Yield a row for each account at *host*, the default one first.
+
+    Of several, ``default`` tells which is; ``user`` is in it where the rule has one.
+    """
     identity = rule.identity
     row: dict[str, Any] = {
         "host": host,
@@ -97,30 +102,36 @@ def _row(context: Context, rule: HostRule, host: str) -> dict[str, Any]:
         "obtained_by": None,
         "error": None,
     }
+    row |= {"user": rule.user} if rule.user else {}
     if identity.typed:
-        return row | {"kept": typedsecrets.tools_of_rule(rule, context.environ)}
+        yield row | {"kept": typedsecrets.tools_of_rule(rule, context.environ)}
+        return
     if identity.machine:
         row["by"] = registry.SPECS[identity.provider].words(identity)
     if rule.passed:
         row["passed_over"] = dict(rule.passed)
     try:
         cache = context.acquirer.file_of(identity).read()
-        row.update(_signed_in(context, cache, rule, host))
+        wanted = context.acquirer.wanted(rule, host, rule.user)
+        default = cached.account_for(cache, wanted)
+        others = [] if wanted.account else cached.fitting(cache, wanted)
     except UiRequired:
-        pass  # nobody is signed in: the row says so
+        yield row  # nobody is signed in: the row says so
     except HushkeyError as error:
-        row["error"] = error.line()
-    return row
+        yield row | {"error": error.line()}
+    else:
+        everybody = tuple(dict.fromkeys((default, *others)))
+        for account in everybody:
+            found = _signed_in(cache, rule, account)
+            found |= {"default": account == default} if len(everybody) > 1 else {}
+            yield row | found
 
 
-def _signed_in(
-    context: Context, cache: TokenCache, rule: HostRule, host: str
-) -> dict[str, Any]:
-    """Return what the token file says about *rule*, as part of a row.
+def _signed_in(cache: TokenCache, rule: HostRule, account: Account) -> dict[str, Any]:
+    """Return what the token file says about *account* at *rule*, as part of a row.
 
     ``ended_at`` is in it where the server has declared the sign-in dead.
     """
-    account = cached.account_for(cache, context.acquirer.wanted(rule, host))
     token = cache.token(account, rule.token_key)
     renewable = bool(cache.grants(account, rule.token_key))
     ended = None if renewable else cache.ended(account)
@@ -144,8 +155,10 @@ def _left(token: Token | None) -> int | None:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    host = row["host"] + (" (built in)" if row["origin"] == "preset" else "")
-    return host, row["identity"], row["account"] or "-", _token(row), _came(row)
+    user = f"{row['user']}@" if "user" in row else ""
+    host = user + row["host"] + (" (built in)" if row["origin"] == "preset" else "")
+    account = (row["account"] or "-") + (" (default)" if row.get("default") else "")
+    return host, row["identity"], account, state(row), _came(row)
 
 
 def _clients(found: list[dict[str, Any]]) -> list[str]:
@@ -182,7 +195,8 @@ def _came(row: dict[str, Any]) -> str:
     return f"{row['obtained_by'] or 'server'} at {day}{moment:%H:%M}"
 
 
-def _token(row: dict[str, Any]) -> str:
+def state(row: dict[str, Any]) -> str:
+    """Return what there is of a token, and what happens at its end."""
     if "kept" in row:
         kept = ", ".join(row["kept"])
         return f"kept for {kept}" if kept else "nothing typed yet"

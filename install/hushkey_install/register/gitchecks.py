@@ -125,11 +125,14 @@ def _rules(
         return
     others = set(_served(installation.context, elsewhere))
     others -= set(_served(installation.context, urls_in_use(installation)))
-    rules = [
-        rule for rule, _ in installation.context.own_rules() if not rule.identity.typed
-    ]
+    # To git the rules of one pattern, each for a user name, are one host.
+    rules = {
+        rule.pattern: rule
+        for rule, _ in installation.context.own_rules()
+        if not rule.identity.typed
+    }
     unregistered = []
-    for rule in rules:
+    for rule in rules.values():
         request = githelpers.request_of(rule.pattern)
         chain = githelpers.chain(git, request)
         # What says nothing of its purpose, and is asked for by another tool only.

@@ -23,6 +23,8 @@ class SettingsFile:
 
     *edit* returns a text with the setting at a value (the text's own where it is
     empty: without the setting); *value* returns what the setting is in a text.
+    *without* returns a text in which the setting, changed since, no longer names us;
+    it is given what the setting was before. Its notes are called *record*.
     """
 
     def __init__(
@@ -32,10 +34,12 @@ class SettingsFile:
         path: str,
         edit: Edit,
         value: Callable[[str], str],
+        without: Edit = lambda text, _: text,
     ) -> None:
         self.path = path
         self._edit = edit
         self._value = value
+        self._without = without
         self._install_record = InstallRecord(environ, tool)
 
     def text(self) -> str:
@@ -56,10 +60,27 @@ class SettingsFile:
         text = self.text()
         return Change(self.path, text, self._edited(text, wanted))
 
-    def keep(self, change: Change) -> None:
-        """Make *change*, and note how to take it back."""
-        notes, before = self._notes(), None
-        if notes:
+    def anew(self, wanted: Callable[[str], str]) -> tuple[str, Change]:
+        """Return the text without ours, and the change that sets *wanted* of that.
+
+        So the setting follows our program's path, and what is noted as its old value
+        is never ours.
+        """
+        text, base = self.text(), self.undoing().after
+        try:
+            after = self._edited(base, wanted(base))
+            same = self._value(after) == self._value(text)
+        except ValueError as error:
+            raise self._wrong(error) from error
+        return base, Change(self.path, text, text if same else after)
+
+    def keep(self, change: Change, before: str | None = None) -> None:
+        """Make *change*, and note how to take it back: to *before*, if it is known."""
+        notes = self._notes()
+        if before is not None:
+            existed = notes["existed"] if notes else os.path.lexists(self.path)
+            notes = {"existed": existed, "value": self._value(before)}
+        elif notes:
             before = restored(notes, change.before)
         if before is None:
             before = change.before
@@ -85,9 +106,13 @@ class SettingsFile:
             return Change(self.path, text, text)
         before = restored(notes, text)
         if before is None:
-            before = text  # where the value is the user's own by now
-            if self._value(text) == notes["set"]:
-                before = self._edited(text, notes["value"])
+            try:
+                if self._value(text) == notes["set"]:
+                    before = self._edited(text, notes["value"])
+                else:  # the user's own by now
+                    before = self._without(text, notes["value"])
+            except ValueError as error:
+                raise self._wrong(error) from error
         return Change(self.path, text, before)
 
     def undo(self, change: Change) -> None:
@@ -111,6 +136,9 @@ class SettingsFile:
         try:
             return self._edit(text, value)
         except ValueError as error:
-            raise Permanent(
-                f"{self.path} cannot be understood: {error}", hint="mend it first"
-            ) from error
+            raise self._wrong(error) from error
+
+    def _wrong(self, error: ValueError) -> Permanent:
+        return Permanent(
+            f"{self.path} cannot be understood: {error}", hint="mend it first"
+        )

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from hushkey_install.register import (
+    bazel,
+    cargo,
+    claude,
+    codex,
+    conan,
     docker,
     git,
+    go,
+    google,
     keyringchecks,
+    kubectl,
     pip,
     plugins,
+    pnpm,
+    rclone,
     systemd,
+    terraform,
     uv,
 )
 from hushkey_install.register.registration import Checked, Registration
@@ -21,6 +32,18 @@ REGISTRATIONS: tuple[Registration, ...] = (
     uv.UV,
     plugins.TWINE,
     plugins.POETRY,
+    kubectl.KUBECTL,
+    cargo.CARGO,
+    go.GO,
+    terraform.TERRAFORM,
+    terraform.TOFU,
+    bazel.BAZEL,
+    pnpm.PNPM,
+    claude.CLAUDE,
+    codex.CODEX,
+    rclone.RCLONE,
+    conan.CONAN,
+    google.GOOGLE,
     systemd.AGENT,
 )
 

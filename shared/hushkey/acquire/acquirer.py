@@ -84,6 +84,7 @@ class Acquirer:
         that an Entra token needs to be taken.
         """
         claims, username = "", username if may_be_person(username, rule) else ""
+        person = person or bool(rule.user)
         if request is not None and rule.identity.tenants:
             rule, host = self._placed(rule, host, request, challenges)
             claims = _demanded(challenges)
@@ -132,7 +133,7 @@ class Acquirer:
 
         patience = {**self.session.settings, "silent_timeout": _ANONYMOUS}
         with http.Network(patience, self.session.environ).session() as anonymous:
-            answer = anonymous.head(url, withhold_token=True)
+            answer = anonymous.head(url)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Transient(f"{url} fails")  # it knows, but not now
         # The status stands where HTTP/2 has it (RFC 9113 8.3.2).
@@ -177,7 +178,7 @@ class Acquirer:
     def _acquire(self, wanted: TokenRequest) -> Token:
         seen = self.file_of(wanted.rule.identity).stamp()
         try:
-            return self.silent(wanted)
+            return self.silent(wanted, choose=True)
         except UiRequired as need:
             event("ui-required", wanted, error=need)
             if token := self._forwarded(wanted):
@@ -213,12 +214,21 @@ class Acquirer:
             return self.acquire(wanted)
         return self._interaction(wanted).sign_in(wanted)
 
-    def silent(self, wanted: TokenRequest) -> Token:
-        """Return a token without anybody noticing, or raise why not."""
+    def silent(self, wanted: TokenRequest, *, choose: bool = False) -> Token:
+        """Return a token without anybody noticing, or raise why not.
+
+        *choose*: where several accounts fit and nothing says which, a person who is at
+        the terminal may be asked; else the one that signed in first answers.
+        """
         if wanted.rule.identity.machine:
             return self._minted(wanted)
         file = self.file_of(wanted.rule.identity)
         cache = file.read_cached()
+        options = self.session.options
+        several = choose and options.tool_may_ask and not options.login
+        if several and (fit := cached.undecided(cache, wanted)):
+            self._interaction(wanted).choose(wanted, fit)
+            cache = file.read_cached()
         if token := cached.fresh_token(cache, wanted, self.session.clock()):
             event("cached", wanted)
             return runtime.used(wanted, self.session.environ, token)
@@ -397,10 +407,11 @@ class Acquirer:
         token = cache.token(account, rule.token_key) if account else None
         return token.value if token else ""
 
-    def sign_out(self, identity: Identity) -> list[str]:
+    def sign_out(self, identity: Identity, account: str = "") -> list[str]:
         """Forget every account of *identity*; return the tokens that can be revoked.
 
-        The caller may revoke them; here they are gone either way.
+        Or the one that is called *account*: Permanent if nobody is. The caller may
+        revoke them; here they are gone either way.
         """
         file = self.file_of(identity)
         with file.change(self.session.settings["silent_timeout"]) as change:
@@ -408,9 +419,17 @@ class Acquirer:
             if identity.account:
                 found = change.cache.account(identity.account)
                 accounts = [found.id] if found else []
+            if account:
+                named = change.cache.called(account)
+                if named is None or named.id not in accounts:
+                    raise Permanent(
+                        f"{account} is not signed in by identity {identity.name}",
+                        hint="run `hushkey accounts`",
+                    )
+                accounts = [named.id]
             tokens = [t for a in accounts for t in change.cache.revocable(a)]
-            for account in accounts:
-                change.cache.sign_out(account)
+            for each in accounts:
+                change.cache.sign_out(each)
             if accounts:
                 change.save()
             from hushkey.acquire.attempts import FailureCache  # noqa: PLC0415 - seldom

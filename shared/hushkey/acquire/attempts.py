@@ -11,7 +11,6 @@ Whatever takes a network or a person goes the same way: what is stored serves; e
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import contextmanager, suppress
 
@@ -231,6 +230,8 @@ def circumstances(identity: Identity, session: Session) -> str:
         with suppress(OSError, ValueError):
             times.append(os.stat(path).st_mtime_ns)
     said = repr((sorted(settings.items()), identity._fields(), named, times))
+    import hashlib  # noqa: PLC0415 - no cached answer needs it
+
     return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:16]
 
 

@@ -56,6 +56,35 @@ def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
     return everybody
 
 
+def fitting(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
+    """Return every account that has something for *wanted*, the default one first.
+
+    Whatever its URL names: those are the accounts between which one can choose.
+    """
+    if wanted.rule.account:
+        found = cache.called(wanted.rule.account)
+        return [found] if found else []
+    key = wanted.rule.token_key
+    everybody = [cache.known(account) for account in cache.accounts]
+    fit = [a for a in everybody if cache.grants(a, key) or cache.token(a, key)]
+    default = cache.bound(key, wanted.host, wanted.where) or cache.account("")
+    return sorted(fit, key=lambda account: account != default)
+
+
+def undecided(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
+    """Return the accounts that fit *wanted*, if several do and nothing says which.
+
+    None where a tenant tells, for which everybody is tried.
+    """
+    if len(cache.accounts) < 2 or wanted.rule.identity.tenants:
+        return []
+    bound = cache.bound(wanted.rule.token_key, wanted.host, wanted.where)
+    if bound is not None or is_named(cache, wanted):
+        return []
+    fit = fitting(cache, wanted)
+    return fit if len(fit) > 1 else []
+
+
 def _by_username(cache: TokenCache, wanted: TokenRequest) -> Account | None:
     return cache.called(wanted.username) if wanted.username else None
 

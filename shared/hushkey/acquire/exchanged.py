@@ -8,14 +8,13 @@ own (`TokenKey.exchange`), so that signing out forgets it too.
 
 from __future__ import annotations
 
-from hashlib import blake2s
-
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import Permanent, StoreError, Transient, UiRequired
 from hushkey.model import FORWARDED, Grant, TokenKey
 from hushkey.store.tokencache import ASSUMED_LIFETIME
 from hushkey.system import locks
+from hushkey.system.digest import blake2s
 from hushkey.trace import event
 
 TYPE_CHECKING = False

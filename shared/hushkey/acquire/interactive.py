@@ -22,8 +22,9 @@ from hushkey.errors import (
 from hushkey.model import UNNAMED, Account
 from hushkey.providers.registry import SPECS, methods_of
 from hushkey.scopes import covers
-from hushkey.signin import messages
+from hushkey.signin import choice, messages, terminal
 from hushkey.signin.flow import PromptSubject, sign_in
+from hushkey.store.tokencache import place_of
 from hushkey.system import cachefile, locks
 from hushkey.trace import event
 
@@ -112,6 +113,49 @@ class Interaction:
         with self._turn():
             claims = cached.demanded(self._file.read(), wanted)
             return self._sign_in(wanted, decision, claims)
+
+    def choose(self, wanted: TokenRequest, fit: list[Account]) -> None:
+        """Let the person choose one of *fit* for *wanted*, and remember it.
+
+        Once in ten minutes, and not where nobody is at a terminal: whoever is the
+        default one goes on to be it.
+        """
+        key, now = wanted.rule.token_key, self._session.clock()
+        # An organisation is what its first segment names.
+        place = place_of(wanted.host, wanted.place.strip("/").partition("/")[0])
+        if self._failures.asked_for("choice", now, place):
+            return
+        if not {"paste", "device"} & {*self._decision(wanted).methods}:
+            return
+        chosen_on = terminal.open_terminal(self._session.environ)
+        if chosen_on is None:
+            return
+
+        def look(_: None) -> bool | None:
+            made = not cached.undecided(self._file.read(), wanted)
+            asked = self._failures.asked_for("choice", now, place)
+            return made or asked or None
+
+        def act(_: None) -> bool:
+            need = UiRequired("several accounts are signed in")
+            self._failures.record("choice", need, now, place)
+            number = choice.choose(
+                chosen_on,
+                place,
+                [account.shown for account in fit],
+                timeout=self._session.settings["sign_in_timeout"],
+                ended=self._ended,
+            )
+            if number is not None:
+                patience = self._session.settings["silent_timeout"]
+                with self._file.change(patience) as change:
+                    change.cache.bind(key, place, fit[number], here=True)
+                    change.save()
+                chosen_on.line(messages.account_chosen(place, fit[number].shown))
+            return True
+
+        with chosen_on:
+            once(self._turn(), look, act)
 
     def unlock(
         self, wanted: TokenRequest, locked: StoreError, data_key: DataKey
@@ -265,6 +309,9 @@ class Interaction:
             locks.uninterrupted(),
         ):
             now = int(self._session.clock())
+            if granted.account is None and wanted.account:
+                # One who is known by that name stays one account.
+                account = change.cache.called(wanted.account) or account
             known = bool(granted.account) and account.id in change.cache.accounts
             account = accounts.known_as(change.cache, account, granted.claims)
             token = change.cache.keep(granted, account, rule.token_key, now, "", claims)

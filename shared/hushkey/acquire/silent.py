@@ -7,7 +7,6 @@ rotated refresh token that is not saved is a sign-in lost.
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import contextmanager
 
 from hushkey.acquire import cached
@@ -188,7 +187,11 @@ class Renewal:
 
 def _key(accounts: list[Account], wanted: TokenRequest) -> str:
     """Return for whom a failure counts: these accounts, scopes and claims."""
-    claims = hashlib.sha256(wanted.claims.encode()).hexdigest() if wanted.claims else ""
+    claims = ""
+    if wanted.claims:
+        import hashlib  # noqa: PLC0415 - no cached answer needs it
+
+        claims = hashlib.sha256(wanted.claims.encode()).hexdigest()
     who = [account.id for account in accounts]
     return " ".join([*who, wanted.rule.token_key.text, claims])
 

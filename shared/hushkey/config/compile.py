@@ -72,12 +72,13 @@ def _compiled(
         for name, table in user.get("identity", {}).items()
     }
     rules: list[dict[str, Any]] = []
-    for pattern, table in user.get("host", {}).items():
+    below = {id(table) for _, table in layers.hosts(system)}
+    for pattern, table in layers.hosts(user):
         # A rule may lean on a preset's identity that the user has not completed.
         names = identities.named(table)
         lacking = (_missing(n, {}, presets) for n in names if n not in known)
         missing = next(filter(None, lacking), "")
-        origin = "system" if pattern in system.get("host", {}) else "user"
+        origin = "system" if id(table) in below else "user"
         rules.append(_rule(pattern, table, origin, missing))
     for pattern, table in presets["host"].items():
         missing = _missing(table["identity"], user, presets)
@@ -157,7 +158,7 @@ def _index(rules: list[dict[str, Any]]) -> dict[Any, tuple[int, ...]]:
         key: tuple(
             sorted(
                 numbers,
-                key=lambda n: (-len(rules[n]["path"]), n),
+                key=lambda n: (-len(rules[n]["path"]), "user" not in rules[n], n),
             )
         )
         for key, numbers in grouped.items()

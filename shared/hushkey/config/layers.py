@@ -11,6 +11,7 @@ from hushkey import origins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 
@@ -18,29 +19,53 @@ def left(system: dict[str, Any], user: dict[str, Any]) -> dict[str, Any]:
     """Return what of *system* counts beside *user*; both are parsed, not checked."""
     settings = names(user, "settings")
     identities = names(user, "identity")
-    patterns = set(map(_place, names(user, "host")))
-
-    def counts(kind: str, name: str) -> bool:
-        if kind == "host":
-            return _place(name) not in patterns
-        return name not in (settings if kind == "settings" else identities)
-
+    taken = {place(*rule) for rule in hosts(user)}
     found = dict(system)
-    for kind in ("settings", "identity", "host"):
+    for kind, own in (("settings", settings), ("identity", identities)):
         table = system.get(kind)
         if isinstance(table, dict):
-            found[kind] = {k: v for k, v in table.items() if counts(kind, k)}
+            found[kind] = {k: v for k, v in table.items() if k not in own}
+    if isinstance(system.get("host"), dict):
+        left_over = (rule for rule in hosts(system) if place(*rule) not in taken)
+        found["host"] = _tables(left_over)
     return found
+
+
+def hosts(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each host table with its pattern, which may have several.
+
+    Those of one pattern are an array of tables: they differ in ``user``.
+    """
+    table = config.get("host")
+    for written, found in table.items() if isinstance(table, dict) else ():
+        for each in found if isinstance(found, list) and found else [found]:
+            yield written, each
+
+
+def _tables(rules: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the tables that `hosts` yields as *rules*."""
+    found: dict[str, list[Any]] = {}
+    for written, table in rules:
+        found.setdefault(written, []).append(table)
+    return {w: each[0] if len(each) == 1 else each for w, each in found.items()}
 
 
 def replaced(system: dict[str, Any], user: dict[str, Any]) -> list[str]:
     """Return what of *system* does not count beside *user*, as a person writes it."""
     kept = left(system, user)
+    rules = {id(table) for _, table in hosts(kept)}
     return [
-        f"settings.{name}" if kind == "settings" else f'[{kind}."{name}"]'
-        for kind in ("settings", "identity", "host")
-        for name in system.get(kind, {})
-        if name not in kept[kind]
+        *(
+            f"settings.{n}"
+            for n in system.get("settings", {})
+            if n not in kept["settings"]
+        ),
+        *(
+            f'[identity."{n}"]'
+            for n in system.get("identity", {})
+            if n not in kept["identity"]
+        ),
+        *(f'[host."{n}"]' for n, table in hosts(system) if id(table) not in rules),
     ]
 
 
@@ -51,6 +76,8 @@ def joined(below: dict[str, Any], user: dict[str, Any]) -> dict[str, Any]:
         one, other = user.get(kind, {}), below.get(kind, {})
         if isinstance(one, dict) and isinstance(other, dict) and other:
             found[kind] = {**one, **other}
+            if kind == "host":
+                found[kind] = _tables((*hosts(user), *hosts(below)))
         elif not isinstance(other, dict):
             found[kind] = other  # which the check refuses
     return found
@@ -62,13 +89,16 @@ def names(config: dict[str, Any], kind: str) -> set[str]:
     return set(table) if isinstance(table, dict) else set()
 
 
-def _place(written: str) -> object:
-    """Return the same for two spellings of one pattern."""
+def place(written: str, table: Any) -> tuple[object, ...]:
+    """Return the same for two rules of which one request could not tell which."""
+    user = table.get("user") if isinstance(table, dict) else None
+    name = origins.folded(user) if isinstance(user, str) else ""
     try:
         parsed = origins.parse_pattern(written)
     except ValueError:
-        return written
+        return written, name
     return (
+        name,
         parsed.scheme,
         parsed.host,
         parsed.port,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: rises with every change of the compiled form, and of what a ProviderSpec puts there
-FORMAT = 7
+FORMAT = 9
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
@@ -69,14 +69,15 @@ class Config:
             if not row["missing"]:
                 yield self._rule(row)
 
-    def rule_for(self, request: Request) -> HostRule | None:
+    def rule_for(self, request: Request, asked: str = "") -> HostRule | None:
         """Return the rule that covers *request*, or None: not ours.
 
+        *asked* is a user name that comes with it, and says nothing of the place.
         Raises Permanent where several identities could serve the host and the
         request does not say which, and where none of those that a rule names is at
         home here; never a guess between identities.
         """
-        row = self.row_for(request)
+        row = self.row_for(request, asked)
         return self._rule(row, served=True) if row and not row["missing"] else None
 
     def aliased(self, name: str) -> Request | None:
@@ -84,7 +85,8 @@ class Config:
         for row in self._compiled["rules"]:
             if name in row.get("aliases", ()):
                 scheme, host, port, _ = row["key"]
-                return Request(scheme, f"{host}:{port}", "/".join(row["path"]))
+                path, user = "/".join(row["path"]), row.get("user", "")
+                return Request(scheme, f"{host}:{port}", path, user)
         return None
 
     def missing_for(self, request: Request) -> str:
@@ -98,13 +100,23 @@ class Config:
         named = (row["missing"] for row in rows if row["identity"] == identity)
         return str(next(filter(None, named), ""))
 
-    def row_for(self, request: Request) -> Mapping[str, Any] | None:
-        """Return the compiled rule for *request*; raises as `site_for`."""
+    def users_of(self, request: Request) -> list[str]:
+        """Return the user names that the rules of *request*'s host ask for."""
+        origin = origins.parse_origin(request.protocol, request.host)
+        if origin is None:
+            return []
+        both = (self._rows_at(request.protocol, origin, w) for w in (False, True))
+        rows = [row for rows in both for row in rows]
+        return list(dict.fromkeys(row["user"] for row in rows if "user" in row))
+
+    def row_for(self, request: Request, asked: str = "") -> Mapping[str, Any] | None:
+        """Return the compiled rule for *request*; raises as `rule_for`."""
         origin = origins.parse_origin(request.protocol, request.host)
         if origin is None or request.protocol not in origins.DEFAULT_PORTS:
             return None
         for wild in (False, True):
             rows = self._rows_at(request.protocol, origin, wild)
+            rows = _of_user(rows, request, request.username or asked, origin)
             if rows and (found := _choose(rows, request, origin)):
                 return found
         return None
@@ -125,6 +137,7 @@ class Config:
         optional = (
             "account",
             "bare",
+            "user",
             "username",
             "scheme",
             "exchange",
@@ -187,6 +200,7 @@ def _choose(
 ) -> Mapping[str, Any] | None:
     """Return the best of *rules* (longest path first) for the request's path."""
     by_path = [row for row in rows if row["path"]]
+    # One that asks for this user name stands first.
     whole_host = next((row for row in rows if not row["path"]), None)
     if not by_path:
         return whole_host
@@ -207,8 +221,11 @@ def _choose(
         closer = [r for r in by_path if len(r["path"]) > depth]
         _check_letters(path, closer, shown, "path")
         return found
+    if whole_host and "user" in whole_host:
+        return whole_host
     user = (request.username,) if request.username else ()
-    named = [r for r in by_path if origins.place(user) == r["path"][:1]]
+    named = [r for r in by_path if "user" in r]
+    named = named or [r for r in by_path if origins.place(user) == r["path"][:1]]
     if user and not named:
         first = [{k: r[k][:1] for k in ("path", "letters") if k in r} for r in by_path]
         _check_letters(user, first, shown, "user name")
@@ -217,6 +234,30 @@ def _choose(
     if whole_host and not named and not guess:
         return whole_host
     return _single(named or by_path, shown)
+
+
+def _of_user(
+    rows: list[Mapping[str, Any]],
+    request: Request,
+    user: str,
+    origin: tuple[str, int],
+) -> list[Mapping[str, Any]]:
+    """Return those of *rows* that are for the user name *user*, or for any."""
+    if not any("user" in row for row in rows):
+        return rows
+    name = origins.folded(user)
+    fits = [r for r in rows if "user" not in r or origins.folded(r["user"]) == name]
+    if user and not any("user" in row for row in fits):
+        names = ((row["user"],) for row in rows if "user" in row)
+        closer = [
+            {"path": origins.place(name), "letters": origins.letters(name)}
+            if not name[0].isascii()
+            else {"path": origins.place(name)}
+            for name in names
+        ]
+        shown = origins.origin_text(request.protocol, *origin)
+        _check_letters((user,), closer, shown, "user name")
+    return fits
 
 
 def _check_letters(

@@ -79,6 +79,12 @@ def alias(value: str) -> str | None:
     return None
 
 
+def user_name(value: Any) -> str | None:
+    """Accept a user name as it is in a URL, decoded."""
+    good = isinstance(value, str) and value.isprintable() and not set(value) & {*" /:"}
+    return None if good and value else "the user name of a URL, decoded"
+
+
 def methods(value: Any) -> str | None:
     """Accept a list of ways to sign in."""
     good = isinstance(value, list) and value and all(word in METHODS for word in value)
@@ -197,6 +203,7 @@ HOST: Mapping[str, Check] = {
     "identity": names,
     "scopes": words,
     "account": text,
+    "user": user_name,
     "username": text,
     "scheme": one_of("basic", "bearer"),
     "exchange": one_of(*exchange.KINDS),

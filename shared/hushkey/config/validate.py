@@ -10,7 +10,7 @@ import tomllib
 from itertools import pairwise
 
 from hushkey import origins
-from hushkey.config import identities, schema
+from hushkey.config import identities, layers, schema
 from hushkey.errors import plain
 from hushkey.model import Frozen
 from hushkey.providers import exchange
@@ -82,7 +82,7 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
         if key not in _TOP:
             yield (), key, _unknown(key, _TOP)
     yield from _table_faults(("settings",), user.get("settings", {}), schema.SETTINGS)
-    identities, rules = user.get("identity", {}), user.get("host", {})
+    identities = user.get("identity", {})
     for name, table in _tables("identity", identities):
         keys = schema.keys_of(table if isinstance(table, dict) else {})
         yield from _table_faults(("identity", name), table, keys)
@@ -91,7 +91,7 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     known = (
         {*identities, *presets["identity"]} if isinstance(identities, dict) else set()
     )
-    for written, table in _tables("host", rules):
+    for written, table in layers.hosts(user):
         yield from _table_faults(("host", written), table, schema.host_keys(table))
         if isinstance(table, dict):
             yield from _host_faults(("host", written), table, known)
@@ -99,15 +99,14 @@ def _faults(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     yield from _misplaced(user)
     yield from _strangers(user, presets)
     yield from _shared_files(user)
-    if isinstance(rules, dict):
-        yield from _twins(rules)
-        yield from _alias_faults(rules)
+    yield from _twins(user)
+    yield from _alias_faults(user)
 
 
 def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]:
     """Yield rules that would send a built-in server's token to another host."""
     identities = dict(_tables("identity", user.get("identity")))
-    for written, rule in _tables("host", user.get("host")):
+    for written, rule in layers.hosts(user):
         for name in _named(rule):
             table = identities.get(name, presets["identity"].get(name))
             spec = _spec(table) if isinstance(table, dict) else None
@@ -299,21 +298,20 @@ def _exchange_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
 _ANY_LABEL = "111122223333"
 
 
-def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
-    """Yield patterns that are written twice in different spellings.
+def _twins(user: dict[str, Any]) -> Iterator[Fault]:
+    """Yield patterns that are written twice, and do not differ in ``user``.
 
     Two paths that differ only in case, or in a ``.git`` at the end, are one: most
     servers ignore both, and on the others nobody could say which of the two a
     request is for.
     """
     seen: dict[object, tuple[str, tuple[str, ...]]] = {}
-    for written in rules:
+    for written, table in layers.hosts(user):
         try:
             parsed = origins.parse_pattern(written)
         except ValueError:
             continue
-        server = (parsed.scheme, parsed.host, parsed.port, parsed.wild)
-        key = (server, origins.place(parsed.path))
+        key = layers.place(written, table)
         if key in seen:
             other, path = seen[key]
             why = ""
@@ -325,10 +323,10 @@ def _twins(rules: dict[str, Any]) -> Iterator[Fault]:
         seen[key] = written, parsed.path
 
 
-def _alias_faults(rules: dict[str, Any]) -> Iterator[Fault]:
+def _alias_faults(user: dict[str, Any]) -> Iterator[Fault]:
     """Yield aliases that say nothing, or two things."""
     seen: dict[str, str] = {}
-    for written, table in _tables("host", rules):
+    for written, table in layers.hosts(user):
         aliases = table.get("aliases") if isinstance(table, dict) else None
         if schema.words(aliases) or schema.pattern(written):
             continue  # each has been told already

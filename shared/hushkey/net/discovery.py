@@ -78,7 +78,7 @@ class Discovery:
 
     def _fetch(self, url: str) -> Any:
         with self._network.session() as session:
-            response = session.get(url, withhold_token=True)
+            response = session.get(url)
         data = http.json_of(response)
         if response.status_code == 404:
             raise Permanent(

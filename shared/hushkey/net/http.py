@@ -1,7 +1,5 @@
 """The one HTTP session: deadlines, one cautious retry, proxies, trust.
 
-Authlib's client, made safe (bare, it follows redirects with the refresh token,
-sends ~/.netrc passwords to the issuer and hands out error answers as tokens).
 Nothing from the environment gets in but what is read here by name. Imported
 only when a network call is due.
 """
@@ -10,11 +8,12 @@ from __future__ import annotations
 
 import ssl
 import time
+from base64 import b64encode
 from functools import partial
-from urllib.parse import parse_qsl, urlsplit
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
-from authlib.integrations.requests_client import OAuth2Session
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, should_bypass_proxies
 from urllib3.util import Retry
@@ -42,6 +41,10 @@ _STEP = 10.0
 _QUICK = 5.0
 #: statuses with which somebody in front of a server says that it does not
 _IN_FRONT = (407, 502, 503, 504)
+_FORM = {
+    "Accept": "application/json",
+    "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
+}
 _SECRETS = frozenset(
     (
         *("refresh_token", "code", "code_verifier", "device_code", "client_secret"),
@@ -71,9 +74,9 @@ class Network:
         #: the servers that have answered
         self.answered: set[str] = set()
 
-    def session(self, client_id: str = "", **client: Any) -> Session:
-        """Return a session that acts as OAuth client *client_id*."""
-        return Session(client_id, self, **client)
+    def session(self, *, limit: float | None = None) -> Session:
+        """Return a session that is nobody's; *limit* as `Session` has it."""
+        return Session(self, limit=limit)
 
     def check_answers(self, url: str) -> None:
         """Raise what keeps the server of *url* from answering, if anything does.
@@ -86,8 +89,8 @@ class Network:
         """
         if _origin(url) in self.answered:
             return
-        with Session("", self, limit=_QUICK) as session:
-            answer = session.head(url, withhold_token=True)
+        with Session(self, limit=_QUICK) as session:
+            answer = session.head(url)
         if answer.status_code in _IN_FRONT:
             self.answered.discard(_origin(url))
             status, headers = answer.status_code, answer.headers
@@ -240,19 +243,17 @@ def without_secrets(data: Any, sent: Any) -> Any:
     return {**data, "error_description": detail}
 
 
-class Session(OAuth2Session):  # type: ignore[misc]
-    """Authlib's OAuth client on our terms; every request raises our outcomes."""
+class Session(requests.Session):
+    """A session on our terms; every request raises our outcomes."""
 
     def __init__(
-        self,
-        client_id: str,
-        network: Network,
-        *,
-        limit: float | None = None,
-        **client: Any,
+        self, network: Network, *, limit: float | None = None, **more: Any
     ) -> None:
-        """*limit*: the most seconds for a request; None: what the network has left."""
-        super().__init__(client_id, **client)
+        """*limit*: the most seconds for a request; None: what the network has left.
+
+        *more* is for another parent of a class below.
+        """
+        super().__init__(**more)
         self.trust_env = False
         self._network = network
         self._limit = limit
@@ -272,7 +273,9 @@ class Session(OAuth2Session):  # type: ignore[misc]
         if told.ca or told.certificate:
             self.mount(origin, _Adapter(self._network.trust(url)))
 
-    def request(self, method: str, url: str, **kw: Any) -> Response:
+    def request(  # type: ignore[override]
+        self, method: str, url: str, **kw: Any
+    ) -> Response:
         """Send one request; it ends, whatever the server does.
 
         Raises Transient or Permanent where no answer came.
@@ -309,17 +312,51 @@ class Session(OAuth2Session):  # type: ignore[misc]
         """Follow nothing; requests looks at the next hop even when it may not go."""
         return iter(())
 
-    def parse_response_token(self, resp: Response) -> Any:
-        """Return the token answer (code, device and refresh), or raise Refused."""
-        data = json_of(resp)
-        token = answers.token(data)
-        if resp.status_code != 200 or token is None:
-            raise Refused(resp, data)
-        # The parent would parse the body anew; what we made of it counts. It
-        # trips over an odd expires_at, which no RFC knows.
-        self.token = {**token, "expires_at": None}
-        self.token["server_date"] = resp.headers.get("Date", "")
-        return self.token
+    def renew(
+        self, url: str, refresh_token: str, scopes: str, client: ClientWords
+    ) -> dict[str, Any]:
+        """Redeem *refresh_token* at *url* (RFC 6749 6); return the token answer.
+
+        That has the old refresh token where the server gave no new one. Raises
+        Refused, Transient, Permanent.
+        """
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        if scopes:
+            form["scope"] = scopes
+        body = urlencode({**form, **client.form})
+        response = self.post(url, data=body, headers={**_FORM, **client.headers})
+        return {"refresh_token": refresh_token, **token_of(response)}
+
+
+class ClientWords(NamedTuple):
+    """What tells a token endpoint which client asks: in the form, in the headers."""
+
+    form: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+def client_words(client_id: str, secret: str, method: str) -> ClientWords:
+    """Return how client *client_id* names itself by *method* (OpenID Connect Core 9).
+
+    Raises ValueError for a name or a secret that *method* cannot send.
+    """
+    if method == "client_secret_basic":
+        pair = f"{client_id}:{secret}".encode("latin-1")
+        word = b64encode(pair).decode()
+        return ClientWords({}, {"Authorization": f"Basic {word}"})
+    if method == "client_secret_post":
+        form = {"client_id": client_id, "client_secret": secret}
+        return ClientWords(form, {})
+    return ClientWords({"client_id": client_id}, {})
+
+
+def token_of(response: Response) -> dict[str, Any]:
+    """Return the token answer (code, device and refresh), or raise Refused."""
+    data = json_of(response)
+    token = answers.token(data)
+    if response.status_code != 200 or token is None:
+        raise Refused(response, data)
+    return {**token, "server_date": response.headers.get("Date", "")}
 
 
 def _read(response: Response) -> Response:

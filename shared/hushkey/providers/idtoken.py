@@ -8,22 +8,11 @@ subject. MSAL and Authlib's own helper check less.
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
-from json import loads
-
-from authlib.oidc.core import CodeIDToken
-from joserfc import jwt
-from joserfc.errors import (
-    ExpiredTokenError,
-    InvalidClaimError,
-    InvalidKeyIdError,
-    JoseError,
-    UnsupportedAlgorithmError,
-)
-from joserfc.jwk import KeySet
-from joserfc.jws import JWSRegistry, extract_compact
 
 from hushkey.errors import HushkeyError, Permanent, Transient, plain, span
 from hushkey.model import Account
+from hushkey.providers import usualtoken
+from hushkey.providers.usualtoken import Expected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,27 +45,20 @@ def claims_of(
     header. Raises Permanent.
     """
     allowed = [a for a in algorithms if str(a)[:2] in _ALGORITHMS] or ["RS256"]
+    expected = Expected(
+        issuer, client_id, allowed, nonce, access_token, int(now), LEEWAY
+    )
+    known = None if keys is None else keys(False)
+    usual = usualtoken.claims_of(id_token, expected, known)
+    if usual is not None:
+        return usual
+    from hushkey.providers import josetoken
+
     try:
-        token = _decode(id_token, allowed, keys)
-        params = {"client_id": client_id, "access_token": access_token}
-        claims = CodeIDToken(
-            token.claims,
-            token.header,
-            {
-                "iss": {"essential": True, "value": issuer},
-                "aud": {"essential": True, "value": client_id},
-                "sub": {"essential": True},
-            },
-            params if nonce is None else {**params, "nonce": nonce},
-        )
-        claims.validate(now=int(now), leeway=LEEWAY)
-        if not isinstance(token.claims["sub"], str) or not token.claims["sub"]:
-            raise InvalidClaimError("sub")
-    except (ExpiredTokenError, InvalidClaimError) as error:
-        raise _refusal(error, now, server_date) from error
-    except (JoseError, ValueError, TypeError, KeyError) as error:
-        raise _refusal(error, now, "") from error
-    return dict(token.claims)
+        return josetoken.claims_of(id_token, expected, known, keys)
+    except josetoken.Invalid as error:
+        date = server_date if error.by_clock else ""
+        raise _refusal(error, now, date) from error
 
 
 def renewed(
@@ -94,33 +76,6 @@ def renewed(
         return {}, None
     except Permanent as error:
         return {}, error
-
-
-def _decode(
-    id_token: str, allowed: list[str], keys: Callable[[bool], Any] | None
-) -> Any:
-    if keys is None:
-        return _read(id_token, allowed)
-    registry = JWSRegistry(algorithms=allowed, strict_check_header=False)
-    try:
-        return jwt.decode(
-            id_token, KeySet.import_key_set(keys(False)), registry=registry
-        )
-    except InvalidKeyIdError:
-        return jwt.decode(
-            id_token, KeySet.import_key_set(keys(True)), registry=registry
-        )
-
-
-def _read(id_token: str, allowed: list[str]) -> Any:
-    """Return the token without looking at its signature, but at what signed it."""
-    found = extract_compact(id_token.encode())
-    claims, header = loads(found.payload), found.headers()
-    if header.get("alg") not in allowed:
-        raise UnsupportedAlgorithmError("alg")
-    if not isinstance(claims, dict):
-        raise TypeError("the claims are no object")
-    return jwt.Token(header, claims)
 
 
 def account_of(claims: Mapping[str, Any]) -> Account:

@@ -1,4 +1,4 @@
-"""OpenID Connect and OAuth 2.0 servers, on Authlib's client.
+"""OpenID Connect and OAuth 2.0 servers; who signs in does so on Authlib's client.
 
 Code flow with PKCE as a public client (RFC 6749, 7636, 8252), device code
 (RFC 8628), refresh with rotation, revocation (RFC 7009). Servers with an
@@ -12,8 +12,6 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit
-
-from authlib.common.security import generate_token
 
 from hushkey.errors import HushkeyError, Permanent, UiRequired, plain
 from hushkey.model import Account, CodeFlow, DeviceCode, Grant
@@ -29,7 +27,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hushkey.model import Identity
-    from hushkey.net.http import Network, Session
+    from hushkey.net.http import Network
+    from hushkey.net.oauth import Client
     from hushkey.providers.spec import Lookup, ProviderSpec
 
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -64,10 +63,14 @@ class OAuthProvider:
     def refresh(self, refresh_token: str, scopes: tuple[str, ...]) -> Grant:
         """Redeem *refresh_token*; see Provider."""
         endpoint = self._endpoint("token_endpoint")
-        with self._advised(), self._session() as session:
+        words = (self.client_id, self._secret() or "", self._method())
+        with self._advised(), self._network.session() as session:
             answer = http.guarded(
-                lambda: session.refresh_token(
-                    endpoint, refresh_token=refresh_token, scope=self._sent(scopes)
+                lambda: session.renew(
+                    endpoint,
+                    refresh_token,
+                    self._sent(scopes),
+                    http.client_words(*words),
                 )
             )
         return self._renewed(answer, scopes)
@@ -76,6 +79,8 @@ class OAuthProvider:
         self, scopes: tuple[str, ...], redirect_uri: str, login_hint: str
     ) -> CodeFlow:
         """Prepare an authorization request; see Provider."""
+        from authlib.common.security import generate_token
+
         endpoint = self._endpoint("authorization_endpoint")
         if self._spec.announcement:
             self._announced(endpoint)
@@ -92,7 +97,7 @@ class OAuthProvider:
         if login_hint and self._spec.hint_parameter:
             extra[self._spec.hint_parameter] = login_hint
             extra |= self._spec.hint_parameters
-        with self._session() as session:
+        with self._client() as session:
             url, state = session.create_authorization_url(
                 endpoint,
                 redirect_uri=redirect_uri,
@@ -107,7 +112,7 @@ class OAuthProvider:
         with self._advised("redirect"):
             self._check_answer(answer)
         endpoint = self._endpoint("token_endpoint")
-        with self._advised(), self._session() as session:
+        with self._advised(), self._client() as session:
             try:
                 token = http.guarded(
                     lambda: session.fetch_token(
@@ -134,7 +139,7 @@ class OAuthProvider:
             return None
         scopes = self._sign_in_scopes(scopes)
         sent = self._sent(scopes)
-        with self._advised(), self._session() as session:
+        with self._advised(), self._client() as session:
             response = session.post(
                 endpoint,
                 data={"scope": sent} if sent else {},
@@ -145,7 +150,7 @@ class OAuthProvider:
     def poll_device(self, code: DeviceCode) -> Grant:
         """Ask whether the person is done; see Provider."""
         endpoint = self._endpoint("token_endpoint")
-        with self._advised(), self._session() as session:
+        with self._advised(), self._client() as session:
             try:
                 token = session.fetch_token(
                     endpoint, grant_type=_DEVICE, device_code=code.data["device_code"]
@@ -162,12 +167,12 @@ class OAuthProvider:
             # GitHub's: it refuses a request that is authenticated.
             with self._network.session() as session:
                 body = {"credentials": [refresh_token]}
-                answer = session.post(url, json=body, withhold_token=True)
+                answer = session.post(url, json=body)
             return bool(answer.status_code == 202)
         endpoint = self._metadata().get("revocation_endpoint")
         if not isinstance(endpoint, str):
             return False
-        with self._session() as session:
+        with self._client() as session:
             response = session.revoke_token(
                 endpoint,
                 token=refresh_token,
@@ -193,7 +198,7 @@ class OAuthProvider:
         sent = {"Authorization": f"Bearer {access_token}"}
         try:
             with self._network.session(limit=_BRIEFLY) as session:
-                response = session.get(url, headers=sent, withhold_token=True)
+                response = session.get(url, headers=sent)
         except HushkeyError:
             return None
         if response.status_code != 200:
@@ -215,9 +220,9 @@ class OAuthProvider:
         """
         with self._network.session() as session:
             url = self._base + self._spec.announcement
-            response = session.get(url, withhold_token=True)
+            response = session.get(url)
             gone = response.status_code == 404
-            if gone and session.get(endpoint, withhold_token=True).status_code == 404:
+            if gone and session.get(endpoint).status_code == 404:
                 raise Permanent(
                     f"{http.server_of(url)}: signing in by OAuth is turned off there",
                     hint="ask its administrator, or check base_url in config.toml; a "
@@ -247,12 +252,14 @@ class OAuthProvider:
             # The page's own word: to try again as it is would not help.
             raise Permanent(error.what, hint=hint, code=error.code) from error
 
-    def _session(self) -> Session:
-        secret = self._secret()
-        return self._network.session(
+    def _client(self) -> Client:
+        from hushkey.net.oauth import Client
+
+        return Client(
             self.client_id,
-            client_secret=secret,
-            token_endpoint_auth_method=self._auth_method() if secret else "none",
+            self._network,
+            client_secret=self._secret(),
+            token_endpoint_auth_method=self._method(),
             code_challenge_method="S256",
         )
 
@@ -267,7 +274,10 @@ class OAuthProvider:
             )
         return self._identity.option("client_secret") or None
 
-    def _auth_method(self) -> str:
+    def _method(self) -> str:
+        """Return how the client authenticates, by its name in the metadata."""
+        if not self._secret():
+            return "none"
         if self._spec.auth_method:
             return self._spec.auth_method
         offered = self._metadata().get("token_endpoint_auth_methods_supported")

@@ -25,6 +25,26 @@ def login_command(host: str, account: str = "") -> str:
     return f"hushkey login {shlex.quote(plain(f'{scheme}{marker}{user}{rest}'))}"
 
 
+def which_account(place: str, names: list[str]) -> str:
+    """Return the question which of *names* answers for *place*, from now on."""
+    shown = plain(place, 200)
+    lines = [f"whose token for {shown}, from now on? type a number, then Enter"]
+    lines += [f"{n}: {plain(name, 200)}" for n, name in enumerate(names, 1)]
+    return "\n".join(lines)
+
+
+def no_such_number(last: int) -> str:
+    """Return what to say to anything but a number of `which_account`."""
+    return f"type a number from 1 to {last}"
+
+
+def account_chosen(place: str, name: str) -> str:
+    """Return what was chosen, and how to choose anew."""
+    shown = plain(place, 200)
+    anew = f"hushkey switch {shlex.quote(shown)}"
+    return f"{shown} gets the token of {plain(name, 200)}; to choose anew: {anew}"
+
+
 def who_asks(
     host: str, identity: str = "", account: str = "", command: str = ""
 ) -> str:

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, Protocol, TypeVar
 
+    from hushkey.store.secretservice import SecretServiceStore
+
     T = TypeVar("T")
 else:
     Protocol = object
 
 #: the item in the keyring; `keyring get hushkey data-key` finds it too
 SERVICE, USER = "hushkey", "data-key"
+#: those that keyring gives the item in the Secret Service
+ATTRIBUTES = {"service": SERVICE, "username": USER}
 CHOOSE_FILE = "run `hushkey config set key_store file` to keep the key in a file"
 _BY_PLATFORM = {
     "darwin": "keyring.backends.macOS.Keyring",
@@ -178,13 +182,44 @@ class KeyringStore:
             ) from error
 
 
+class ServiceStore:
+    """The Secret Service: read directly where it can be, else by its library.
+
+    Every call but the usual one, a key that is there and open, pays for the library.
+    """
+
+    name = "the Secret Service keyring"
+
+    def get(self) -> str | None:
+        from hushkey.store import openitem
+
+        found = openitem.read(ATTRIBUTES)
+        return self._library().get() if found is None else found
+
+    def put(self, text: str) -> None:
+        self._library().put(text)
+
+    def drop(self) -> None:
+        self._library().drop()
+
+    def unlock(self) -> None:
+        self._library().unlock()
+
+    def version(self) -> object:
+        """Return that the service has signals for what changes."""
+        return "signals"
+
+    def _library(self) -> SecretServiceStore:
+        from hushkey.store.secretservice import SecretServiceStore
+
+        return SecretServiceStore(self.name, ATTRIBUTES, CHOOSE_FILE)
+
+
 def _system_keyring(folder: str, _: str) -> KeyStore:
     """Return the keyring that belongs to this system."""
     if sys.platform in _BY_PLATFORM:
         return KeyringStore(_BY_PLATFORM[sys.platform])
-    from hushkey.store.secretservice import SecretServiceStore
-
-    return SecretServiceStore(SERVICE, USER, CHOOSE_FILE)
+    return ServiceStore()
 
 
 #: by the words of the config, which schema takes from here; a word with a colon is

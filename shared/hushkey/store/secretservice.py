@@ -3,7 +3,7 @@
 keyring's own backend would cost its whole import and, where the collection is
 locked, open a dialog. Here the Locked property is looked at first, and nothing
 but `unlock` ever prompts (freedesktop.org Secret Service API draft, 0.2).
-Imported only when a key is really needed.
+Imported only where `hushkey.store.openitem` could not read the key.
 """
 
 from __future__ import annotations
@@ -29,16 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-NAME = "the Secret Service keyring"
-
 
 class SecretServiceStore:
-    """One item of the default collection, with keyring's own attributes."""
+    """The item of the default collection that has these attributes."""
 
-    name = NAME
-
-    def __init__(self, service: str, user: str, choose_file: str) -> None:
-        self._attributes = {"service": service, "username": user}
+    def __init__(self, name: str, attributes: dict[str, str], choose_file: str) -> None:
+        """Take the words for the keyring and for what else to choose."""
+        self._name = name
+        self._attributes = attributes
         self._choose_file = choose_file
 
     def get(self) -> str | None:
@@ -85,10 +83,6 @@ class SecretServiceStore:
             elif collection.is_locked() and collection.unlock():
                 raise self._locked("was not unlocked")
 
-    def version(self) -> object:
-        """Return that the service has signals for what changes."""
-        return "signals"
-
     @contextmanager
     def _collection(self) -> Iterator[Any]:
         """Yield the default collection, or None where none was ever made."""
@@ -116,7 +110,7 @@ class SecretServiceStore:
         except PromptDismissedException as error:
             raise StoreError(
                 "denied",
-                f"{NAME} was not opened: the prompt was dismissed",
+                f"{self._name} was not opened: the prompt was dismissed",
                 hint="try again and confirm, or " + self._choose_file,
             ) from error
         finally:
@@ -130,7 +124,7 @@ class SecretServiceStore:
     def _locked(self, how: str = "is locked") -> StoreError:
         return StoreError(
             "locked",
-            f"{NAME} {how}",
+            f"{self._name} {how}",
             hint="unlock it, or run `hushkey login` to be asked",
         )
 

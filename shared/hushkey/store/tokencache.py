@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 
+from hushkey import origins
 from hushkey.claims import carries
 from hushkey.errors import StoreError
 from hushkey.model import Account, Token
@@ -20,6 +21,7 @@ from hushkey.scopes import SIGN_IN_SCOPES, covers, resource_scopes, whole_resour
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from hushkey.model import Grant, TokenKey
@@ -136,7 +138,9 @@ class TokenCache:
     def bound(self, key: TokenKey, host: str, where: str = "") -> Account | None:
         """Return who was chosen for *key* at *where*, at *host*, else for *key*.
 
-        *where* is a place of the host. None if that account's token was refused there.
+        *where* is a place of the host: what was chosen for it counts, then for the
+        longest path that it begins with. None if that account's token was refused
+        there.
         """
         account = self._chosen(_row_of(key), host, where)
         return self.known(account) if account in self.accounts else None
@@ -156,12 +160,33 @@ class TokenCache:
         self._bound.append({**row, "account": account})
 
     def _chosen(self, row: dict[str, Any], host: str, where: str = "") -> str:
-        places = [{**row, "host": place} for place in (where, host) if place]
+        places = [{**row, "host": place} for place in _around(host, where)]
         for wanted in (*places, row):
             for found in self._bound:
                 if _is_like(found, wanted, "host"):
                     return str(found["account"])
         return ""
+
+    def unbind(self, key: TokenKey, place: str) -> bool:
+        """Forget who was chosen for *key* at *place*; tell whether anybody was."""
+        row = {**_row_of(key), "host": place}
+        kept = [r for r in self._bound if not _is_like(r, row, "host")]
+        forgotten, self._bound = len(kept) < len(self._bound), kept
+        return forgotten
+
+    def chosen_at(self, key: TokenKey, place: str) -> Account | None:
+        """Return who was chosen for *key* at exactly *place*, if anybody was."""
+        return next((a for p, a in self.choices(key) if p == place), None)
+
+    def choices(self, key: TokenKey) -> list[tuple[str, Account]]:
+        """Return each host, and place of a host, for which somebody was chosen."""
+        return [
+            (row["host"], self.known(row["account"]))
+            for row in self._bound
+            if "host" in row
+            and row["account"] in self.accounts
+            and _is_like(row, _row_of(key), "")
+        ]
 
     def known(self, key: str) -> Account:
         """Return the account with the id *key*."""
@@ -476,6 +501,24 @@ class TokenCache:
             self._grants.append(old)
         old.update(refresh_token=granted.refresh_token, obtained_at=now)
         self.accounts.setdefault(account.id, {}).pop("ended", None)
+
+
+def place_of(host: str, path: str) -> str:
+    """Return how a choice names *path* of *host*, or the host where it is empty."""
+    segments = origins.place(tuple(filter(None, path.split("/"))))
+    return "/".join((host, *segments))
+
+
+def _around(host: str, where: str) -> Iterator[str]:
+    """Yield *where* as it is written, the paths that it begins with, and the host."""
+    if where:
+        yield where
+    if where.startswith(f"{host}/"):
+        path = tuple(filter(None, where.removeprefix(host).split("/")))
+        for length in range(len(path), 0, -1):
+            yield "/".join((host, *origins.place(path[:length])))
+    if host:
+        yield host
 
 
 _KEY = ("asked", "tenant", "exchange")

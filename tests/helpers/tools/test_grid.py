@@ -415,3 +415,14 @@ def test_endless_request_is_cut(name: str, machine: Machine) -> None:
 
     assert done.returncode in (0, 1, 2, 3)
     assert done.stderr.count(b"\n") <= 1
+
+
+def test_cargo_says_no_word_of_its_settings(machine: Machine) -> None:
+    """It starts "hushkey-answer cargo" without ``cargo``."""
+    machine.has(grant(TOKEN))
+
+    done = machine.run("hushkey-answer", "--cargo-plugin", stdin=cargo_get(HOST))
+
+    hello, answer = done.stdout.splitlines()
+    assert json.loads(hello) == {"v": [1]}
+    assert json.loads(answer)["Ok"]["token"] == f"Bearer {TOKEN}"

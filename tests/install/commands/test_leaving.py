@@ -13,6 +13,8 @@ from kit.oauth import CANARY, WELL_KNOWN, Machine, OidcServer, Reply, grant
 
 GITCONFIG = "[user]\n\tname = me\n# kept\n"
 PIPCONF = "[global]\ntimeout = 5\n"
+#: those that bring settings, and folders, and programs
+TOOLS = (("cargo",), ("go",), ("terraform",), ("bazel", "git.test"))
 DOCKER = '{\n  "auths": {}\n}\n'
 
 
@@ -43,7 +45,7 @@ def hushkey(machine: Machine, *words: str, typed: str = "") -> Result:
 def used(machine: Machine) -> None:
     """Let hushkey be set up, registered with tools, and signed in."""
     machine.configure()
-    for words in (("git",), ("docker", "git.test"), ("pip",), ("uv",)):
+    for words in (*TOOLS, ("git",), ("docker", "git.test"), ("pip",), ("uv",)):
         result = hushkey(machine, "install", *words)
         assert result.exit_code == 0, result.output
     machine.has(grant(f"at-{CANARY}", refresh_token=f"rt-{CANARY}"))

@@ -204,3 +204,17 @@ def test_config_s_account_is_before_the_url(desk: Desk) -> None:
     with pytest.raises(UiRequired, match=r"carol@x\.test is not signed in"):
         unknown = SITE.with_account("carol@x.test")
         acquirer.silent(acquirer.wanted(unknown, "git.test"))
+
+
+def test_account_that_the_server_does_not_name_again_stays_one(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "data")
+    rule = SITE.with_account("me@example.com")
+    desk.has(grant("at-old", refresh_token="", account=ME, expires_in=1))
+    desk.clock.now += 60
+    unnamed = grant("at-new", account=None, claims={})
+
+    token = desk.get(FakeProvider(sign_in=unnamed), rule)
+
+    assert token.account == ME
+    assert list(desk.stored().accounts) == [ME.id]
+    assert desk.get(FakeProvider(), rule).value == "at-new"

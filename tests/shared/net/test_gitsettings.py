@@ -179,10 +179,10 @@ def test_certificate_that_git_trusts_is_trusted(
         gitconfig.write_text(f"[http{place}]\nsslCAInfo = {ca.ca_file}")
     url = f"{tls_server.url}/token"
 
-    with network(environ=environ, git_url=GIT).session("c") as session:
+    with network(environ=environ, git_url=GIT).session() as session:
         assert session.post(url).json() == TOKEN
     # and for nobody but git
-    with pytest.raises(Permanent), network(environ=environ).session("c") as session:
+    with pytest.raises(Permanent), network(environ=environ).session() as session:
         session.post(url)
 
 
@@ -196,7 +196,7 @@ def test_certificate_that_others_can_change_is_refused(
 
     with (
         pytest.raises(Permanent, match=r"git's http\.sslCAInfo"),
-        network(environ=os.environ, git_url=GIT).session("c") as session,
+        network(environ=os.environ, git_url=GIT).session() as session,
     ):
         session.post(f"{tls_server.url}/token")
 
@@ -210,7 +210,7 @@ def test_unverified_is_not_obeyed_and_said(
 
     with (
         pytest.raises(Permanent) as caught,
-        network(environ=os.environ, git_url=GIT).session("c") as session,
+        network(environ=os.environ, git_url=GIT).session() as session,
     ):
         session.post(f"{tls_server.url}/token")
 
@@ -226,7 +226,7 @@ def test_nothing_is_asked_of_git_before_a_request(
 
     monkeypatch.setattr(subprocess, "run", fail)
 
-    network(environ=os.environ, git_url=GIT).session("c").close()
+    network(environ=os.environ, git_url=GIT).session().close()
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_client_certificate_is_shown_where_git_shows_it(
 
     def asks(server: Scripted) -> object:
         asked = network(environ=os.environ, git_url=GIT, ca_file=str(ca.ca_file))
-        with asked.session("c") as session:
+        with asked.session() as session:
             return session.post(f"{server.url}/token").json()
 
     with Scripted(context) as server:
@@ -275,7 +275,7 @@ def test_client_certificate_with_a_passphrase_asks_nobody(
 
     with (
         pytest.raises(Permanent, match="have no passphrase"),
-        network(environ=os.environ, git_url=GIT).session("c") as session,
+        network(environ=os.environ, git_url=GIT).session() as session,
     ):
         session.post(ID)
 

@@ -8,7 +8,7 @@ import pytest
 
 from hushkey.errors import StoreError
 from hushkey.store.datakey import open_data_key
-from hushkey.store.keystores import SERVICE, USER
+from hushkey.store.keystores import ATTRIBUTES
 from hushkey.store.secretservice import SecretServiceStore
 
 SETTINGS = {"key_store": "keyring", "keyring_timeout": 5}
@@ -16,7 +16,7 @@ SETTINGS = {"key_store": "keyring", "keyring_timeout": 5}
 
 @pytest.fixture
 def key_store() -> SecretServiceStore:
-    return SecretServiceStore(SERVICE, USER, "run `x`")
+    return SecretServiceStore("the keyring", ATTRIBUTES, "run `x`")
 
 
 @pytest.mark.parametrize(

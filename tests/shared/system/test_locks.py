@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import stat
@@ -8,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from hushkey.errors import StoreError, Transient
 from hushkey.system import locks
@@ -74,6 +77,48 @@ def test_held_waits_and_gets_it_when_the_holder_is_killed(
         monkeypatch.setattr(locks, "event", kill_holder)
         with locks.held(path, 10):
             assert traced == ["waiting"]
+
+
+def test_lock_of_filelock_excludes_ours_and_ours_excludes_it(path: str) -> None:
+    """What an earlier hushkey holds, and what this one holds."""
+    os.makedirs(os.path.dirname(path), mode=0o700)
+    theirs = FileLock(path, mode=0o600)
+    with theirs, pytest.raises(Transient), locks.held(path, 0):
+        raise AssertionError
+    with locks.held(path, 0), pytest.raises(Timeout):
+        theirs.acquire(timeout=0)
+    with theirs.acquire(timeout=0):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # filelock's, that it makes do
+def test_file_system_without_flock_still_excludes(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+
+    for _ in range(2):
+        with locks.held(path, 1), pytest.raises(Transient), locks.held(path, 0.1):
+            pass
+
+
+def test_lock_on_a_file_that_was_removed_is_none(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, left = fcntl.flock, [path]
+
+    def late(descriptor: int, operation: int) -> None:
+        while left:
+            os.unlink(left.pop())
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+
+    with locks.held(path, 5), pytest.raises(Transient), locks.held(path, 0):
+        pass
 
 
 @pytest.mark.parametrize("timeout", [0, 0.2])

@@ -45,7 +45,7 @@ def acr(asked: Context, network: Network, now: float) -> Secret:
     form["access_token"] = asked.token
     with network.session() as session:
         url = f"https://{asked.host}/oauth2/exchange"
-        answer = session.post(url, data=form, withhold_token=True)
+        answer = session.post(url, data=form)
     data = json_of(answer)
     if answer.status_code != 200 or not isinstance(data, dict):
         raise _outcome(answer, data, asked)

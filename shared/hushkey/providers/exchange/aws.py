@@ -122,7 +122,6 @@ def _assumed(asked: Context, role: str, there: Place, network: Network) -> Keys:
             f"{there.sts}/",
             data=form,
             headers={"Accept": "text/xml"},
-            withhold_token=True,
         )
     body = answer.content.decode("utf-8", "replace")
     found = Keys(
@@ -189,7 +188,7 @@ def call(
 ) -> Response:
     """POST *body* to *url*, signed at *now* (epoch seconds)."""
     signed = sign(url, body, headers, signer, service, there.region, now)
-    sent: Response = session.post(url, data=body, headers=signed, withhold_token=True)
+    sent: Response = session.post(url, data=body, headers=signed)
     return sent
 
 

@@ -94,7 +94,7 @@ def _federated(asked: Context, network: Network) -> Secret:
     }
     sts = asked.options.get("sts_endpoint", _STS).rstrip("/")
     with network.session() as session:
-        answer = session.post(f"{sts}/v1/token", data=form, withhold_token=True)
+        answer = session.post(f"{sts}/v1/token", data=form)
     data = json_of(answer)
     found = data if isinstance(data, dict) else {}
     value = found.get("access_token")
@@ -134,7 +134,6 @@ def _impersonated(
             url,
             json={"scope": [_SCOPE], "lifetime": f"{_HOUR}s"},
             headers={"Authorization": f"Bearer {token}"},
-            withhold_token=True,
         )
     data = json_of(answer)
     found = data if isinstance(data, dict) else {}

@@ -94,7 +94,6 @@ def ask(
                     url,
                     headers={"Accept": "application/json", **(headers or {})},
                     data=form,
-                    withhold_token=True,
                 )
             )
             if last or not (reply.status in (*_AGAIN, *also) or reply.status >= 500):

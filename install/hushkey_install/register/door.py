@@ -1,0 +1,112 @@
+"""Programs of a fixed name, or without words, by which tools reach hushkey-answer.
+
+Each is a script of ours in the tool's own folder or in the data folder. Nobody else's
+file of that name is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+
+from hushkey.errors import Permanent, StoreError
+from hushkey.system import ownership, paths
+from hushkey_install.common.filechange import Change, read_text, remove, write_text
+from hushkey_install.common.installrecord import InstallRecord, named
+
+_MARK = "# made by `hushkey install"
+
+
+def folder(environ: Mapping[str, str]) -> str:
+    """Return where the scripts are that tools name by their path."""
+    return os.path.join(paths.data_folder(environ), "programs")
+
+
+class Door:
+    """The script at *path* that starts *words*, and hands them what it is given."""
+
+    def __init__(
+        self, environ: Mapping[str, str], tool: str, path: str, words: tuple[str, ...]
+    ) -> None:
+        self.path = path
+        self._tool = tool
+        self._words = words
+        self._install_record = InstallRecord(environ, named("program", path))
+
+    def change(self) -> Change:
+        """Return what makes it; raises Permanent where another program stands."""
+        if sys.platform == "win32":
+            raise Permanent(f"{self._tool} needs a script, which Windows cannot start")
+        before = _text(self.path)
+        if before is None:
+            raise Permanent(
+                f"{self.path} is there already and not ours", hint="move it away first"
+            )
+        command = shlex.join(self._words)
+        made = f'#!/bin/sh\n{_MARK} {self._tool}`\nexec {command} "$@"\n'
+        if before and before.split("\n")[2:] == made.split("\n")[2:]:
+            made = before  # for another tool
+        return Change(self.path, before, made)
+
+    def place(self, change: Change) -> None:
+        """Make *change*, and note who needs the script."""
+        ownership.check_name(self.path)
+        notes = self._install_record.read()
+        tools = {*notes.get("tools", ()), self._tool}
+        made = notes.get("folders") or list(missing_folders(self.path))
+        self._install_record.write(
+            {"path": self.path, "tools": sorted(tools), "folders": made}
+        )
+        if not change:
+            return
+        ownership.make_folder(os.path.dirname(self.path))
+        try:
+            write_text(self.path, change.after, 0o755)
+        except OSError as error:
+            raise StoreError(
+                "unwritable", f"cannot write {self.path}: {error.strerror or error}"
+            ) from error
+
+    def unneeded(self) -> Change:
+        """Return what takes it away: nothing if it is not ours, or needed further."""
+        text = _text(self.path) or ""
+        tools = set(self._install_record.read().get("tools", ()))
+        return Change(self.path, text, text if tools - {self._tool} else "")
+
+    def remove(self, change: Change) -> None:
+        """Make *change*; the folders that `place` made go, if nothing is in them."""
+        notes = self._install_record.read()
+        if change:
+            remove(self.path)
+            remove_empty(notes.get("folders", ()))
+        rest = [tool for tool in notes.get("tools", ()) if tool != self._tool]
+        self._install_record.write({**notes, "tools": rest} if rest else {})
+
+
+def _text(path: str) -> str | None:
+    """Return what the script holds, nothing if there is none; None: it is not ours."""
+    if not os.path.lexists(path):
+        return ""
+    try:
+        text = read_text(path)
+    except OSError:
+        return None
+    return text if _MARK in text and not os.path.islink(path) else None
+
+
+def missing_folders(path: str) -> Iterator[str]:
+    """Yield the folders that have to be made for the file *path*, the deepest first."""
+    below = os.path.dirname(path)
+    while below != os.path.dirname(below) and not os.path.lexists(below):
+        yield below
+        below = os.path.dirname(below)
+
+
+def remove_empty(folders: Iterable[str]) -> None:
+    """Remove the *folders* in which nothing is, in this order."""
+    for path in folders:
+        with suppress(OSError):
+            os.rmdir(path)

@@ -1,0 +1,123 @@
+"""Registering with pnpm: a token helper for each registry.
+
+pnpm.io/npmrc#url-tokenhelper. From version 11 on it may have words, and stands in a
+file that pnpm alone reads; before, it is a path, in npm's own file, of which npm warns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from hashlib import blake2s
+
+from hushkey.errors import Permanent
+from hushkey.system import paths, programs
+from hushkey_install.register import door
+from hushkey_install.register.door import Door
+from hushkey_install.register.setting import (
+    Form,
+    Setting,
+    SettingsRegistration,
+    Setup,
+    is_ours,
+)
+from hushkey_install.tools.keylines import KeyLines, packed, unpacked
+
+_LINES = KeyLines(r"(?P<key>//[^\s=]+:tokenHelper)[ \t]*=[ \t]*(?P<value>[^\r\n]*)")
+#: the first version that takes words
+_WORDS = 11
+
+
+class PnpmRegistration(SettingsRegistration):
+    """pnpm, by the file of this user that its version reads."""
+
+    takes_hosts = several = True
+    programs = ("pnpm",)
+    about = "pnpm asks hushkey for a token of these registries"
+
+    def settings(self, setup: Setup) -> Iterable[Setting]:
+        """Return a line for each registry."""
+        ours = {}
+        for word in setup.some_words():
+            place = setup.place(word)
+            if _is_old(setup.environ):
+                value = _door(setup, word).path
+                if len(value.split()) != 1:
+                    raise Permanent(f"{value}: pnpm takes no path with a space in it")
+            else:
+                value = setup.command("pnpm", place)
+            ours[f"//{place}/:tokenHelper"] = value
+
+        def wanted(text: str) -> str:
+            return packed(unpacked(_LINES.value(text)) | ours)
+
+        return [Setting(_file(setup.environ), wanted)]
+
+    def form(self, environ: Mapping[str, str], words: tuple[str, ...]) -> Form:
+        """Return the lines that set a helper."""
+        return Form(_LINES.edit, _LINES.value, _without)
+
+    def doors(self, setup: Setup) -> Iterable[Door]:
+        """Return a program for each registry, where pnpm takes no words."""
+        if _is_old(setup.environ):
+            for word in setup.words:
+                yield _door(setup, word)
+
+
+def _without(text: str, before: str) -> str:
+    now, old = unpacked(_LINES.value(text)), unpacked(before)
+    kept = {
+        key: old.get(key, "") if _is_ours(value) else value
+        for key, value in now.items()
+    }
+    return _LINES.edit(text, packed({k: v for k, v in kept.items() if v}))
+
+
+def _is_ours(value: str) -> bool:
+    return is_ours(value) or os.path.basename(value).startswith("pnpm-hushkey-")
+
+
+def _door(setup: Setup, word: str) -> Door:
+    place = setup.place(word)
+    name = f"pnpm-hushkey-{blake2s(place.encode(), digest_size=8).hexdigest()}"
+    path = os.path.join(door.folder(setup.environ), name)
+    return Door(setup.environ, "pnpm", path, (setup.program, "pnpm", place))
+
+
+def _is_old(environ: Mapping[str, str]) -> bool:
+    """Tell whether pnpm takes no words, as far as its package's own file tells.
+
+    pnpm itself is not run: that may be a program that first downloads it.
+    """
+    found = programs.find("pnpm", environ)
+    if not found:
+        return False
+    package = os.path.join(os.path.dirname(os.path.realpath(found)), os.pardir)
+    try:
+        with open(os.path.join(package, "package.json"), encoding="utf-8") as file:
+            said = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return False
+    if not isinstance(said, dict) or said.get("name") != "pnpm":
+        return False
+    major = str(said.get("version", "")).partition(".")[0]
+    return major.isdigit() and int(major) < _WORDS
+
+
+def _file(environ: Mapping[str, str]) -> str:
+    home = paths.home(environ)
+    if _is_old(environ):
+        named = environ.get("NPM_CONFIG_USERCONFIG", "")
+        return named if os.path.isabs(named) else os.path.join(home, ".npmrc")
+    if sys.platform == "win32":
+        local = environ.get("LOCALAPPDATA", os.path.join(home, "AppData", "Local"))
+        return os.path.join(local, "pnpm", "config", "auth.ini")
+    folder = paths.xdg_config(environ)
+    if sys.platform == "darwin" and folder == os.path.join(home, ".config"):
+        folder = os.path.join(home, "Library", "Preferences")
+    return os.path.join(folder, "pnpm", "auth.ini")
+
+
+PNPM = PnpmRegistration("pnpm")

@@ -1,0 +1,200 @@
+"""Block-style YAML text: lists of mappings at its top, and where their scalars stand.
+
+Of YAML just what programs write into their settings. What is written otherwise (in
+braces, by an anchor, over several lines) has no scalar here; raises ValueError where
+even the lines' structure is not plain.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hushkey.model import Frozen
+from hushkey_install.tools import textlines
+
+_KEY = re.compile(
+    r"""(?P<key>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'\#&*!|>%@`{}\[\],?:-][^\s:]*)
+    [ \t]*:(?:[ \t]+(?P<rest>[^\r\n]*))?[\r\n]*$""",
+    re.VERBOSE,
+)
+_QUOTED = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')[ \t]*(?:\#.*)?$""")
+_PLAIN = re.compile(r"[^\s#]+(?:[ \t]+[^\s#][^\s]*)*")
+_TAME = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
+
+
+class Scalar(Frozen):
+    """One scalar: what it says, and where in which line it is written."""
+
+    _secret = ("value",)
+    value: str
+    line: int
+    start: int
+    end: int
+
+
+class Item(Frozen):
+    """One mapping of a list: its lines, and its scalars by the path of their keys."""
+
+    first: int
+    after: int
+    scalars: dict[tuple[str, ...], Scalar]
+
+    def says(self, *path: str) -> str:
+        """Return what stands at *path*, nothing if that is no scalar."""
+        found = self.scalars.get(path)
+        return found.value if found else ""
+
+
+class Listing(Frozen):
+    """A list at the top of the text: its key's line, and what is in it.
+
+    ``indent`` is what stands before each hyphen; ``empty``: the key's own line says
+    that nothing is in it.
+    """
+
+    line: int
+    after: int
+    indent: str
+    empty: bool
+    items: list[Item]
+
+
+def listing(text: str, name: str) -> Listing | None:
+    """Return the list called *name* at the top of *text*, None if there is none."""
+    lines = textlines.split(text)
+    tops = _tops(lines)
+    found = [number for number, (_, key, _) in enumerate(tops) if key == name]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ValueError(f"{name} stands there twice")
+    line, _, rest = tops[found[0]]
+    after = tops[found[0] + 1][0] if found[0] + 1 < len(tops) else len(lines)
+    while after > line + 1 and not _says_something(lines[after - 1]):
+        after -= 1
+    if rest not in ("", "[]", "null", "~"):
+        raise ValueError(f"{name} is not written line by line")
+    starts = [at for at in range(line + 1, after) if _says_something(lines[at])]
+    if not starts:
+        return Listing(line, line + 1, "", True, [])
+    if rest:
+        raise ValueError(f"{name} is not written line by line")
+    indent = _indent(lines[starts[0]])
+    heads = [at for at in starts if _indent(lines[at]) == indent]
+    if not all(re.match(r"-[ \t]", lines[at].lstrip(" ")) for at in heads):
+        raise ValueError(f"{name} is no list of mappings")
+    items = []
+    for head, end in zip(heads, [*heads[1:], after], strict=True):
+        while not _says_something(lines[end - 1]):
+            end -= 1
+        items.append(Item(head, end, _scalars(lines, head, end)))
+    return Listing(line, after, " " * indent, False, items)
+
+
+def written(value: str) -> str:
+    """Return *value* as a scalar."""
+    if _TAME.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value)
+
+
+def source(text: str, scalar: Scalar) -> str:
+    """Return how *scalar* is written."""
+    return textlines.split(text)[scalar.line][scalar.start : scalar.end]
+
+
+def rewrite(text: str, scalar: Scalar, made: str) -> str:
+    """Return *text* with *scalar* written as *made*."""
+    lines = textlines.split(text)
+    line = lines[scalar.line]
+    lines[scalar.line] = line[: scalar.start] + made + line[scalar.end :]
+    return "".join(lines)
+
+
+def _tops(lines: list[str]) -> list[tuple[int, str, str]]:
+    """Return the keys at the top: each one's line, its name, and what is after it."""
+    found = []
+    for at, line in enumerate(lines):
+        if not _says_something(line) or line[0] == " " or line[0] == "-":
+            if line.startswith("---") and any(map(_says_something, lines[:at])):
+                raise ValueError("there are several documents")
+            continue
+        key = _KEY.match(line)
+        if line.startswith(("...", "%")) or key is None:
+            raise ValueError(f"line {at + 1} is not `key: value`")
+        rest = re.sub(r"(^|[ \t])#.*", "", key["rest"] or "").strip()
+        found.append((at, _decoded(key["key"]) or "", rest))
+    return found
+
+
+def _scalars(lines: list[str], first: int, after: int) -> dict[tuple[str, ...], Scalar]:
+    """Return the scalars of the mapping in these lines, which begins after a hyphen."""
+    found: dict[tuple[str, ...], Scalar] = {}
+    stack: list[tuple[int, str]] = []
+    skip = last = -1  # what is indented more belongs to a value of several lines
+    for at in range(first, after):
+        line = lines[at]
+        if not _says_something(line):
+            continue
+        if at == first:
+            head = _indent(line)
+            line = line[:head] + " " + line[head + 1 :]
+        indent = _indent(line)
+        if 0 <= skip < indent:
+            for path in [path for path in found if found[path].line == last]:
+                del found[path]
+            continue
+        skip = -1
+        bare = line[indent:]
+        key = _KEY.match(bare)
+        if bare.startswith("-") or key is None:
+            skip = indent
+            last = -1
+            continue
+        while stack and stack[-1][0] >= indent:
+            stack.pop()
+        stack.append((indent, _decoded(key["key"]) or ""))
+        rest = key["rest"] or ""
+        if not rest.strip() or rest.startswith("#"):
+            continue
+        skip, last = indent, at
+        start = indent + key.start("rest")
+        if scalar := _scalar(rest, at, start):
+            found[tuple(name for _, name in stack)] = scalar
+    return found
+
+
+def _scalar(rest: str, line: int, start: int) -> Scalar | None:
+    if rest[0] in "\"'":
+        found = _QUOTED.match(rest)
+        value = _decoded(found[1]) if found else None
+        end = found.end(1) if found else 0
+    else:
+        plain = None if rest[0] in "&*!|>%@`{[" else _PLAIN.match(rest)
+        value, end = (plain[0], plain.end()) if plain else (None, 0)
+    return None if value is None else Scalar(value, line, start, start + end)
+
+
+def _decoded(word: str) -> str | None:
+    if word.startswith("'"):
+        return word[1:-1].replace("''", "'")
+    if word.startswith('"'):
+        try:
+            return str(json.loads(word))
+        except ValueError:
+            return None  # an escape that only YAML has
+    return word
+
+
+def _says_something(line: str) -> bool:
+    bare = line.strip()
+    return bool(bare) and bare[0] != "#" and bare != "---"
+
+
+def _indent(line: str) -> int:
+    bare = line.lstrip(" ")
+    if bare.startswith("\t"):
+        raise ValueError("it is indented by a tab")
+    return len(line) - len(bare)

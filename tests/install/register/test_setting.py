@@ -1,0 +1,640 @@
+"""Each tool of settings: shown, made, taken back byte for byte, looked at by doctor."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey_install.cli import main
+from hushkey_install.common.finding import PROBLEM, Finding
+from hushkey_install.register import table
+from hushkey_install.register.setting import SettingsRegistration
+from hushkey_install.tools.installation import Installation
+from kit.oauth import Machine
+
+KUBECONFIG = """\
+# my clusters
+apiVersion: v1
+kind: Config
+clusters:
+- name: work   # the big one
+  cluster:
+    server: https://git.test
+    certificate-authority-data: abc==
+- cluster: {server: https://flow.test}
+  name: flow
+- cluster:
+    server: https://foreign.test:6443
+  name: other
+contexts:
+- context:
+    cluster: work
+    user: "arn:aws:eks:me"   # mine
+  name: work
+- context:
+    cluster: other
+    user: admin
+  name: other
+current-context: work
+users:
+- name: admin
+  user:
+    client-key-data: |
+      - name: hushkey
+      abc
+# the end
+"""
+CODEX = """\
+model = "x"   # mine
+
+[model_providers.corp]
+name = 'corp'
+base_url = "https://git.test/v1"
+
+[model_providers.other]
+base_url = "https://foreign.test/v1"
+"""
+RCLONE = """\
+[away]
+type = webdav
+url = https://foreign.test/
+
+[home]
+type = webdav
+url = https://git.test/dav
+vendor = other
+
+[last]
+type = local
+"""
+
+
+class Case(NamedTuple):
+    """One tool: its words, its file, what that holds, and lines that it then has."""
+
+    words: tuple[str, ...]
+    file: str
+    text: str
+    lines: tuple[str, ...]
+    variable: str = ""
+
+
+CASES = {
+    "cargo": Case(
+        (),
+        ".cargo/config.toml",
+        "# c\n[registry]\ndefault = 'x' # mine\n\n[net]\noffline = false",
+        ('global-credential-providers = ["cargo:token", "{ours} cargo"]',),
+        "CARGO_REGISTRIES_MY_TOKEN",
+    ),
+    "go": Case(
+        (),
+        ".config/go/env",
+        "GOAUTH=git /home/me\nGOPROXY=direct\n",
+        ("GOAUTH=git /home/me;{ours} go",),
+        "GOAUTH",
+    ),
+    "terraform": Case(
+        (),
+        ".terraformrc",
+        'plugin_cache_dir = "/x" # credentials_helper "no" {}\nhost "a" {\n}\n',
+        ('credentials_helper "hushkey" {{',),
+        "TF_TOKEN_git_test",
+    ),
+    "tofu": Case(
+        (),
+        ".tofurc",
+        "",
+        ('credentials_helper "hushkey" {{',),
+        "TF_TOKEN_a",
+    ),
+    "kubectl": Case(
+        (),
+        ".kube/config",
+        KUBECONFIG,
+        ("    user: hushkey   # mine", "      command: {ours}", "    user: admin"),
+    ),
+    "bazel": Case(
+        ("git.test",),
+        ".bazelrc",
+        "# mine\r\nbuild --jobs=4\r\n",
+        (
+            "common --credential_helper=git.test="
+            "{data}/programs/bazel-credential-hushkey",
+        ),
+    ),
+    "pnpm": Case(
+        ("git.test/npm/",),
+        ".config/pnpm/auth.ini",
+        "//git.test/npm/:tokenHelper=/mine\n; comment\n//a.test/:_authToken=x\n",
+        ("//git.test/npm/:tokenHelper={ours} pnpm git.test/npm",),
+    ),
+    "claude": Case(
+        ("git.test",),
+        ".claude/settings.json",
+        '{\n  "model": "x",\n  "apiKeyHelper": "/mine \\u0041" }\n',
+        ('  "apiKeyHelper": "{ours} token git.test" }}',),
+        "ANTHROPIC_API_KEY",
+    ),
+    "codex": Case(
+        ("git.test",),
+        ".codex/config.toml",
+        CODEX,
+        ('command = "{ours}"', 'args = ["token", "git.test"]'),
+    ),
+    "rclone": Case(
+        ("home",),
+        ".config/rclone/rclone.conf",
+        RCLONE,
+        ("bearer_token_command = {ours} token git.test/dav",),
+    ),
+    "conan": Case(
+        (),
+        ".conan2/extensions/plugins/auth_remote.py",
+        "",
+        ("def auth_remote_plugin(remote, user=None):",),
+        "CONAN_PASSWORD_MY",
+    ),
+    "google": Case(
+        ("git.test", "//iam.googleapis.com/p/1"),
+        ".config/hushkey/google.json",
+        "",
+        ('      "command": "{ours} google --host git.test",',),
+    ),
+}
+#: those whose whole file is ours
+WHOLE = ("conan", "google")
+each_tool = pytest.mark.parametrize("tool", CASES)
+
+
+class Desk(Machine):
+    """A home with hushkey-answer in a folder of its own on PATH."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.bin = home / ".local" / "bin"
+        self.ours = self.program("hushkey-answer")
+        self.environ["PATH"] = f"{self.bin}{os.pathsep}/usr/bin"
+        file = self.config_file.with_name("google.json")
+        self.environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(file)
+        self.environ["GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"] = "1"
+
+    def program(self, name: str) -> Path:
+        self.bin.mkdir(parents=True, exist_ok=True)
+        path = self.bin / name
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+        return path
+
+    def hushkey(self, *words: str, code: int = 0, **environ: str) -> Result:
+        result = CliRunner().invoke(main, words, env={**self.environ, **environ})
+        assert result.exit_code == code, result.output
+        return result
+
+    def file(self, tool: str, text: str | None = None) -> Path:
+        path = self.home / CASES[tool].file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((CASES[tool].text if text is None else text).encode())
+        return path
+
+    def install(self, tool: str, *options: str, code: int = 0) -> Result:
+        return self.hushkey("install", tool, *CASES[tool].words, *options, code=code)
+
+    def findings(self, tool: str) -> list[Finding]:
+        looked_at = Installation(self.environ, "/")
+        found = {each.name: each for each in table.REGISTRATIONS}[tool]
+        return list(found.checks(looked_at))
+
+
+@pytest.fixture
+def desk(home: Path) -> Desk:
+    made = Desk(home)
+    made.configure()
+    return made
+
+
+def shape(desk: Desk) -> dict[str, bytes]:
+    """Return every file of the home."""
+    return {
+        str(path): path.read_bytes() for path in desk.home.rglob("*") if path.is_file()
+    }
+
+
+def test_every_tool_of_settings_is_here() -> None:
+    tools = [t.name for t in table.REGISTRATIONS if isinstance(t, SettingsRegistration)]
+
+    assert sorted(CASES) == sorted(tools)
+
+
+@each_tool
+def test_install_sets_it_and_leaves_the_rest(desk: Desk, tool: str) -> None:
+    path, case = desk.file(tool), CASES[tool]
+
+    shown = desk.install(tool).stdout
+
+    text = path.read_bytes().decode()
+    lines = [line.rstrip("\r\n") for line in text.splitlines()]
+    for line in case.lines:
+        made = line.format(ours=desk.ours, data=desk.data)
+        assert made in lines
+        assert f"+{made}" in shown or made == "    user: admin"
+    kept = [line for line in case.text.splitlines() if line not in lines]
+    assert len(kept) <= 1  # what was there before of the same setting
+
+
+@each_tool
+def test_dry_run_shows_it_and_changes_nothing(desk: Desk, tool: str) -> None:
+    desk.file(tool)
+    before = shape(desk)
+
+    shown = desk.install(tool, "--dry-run").stdout
+
+    assert shape(desk) == before
+    assert str(desk.home / CASES[tool].file) in shown
+
+
+@each_tool
+def test_uninstall_takes_it_back_exactly(desk: Desk, tool: str) -> None:
+    path = desk.file(tool)
+    before = shape(desk)
+    desk.install(tool)
+    assert shape(desk) != before
+
+    desk.hushkey("uninstall", tool)
+
+    assert path.read_bytes().decode() == CASES[tool].text
+    assert shape(desk) == before
+
+
+@each_tool
+def test_uninstall_needs_no_config(desk: Desk, tool: str) -> None:
+    path = desk.file(tool)
+    desk.install(tool)
+    desk.config_file.write_text("nonsense")
+
+    desk.hushkey("uninstall", tool)
+
+    assert path.read_bytes().decode() == CASES[tool].text
+
+
+@each_tool
+def test_file_that_install_made_goes(desk: Desk, tool: str) -> None:
+    if tool in ("kubectl", "codex", "rclone"):
+        pytest.skip("it has to know the host from its own file")
+    before = shape(desk)
+    desk.install(tool)
+    assert (desk.home / CASES[tool].file).exists()
+
+    desk.hushkey("uninstall", tool)
+
+    assert shape(desk) == before
+
+
+@each_tool
+def test_install_twice_changes_nothing_more(desk: Desk, tool: str) -> None:
+    desk.file(tool)
+    desk.install(tool)
+    once = shape(desk)
+
+    assert "nothing to change" in desk.install(tool).stderr
+
+    assert shape(desk) == once
+
+
+@each_tool
+def test_comment_added_since_stays(desk: Desk, tool: str) -> None:
+    """The file is not as install left it: ours goes all the same, and only ours."""
+    if tool in WHOLE:
+        pytest.skip("all of the file is ours")
+    path, case = desk.file(tool), CASES[tool]
+    end = "\r\n" if "\r\n" in case.text else "\n"
+    first = "" if tool == "claude" else f"# of later{end}"
+    desk.install(tool)
+    path.write_bytes((first + path.read_bytes().decode()).encode() + b"")
+    if tool == "claude":
+        path.write_text(path.read_text().replace('"model": "x"', '"model": "y"'))
+
+    desk.hushkey("uninstall", tool)
+
+    wanted = first + case.text.replace('"model": "x"', '"model": "y"')
+    assert path.read_bytes().decode() == wanted
+
+
+@each_tool
+def test_moved_program_is_followed(desk: Desk, tool: str) -> None:
+    """And what stood there before hushkey stays known."""
+    path = desk.file(tool)
+    desk.install(tool)
+    path.write_bytes(path.read_bytes())
+    desk.ours.unlink()
+    desk.bin = desk.home / "elsewhere"
+    desk.ours = desk.program("hushkey-answer")
+    desk.environ["PATH"] = f"{desk.bin}{os.pathsep}/usr/bin"
+    assert [f.code for f in desk.findings(tool) if f.level == PROBLEM] == [
+        f"{tool}-settings"
+    ]
+
+    desk.install(tool)
+
+    assert [f for f in desk.findings(tool) if f.level == PROBLEM] == []
+    desk.hushkey("uninstall", tool)
+    assert path.read_bytes().decode() == CASES[tool].text
+
+
+# -- doctor ------------------------------------------------------------------------
+
+
+@each_tool
+def test_doctor_is_silent_about_what_is_not_installed(desk: Desk, tool: str) -> None:
+    desk.file(tool)
+
+    assert desk.findings(tool) == []
+
+
+@each_tool
+def test_doctor_says_that_the_program_is_missing(desk: Desk, tool: str) -> None:
+    if tool == "google":
+        pytest.skip("libraries are no program")
+    desk.file(tool)
+    desk.install(tool)
+    desk.environ["PATH"] = str(desk.bin)
+    assert [found.code for found in desk.findings(tool)] == [f"{tool}-missing"]
+
+    desk.program(tool)
+
+    assert desk.findings(tool) == []
+
+
+@each_tool
+def test_doctor_finds_settings_that_have_gone(desk: Desk, tool: str) -> None:
+    path = desk.file(tool)
+    desk.program(tool)
+    desk.install(tool)
+    desk.file(tool)
+
+    (found,) = desk.findings(tool)
+
+    assert found.code == f"{tool}-settings"
+    assert str(path) in found.text
+    assert found.command == " ".join(("hushkey install", tool, *CASES[tool].words))
+
+
+@each_tool
+def test_doctor_names_the_variable_that_goes_before(desk: Desk, tool: str) -> None:
+    variable = CASES[tool].variable
+    if not variable:
+        pytest.skip("no variable does")
+    desk.file(tool)
+    desk.program(tool)
+    desk.install(tool)
+    desk.environ[variable] = "s3cret"
+
+    (found,) = desk.findings(tool)
+
+    assert found.command == f"unset {variable}"
+    assert "s3cret" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("tool", "more", "what"),
+    [
+        (
+            "cargo",
+            '\n[registries.my]\ncredential-provider = "cargo:token"\n',
+            "registries.my.credential-provider",
+        ),
+        (
+            "terraform",
+            'credentials "git.test" {\n  token = "s3cret"\n}\n',
+            'credentials "git.test"',
+        ),
+    ],
+)
+def test_doctor_names_the_setting_that_goes_before(
+    desk: Desk, tool: str, more: str, what: str
+) -> None:
+    path = desk.file(tool)
+    desk.program(tool)
+    desk.install(tool)
+    path.write_text(path.read_text() + more)
+
+    (found,) = desk.findings(tool)
+
+    assert found.code == f"{tool}-overridden"
+    assert what in found.text
+    assert "s3cret" not in found.text
+
+
+# -- the right place ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tool", ["bazel", "pnpm", "claude", "codex"])
+def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
+    desk.file(tool)
+    before = shape(desk)
+
+    result = desk.hushkey("install", tool, "foreign.test", code=1)
+
+    assert "hushkey config add-host" in result.stderr
+    assert shape(desk) == before
+
+
+@pytest.mark.parametrize("tool", ["bazel", "pnpm", "claude", "codex", "rclone"])
+def test_host_is_needed(desk: Desk, tool: str) -> None:
+    desk.file(tool)
+
+    assert "name " in desk.hushkey("install", tool, code=1).stderr
+
+
+@each_tool
+def test_program_without_a_path_is_refused(
+    desk: Desk, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.file(tool)
+    desk.ours.unlink()
+    monkeypatch.setattr("sysconfig.get_path", lambda name: "/nowhere")
+
+    assert "bin folder to PATH" in desk.install(tool, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("tool", "text"),
+    [
+        ("cargo", "[registry\n"),
+        ("cargo", "registry = { default = 'x' }\n"),
+        ("cargo", "[registry]\nglobal-credential-providers = 'x'\n"),
+        ("terraform", 'credentials_helper "other" {}\n'),
+        ("terraform", '{"credentials_helper": {"other": {}}}'),
+        ("terraform", 'host "a" {\n'),
+        ("kubectl", json.dumps({"contexts": []})),
+        ("kubectl", "contexts: [{name: a}]\n"),
+        ("kubectl", "apiVersion: v1\n---\ncontexts: []\n"),
+        ("claude", "[]"),
+        ("codex", "[model_providers.x]\nbase_url = 'https://foreign.test'\n"),
+        ("rclone", "# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\n"),
+    ],
+)
+def test_file_that_cannot_be_edited_is_left_alone(
+    desk: Desk, tool: str, text: str
+) -> None:
+    desk.file(tool, text)
+    before = shape(desk)
+
+    assert "hushkey: " in desk.install(tool, code=1).stderr
+
+    assert shape(desk) == before
+
+
+# -- of one tool ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tool", ["bazel", "pnpm"])
+def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
+    path = desk.file(tool, "")
+    desk.configure(more='[host."two.test"]\nidentity = "corp"\n')
+    desk.install(tool)
+    one = path.read_text()
+    desk.hushkey("install", tool, "two.test")
+    assert one in path.read_text()
+    assert "two.test" in path.read_text()
+
+    desk.hushkey("uninstall", tool, "two.test")
+    assert path.read_text() == one
+    desk.hushkey("uninstall", tool, *CASES[tool].words)
+
+    assert path.read_text() == ""
+
+
+def test_terraform_and_tofu_share_the_program(desk: Desk) -> None:
+    (desk.home / ".terraformrc").touch()
+    desk.hushkey("install", "terraform")
+    desk.hushkey("install", "tofu")
+    door = desk.home / ".terraform.d/plugins/terraform-credentials-hushkey"
+    assert stat.S_IMODE(door.stat().st_mode) == 0o755
+    assert door.read_text().endswith(f'exec {desk.ours} terraform "$@"\n')
+
+    desk.hushkey("uninstall", "terraform")
+    assert door.exists()
+    desk.hushkey("uninstall", "tofu")
+
+    assert not (desk.home / ".terraform.d").exists()
+
+
+def test_program_of_somebody_else_stays(desk: Desk) -> None:
+    door = desk.home / ".terraform.d/plugins/terraform-credentials-hushkey"
+    door.parent.mkdir(parents=True)
+    door.write_text("mine")
+
+    desk.hushkey("install", "terraform", code=1)
+
+    assert door.read_text() == "mine"
+    assert not (desk.home / ".terraformrc").exists()
+
+
+@pytest.mark.parametrize("version", ["10.34.5", "9.0.0"])
+def test_old_pnpm_gets_a_program_for_each_registry(desk: Desk, version: str) -> None:
+    package = desk.home / "lib" / "pnpm"
+    (package / "bin").mkdir(parents=True)
+    (package / "package.json").write_text(
+        json.dumps({"name": "pnpm", "version": version})
+    )
+    cli = package / "bin" / "pnpm.cjs"
+    cli.write_text("")
+    cli.chmod(0o755)
+    (desk.bin / "pnpm").symlink_to(cli)
+    (desk.home / ".npmrc").write_text("//git.test/npm/:_authToken=x\n")
+    before = shape(desk)
+
+    desk.install("pnpm")
+
+    key, _, door = (desk.home / ".npmrc").read_text().splitlines()[1].partition("=")
+    assert key == "//git.test/npm/:tokenHelper"
+    assert f'exec {desk.ours} pnpm git.test/npm "$@"' in Path(door).read_text()
+    assert os.access(door, os.X_OK)
+    desk.hushkey("uninstall", "pnpm")
+    assert shape(desk) == before
+
+
+def test_kubectl_takes_contexts_and_hosts(desk: Desk) -> None:
+    path = desk.file("kubectl", KUBECONFIG.replace("foreign.test:6443", "git.test"))
+
+    desk.hushkey("install", "kubectl", "other")
+    assert path.read_text().count("user: hushkey\n") == 1
+    desk.hushkey("install", "kubectl", "git.test")
+    assert path.read_text().count("    user: hushkey") == 2
+    desk.hushkey("uninstall", "kubectl", "git.test")
+
+    assert path.read_text().count("    user: hushkey") == 1
+    before = path.read_text()
+    assert "nonsense" in desk.hushkey("install", "kubectl", "nonsense", code=1).stderr
+    assert path.read_text() == before
+
+
+def test_kubectl_knows_every_file_of_kubeconfig(desk: Desk) -> None:
+    first, second = desk.home / "one", desk.home / "two"
+    first.write_text(KUBECONFIG.partition("contexts:")[0])
+    second.write_text("contexts:" + KUBECONFIG.partition("contexts:")[2])
+    before = shape(desk)
+    desk.environ["KUBECONFIG"] = f"{first}{os.pathsep}{second}"
+    desk.hushkey("install", "kubectl")
+    assert "user: hushkey" in second.read_text()
+    assert shape(desk)[str(first)] == before[str(first)]
+    del desk.environ["KUBECONFIG"]
+
+    desk.hushkey("uninstall", "kubectl")
+
+    assert shape(desk) == before
+
+
+def test_go_that_asks_nobody_asks_hushkey_alone(desk: Desk) -> None:
+    path = desk.file("go", "GOAUTH=off\n")
+
+    desk.install("go")
+
+    assert path.read_text() == f"GOAUTH={desk.ours} go\n"
+
+
+@pytest.mark.parametrize("tool", WHOLE)
+def test_whole_file_of_somebody_else_stays(desk: Desk, tool: str) -> None:
+    path = desk.file(tool, "mine\n")
+    desk.install(tool, code=1)
+    assert path.read_text() == "mine\n"
+    path.unlink()
+    desk.install(tool)
+    path.write_text("mine\n")
+
+    desk.hushkey("uninstall", tool)
+
+    assert path.read_text() == "mine\n"
+
+
+def test_google_says_which_variables_to_set(desk: Desk) -> None:
+    said = desk.install("google").stderr
+
+    assert f"GOOGLE_APPLICATION_CREDENTIALS={desk.config_file.parent}" in said
+    assert "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1" in said
+    del desk.environ["GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"]
+    assert [found.code for found in desk.findings("google")] == ["google-variable"]
+
+
+def test_google_needs_an_audience(desk: Desk) -> None:
+    result = desk.hushkey("install", "google", "git.test", code=1)
+
+    assert "//iam.googleapis.com/" in result.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("work",)])
+def test_kubectl_says_that_a_context_has_no_user(
+    desk: Desk, words: tuple[str, ...]
+) -> None:
+    text = KUBECONFIG.replace('    user: "arn:aws:eks:me"   # mine\n', "")
+    path = desk.file("kubectl", text)
+
+    result = desk.hushkey("install", "kubectl", *words, code=1)
+
+    assert "work has no user" in result.stderr
+    assert path.read_text() == text
