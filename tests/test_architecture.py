@@ -119,6 +119,7 @@ FLOORS = {
     "hushkey_install.forward": 14,
     "hushkey_install.inspect": 14,
     "hushkey_install.doctor": 15,
+    "hushkey_install.setup": 15,
     "hushkey_install.commands": 16,
     "hushkey_install.cli": 17,
     "hushkey_install.__main__": 18,

@@ -19,6 +19,7 @@ from hushkey_install.commands import (
     leaving,
     looking,
     running,
+    setup,
     signing,
     switching,
 )
@@ -38,11 +39,9 @@ def main(ctx: click.Context) -> None:
     """Sign in once; git and friends are answered silently.
 
     \b
-    To begin, with a host of your own:
-      hushkey config add-host git.example.com \\
-          --issuer https://id.example.com --client-id hushkey
-      hushkey install git              # shows the change, then makes it
-      hushkey login git.example.com    # or just use git: it asks when it must
+    To begin:
+      hushkey setup git.example.com    # or a clone URL, a registry, an index: it
+                                       # asks what it must, shows it, signs you in
 
     \b
     When something is odd:
@@ -58,6 +57,7 @@ def main(ctx: click.Context) -> None:
 
 
 for verb in (
+    setup.command,
     signing.login,
     signing.logout,
     signing.token,

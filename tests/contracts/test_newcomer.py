@@ -64,7 +64,7 @@ def test_doctor_alone_leads_there(newcomer: Desk, old_git: Git) -> None:
     """Who follows nothing but doctor's commands gets there, too."""
     before = newcomer.hushkey("doctor")
     assert before.returncode == 1
-    assert b"hushkey config add-host HOST" in before.stdout
+    assert b"hushkey setup HOST" in before.stdout
     host = newcomer.apache.host
     words = ["--issuer", newcomer.issuer.url, "--client-id", "hushkey"]
     added = newcomer.hushkey("config", "add-host", host, *words, "--scope", "git")

@@ -58,7 +58,7 @@ def hushkey(machine: Machine, *words: str, **environ: str) -> Result:
 def test_no_word_shows_how_to_begin(machine: Machine) -> None:
     result = hushkey(machine)
 
-    assert "hushkey install git" in result.output
+    assert "hushkey setup git.example.com" in result.output
     assert "Exit codes" in result.output
 
 

@@ -51,6 +51,8 @@ class Facts(NamedTuple):
     #: it describes itself at /.well-known/openid-configuration
     discovery: bool = False
     bulk_revoke: str = ""
+    #: the headers of an answer to somebody without a credential
+    shown: dict[str, str] = {}  # noqa: RUF012 - read only
 
 
 FORGES: dict[str, Facts] = {
@@ -70,6 +72,7 @@ FORGES: dict[str, Facts] = {
         separator=",",
         merges={"repo": ("public_repo", "repo:status")},
         bulk_revoke="/credentials/revoke",
+        shown={"X-GitHub-Request-Id": "A1"},
     ),
     # docs.gitlab.com/api/oauth2; doorkeeper-gem/doorkeeper
     "gitlab": Facts(
@@ -82,6 +85,7 @@ FORGES: dict[str, Facts] = {
         user_scope="openid",
         ends_old=True,
         known_scopes=("read_repository", "write_repository", "openid", "profile"),
+        shown={"X-Gitlab-Meta": "{}", "WWW-Authenticate": 'Basic realm="GitLab"'},
     ),
     # go-gitea/gitea routers/web/auth/oauth2_provider.go,
     # services/oauth2_provider/access_token.go; issues 36762, 38940
@@ -96,6 +100,7 @@ FORGES: dict[str, Facts] = {
         single_use=False,
         scope_field="",
         one_scope_set=True,
+        shown={"WWW-Authenticate": 'Basic realm="Gitea"'},
         discovery=True,
     ),
     # developer.atlassian.com/cloud/bitbucket/oauth-2; the answer of May 2026
@@ -112,6 +117,7 @@ FORGES: dict[str, Facts] = {
         "/rest/oauth2/latest/authorize",
         "/rest/oauth2/latest/token",
         user="/rest/api/latest/application-properties",
+        shown={"WWW-Authenticate": 'Basic realm="Atlassian Bitbucket"'},
         client_auth="post",
         expires_in=3600,
     ),
@@ -187,7 +193,7 @@ class Forge:
             or hidden
             or not parts.path.startswith(self.path)
         ):
-            return 404, {}, "<h1>404</h1>"
+            return 404, facts.shown, "<h1>404</h1>"
         return routes[path]()
 
     def _authorize(self, given: dict[str, str]) -> tuple[int, dict[str, str], object]:
@@ -297,7 +303,10 @@ class Forge:
         if self.off or not self.facts.discovery:
             return 404, {}, "<h1>404</h1>"
         # Gitea writes its own address with a slash at the end (AppURL).
-        found = {"issuer": f"{self.url}/"}
+        found = {
+            "issuer": f"{self.url}/",
+            "userinfo_endpoint": self.url + self.facts.user,
+        }
         if self.facts.device:
             found["device_authorization_endpoint"] = self.url + self.facts.device
         return 200, {}, found

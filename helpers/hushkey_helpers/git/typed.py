@@ -51,13 +51,36 @@ def answer(
                 return Answer()
             return _store(key, message, environ, began)
         if not typed_index.holds(paths.data_folder(environ), key):
-            return Answer()
+            return _not_kept(action, key, message)
         if action == "erase":
             return _erase(key, message, environ, began)
         return _get(key, message, environ, began)
     except HushkeyError as error:
         event("failed", host=key.host, error=error)
         return Answer(lines=(error.about(host=key.host).line(),), code=1)
+
+
+def _not_kept(action: str, key: CredentialKey, message: Message) -> Answer:
+    """Answer with nothing; a person reads how to sign in to a server that is known.
+
+    Who somebody else's realm says they are is a word for that person, and no more.
+    """
+    realms = message.lists.get("wwwauth", ())
+    if action != "get" or not any("realm" in header.lower() for header in realms):
+        return Answer()
+    from hushkey.providers.realms import provider_of  # noqa: PLC0415 - seldom
+
+    provider = provider_of(realms)
+    origin = origins.parse_origin(key.protocol, key.host)
+    if not provider or origin is None:
+        return Answer()
+    place = origins.origin_text(key.protocol, *origin)
+    return Answer(
+        lines=(
+            f"{place} calls itself a {provider} server: to sign in there instead of "
+            f"typing a password, run `hushkey setup {place}`",
+        )
+    )
 
 
 def _key(message: Message) -> CredentialKey | None:

@@ -122,7 +122,7 @@ def not_served(asked: Asked, missing: str) -> Permanent:
     return Permanent(
         f"{asked.host} is not served by hushkey: "
         + (f"it lacks {missing}" if missing else "no rule covers it"),
-        hint=f"run `hushkey config add-host {asked.host}`",
+        hint=f"run `hushkey setup {asked.host}`",
     )
 
 

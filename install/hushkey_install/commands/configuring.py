@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from hushkey.errors import Permanent, plain
 from hushkey.providers.registry import SPECS
 from hushkey_install.commands import completing
 from hushkey_install.config import addhost, editor, settings
@@ -117,7 +116,11 @@ def unset(key: str) -> None:
     default=None,
     help="How the host wants the token.",
 )
-@click.option("--probe", is_flag=True, help="Ask the issuer what it offers first.")
+@click.option(
+    "--probe/--no-probe",
+    default=None,
+    help="Ask the issuer first what it offers; --probe: it has to answer.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 def add_host(
     host: str,
@@ -126,7 +129,7 @@ def add_host(
     scopes: tuple[str, ...],
     username: str,
     scheme: str | None,
-    probe: bool,
+    probe: bool | None,
     dry_run: bool,
     **named: str | None,
 ) -> None:
@@ -145,13 +148,11 @@ def add_host(
     """
     keys = {key: value for key, value in named.items() if value}
     given = addhost.Given(
-        host, identity, keys | dict(map(_pair, more)), scopes, username, scheme or ""
+        host,
+        identity,
+        keys | dict(map(addhost.pair, more)),
+        scopes,
+        username,
+        scheme or "",
     )
     addhost.run(given, ask_server=probe, dry_run=dry_run)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals and value):
-        raise Permanent(f"--set {plain(key)}: expected KEY=VALUE")
-    return key, value

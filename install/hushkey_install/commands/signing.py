@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hushkey_helpers.tools.token import FORMATS
-from hushkey_install.commands import accounts, completing
+from hushkey_install.commands import accounts, completing, setup
 
 
 @click.command()
@@ -31,7 +31,10 @@ def login(target: str | None, force: bool, method: str, account: str) -> None:
       hushkey login --method device corp     # no browser on this machine
       hushkey login --account bob git.example.com
     """
-    accounts.login(target, force=force, method=method, account=account)
+    if target and setup.waits(target):
+        setup.sign_in(target, force=force, method=method, account=account)
+    else:
+        accounts.login(target, force=force, method=method, account=account)
 
 
 @click.command()

@@ -87,9 +87,20 @@ class Context:
                 )
             raise Permanent(
                 f"{shown(url)} is not served by hushkey: {what}",
-                hint=f"run `hushkey config add-host {plain(request.host, 80)}`",
+                hint=f"run `hushkey setup {plain(request.host, 80)}`",
             )
         return rule, origins.origin_text(request.protocol, *origin)
+
+    def rule_or_none(self, url: str) -> HostRule | None:
+        """Return the rule that covers *url*; None where it is nobody's.
+
+        Raises Permanent for what is no URL, for a built-in host that waits for a
+        client, and where rules go by path and *url* names none.
+        """
+        request = self.request(url)
+        if self.config.row_for(request) is None:
+            return None
+        return self.rule(url)[0]
 
     def rules_of(self, target: str | None) -> list[tuple[HostRule, str]]:
         """Return the rules that *target* means: a host, a URL, or an identity.
@@ -102,7 +113,7 @@ class Context:
             if not names:
                 raise Permanent(
                     "no host has an identity yet",
-                    hint="run `hushkey config add-host HOST`, or name a built-in host",
+                    hint="run `hushkey setup HOST`, or name a built-in host",
                 )
             raise Permanent(f"which identity or host? ({', '.join(names)})")
         wanted = names[0] if target is None else target
@@ -121,7 +132,7 @@ class Context:
         raise Permanent(
             f"identity {name} serves no host yet"
             + (f": it lacks {missing}" if missing else ""),
-            hint="run `hushkey config add-host HOST`"
+            hint="run `hushkey setup HOST`"
             if missing
             else f'add a [host."..."] table to {self.config.source}',
         )

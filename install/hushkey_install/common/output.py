@@ -71,6 +71,11 @@ def prompt(
     )
 
 
+def secret(question: str) -> str:
+    """Ask on standard error for what nobody is to see; it is not shown."""
+    return str(click.prompt(visible(question), hide_input=True, err=True))
+
+
 def width() -> int:
     """Return how many characters a line may have; a pipe is as wide as can be."""
     if not os.environ.get("COLUMNS") and not sys.stdout.isatty():

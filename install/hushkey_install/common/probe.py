@@ -1,7 +1,8 @@
 """What the servers themselves say, asked without any credential.
 
-Only `explain --probe` and `config add-host --probe` come here: everything else
-says what it knows without the network.
+Only `setup`, `config add-host` and `explain --probe` come here: everything else says
+what it knows without the network. What a server says of itself is believed for that
+very server alone: nothing of it leads to another authority.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from hushkey.errors import plain
+from hushkey.providers import realms
+from hushkey.providers.registry import SPECS
 from hushkey.system import paths
+
+WELL_KNOWN = "/.well-known/openid-configuration"
 
 _TOKEN68 = r"[A-Za-z0-9._~+/-]+=*"
 _SCHEME = re.compile(
@@ -38,6 +43,20 @@ class Issuer(NamedTuple):
         names = [name for name, offered in offers.items() if offered]
         scopes = f"; scopes {plain(' '.join(self.scopes))}" if self.scopes else ""
         return f"offers sign-in{''.join(f', {name}' for name in names)}{scopes}"
+
+
+class Server(NamedTuple):
+    """What a server showed itself to be; empty where it did not.
+
+    ``base`` is the address below which a forge's endpoints are.
+    """
+
+    provider: str = ""
+    base: str = ""
+    issuer: str = ""
+    #: it is a registry of images, or an index of Python packages
+    registry: bool = False
+    packages: bool = False
 
 
 class Host(NamedTuple):
@@ -89,6 +108,65 @@ def host(url: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> H
         tuple(dict.fromkeys(schemes)),
         plain(location.rpartition("@")[2]),
     )
+
+
+def server(
+    origin: str, path: str, settings: Mapping[str, Any], environ: Mapping[str, str]
+) -> Server:
+    """Ask the server at *origin*, below *path*, what it is; raises Transient.
+
+    First its discovery document, which counts only if it calls itself by its own
+    address; else the headers of one anonymous GET, and of a registry's first page.
+    """
+    from hushkey.net import http  # noqa: PLC0415
+
+    network = http.Network(settings, environ, whole=True)
+    with network.session() as session:
+
+        def get(url: str) -> Any:
+            return session.get(url)
+
+        segments = [s for s in path.split("/") if s]
+        below = [f"{origin}/{segments[0]}"] if len(segments) > 2 else []
+        for base in (origin, *below):
+            if found := _announced(base, http.json_of(get(base + WELL_KNOWN))):
+                return found
+        page = get(f"{origin}/{path}".rstrip("/") + ("" if path else "/"))
+        shown = _shown(origin, page)
+        if shown.registry or shown.packages or shown.provider:
+            return shown
+        return Server(registry=_is_registry(get(f"{origin}/v2/")))
+
+
+def _announced(base: str, document: object) -> Server | None:
+    """Return what the discovery *document* makes of the server at *base*."""
+    data = document if isinstance(document, dict) else {}
+    issuer, userinfo = data.get("issuer"), data.get("userinfo_endpoint")
+    if not isinstance(issuer, str) or issuer.rstrip("/") != base:
+        return None
+    for spec in SPECS.values():
+        if spec.userinfo_path and userinfo == base + spec.userinfo_path:
+            return Server(spec.name, base, issuer)
+    return Server(issuer=issuer)
+
+
+def _shown(origin: str, answer: Any) -> Server:
+    """Return what the headers of *answer* make of the server at *origin*."""
+    kind = answer.headers.get("Content-Type", "").lower()
+    if _is_registry(answer) or kind.startswith("application/vnd.pypi.simple."):
+        return Server(registry=_is_registry(answer), packages=not _is_registry(answer))
+    marked = (
+        s.name
+        for s in SPECS.values()
+        if s.header_mark and s.header_mark in answer.headers
+    )
+    headers = answer.raw.headers.getlist("WWW-Authenticate")
+    name = realms.provider_of(headers) or next(marked, "")
+    return Server(name, origin if name else "")
+
+
+def _is_registry(answer: Any) -> bool:
+    return "Docker-Distribution-Api-Version" in answer.headers
 
 
 def _words(value: object) -> tuple[str, ...]:

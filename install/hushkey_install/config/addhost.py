@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from hushkey import origins
 from hushkey.config import rules, schema
-from hushkey.errors import ConfigError, HushkeyError, Permanent, plain
+from hushkey.errors import ConfigError, HushkeyError, Permanent, Transient, plain
 from hushkey.providers.checks import one_of, secure_url
 from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
@@ -43,6 +43,8 @@ class Given(NamedTuple):
     scopes: tuple[str, ...] = ()
     username: str = ""
     scheme: str = ""
+    #: a person may be asked for what is optional
+    may_ask: bool = True
 
 
 class Plan(NamedTuple):
@@ -53,18 +55,22 @@ class Plan(NamedTuple):
     host_table: dict[str, object]
 
 
-def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
-    """Add the host; ask for what is missing where a person can answer."""
+def run(given: Given, *, ask_server: bool | None, dry_run: bool) -> None:
+    """Add the host; ask for what is missing where a person can answer.
+
+    An issuer is asked first what it offers. *ask_server*: True where it has to
+    answer, False where nobody is asked.
+    """
     config = rules.load(os.environ)
     pattern = _pattern(given.host)
     if words := nosignin.words(githelpers.request_of(pattern)):
         output.say(f"note: {words}", err=True)
     plan = _plan(config, given, pattern)
-    if ask_server:
-        _probe(config, plan)
     change = document.edited(
-        config.source, f"add {plain(pattern)}", lambda doc: _write(doc, plan, pattern)
+        config.source, f"add {plain(pattern)}", lambda doc: write(doc, plan, pattern)
     )
+    if ask_server is not False:
+        _probe(config, plan, insists=bool(ask_server))
     output.block(document.shown(change).diff())
     if dry_run:
         return
@@ -80,6 +86,13 @@ def run(given: Given, *, ask_server: bool, dry_run: bool) -> None:
         "(or just use git)",
         err=True,
     )
+
+
+def planned(given: Given) -> tuple[Plan, str]:
+    """Return what `write` is to put into the config for *given*; asks as `run`."""
+    config = rules.load(os.environ)
+    pattern = _pattern(given.host)
+    return _plan(config, given, pattern), pattern
 
 
 def _say_built_in(config: rules.Config, plan: Plan, pattern: str) -> None:
@@ -119,7 +132,8 @@ def _pattern(text: str) -> str:
     return pattern
 
 
-def _write(doc: Any, plan: Plan, pattern: str) -> None:
+def write(doc: Any, plan: Plan, pattern: str) -> None:
+    """Put *plan* into the document; Permanent where the host is there already."""
     if pattern in doc.get("host", {}):
         raise Permanent(
             f'[host."{pattern}"] is in the config already',
@@ -155,17 +169,26 @@ def _plan(config: rules.Config, given: Given, pattern: str) -> Plan:
         # A built-in identity's name would make it that of all its hosts.
         taken = {*own, *config.identities()}
         name = name or _free_name(str(table.get("issuer") or ""), pattern, taken)
-    scopes = given.scopes or (preset["scopes"] if preset and preset["scopes"] else ())
     provider = str(table.get("provider") or config.identity(name).provider)
+    usual = preset["scopes"] if preset and not SPECS[provider].typed else ()
+    scopes = given.scopes or usual
     if SPECS[provider].needs_scopes and not scopes:
         scopes = tuple(_needed("scope", "scopes (RESOURCE/.default)").split())
-    elif not scopes and not SPECS[provider].scopes and is_person():
+    elif _may_need_scopes(provider, scopes) and given.may_ask and is_person():
         words = "scopes that the host wants, if any (for example: git)"
         answer = output.prompt(words, default="")
         scopes = tuple(answer.split())
     host: dict[str, object] = {"identity": name}
     host |= {"scopes": list(scopes)} if scopes else {}
     return Plan(name, table, host | _options(given))
+
+
+def _may_need_scopes(provider: str, scopes: Collection[str]) -> bool:
+    """Tell whether scopes of the host's own may be missing."""
+    spec = SPECS[provider]
+    # With a client that others use, too, no scope is ever sent.
+    none = spec.typed or spec.runs_program or spec.client_name
+    return not (scopes or spec.scopes or none)
 
 
 def _options(given: Given) -> dict[str, object]:
@@ -203,7 +226,7 @@ def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Pl
         )
     table: dict[str, object] = {"provider": provider, **given.keys}
     for key in SPECS[provider].required:
-        table[key] = table.get(key) or _asked(provider, table, key)
+        table[key] = table.get(key) or asked(provider, table, key, given.may_ask)
     host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
     scopes = list(preset["scopes"] or SPECS[provider].scopes)
     known = {"scopes": scopes} if scopes else {}
@@ -227,7 +250,7 @@ def _identity(given: Given, pattern: str) -> dict[str, object]:
     table |= _server(provider, keys, pattern)
     for key in SPECS[provider].required:
         if key not in table:
-            table[key] = keys.pop(key, "") or _asked(provider, table, key)
+            table[key] = keys.pop(key, "") or asked(provider, table, key, given.may_ask)
     return table | keys
 
 
@@ -290,15 +313,20 @@ def is_person() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _asked(provider: str, table: dict[str, object], key: str) -> str:
-    """Return what the person types for *key*, after saying where a client is made."""
+def asked(
+    provider: str, table: Mapping[str, object], key: str, may_ask: bool = True
+) -> str:
+    """Return what the person types for *key*, after saying where a client is made.
+
+    Permanent where nobody can be asked, or *may_ask* is false.
+    """
     found = SPECS[provider].registration(table) if key == "client_id" else None
-    if found is None:
-        return _needed(key, *_questions(provider, key))
-    words = f"register a client at {found.page}: {found.fields}"
-    if is_person():
-        output.say(words, err=True)
-    return _needed(key, *_questions(provider, key), hint=words)
+    told = f"register a client at {found.page}: {found.fields}" if found else _EXAMPLE
+    if not (may_ask and is_person()):
+        raise _missing(key, told)
+    if found:
+        output.say(told, err=True)
+    return _needed(key, *_questions(provider, key))
 
 
 def _questions(provider: str, key: str) -> tuple[str, Check | None]:
@@ -315,12 +343,10 @@ def _needed(
     words: str = "",
     check: Check | None = None,
     default: str | None = None,
-    hint: str = _EXAMPLE,
 ) -> str:
     """Return what the person types for *key*; Permanent where nobody can."""
     if not is_person():
-        option = key.replace("_", "-")
-        raise Permanent(f"--{option} is needed", hint=hint)
+        raise _missing(key, _EXAMPLE)
 
     def checked(text: str) -> str:
         if check is not None and (expected := check(text)):
@@ -331,17 +357,44 @@ def _needed(
     return output.prompt(question, default=default, check=checked)
 
 
-def _probe(config: rules.Config, plan: Plan) -> None:
-    """Ask the issuer whether it is one, before anything is written."""
+def _missing(key: str, hint: str) -> Permanent:
+    return Permanent(f"--{key.replace('_', '-')} is needed", hint=hint)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Return key and value of KEY=VALUE; raises Permanent for anything else."""
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise Permanent(f"--set {plain(key)}: expected KEY=VALUE")
+    return key, value
+
+
+def _probe(config: rules.Config, plan: Plan, *, insists: bool) -> None:
+    """Ask the issuer whether it is one, before anything is written.
+
+    Where nobody *insists*, one that cannot be reached now may be right all the same.
+    """
     table = plan.identity_table
     issuer = table.get("issuer") or (
         config.identity(plan.identity).option("issuer") if not table else ""
     )
+    if not issuer and not insists:
+        return
     if not issuer:
         raise Permanent("--probe works with an issuer only")
     if expected := secure_url(issuer):
         raise ConfigError(f"issuer: expected {expected}")
-    found = probe.issuer(str(issuer), config.settings, os.environ)
+    try:
+        found = probe.issuer(str(issuer), config.settings, os.environ)
+    except Transient as error:
+        if insists:
+            raise
+        output.say(f"note: it could not be asked: {error.line()}", err=True)
+        return
+    except Permanent as error:
+        if not insists:
+            error.hint = f"{error.hint}; or --no-probe" if error.hint else "--no-probe"
+        raise
     output.say(f"{issuer} {found.line()}", err=True)
     asked = plan.host_table.get("scopes")
     unknown = [

@@ -41,7 +41,7 @@ def check(installation: Installation) -> Iterator[Finding]:
             "config-missing",
             NOTE,
             f"{source} does not exist: only the built-in hosts count",
-            "hushkey config add-host HOST",
+            "hushkey setup HOST",
         )
     if installation.config is not None:
         try:

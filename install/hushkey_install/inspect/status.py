@@ -37,7 +37,7 @@ def show(as_json: bool) -> None:
     if not found:
         output.say(
             "nobody is signed in yet, and no host of yours has an identity; add one: "
-            f"`hushkey config add-host HOST` (it goes to {context.config.source}); "
+            f"`hushkey setup HOST` (it goes to {context.config.source}); "
             "built-in ones, such as dev.azure.com, need only `hushkey login HOST`"
         )
         return

@@ -41,6 +41,7 @@ class Client(Registration):
     """One client's config file, and what hushkey does to it."""
 
     takes_hosts = True
+    kind = purposes.DOCKER
 
     def file(self, environ: Mapping[str, str]) -> str:
         """Return the path of the config file."""
@@ -115,7 +116,7 @@ class Client(Registration):
                 self._say_what_is_hidden(context, before, None if all_hosts else keys)
             return shown
 
-        return Plan(show, apply)
+        return Plan(show, apply, due=lambda: before != after)
 
     def _say_what_is_hidden(
         self, context: Context, text: str, keys: Iterable[str] | None
@@ -314,6 +315,8 @@ class Client(Registration):
 class Docker(Client):
     """docker, which may hand us every registry there is."""
 
+    trial = "docker pull {host}/IMAGE"
+
     install_options = (
         click.option(
             "--all-hosts",
@@ -348,6 +351,8 @@ class Docker(Client):
 
 class Podman(Client):
     """podman and its kin, which read docker's file last, and no `credsStore`."""
+
+    trial = "podman pull {host}/IMAGE"
 
     def file(self, environ: Mapping[str, str]) -> str:
         """Return the path of the config file of podman and its kin."""

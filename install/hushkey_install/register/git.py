@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from hushkey import origins
-from hushkey.errors import Permanent
-from hushkey_install.common import output
+from hushkey.errors import HushkeyError, Permanent
+from hushkey_install.common import output, typedsecrets
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import Finding
@@ -34,6 +34,8 @@ class GitRegistration(Registration):
     """git, by helper lines in its global file."""
 
     takes_hosts = True
+    kind = purposes.GIT
+    trial = "git clone https://{host}/OWNER/REPOSITORY"
     install_options = (
         click.option(
             "--ci",
@@ -43,18 +45,25 @@ class GitRegistration(Registration):
     )
 
     def plan(
-        self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
+        self,
+        environ: dict[str, str],
+        hosts: tuple[str, ...],
+        *,
+        sure: bool = False,
+        **more: Any,
     ) -> Plan:
         """Return what registers every host of the user's config, and *hosts*.
 
         With the option ``ci`` in *more*, the job's own server, too; its registries
-        get their rules, for the tools that ask for them.
+        get their rules, for the tools that ask for them. *sure*: somebody is signed
+        in by then, or a password is kept.
         """
         context = Context(environ)
         if not more.get("ci"):
-            return _plan(context, hosts)
+            return _plan(context, hosts, sure=sure)
         job = ci.patterns(environ)
-        return _with_config(ci.change(context, job), _plan(context, hosts, job[:1]))
+        made = _plan(context, hosts, job[:1], sure=True)
+        return _with_config(ci.change(context, job), made)
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
@@ -97,16 +106,23 @@ def _with_config(change: Change, plan: Plan) -> Plan:
     return Plan(shown, apply)
 
 
-def _plan(context: Context, wanted: tuple[str, ...], job: Sequence[str] = ()) -> Plan:
+def _plan(
+    context: Context, wanted: tuple[str, ...], job: Sequence[str] = (), *, sure: bool
+) -> Plan:
     """Return the plan; *job* are patterns that have no rule yet."""
     git = Git(context.environ)
     # Whatever is there already is kept up to date, built-in hosts too.
     there = dict.fromkeys(gitsections.kept(context, git), False)
-    sections = there | dict(_sections(context, wanted, job))
-    if not sections:
+    typed = dict.fromkeys(_typed(context, wanted), False)
+    new = dict(_sections(context, wanted, job)) | typed
+    left = {} if sure else dict(_served(context, git, new.keys() - there.keys()))
+    sections = there | {url: path for url, path in new.items() if url not in left}
+    for url, why in left.items():
+        output.say(f"note: {url} is left out: {why}", err=True)
+    if not sections and not left:
         raise Permanent(
             "no host has an identity yet",
-            hint="run `hushkey config add-host HOST` first, or name a built-in one: "
+            hint="run `hushkey setup HOST`, or name a built-in one: "
             "`hushkey install git dev.azure.com`",
         )
     ours = gitsections.helper(context.environ)
@@ -118,6 +134,12 @@ def _plan(context: Context, wanted: tuple[str, ...], job: Sequence[str] = ()) ->
         _remember(context.environ, git, change, paths_set)
         change.apply()
         output.say(f"git asks hushkey for: {', '.join(sections)}", err=True)
+        for url in typed.keys() & sections.keys():
+            output.say(
+                f"note: {url} has no identity: hushkey keeps what you type for it, "
+                "encrypted",
+                err=True,
+            )
         if git.version() < (2, 46):
             output.say(
                 "note: a repository's own credential.helper still sees tokens with "
@@ -125,7 +147,7 @@ def _plan(context: Context, wanted: tuple[str, ...], job: Sequence[str] = ()) ->
                 err=True,
             )
 
-    return Plan(lambda: show(change), apply)
+    return Plan(lambda: show(change), apply, due=lambda: bool(change))
 
 
 def _undo(environ: dict[str, str], hosts: tuple[str, ...]) -> Plan:
@@ -181,13 +203,50 @@ def _sections(
     own = (rule for rule, _ in context.own_rules())
     chosen = [rule for rule in own if purposes.GIT in (rule.tools or (purposes.GIT,))]
     known = {rule.pattern: rule for rule in context.config.rules()}
-    chosen += [known.get(url) or context.rule(url)[0] for url in wanted]
+    for word in wanted:
+        if rule := known.get(word) or context.rule_or_none(word):
+            chosen.append(rule)
     written_as = [(rule.pattern, rule.identity.tenants) for rule in chosen]
     for written, tenants in (*written_as, *((pattern, False) for pattern in job)):
         pattern = origins.parse_pattern(written)
         url = gitsections.url_of(pattern)
         by_url[url] = by_url.get(url, False) or bool(pattern.path) or tenants
     yield from by_url.items()
+
+
+def _typed(context: Context, wanted: tuple[str, ...]) -> Iterator[str]:
+    """Yield the URLs of the hosts that nobody signs in to: what is typed is kept."""
+    patterns = {rule.pattern for rule in context.config.rules()}
+    for word in wanted:
+        if word not in patterns and context.rule_or_none(word) is None:
+            yield gitsections.named(word)
+
+
+def _served(
+    context: Context, git: Git, urls: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the *urls* for which other helpers have a password and we have nothing.
+
+    To register us would silence them, and every fetch would begin to ask.
+    """
+    for url in urls:
+        request = githelpers.request_of(url)
+        try:
+            rule = context.config.rule_for(request)
+        except HushkeyError:
+            continue  # its rules go by path
+        if rule and not rule.identity.typed:
+            if rule.identity.machine or context.is_used(rule.identity):
+                continue
+            cure = f"`hushkey login {rule.pattern}` first"
+        else:
+            if typedsecrets.tools_of(request.protocol, request.host, context.environ):
+                continue
+            cure = "`hushkey import` takes it over"
+        others = githelpers.chain(git, request).others()
+        if others and git.has_password(request.protocol, request.host):
+            names = ", ".join(dict.fromkeys(helper.name for helper in others))
+            yield url, f"{names} has a password for it, and hushkey nothing yet; {cure}"
 
 
 def _add(

@@ -35,7 +35,7 @@ from hushkey_install.register.keyringchecks import (
 from hushkey_install.register.launcher import Launcher
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
-from hushkey_install.tools import pythontools
+from hushkey_install.tools import purposes, pythontools
 from hushkey_install.tools.installation import Installation
 from hushkey_install.tools.pythontools import Client
 
@@ -57,6 +57,7 @@ class KeyringProgram(Registration):
     """A tool that starts the program `keyring`, once one setting tells it to."""
 
     asks_keyring = True
+    kind = purposes.PYTHON
     install_options = (
         click.option(
             "--launcher",
@@ -119,7 +120,12 @@ class KeyringProgram(Registration):
             if line := self._overruled(environ):
                 output.say(f"note: {line}", err=True)
 
-        return Plan(lambda: _shown("+", path, change), apply, tidy)
+        return Plan(
+            lambda: _shown("+", path, change),
+            apply,
+            tidy,
+            due=lambda: bool(path or change),
+        )
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any

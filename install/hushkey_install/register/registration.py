@@ -30,10 +30,13 @@ class Plan:
         show: Callable[[], bool],
         apply: Callable[[], object],
         tidy: Callable[[], object] = lambda: None,
+        due: Callable[[], bool] = lambda: True,
     ) -> None:
+        """*due* tells, without a word, whether *show* has something to show."""
         self.show = show
         self.apply = apply
         self.tidy = tidy
+        self.due = due
 
     def run(self, *, dry_run: bool) -> None:
         """Show it, and do it unless *dry_run*."""
@@ -71,6 +74,10 @@ class Registration(Checked):
 
     #: hosts may be named; else the tool asks for every host
     takes_hosts = False
+    #: what kind of tool it is, of `purposes`, where `hushkey setup` may offer it
+    kind = ""
+    #: what a person may try with a host then; holds ``{host}``
+    trial = ""
     #: it asks a keyring, in one way or another
     asks_keyring = False
     install_options: tuple[Option, ...] = ()

@@ -7,8 +7,11 @@ the file itself would leave it half-changed if one of them failed.
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 
 from hushkey.errors import Permanent, StoreError, Transient
 from hushkey.system import paths, programs
@@ -21,6 +24,20 @@ from hushkey_install.common.filechange import (
 
 #: seconds for one `git config`
 _PATIENCE = 30
+#: seconds for all helpers of a host to say what they have
+_HELPERS_PATIENCE = 10
+#: git and Git Credential Manager ask nobody then (gitcredentials(7), GCM's docs), nor
+#: do we, nor has a helper a display or a browser to open
+_ASKS_NOBODY = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "false",
+    "SSH_ASKPASS": "false",
+    "GCM_INTERACTIVE": "never",
+    "HUSHKEY_INTERACTIVE": "never",
+    "DISPLAY": "",
+    "WAYLAND_DISPLAY": "",
+    "BROWSER": "false",
+}
 #: what makes git believe that it is in a repository
 _REPOSITORY = frozenset(("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR"))
 
@@ -87,6 +104,37 @@ class Git:
             "config", *words, folder=folder or "/", environ=environ
         ).stdout
 
+    def has_password(self, protocol: str, host: str) -> bool:
+        """Tell whether a helper of the user's has a password for *host*.
+
+        git asks them as it would for a fetch, outside any repository; whatever would
+        ask a person is told not to. One that says nothing in time has none.
+        """
+        environ = {k: v for k, v in self._environ.items() if k not in _REPOSITORY}
+        environ |= _ASKS_NOBODY
+        question = f"protocol={protocol}\nhost={host}\n\n"
+        argv = [self._git, "-c", "credential.interactive=false", "credential", "fill"]
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env=environ,
+                start_new_session=True,  # no terminal to ask on; ended as a whole
+            )
+        except OSError:
+            return False
+        with process:
+            try:
+                out, _ = process.communicate(question.encode(), _HELPERS_PATIENCE)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                return False
+        found = re.search(rb"^password=(.+)$", out, re.MULTILINE)
+        return found is not None
+
     def exec_path(self) -> str:
         """Return the folder where git looks for its own programs."""
         return self._output("--exec-path").strip()
@@ -125,3 +173,11 @@ class Git:
         plain = os.path.join(paths.home(self._environ), ".gitconfig")
         below = os.path.join(paths.xdg_config(self._environ), "git", "config")
         return below if os.path.exists(below) and not os.path.exists(plain) else plain
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End *process* and what it started."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()

@@ -28,7 +28,11 @@ def of(rule: HostRule) -> frozenset[str]:
         return frozenset(rule.tools)
     if rule.exchange:
         return frozenset(exchange.KINDS[rule.exchange].tools)
-    pattern = origins.parse_pattern(rule.pattern)
+    return by_name(origins.parse_pattern(rule.pattern))
+
+
+def by_name(pattern: origins.Pattern) -> frozenset[str]:
+    """Return which kinds of tools a host is for by its name or port, or nothing."""
     if pattern.port in _PORTS:
         return frozenset((_PORTS[pattern.port],))
     for label in pattern.host.split(".")[:-1]:  # the first one that says it counts

@@ -186,7 +186,8 @@ class Acquirer:
             return self._interaction(wanted).acquire(wanted, need, self.silent, seen)
         except Permanent as error:
             # Who says `hushkey login` wants to be asked, whatever is stored.
-            if not self.session.options.login or isinstance(error, ConfigError):
+            asks = self.session.options.login and not wanted.rule.identity.machine
+            if not asks or isinstance(error, ConfigError):
                 raise
             event("ui-required", wanted, error=error)
             return self.sign_in(wanted)

@@ -10,7 +10,6 @@ import ssl
 import time
 from base64 import b64encode
 from functools import partial
-from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
@@ -20,6 +19,7 @@ from urllib3.util import Retry
 
 from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent, Transient
+from hushkey.model import Frozen
 from hushkey.net import answers, outcomes, trust
 from hushkey.net.gitsettings import GitConfig, GitSettings
 from hushkey.system.deadline import Expired, within
@@ -328,9 +328,10 @@ class Session(requests.Session):
         return {"refresh_token": refresh_token, **token_of(response)}
 
 
-class ClientWords(NamedTuple):
+class ClientWords(Frozen):
     """What tells a token endpoint which client asks: in the form, in the headers."""
 
+    _secret = ("form", "headers")
     form: Mapping[str, str]
     headers: Mapping[str, str]
 

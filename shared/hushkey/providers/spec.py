@@ -111,6 +111,20 @@ class ProviderSpec:
     #: where a client is registered: the path below ``base_url``, and the fields
     register_path = ""
     register_fields = ""
+    #: keys that its clients have beside the id -> their value; empty: only people know
+    client_keys: Mapping[str, str] = {}
+    #: where a person makes a token to type: an address, or a path below ``base_url``,
+    #: its fields, and the user name that goes with it
+    typed_path = ""
+    typed_fields = ""
+    typed_user = "token"
+    #: the ready-made command (`specs.command.READY`) of its own program
+    program = ""
+    #: how a server of one's own shows what it is: the realm of its Basic challenge, a
+    #: response header that it alone sends, the path of its ``userinfo_endpoint``
+    realms: tuple[str, ...] = ()
+    header_mark = ""
+    userinfo_path = ""
     #: (step, error code) -> what to do; the step is ``redirect`` for what the page
     #: sent back, else empty. Filled in by `filled`
     hints: Mapping[tuple[str, str], str] = {}
@@ -124,6 +138,8 @@ class ProviderSpec:
     typed = False
     #: nobody signs in: the identity proves itself by where it runs (`minter`)
     machine = False
+    #: ... namely by a program that prints a token, of the first ``required`` key
+    runs_program = False
     #: ... and its tokens are worth keeping: they are not there for the taking
     kept = True
     #: tokens are for a tenant and may have to carry claims that a host demands
@@ -185,6 +201,15 @@ class ProviderSpec:
         if not base or not self.register_path:
             return None
         return Registration(base + self.register_path, self.register_fields)
+
+    def typed_page(self, table: Mapping[str, Any]) -> Registration | None:
+        """Return where a person makes a token to type for the server of *table*."""
+        base = self.base_of(table)
+        if not base or not self.typed_path:
+            return None
+        there = self.typed_path.startswith("https://")
+        page = self.typed_path if there else base + self.typed_path
+        return Registration(page, self.typed_fields)
 
     def is_shared(self, client_id: str) -> bool:
         """Tell whether *client_id* is the one that other programs use, too."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from json import loads
-from typing import NamedTuple
+
+from hushkey.model import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ _HEADER = {"alg", "kid", "typ"}
 _LEAST_BITS, _EXPONENT = 2048, 65537
 
 
-class Expected(NamedTuple):
+class Expected(Frozen):
     """What an ID token is compared with; times in seconds."""
 
+    _secret = ("nonce", "access_token")
     issuer: str
     client_id: str
     algorithms: list[Any]

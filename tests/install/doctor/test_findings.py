@@ -107,7 +107,7 @@ def test_config_missing_is_a_note(machine: Machine) -> None:
     finding = found(machine)["config-missing"]
 
     assert finding["level"] == "note"
-    assert "add-host" in finding["command"]
+    assert "setup" in finding["command"]
 
 
 def test_alias_that_a_project_can_take_is_a_problem_with_its_way_out(

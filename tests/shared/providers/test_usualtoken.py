@@ -24,7 +24,7 @@ def made(**changes: Any) -> str:
 
 def usual(token: str, keys: Any = None, **changes: Any) -> dict[str, Any] | None:
     known = jwks(KEY, RSA) if keys is None else keys
-    return usualtoken.claims_of(token, EXPECTED._replace(**changes), known)
+    return usualtoken.claims_of(token, EXPECTED.changed(**changes), known)
 
 
 def library(token: str) -> dict[str, Any] | None:

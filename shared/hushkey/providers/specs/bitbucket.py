@@ -52,6 +52,16 @@ class Bitbucket(ForgeSpec):
         'http://127.0.0.1:8400/, permission "Repositories: Write"; then copy Key '
         "(client_id) and Secret (client_secret), and set redirect_uri to that URL"
     )
+    client_keys = {  # noqa: RUF012 - read only
+        "client_secret": "",
+        "redirect_uri": "http://127.0.0.1:8400/",
+    }
+    typed_path = "https://id.atlassian.com/manage-profile/security/api-tokens"
+    typed_fields = (
+        '"Create API token with scopes", app Bitbucket, read:repository:bitbucket and '
+        "write:repository:bitbucket; then copy it"
+    )
+    typed_user = "x-bitbucket-api-token-auth"
     hints = {  # noqa: RUF012 - read only
         ("", "invalid_client"): (
             "check client_id (Key) and client_secret (Secret) of the OAuth consumer"

@@ -44,6 +44,10 @@ class BitbucketDataCenter(Bitbucket):
         '"Redirect URL" http://127.0.0.1:8400/, permission "Repositories: Write"; '
         "then copy Client ID and Client secret, and set redirect_uri to that URL"
     )
+    typed_path = "/plugins/servlet/access-tokens/users/manage"
+    typed_fields = '"Create token", "Repositories: Write"; then copy it'
+    typed_user = "x-token-auth"
+    realms = ("Atlassian Bitbucket",)
     given_up_hint = (
         "if the page showed an error: Data Center refuses http redirects unless its "
         "administrator sets "

@@ -176,6 +176,7 @@ class Command(ProviderSpec):
     required = ("command",)
     mixed = ("command",)
     machine = True
+    runs_program = True
     #: what a program printed before is not ended by its next output
     keeps_old = True
     server_key = "hostname"

@@ -9,3 +9,4 @@ class Forgejo(Gitea):
     """codeberg.org, or the server at ``base_url``."""
 
     name = "forgejo"
+    realms = ("Forgejo",)

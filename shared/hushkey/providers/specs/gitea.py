@@ -42,6 +42,12 @@ class Gitea(ForgeSpec):
         '"Redirect URIs" http://127.0.0.1/ and untick "Confidential Client"; then '
         "copy the Client ID"
     )
+    typed_path = "/user/settings/applications"
+    typed_fields = (
+        '"Generate New Token" with "repository: Read and Write"; then copy it'
+    )
+    realms: tuple[str, ...] = ("Gitea",)
+    userinfo_path = "/login/oauth/userinfo"
     hints = {  # noqa: RUF012 - read only
         ("redirect", "server_error"): (
             "one client has one set of scopes: take its access back under "

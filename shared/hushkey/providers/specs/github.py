@@ -54,6 +54,11 @@ class GitHub(ForgeSpec):
         'any name and homepage, "Authorization callback URL" http://127.0.0.1/, and '
         'tick "Enable Device Flow"; then copy the Client ID, no secret'
     )
+    typed_path = "/settings/tokens/new?scopes=repo,workflow&description=hushkey"
+    typed_fields = 'choose an end, "Generate token"; then copy it'
+    program = "gh"
+    realms = ("GitHub",)
+    header_mark = "X-GitHub-Request-Id"
     hints = {  # noqa: RUF012 - read only
         ("", "device_flow_disabled"): (
             'the owner of the app ticks "Enable Device Flow" in its settings: '

@@ -55,6 +55,15 @@ class GitLab(ForgeSpec):
         "read_repository, write_repository, openid and profile; then copy the "
         "Application ID"
     )
+    typed_path = (
+        "/-/user_settings/personal_access_tokens?name=hushkey"
+        "&scopes=read_repository,write_repository"
+    )
+    typed_fields = 'choose an end, "Create token"; then copy it'
+    program = "glab"
+    realms = ("GitLab",)
+    header_mark = "X-Gitlab-Meta"
+    userinfo_path = "/oauth/userinfo"
     hints = {  # noqa: RUF012 - read only
         ("", "invalid_client"): (
             'untick "Confidential" of the application, and check client_id: '

@@ -31,6 +31,7 @@ class Google(Oidc):
         "access_type": "offline",
         "prompt": "consent",
     }
+    client_keys = {"client_secret": ""}  # noqa: RUF012 - read only
     hints = {  # noqa: RUF012 - read only
         ("", "invalid_client"): (
             "Google wants client_id and client_secret of a client of type Desktop app "

@@ -1,0 +1,197 @@
+"""Which questions are asked, and what comes of the answers; no server is needed."""
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hushkey.config import rules
+from hushkey.origins import parse_url
+from hushkey_install.cli import main
+from hushkey_install.common import output
+from hushkey_install.config import addhost
+from kit.oauth import Machine
+
+KEY = '[settings]\nkey_store = "file"\n'
+
+
+class Person(Machine):
+    """Somebody who types, with a count of the questions."""
+
+    asked = 0
+
+    def setup(self, *words: str, typed: str = "", code: int = 0) -> Result:
+        argv = ["setup", *words]
+        result = CliRunner().invoke(main, argv, env=self.environ, input=typed)
+        assert result.exit_code == code, result.output
+        return result
+
+    def program(self, name: str, script: str) -> None:
+        path = self.home / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        self.environ["PATH"] = f"{path.parent}:{self.environ['PATH']}"
+
+    def text(self) -> str:
+        return self.config_file.read_text().removeprefix(KEY).strip()
+
+
+@pytest.fixture
+def person(home: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
+    made = Person(home)
+    made.configure(text=KEY)
+    monkeypatch.setattr(addhost, "is_person", lambda: True)
+
+    def counted(ask: Callable[..., object]) -> Callable[..., object]:
+        def asking(*args: object, **more: object) -> object:
+            made.asked += 1
+            return ask(*args, **more)
+
+        return asking
+
+    for name in ("prompt", "confirm", "secret"):
+        monkeypatch.setattr(output, name, counted(getattr(output, name)))
+    return made
+
+
+def test_sign_in_of_the_forge_s_own_program(person: Person) -> None:
+    person.program(
+        "gh", '[ "$*" = "auth token --hostname github.com" ] && echo gho_secretsecret'
+    )
+
+    said = person.setup("github.com", "--tool", "git", typed="1\n\n")
+
+    assert person.asked == 2
+    assert "take the sign-in of gh" in said.output
+    assert "gho_" not in said.output
+    rule = rules.load(person.environ).rule_for(parse_url("github.com"))
+    assert rule
+    assert rule.identity.option("command") == "gh"
+    question = b"protocol=https\nhost=github.com\n\n"
+    told = person.run("git-credential-hushkey", "get", stdin=question)
+    assert b"password=gho_secretsecret" in told.stdout
+
+
+@pytest.mark.parametrize("script", ["exit 1", "sleep 60", ":"])
+def test_program_that_is_not_signed_in_is_no_way(
+    person: Person, script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hushkey_install.setup.programs._PATIENCE", 1)
+    person.program("gh", f"exec {script}" if "sleep" in script else script)
+
+    said = person.setup("github.com", "--no-login", typed="1\nIv1.x\n\n")
+
+    assert "gh, which is here" not in said.output
+    assert 'client_id = "Iv1.x"' in person.text()
+
+
+@pytest.mark.parametrize(
+    ("host", "typed", "questions", "page", "keys"),
+    [
+        (
+            "github.com",
+            "1\nx\n\n",
+            3,
+            "https://github.com/settings/applications/new",
+            2,
+        ),
+        (
+            "gitlab.com",
+            "1\nx\n\n",
+            3,
+            "https://gitlab.com/-/user_settings/applications",
+            2,
+        ),
+        (
+            "bitbucket.org",
+            "1\nx\nSECRET\n\n",
+            4,
+            "https://bitbucket.org/account/settings/",
+            4,
+        ),
+    ],
+)
+def test_client_of_one_s_own_at_each_forge(
+    person: Person, host: str, typed: str, questions: int, page: str, keys: int
+) -> None:
+    said = person.setup(host, "--no-login", typed=typed)
+
+    assert person.asked == questions
+    assert page in said.output
+    assert "SECRET" not in said.output
+    assert len(person.text().splitlines()) == keys + 1
+    assert rules.load(person.environ).rule_for(parse_url(host))
+
+
+@pytest.mark.parametrize("host", ["github.com", "gitlab.com", "bitbucket.org"])
+def test_token_that_is_typed_at_each_forge(person: Person, host: str) -> None:
+    said = person.setup(host, "--tool", "none", typed="2\nPATSECRET\n\n")
+
+    assert person.asked == 3
+    assert "PATSECRET" not in said.output
+    assert person.typed() == ["PATSECRET"]
+    again = person.setup(host, "--tool", "none")
+    assert "nothing to change" in again.output
+    assert person.asked == 3
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "1\n", "1\nx\n", "2\n", "2\nPAT\n", "2\nPAT\nn\n"]
+)
+def test_who_stops_at_a_question_has_changed_nothing(
+    person: Person, typed: str
+) -> None:
+    person.setup("github.com", typed=typed, code=1)
+
+    assert person.config_file.read_text() == KEY
+    assert not (person.home / ".gitconfig").exists()
+    assert person.typed() == []
+
+
+def test_where_nobody_answers_flags_are_named(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addhost, "is_person", lambda: False)
+    for words, flag in (
+        (["github.com"], "--client-id or --with-token is needed"),
+        (["other.test", "--no-probe"], "--issuer or --with-token is needed"),
+        (["other.test", "--issuer", "https://a.test"], "--client-id is needed"),
+        (["https://a.test/.well-known/openid-configuration"], "--host git.example.com"),
+        (["other.test", "--with-token", "--no-probe"], "no token came"),
+    ):
+        said = person.setup(*words, "--yes", code=1)
+        assert flag in said.output
+        assert person.config_file.read_text() == KEY
+
+
+def test_dry_run_changes_nothing_and_shows_every_line(person: Person) -> None:
+    said = person.setup("codeberg.org", "--yes", "--dry-run")
+
+    assert "git-credential-hushkey" in said.output
+    assert not (person.home / ".gitconfig").exists()
+    assert person.config_file.read_text() == KEY
+
+
+def test_tools_that_are_here_and_fit_are_offered(person: Person) -> None:
+    for name in ("docker", "podman"):
+        person.program(name, ":")
+    said = person.setup("contoso.azurecr.io", "--no-login", "--dry-run", "--yes")
+    assert "docker asks hushkey" not in said.output  # nobody is signed in
+    chosen = person.setup("contoso.azurecr.io", "--dry-run", typed="podman\n")
+
+    assert person.asked == 1
+    assert "podman asks hushkey" in chosen.output
+    assert "docker asks hushkey" not in chosen.output
+
+
+def test_program_that_fails_at_the_sign_in_is_one_line(person: Person) -> None:
+    person.program("gh", "exit 1")
+
+    words = ("--set", "command=gh", "--yes", "--tool", "none")
+    said = person.setup("github.com", *words, code=1)
+
+    assert "gh exited with 1 (host github.com, identity gh); run: gh" in said.output
+    assert person.config_file.read_text() == KEY
