@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from dataclasses import KW_ONLY
 
+    from hushkey.model import Identity
     from hushkey_helpers.answer import Answerer
 
 
 def _nothing(_: Mapping[str, str]) -> str:
     return ""
+
+
+def _git_user(identity: Identity) -> str:
+    return identity.git_user
 
 
 class Tool(Frozen):
@@ -28,7 +33,8 @@ class Tool(Frozen):
     whether a person may be asked, and ``no_terminal`` the option with which it keeps us
     off the terminal; or nothing. ``stderr_shown_by`` are the callers whose person sees
     what the program writes to stderr; None: everybody's does. *inside*: a client may
-    ask without starting a program.
+    ask without starting a program. ``own_user`` returns the user name that an
+    identity's tokens go with in it, where neither config nor token has one; or nothing.
     """
 
     program: str
@@ -39,6 +45,7 @@ class Tool(Frozen):
     no_terminal: Callable[[], str] = str
     stderr_shown_by: tuple[str, ...] | None = None
     inside: bool = False
+    own_user: Callable[[Identity], str] = _git_user
 
     @property
     def name(self) -> str:

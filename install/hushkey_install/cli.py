@@ -14,6 +14,7 @@ from hushkey_install.commands import (
     completing,
     configuring,
     exitcodes,
+    forwarding,
     helping,
     importing,
     leaving,
@@ -31,7 +32,16 @@ from hushkey_install.register import table
 _VERSION = "%(prog)s, version %(version)s"
 #: title -> the commands that `--help` lists below it
 SECTIONS = {
-    "Sign in": ("login", "logout", "accounts", "switch", "token", "run"),
+    "Sign in": (
+        "login",
+        "logout",
+        "accounts",
+        "switch",
+        "token",
+        "run",
+        "forward",
+        "log",
+    ),
     "Hosts and tools": ("setup", "config", "install", "uninstall", "import"),
     "Look and repair": ("status", "explain", "doctor", "report", "reset", "agent"),
     "Learn": ("help", "demo", "version", "completion"),
@@ -85,6 +95,8 @@ for verb in (
     completing.command,
     running.run,
     helping.command,
+    forwarding.forward,
+    forwarding.log,
     switching.accounts,
     switching.switch,
 ):

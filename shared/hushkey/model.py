@@ -22,6 +22,8 @@ else:
 
 #: begins the id of an account that its server does not name
 UNNAMED = "signed-in:"
+#: `Token.source` of what came from the machine that the person sits at
+FORWARDED = "forwarded"
 #: the user name that goes with a token where neither tool, config nor provider has one
 DEFAULT_USER = "oauth2"
 
@@ -278,7 +280,7 @@ class Token(Frozen):
     """An access token as helpers get it: no refresh token, no ID token.
 
     Times are seconds since the epoch, UTC; ``expires_at`` is None for a token
-    that the server gave no end. ``source`` is cache, refresh or sign-in.
+    that the server gave no end. ``source`` is cache, refresh, sign-in or `FORWARDED`.
     ``username`` goes with what a host gave for an access token, or with what a program
     or a pipeline gave, else it is empty. ``beside`` is what was granted with it: an ID
     token, or the session token of AWS keys. Helpers never see that.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dataclasses import KW_ONLY
     from typing import Any
 
-    from hushkey.model import HostRule
+    from hushkey.model import HostRule, Request
 
 
 #: what stands where a URL needs a user name and the server looks at none
@@ -27,6 +27,7 @@ _CONVENTIONS = (
 class PromptOptions(Frozen):
     """How this caller may ask a person.
 
+    ``tool`` is the name of the tool that is answered, empty where it is a person.
     ``interactive`` returns the caller's own setting (git's credential.interactive)
     and ``command`` who is asking, both worked out only when somebody is about
     to be asked; so is ``unattended``, by what is known that nobody waits.
@@ -36,6 +37,7 @@ class PromptOptions(Frozen):
     """
 
     _: KW_ONLY
+    tool: str = ""
     tool_may_ask: bool = True
     login: bool = False
     interactive: Callable[[], str] = str
@@ -74,7 +76,8 @@ class TokenRequest(Frozen):
     ``began`` is when the caller began to wait (epoch seconds);
     ``min_lifetime`` in seconds is how much the token must have left; ``claims``
     is the claims request (JSON) with which the host refuses lesser tokens. ``place``
-    is what is asked for below the host, a repository's path, where the tool says it.
+    is what is asked for below the host, a repository's path, where the tool says it;
+    ``request`` is the whole of what it said, where it is known.
     *person*: the user name, if there is one, says whose token is meant; else any will
     do.
     """
@@ -87,6 +90,7 @@ class TokenRequest(Frozen):
     claims: str = ""
     place: str = ""
     person: bool = False
+    request: Request | None = None
 
     @property
     def where(self) -> str:

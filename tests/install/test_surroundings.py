@@ -20,6 +20,9 @@ VERBS = {
     "login": ["login", "git.test"],
     "logout": ["logout", "--local", "git.test"],
     "token": ["token", "git.test"],
+    "forward status": ["forward", "status"],
+    "log": ["log"],
+    "setup": ["setup", "git.test", "--yes", "--no-login", "--no-probe", "--dry-run"],
     "accounts": ["accounts"],
     "accounts --json": ["accounts", "--json"],
     "switch": ["switch", "git.test", "me"],
@@ -157,6 +160,7 @@ def test_config_that_cannot_be_read(machine: Machine, verb: str) -> None:
         "report",
     )
     more = ("agent status", "agent stop", "help", "help machines", "version")
+    more += ("forward status", "log")
     assert (result.exit_code == 0) is (verb in (*needs_none, *more)) or verb == "reset"
 
 

@@ -169,7 +169,13 @@ class _Call:
         config = rules.load(self._environ)
         rule, host = self._rule(config, registry, "get")
         if rule is None:
-            return self._typed(registry, server)
+            try:
+                return self._typed(registry, server)
+            except Said as none:
+                found = None if none.lines else self._forwarded(registry)
+                if found is None:
+                    raise
+                return _found(server, found.username, found.value)
         made = self._made_for(registry, rule, host)
         return _found(server, rule.answer_user(made.username), made.value)
 
@@ -285,6 +291,34 @@ class _Call:
             return self._derivation(rule, host, _silent()).token()
         except HushkeyError as error:
             raise _missed(error) from error
+
+    def _forwarded(self, registry: Registry) -> Token | None:
+        """Return the token that the machine has at which the person sits, if any."""
+        if registry.holds_token or not paths.may_have_upstream(self._environ):
+            return None
+        from hushkey.acquire import session, upstream
+
+        settings = rules.load(self._environ).settings
+        for request in registry.requests():
+            options = session.options_of(self._environ, _TOOL)
+            # Whether the command needs it is worked out where somebody must be asked.
+            options = options.changed(unattended=lambda: self._unneeded(registry))
+            try:
+                found = upstream.find(
+                    request,
+                    self._environ,
+                    options,
+                    warn=session.warn,
+                    settings=settings,
+                )
+            except HushkeyError as error:  # what is public may be pulled all the same
+                raise _missed(error) from error
+            if found:
+                return found.token
+        return None
+
+    def _unneeded(self, registry: Registry) -> str:
+        return "" if self._is_needed(registry) else "docker may not need this registry"
 
     def _is_needed(self, registry: Registry) -> bool | None:
         from hushkey.system import callers

@@ -30,4 +30,5 @@ TOOL = Tool(
         **_READERS,
     },
     command=_command,
+    own_user=lambda _: "",
 )

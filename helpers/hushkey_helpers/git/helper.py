@@ -13,6 +13,7 @@ from hushkey import origins
 from hushkey.config import rules
 from hushkey.errors import Cancelled, ConfigError, HushkeyError
 from hushkey.model import Request
+from hushkey.system import paths
 from hushkey.trace import event
 from hushkey_helpers.answer import Answer, explained
 from hushkey_helpers.git import typed
@@ -68,8 +69,14 @@ def answer(
         return Answer(lines=(explained(error).line(),))
     except HushkeyError as error:
         return _stop(explained(error)) if action == "get" else Answer()
+    may_be_forwarded = paths.may_have_upstream(environ)
+    if action == "store" and may_be_forwarded and _was_given(message, environ):
+        return Answer()
     if not rule or rule.identity.typed:
-        return typed.answer(action, message, environ, began)
+        kept = typed.answer(action, message, environ, began)
+        if rule or action != "get" or kept.out or not may_be_forwarded:
+            return kept
+        return _forwarded(message, asked, environ, began) or kept
     call = _Call(message, asked, rule, environ, began)
     return {"get": call.get, "store": call.store, "erase": call.erase}[action]()
 
@@ -78,6 +85,32 @@ def _request(message: Message) -> Request:
     """Return what git asks for; without protocol or host no rule covers it."""
     words = (message.get(key) for key in ("protocol", "host", "path", "username"))
     return Request(*words)
+
+
+def _was_given(message: Message, environ: Mapping[str, str]) -> bool:
+    from hushkey.acquire import upstream
+
+    return upstream.gave(message.secret(), environ)
+
+
+def _forwarded(
+    message: Message, asked: Request, environ: Mapping[str, str], began: float
+) -> Answer | None:
+    """Return the answer of the machine that the person sits at; None: it has none."""
+    from hushkey.acquire import session, upstream
+
+    try:
+        settings = rules.load(environ).settings
+        options = session.options_of(environ, "git")
+        found = upstream.find(
+            asked, environ, options, warn=session.warn, settings=settings
+        )
+        if found is None:
+            return None
+        call = _Call(message, asked, found.rule, environ, began)
+        return Answer(call.render(found.token, "", asked.username))
+    except HushkeyError as error:
+        return _stop(explained(error))
 
 
 def _rule(request: Request, environ: Mapping[str, str]) -> HostRule | None:
@@ -164,7 +197,7 @@ class _Call:
                 user = named
                 # What the config says needs no words.
                 lines = () if self._rule.account else (_whose(wanted, named),)
-            return Answer(self._render(token, state, user), lines)
+            return Answer(self.render(token, state, user), lines)
         except HushkeyError as error:
             error.about(host=self._host, identity=self._rule.identity.name)
             if self._is_the_user_s(acquirer, error):
@@ -252,7 +285,8 @@ class _Call:
             return ""
         return acquirer.hashed(token)
 
-    def _render(self, token: Token, state: str, user: str) -> bytes:
+    def render(self, token: Token, state: str, user: str) -> bytes:
+        """Return what git is told: *token*, its *state*, whom the request named."""
         lines = []
         if bearer := self._wants_bearer():
             lines += ["capability[]=authtype"]

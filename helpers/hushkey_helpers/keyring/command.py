@@ -102,6 +102,8 @@ def answer(
         passed.lines = (line, *passed.lines)
         return passed
     if found is None:
+        if call.operation == "get" and paths.may_have_upstream(environ):
+            return _forwarded(call, environ) or _pass_on(argv, call, environ)
         return _pass_on(argv, call, environ)
     if call.operation != "get":
         return Answer(lines=(_refusal(call, found),), code=1)
@@ -129,6 +131,17 @@ def _get(
     except Exception as error:
         line = explained(error).line()
     return Answer(lines=(_told(line, environ),), code=1)
+
+
+def _forwarded(call: Call, environ: Mapping[str, str]) -> Answer | None:
+    """Return the answer of the machine that the person sits at; None: it has none."""
+    try:
+        token = services.forwarded(call.service, call.username, environ)
+        if token is None:
+            return None
+        return Answer(_render(call, token.username, token.value))
+    except HushkeyError as error:
+        return Answer(lines=(_told(explained(error).line(), environ),), code=1)
 
 
 def _told(line: str, environ: Mapping[str, str]) -> str:

@@ -125,6 +125,26 @@ def _find(name: str, username: str, environ: Mapping[str, str]) -> Service | Non
     return Service(request, rule, user, unproven=unproven)
 
 
+def forwarded(name: str, username: str, environ: Mapping[str, str]) -> Token | None:
+    """Return the token for *name* of the machine that the person sits at, if any.
+
+    For URLs only: of a bare name nothing proves that it goes over https. Raises
+    `hushkey.errors`.
+    """
+    request = _request(name) if "://" in name else None
+    if request is None or not paths.may_have_upstream(environ):
+        return None
+    from hushkey.acquire import session, upstream
+
+    request = _without_user(request).changed(username=username or request.username)
+    options = session.options_of(environ, "keyring")
+    settings = rules.load(environ).settings
+    found = upstream.find(
+        request, environ, options, warn=session.warn, settings=settings
+    )
+    return found.token if found else None
+
+
 def _request(name: str) -> Request | None:
     if "://" not in name and ("/" in name or "@" in name):
         return None  # neither a URL nor a host: somebody's own entry

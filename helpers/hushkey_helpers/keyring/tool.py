@@ -38,4 +38,5 @@ TOOL = Tool(
     # pip from 26.2 on and pdm drop what they capture; uv prints it when we have ended
     stderr_shown_by=("uv",),
     inside=True,
+    own_user=lambda identity: identity.keyring_user,
 )

@@ -10,6 +10,7 @@ from hushkey import origins, runtime
 from hushkey.config import rules
 from hushkey.errors import HushkeyError, Permanent, plain
 from hushkey.model import Frozen, Request
+from hushkey.system import paths
 from hushkey.trace import event
 from hushkey_helpers import channel
 from hushkey_helpers.answer import Answer, explained
@@ -199,6 +200,8 @@ def answer(
         rule = config.rule_for(asked.request)
         if rule is None:
             event("not-ours", host=asked.host)
+            if made := forwarded(tool, asked, environ, config.settings):
+                return Answer(tool.render(made))
             return tool.foreign(asked, config.missing_for(asked.request))
         if (settled := tool.settled(asked)) is not None:
             _tell(tool, settled.lines, environ)
@@ -226,7 +229,7 @@ def served(
         time.time() - REMEMBERED,
         asks_for=tool.name,
         limits=_limits(tool),
-        tool_may_ask=not 0 < tool.patience < _SHORTEST_SIGN_IN,
+        tool_may_ask=_may_ask(tool),
     )
     wanted = acquirer.wanted(
         rule, asked.host, request=asked.request, challenges=asked.challenges
@@ -236,6 +239,30 @@ def served(
     token = ExchangedCredential(acquirer, wanted).token()
     username = rule.answer_user(token.username or rule.identity.git_user)
     return Served(asked, rule, token, username)
+
+
+def forwarded(
+    tool: CommandTool,
+    asked: Asked,
+    environ: Mapping[str, str],
+    settings: Mapping[str, Any],
+) -> Served | None:
+    """Return the token of the machine that the person sits at; None: it has none."""
+    if not paths.may_have_upstream(environ):
+        return None
+    from hushkey.acquire import session, upstream
+
+    options = session.options_of(environ, tool.name, tool_may_ask=_may_ask(tool))
+    found = upstream.find(
+        asked.request, environ, options, warn=session.warn, settings=settings
+    )
+    if found is None:
+        return None
+    return Served(asked, found.rule, found.token, found.username)
+
+
+def _may_ask(tool: CommandTool) -> bool:
+    return not 0 < tool.patience < _SHORTEST_SIGN_IN
 
 
 def _limits(tool: CommandTool) -> Mapping[str, int]:

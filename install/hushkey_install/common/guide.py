@@ -24,6 +24,7 @@ TOPICS = (
     "forges",
     "identity-servers",
     "machines",
+    "forward",
     "config",
     "commands",
     "exit-codes",

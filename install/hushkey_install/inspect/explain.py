@@ -250,7 +250,18 @@ def _typed(context: Context, request: Request) -> str:
         return f"{', '.join(kept)} gets what was typed for this host, git nothing"
     if typed_index.holds(paths.data_folder(context.environ), key):
         return "git gets what was typed for this host and stored"
-    return "git gets an empty answer, asks its next helper, and has the answer stored"
+    empty = "git gets an empty answer, asks its next helper, and has the answer stored"
+    return f"{_forward(context)}{empty}"
+
+
+def _forward(context: Context) -> str:
+    """Say who is asked before nobody is, where somebody reached this machine."""
+    try:
+        path = paths.upstream(context.environ)
+    except HushkeyError as error:
+        return f"({error.line()}) "
+    where = "the machine that you came from is asked by hushkey forward"
+    return f"{where} ({path}); else " if path else ""
 
 
 def _next(context: Context, rule: HostRule, request: Request) -> str:
@@ -322,6 +333,7 @@ def _sign_in(context: Context, rule: HostRule, why: str) -> str:
             flows=registry.methods_of(rule.identity),
         )
     )
+    first = _forward(context)
     if decision.methods:
-        return f"a sign-in: {why}; here by {', else '.join(decision.methods)}"
-    return f"a sign-in: {why}; not from here, since {decision.reason}"
+        return f"{first}a sign-in: {why}; here by {', else '.join(decision.methods)}"
+    return f"{first}a sign-in: {why}; not from here, since {decision.reason}"

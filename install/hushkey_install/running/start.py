@@ -41,9 +41,12 @@ def _variables(
     asked = command.asked_for(host)
     config = rules.load(environ)
     rule = config.rule_for(asked.request)
-    if rule is None:
+    if rule is not None:
+        served = command.served(TOOL, asked, rule, environ)
+    elif there := command.forwarded(TOOL, asked, environ, config.settings):
+        served = there
+    else:
         raise command.not_served(asked, config.missing_for(asked.request))
-    served = command.served(TOOL, asked, rule, environ)
     path = asked.request.path.strip("/")
     place = Place(asked.request.host, f"/{path}" if path else "", name)
     found = dict.fromkeys(names, served.token.value)

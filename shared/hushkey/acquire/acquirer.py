@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from hushkey import runtime
+from hushkey import origins, runtime
 from hushkey.acquire import cached
 from hushkey.errors import (
     Cancelled,
@@ -29,6 +29,7 @@ from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
 from hushkey.store.tokencache import RARE, YOUNG, TokenCache
 from hushkey.store.tokenfile import TokenFile
+from hushkey.system import paths
 from hushkey.tokenrequest import TokenRequest, may_be_person
 from hushkey.trace import event
 
@@ -90,7 +91,7 @@ class Acquirer:
         lifetime = rule.min_lifetime or self.session.settings["min_lifetime"]
         began, place = self.session.began, _place(request)
         return TokenRequest(
-            rule, host, username, began, lifetime, claims, place, person
+            rule, host, username, began, lifetime, claims, place, person, request
         )
 
     def named(self, wanted: TokenRequest, token: Token) -> str:
@@ -180,6 +181,8 @@ class Acquirer:
             return self.silent(wanted, choose=True)
         except UiRequired as need:
             event("ui-required", wanted, error=need)
+            if token := self._forwarded(wanted):
+                return token
             return self._interaction(wanted).acquire(wanted, need, self.silent, seen)
         except Permanent as error:
             # Who says `hushkey login` wants to be asked, whatever is stored.
@@ -188,6 +191,23 @@ class Acquirer:
                 raise
             event("ui-required", wanted, error=error)
             return self.sign_in(wanted)
+
+    def _forwarded(self, wanted: TokenRequest) -> Token | None:
+        """Return the token of the machine that the person sits at, if that has one."""
+        session = self.session
+        if session.options.login or not paths.may_have_upstream(session.environ):
+            return None
+        from hushkey.acquire import upstream
+
+        request = wanted.request or origins.parse_url(wanted.host)
+        found = upstream.find(
+            request,
+            session.environ,
+            session.options,
+            warn=session.warn,
+            settings=session.settings,
+        )
+        return found.token if found else None
 
     def sign_in(self, wanted: TokenRequest) -> Token:
         """Sign in for *wanted* even if nothing requires it; a machine cannot."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import Permanent, StoreError, Transient, UiRequired
-from hushkey.model import Grant, TokenKey
+from hushkey.model import FORWARDED, Grant, TokenKey
 from hushkey.store.tokencache import ASSUMED_LIFETIME
 from hushkey.system import locks
 from hushkey.system.digest import blake2s
@@ -129,8 +129,9 @@ class ExchangedCredential:
             if error.reason != "locked":
                 raise
         # Outside the lock: a person may take minutes.
-        self._acquirer.acquire(self._wanted)
-        return self._exchanged()
+        token = self._acquirer.acquire(self._wanted)
+        # What was forwarded is what the host takes: it was exchanged there.
+        return token if token.source == FORWARDED else self._exchanged()
 
     def _exchanged(self) -> Token:
         """Exchange, unless a sibling has just done so or has just failed."""

@@ -59,7 +59,7 @@ def acquirer(
             settings if git_url is None else {**settings, "git_url": git_url},
             paths.data_folder(environ),
             environ,
-            options or _options(environ, asks_for, tool_may_ask=tool_may_ask),
+            options or options_of(environ, asks_for, tool_may_ask=tool_may_ask),
             warn,
             began=began,
         )
@@ -125,7 +125,7 @@ def with_typed_credentials(
         from hushkey.acquire import unlock
 
         error.hint = "unlock it and try again"
-        options = options or _options(environ, asks_for)
+        options = options or options_of(environ, asks_for)
         session = Session(settings, folder, environ, options, warn, began=began)
         how = unlock.decision(session)
         unlock.unlock(typed_store.data_key, error, how, session, began=session.began)
@@ -144,9 +144,11 @@ def warn(line: str) -> None:
         return  # nobody can read it
 
 
-def _options(
+def options_of(
     environ: Mapping[str, str], name: str, *, tool_may_ask: bool = True
 ) -> PromptOptions:
+    """Return how the tool called *name* may ask a person, if it may."""
+
     def interactive() -> str:
         tool = runtime.tool_of(name)
         return tool.interactive(environ) if tool else ""
@@ -171,6 +173,7 @@ def _options(
         return callers.ended(name, inside=bool(tool and tool.inside))
 
     return PromptOptions(
+        tool=name,
         tool_may_ask=tool_may_ask,
         interactive=interactive,
         command=command,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 APP = "hushkey"
 #: names the session's D-Bus, where the OS keyring is
 BUS = "DBUS_SESSION_BUS_ADDRESS"
+#: the name of a forwarded socket in the runtime folder
+UPSTREAM = "upstream"
 #: where logind makes the folder that it names in XDG_RUNTIME_DIR (pam_systemd(8))
 _RUN_USER = "/run/user"
 
@@ -69,6 +71,52 @@ def runtime_folder(environ: Mapping[str, str]) -> str:
     if base and os.path.isdir(base):
         return os.path.join(base, APP)
     return os.path.join(data_folder(environ), "run")
+
+
+def may_have_upstream(environ: Mapping[str, str]) -> bool:
+    """Tell, by one look, whether there may be what `upstream` returns."""
+    if named := environ.get("HUSHKEY_UPSTREAM", ""):
+        return named != "off"
+    try:
+        return os.path.lexists(os.path.join(runtime_folder(environ), UPSTREAM))
+    except ConfigError:
+        return False  # who needs the folder says what is wrong with it
+
+
+def upstream(environ: Mapping[str, str]) -> str:
+    """Return the socket that `hushkey forward` has made here, nothing if there is none.
+
+    HUSHKEY_UPSTREAM names it, or is ``off``; else it is ``upstream`` in the runtime
+    folder. Not one that somebody else could have put there: with its folder it is this
+    user's or root's (a container's root may use anybody's that was handed to it), and
+    others can write neither. Raises ConfigError for one that is named and is not that.
+    """
+    if sys.platform == "win32" or environ.get("HUSHKEY_UPSTREAM", "") == "off":
+        return ""
+    named = _override(environ, "HUSHKEY_UPSTREAM")
+    path = named or os.path.join(runtime_folder(environ), UPSTREAM)
+    try:
+        inside = os.lstat(path)
+        around = os.lstat(os.path.dirname(path))
+    except OSError:
+        if named:
+            raise ConfigError(
+                f"there is no socket at {named} (HUSHKEY_UPSTREAM)"
+            ) from None
+        return ""
+    user = os.geteuid()
+    trusted = {user, 0} if named else {user}
+    mine = (user == 0 and bool(named)) or {inside.st_uid, around.st_uid} <= trusted
+    kinds = stat.S_ISSOCK(inside.st_mode) and stat.S_ISDIR(around.st_mode)
+    forbidden = 0o022 if named else 0o077
+    if kinds and mine and not around.st_mode & forbidden:
+        return path
+    if named:
+        raise ConfigError(
+            f"{named} (HUSHKEY_UPSTREAM) is not a socket of yours in a folder that "
+            "nobody else can write"
+        )
+    return ""
 
 
 def xdg_config(environ: Mapping[str, str]) -> str:

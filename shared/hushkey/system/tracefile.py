@@ -49,6 +49,7 @@ STEPS = frozenset(
         "exchanged",
         "failed",
         "forgotten",
+        "forwarded",
         "found",
         "http",
         "kept",
@@ -135,7 +136,7 @@ def begin(tool: str, environ: Mapping[str, str]) -> str:
     elif not os.path.isabs(chosen):
         return "HUSHKEY_LOG must be `debug` or an absolute path; nothing is logged"
     else:
-        file = _File(chosen)
+        file = Appended(chosen)
         try:
             file.check()
         except (_Refused, StoreError) as refused:
@@ -197,7 +198,7 @@ def is_plain(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_nlink <= 1 and mine
 
 
-class _File:
+class Appended:
     """A file that grows to MAX_BYTES, and one older one.
 
     It is opened for each line. A line lands in the file or, if a sibling

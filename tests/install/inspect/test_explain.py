@@ -1,4 +1,5 @@
 import json
+import socket
 import subprocess
 from typing import Any
 
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 from hushkey_install.cli import main
 from hushkey_install.tools import gitfile
 from kit.oauth import CANARY, CONFIG, Machine, grant
+from servers.process import short_folder
 
 
 def explain(machine: Machine, url: str = "git.test", code: int = 0) -> dict[str, str]:
@@ -47,6 +49,24 @@ def test_next_step(
     machine.has(grant(f"at-{CANARY}", **changes), age=age)
 
     assert words in explain(machine)["next"]
+
+
+def test_forward_is_named_where_it_is_asked(machine: Machine) -> None:
+    folder = short_folder("explained")
+    path = folder / "upstream"
+    with socket.socket(socket.AF_UNIX) as link:
+        link.bind(str(path))
+    machine.environ["HUSHKEY_UPSTREAM"] = str(path)
+    words = f"the machine that you came from is asked by hushkey forward ({path}); else"
+
+    for url in ("git.test", "other.test"):
+        assert explain(machine, url)["next"].startswith(words)
+    machine.has(grant(f"at-{CANARY}"))
+    assert explain(machine)["next"].startswith("the cached token")
+
+    path.unlink()
+    folder.rmdir()
+    assert "there is no socket at" in explain(machine, "other.test")["next"]
 
 
 @pytest.mark.parametrize(

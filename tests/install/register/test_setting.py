@@ -439,7 +439,7 @@ def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
 
     result = desk.hushkey("install", tool, "foreign.test", code=1)
 
-    assert "hushkey config add-host" in result.stderr
+    assert "hushkey setup" in result.stderr
     assert shape(desk) == before
 
 

@@ -1,0 +1,127 @@
+"""May that machine have tokens for this host? Asked once for each host and forward.
+
+``--only`` answers in advance. Else a window asks: the program that SSH_ASKPASS names,
+as ssh-add(1) has it confirm the use of a key, or the desktop's own dialog. Else the
+terminal, if nothing else has it. Whatever does not say yes means no.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+from hushkey import origins
+from hushkey.errors import Permanent, plain
+from hushkey.system import programs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hushkey.model import Request
+    from hushkey.origins import Pattern
+
+#: seconds for the answer
+PATIENCE = 120
+
+
+class Consent:
+    """The answers of one forward, *to* a machine; *only* are host patterns.
+
+    *ask_terminal* asks a question there and returns the answer; None: it is taken.
+    """
+
+    def __init__(
+        self,
+        to: str,
+        only: tuple[str, ...],
+        environ: Mapping[str, str],
+        ask_terminal: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._to = to
+        self._only = [origins.parse_pattern(text) for text in only]
+        self._environ = environ
+        self._ask_terminal = ask_terminal
+        self._said: dict[str, bool] = {}
+        self._turn = threading.Lock()
+
+    def known(self, request: Request, host: str) -> bool | None:
+        """Return what was said about *host*; None: nobody was asked yet."""
+        if self._only:
+            return any(_covers(pattern, request) for pattern in self._only)
+        return self._said.get(host)
+
+    def ask(self, request: Request, host: str, who: str) -> bool:
+        """Ask for *host*, on behalf of *who*, unless it has been; raises Permanent."""
+        with self._turn:
+            known = self.known(request, host)
+            if known is None:
+                known = self._said[host] = self._ask(host, who)
+        return known
+
+    def _ask(self, host: str, who: str) -> bool:
+        question = (
+            f"May {plain(self._to, 80)} have tokens for {plain(host, 80)} until "
+            f"hushkey forward ends? {plain(who, 120)} asks for one."
+        )
+        words = dialog(question, self._environ)
+        if not words:
+            if self._ask_terminal is not None:
+                return self._ask_terminal(question)
+            raise Permanent(
+                f"nobody could be asked whether {plain(self._to, 80)} may have tokens "
+                f"for {host}",
+                hint=f"start it anew with `hushkey forward --only {host}`",
+            )
+        environ = {**self._environ, "SSH_ASKPASS_PROMPT": "confirm"}
+        try:
+            done = subprocess.run(
+                words,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == 0
+
+
+def dialog(question: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the command that asks *question* in a window; none if there is none."""
+    named = environ.get("SSH_ASKPASS", "")
+    if os.path.isabs(named):
+        return [named, question]
+    if sys.platform == "darwin" and (program := programs.find("osascript", environ)):
+        script = (
+            'on run argv\ndisplay dialog (item 1 of argv) with title "hushkey" '
+            'buttons {"No", "Yes"} default button "No" cancel button "No"\nend run'
+        )
+        return [program, "-e", script, question]
+    if not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
+        return []
+    if program := programs.find("kdialog", environ):
+        return [program, "--title", "hushkey", "--yesno", question]
+    if program := programs.find("zenity", environ):
+        shown = ["--title=hushkey", "--no-markup", f"--text={question}"]
+        return [program, "--question", "--default-cancel", *shown]
+    return []
+
+
+def _covers(pattern: Pattern, request: Request) -> bool:
+    """Tell whether *pattern* covers *request*; what may be read in two ways, no."""
+    origin = origins.parse_origin(request.protocol, request.host)
+    path = origins.split_path(request.path)
+    if origin is None or path is None or pattern.scheme != request.protocol:
+        return False
+    host, port = origin
+    if pattern.wild:
+        host = "" if host.startswith("[") else host.partition(".")[2]
+    if (host, port) != (pattern.host, pattern.port):
+        return False
+    depth = len(pattern.path)
+    return origins.place(path[:depth]) == origins.place(pattern.path)

@@ -1,0 +1,1 @@
+"""`hushkey forward`: ssh with a socket that leads back here, and who asked by it."""

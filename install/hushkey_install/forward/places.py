@@ -1,0 +1,101 @@
+"""Where a running forward has its sockets, and what is told of it there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hushkey.errors import HushkeyError
+from hushkey.system import cachefile, ownership, paths
+
+if sys.platform != "win32":
+    import fcntl
+
+_PREFIX = "forward-"
+#: a socket's path has room for so many bytes (sun_path), and ssh needs 18 for a name
+_PATH_BYTES = 100 - 18
+
+
+class Place:
+    """The folder of one forward, held for as long as this process lives."""
+
+    def __init__(self, environ: Mapping[str, str], **about: Any) -> None:
+        runtime = paths.runtime_folder(environ)
+        paths.make_private(runtime, 0o077)
+        clean(environ)
+        self.name = os.urandom(4).hex()
+        self.folder = os.path.join(runtime, f"{_PREFIX}{self.name}")
+        ownership.make_folder(self.folder)
+        self._lock = os.open(
+            os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600
+        )
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._sockets = self.folder
+        if len(os.fsencode(os.path.join(self.folder, "control"))) > _PATH_BYTES:
+            self._sockets = tempfile.mkdtemp(prefix="hushkey-", dir="/tmp")
+        facts = {"pid": os.getpid(), "began": int(time.time()), **about}
+        cachefile.write(os.path.join(self.folder, "about"), facts)
+
+    def path(self, name: str) -> str:
+        """Return the path of the socket *name*."""
+        return os.path.join(self._sockets, name)
+
+    def close(self) -> None:
+        """Take the folder away, sockets and all."""
+        for folder in {self._sockets, self.folder}:
+            _remove(folder)
+        os.close(self._lock)
+
+
+def living(environ: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return name and facts of every forward that runs, the oldest first."""
+    found = [
+        (os.path.basename(folder).removeprefix(_PREFIX), facts)
+        for folder in _folders(environ)
+        if _is_held(folder) and (facts := cachefile.read(os.path.join(folder, "about")))
+    ]
+    return sorted(found, key=lambda pair: json.dumps(pair[1].get("began", 0)))
+
+
+def clean(environ: Mapping[str, str]) -> None:
+    """Remove what killed forwards have left."""
+    for folder in _folders(environ):
+        if not _is_held(folder):
+            _remove(folder)
+
+
+def _folders(environ: Mapping[str, str]) -> list[str]:
+    try:
+        runtime = ownership.check_owner(paths.runtime_folder(environ))
+        names = os.listdir(runtime)
+    except (OSError, HushkeyError):
+        return []
+    return [os.path.join(runtime, n) for n in names if n.startswith(_PREFIX)]
+
+
+def _is_held(folder: str) -> bool:
+    try:
+        lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _remove(folder: str) -> None:
+    try:
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
+    except OSError:
+        return  # somebody else has, or the next one will

@@ -1,0 +1,125 @@
+"""Whether a host is meant for the machine at the other end: said before, or asked."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from hushkey import origins
+from hushkey.errors import Permanent
+from hushkey.model import Request
+from hushkey_helpers.forward import consent
+from hushkey_helpers.forward.consent import Consent
+
+
+def allows(only: str, url: str) -> bool | None:
+    return Consent("me@far", (only,), {}).known(origins.parse_url(url), "")
+
+
+@pytest.mark.parametrize(
+    ("only", "url"),
+    [
+        ("git.test", "https://git.test/any/path"),
+        ("git.test", "https://GIT.test.:443"),
+        ("git.test/team/app", "https://git.test/team/app.git"),
+        ("git.test/team/app", "https://git.test/Team/App/info/lfs"),
+        ("*.example.test", "https://git.example.test/x"),
+        ("git.test:8443", "https://git.test:8443"),
+    ],
+)
+def test_only_answers_in_advance(only: str, url: str) -> None:
+    assert allows(only, url) is True
+
+
+@pytest.mark.parametrize(
+    ("only", "url"),
+    [
+        ("git.test", "https://git.test.evil.test"),
+        ("git.test", "https://evilgit.test"),
+        ("git.test", "https://git.test:8443"),
+        ("git.test", "http://git.test"),
+        ("git.test/team/app", "https://git.test"),
+        ("git.test/team/app", "https://git.test/team"),
+        ("git.test/team/app", "https://git.test/team/app2"),
+        ("git.test/team/app", "https://git.test/team/app/../other"),
+        ("git.test/team/app", "https://git.test/other/%2e%2e/team/app"),
+        ("git.test/team/app", "https://git.test/team%2Fapp"),
+        ("git.test/team/app", "https://git.test/team/app;x"),
+        ("*.example.test", "https://a.b.example.test"),
+        ("*.example.test", "https://example.test"),
+        ("*.example.test", "https://[::1]"),
+    ],
+)
+def test_only_means_no_other_place(only: str, url: str) -> None:
+    assert allows(only, url) is False
+
+
+def test_nobody_can_be_asked_names_the_option() -> None:
+    asking = Consent("me@far", (), {})
+
+    with pytest.raises(Permanent, match=r"forward --only git\.test"):
+        asking.ask(Request("https", "git.test"), "git.test", "git on far")
+
+
+def askpass(folder: Path, code: int) -> dict[str, str]:
+    program = folder / "askpass"
+    program.write_text(
+        f'#!/bin/sh\necho "$SSH_ASKPASS_PROMPT $1" >>{folder}/asked\nexit {code}\n'
+    )
+    program.chmod(0o700)
+    return {**os.environ, "SSH_ASKPASS": str(program)}
+
+
+@pytest.mark.parametrize(("code", "allowed"), [(0, True), (1, False), (137, False)])
+def test_window_asks_once_for_each_host(
+    tmp_path: Path, code: int, allowed: bool
+) -> None:
+    asking = Consent("me@far\x1b[2J", (), askpass(tmp_path, code))
+    said: list[bool] = []
+
+    def ask(host: str) -> None:
+        said.append(asking.ask(Request("https", host), host, "git\non far"))
+
+    hosts = ["git.test"] * 20 + ["other.test"]
+    threads = [threading.Thread(target=ask, args=(host,)) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert said == [allowed] * 21
+    lines = (tmp_path / "asked").read_text().splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("confirm May me@far") for line in lines)
+    assert all("git on far asks" in line and "\x1b" not in line for line in lines)
+
+
+def test_terminal_is_asked_where_there_is_no_window() -> None:
+    asked: list[str] = []
+
+    def ask(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    asking = Consent("me@far", (), {}, ask)
+    request = Request("https", "git.test")
+
+    assert asking.known(request, "git.test") is None
+    assert asking.ask(request, "git.test", "git on far")
+    assert asking.known(request, "git.test") is True
+    assert len(asked) == 1
+
+
+def test_dialog_of_the_working_directory_is_never_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("kdialog", "zenity", "askpass"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o700)
+    environ = {"DISPLAY": ":0", "PATH": ".:", "SSH_ASKPASS": "./askpass"}
+
+    assert consent.dialog("?", environ) == []
+    found = consent.dialog("?", {"DISPLAY": ":0", "PATH": str(tmp_path)})
+    assert found[0] == str(tmp_path / "kdialog")
