@@ -270,7 +270,7 @@ def said(done: Done) -> str:
     ("environ", "words"),
     [
         ({"GITHUB_ACTIONS": "true"}, "`permissions: id-token: write`"),
-        ({}, "ACTIONS_ID_TOKEN_REQUEST_URL is not set: this is no job of GitHub"),
+        ({}, "ACTIONS_ID_TOKEN_REQUEST_URL is not set: this is not a job of GitHub"),
         (
             {"ACTIONS_ID_TOKEN_REQUEST_URL": "https://evil.example/t?a=b"},
             "evil.example, which is not the pipeline's own server",
