@@ -14,6 +14,7 @@ import pytest
 
 from hushkey.errors import HushkeyError
 from kit.desk import BIN, Desk
+from kit.registrydesk import as_pull
 from servers.agent import Agent
 
 pytestmark = [pytest.mark.contract, pytest.mark.long]
@@ -35,26 +36,29 @@ class Call:
         host = desk.apache.host
         argv, stdin, self._mark, self._end = {
             "git": (
-                ["git-credential-hushkey", "get"],
+                [str(BIN / "git-credential-hushkey"), "get"],
                 f"protocol=https\nhost={host}\n\n",
                 b"password=",
                 b"\n",
             ),
             "docker": (
-                ["docker-credential-hushkey", "get"],
+                as_pull("get"),  # a caller that is known to need it
                 host,
                 b'"Secret":"',
                 b'"',
             ),
             "keyring": (
-                ["hushkey-keyring", "--mode=creds", "get", f"https://{host}/"],
+                [
+                    str(BIN / "hushkey-keyring"),
+                    *("--mode=creds", "get", f"https://{host}/"),
+                ],
                 "",
                 b"oauth2\n",
                 b"\n",
             ),
         }[tool]
         self.process = subprocess.Popen(
-            [str(BIN / argv[0]), *argv[1:]],
+            list(argv),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -14,4 +14,5 @@ def test_probe_names_what_issuer_and_host_offer(desk: Desk) -> None:
     assert done.returncode == 0, done.stderr
     assert "offers sign-in" in shown
     assert "HTTP 401, WWW-Authenticate: Basic, Bearer" in shown
-    assert "git:       hushkey (global: " in shown
+    assert "git:       " in shown
+    assert "git-credential-hushkey (global: " in shown

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from hushkey_install.cli import main
 from kit.oauth import Machine
+from servers.toolclients import TOOLS
 
 pytestmark = pytest.mark.contract
 
@@ -50,7 +51,8 @@ class Desk(Machine):
 
     def tool(self, program: str, *words: str, **environ: str) -> str:
         """Run the tool; return what it wrote."""
-        found = shutil.which(program)
+        there = f"{os.environ['PATH']}{os.pathsep}{TOOLS / 'go' / 'bin'}"
+        found = shutil.which(program, path=there)
         if found is None:
             pytest.skip(f"there is no {program} on this machine")
         done = subprocess.run(
