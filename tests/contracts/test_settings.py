@@ -43,7 +43,9 @@ class Desk(Machine):
         self.answer = self.bin / "hushkey-answer"
         self.answer.write_text(RECORDER)
         self.answer.chmod(0o755)
-        self.environ["PATH"] = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
+        brought = (TOOLS / "go" / "bin", TOOLS / "node" / "node_modules" / ".bin")
+        folders = (self.bin, os.environ["PATH"], *brought)
+        self.environ["PATH"] = os.pathsep.join(map(str, folders))
 
     def install(self, *words: str) -> None:
         result = CliRunner().invoke(main, ["install", *words], env=self.environ)
@@ -51,8 +53,7 @@ class Desk(Machine):
 
     def tool(self, program: str, *words: str, **environ: str) -> str:
         """Run the tool; return what it wrote."""
-        there = f"{os.environ['PATH']}{os.pathsep}{TOOLS / 'go' / 'bin'}"
-        found = shutil.which(program, path=there)
+        found = shutil.which(program, path=self.environ["PATH"])
         if found is None:
             pytest.skip(f"there is no {program} on this machine")
         done = subprocess.run(
