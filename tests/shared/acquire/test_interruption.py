@@ -84,11 +84,13 @@ def test_signal_to_the_group_loses_no_rotated_grant(
         for number in numbers:
             os.killpg(process.pid, number)
             time.sleep(apart)  # after a second, a second Ctrl-C means more elsewhere
+        assert process.stderr is not None
+        while b"a renewal is under way" not in (said := process.stderr.readline()):
+            assert said, "the process ended without a word"
         slow.may_answer.set()
-        _, said = process.communicate(timeout=30)
+        process.communicate(timeout=30)
 
         assert process.returncode != 0
-        assert b"a renewal is under way" in said
         assert machine.token_file().read().refresh_tokens(ME.id) == ["rt-new"]
         assert machine.stored() == ["at-new"]
 
