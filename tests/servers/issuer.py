@@ -12,9 +12,9 @@ from servers.process import (
     Missing,
     Program,
     Server,
-    clean_environ,
     find_program,
     short_folder,
+    started_node,
 )
 
 SCRIPT = Path(__file__).with_name("oidc-provider.mjs")
@@ -86,17 +86,8 @@ class Issuer(Server):
         file = self._folder / "options.json"
         file.write_text(json.dumps(options))
         argv = [node, "--no-warnings", str(SCRIPT), str(MODULES), str(file)]
-        # Node 20 hangs at its start once in a thousand times (libuv's io_uring).
-        environ = clean_environ(UV_USE_IO_URING="0")
-        for _ in range(3):
-            program = Program(
-                argv, self._folder / "stderr", environ=environ, read_stdout=True
-            )
-            self._program = program
-            line = program.first_line()
-            if line or not program.running:
-                break
-            program.stop()
+        program, line = started_node(argv, self._folder)
+        self._program = program
         if not line:
             output = program.output()
             self.stop()
