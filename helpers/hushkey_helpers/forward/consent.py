@@ -73,7 +73,7 @@ class Consent:
             raise Permanent(
                 f"nobody could be asked whether {plain(self._to, 80)} may have tokens "
                 f"for {host}",
-                hint=f"start it anew with `hushkey forward --only {host}`",
+                hint=f"start it again with `hushkey forward --only {host}`",
             )
         environ = {**self._environ, "SSH_ASKPASS_PROMPT": "confirm"}
         try:
