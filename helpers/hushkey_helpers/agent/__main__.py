@@ -1,4 +1,4 @@
-"""`python -I -m hushkey_helpers.agent [LOCK]`: the agent's process."""
+"""`python -I -m hushkey_helpers.agent [LOCK [STEP]]`: the agent's process."""
 
 from __future__ import annotations
 

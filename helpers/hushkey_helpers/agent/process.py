@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 
 from hushkey.acquire import session
-from hushkey.system import paths
+from hushkey.system import callers, paths
 from hushkey_helpers.agent import start as starting
 from hushkey_helpers.agent.answers import Answers
 from hushkey_helpers.agent.memory import Memory, Watch
@@ -38,8 +38,11 @@ _FIRST = 3
 _PR_SET_DUMPABLE, _PR_SET_NAME = 4, 15
 
 
-def run(lock: int, tools: Mapping[str, Answerer]) -> None:
-    """Be the agent until it is over, with *lock* held; -1: take it."""
+def run(lock: int, tools: Mapping[str, Answerer], step: int = 0) -> None:
+    """Be the agent until it is over, with *lock* held; -1: take it.
+
+    *step* is the process that it ends with, 0 for none.
+    """
     given = _given_sockets()
     _detach(keep={lock, *(s.fileno() for s in given.values())})
     environ = dict(os.environ)
@@ -57,12 +60,18 @@ def run(lock: int, tools: Mapping[str, Answerer]) -> None:
     answers = Answers(tools, memory, environ)
     sources = _sources()
 
+    step_ended = callers.watched(step) if step else bool
+
     def check() -> str:
+        if step_ended():
+            return "the step of the job has ended"
         if _places(folder) != places:
             return "its sockets are gone"
         return "" if _sources() == sources else "another hushkey was installed"
 
-    server = Server(sockets, answers, memory, workers, idle=IDLE, check=check)
+    server = Server(
+        sockets, answers, memory, workers, idle=IDLE, check=check, step=step > 0
+    )
 
     def end(*_: object) -> None:
         server.over = server.over or "it was told to"

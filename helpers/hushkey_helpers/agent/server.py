@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MOST = 256
 #: seconds between two looks at what goes by the clock
 _TICK = 5.0
+#: the same in the step of a job, which the agent ends with
+_STEP_TICK = 1.0
 #: seconds for what is under way to end, when the agent is to end
 _LAST_WAIT = 90.0
 
@@ -36,7 +38,8 @@ class Server:
     """Serves the two sockets until there is a reason to end.
 
     *idle* is after how many seconds without a question; *check* returns another
-    reason, or nothing, and is asked every few seconds.
+    reason, or nothing, and is asked every few seconds, and more
+    often in the *step* of a job.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Server:
         *,
         idle: float,
         check: Check,
+        step: bool = False,
     ) -> None:
         self._listeners = {s.fileno(): (kind, s) for kind, s in sockets.items()}
         self._answers = answers
@@ -55,6 +59,7 @@ class Server:
         self._workers = workers
         self._idle = idle
         self._check = check
+        self._step = step
         self._links: dict[int, Connection] = {}
         self._waiting: dict[object, list[Connection]] = {}
         self._poll = select.poll()
@@ -80,7 +85,7 @@ class Server:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        wait = protocol.HEARTBEAT if self._links else _TICK
+        wait = protocol.HEARTBEAT if self._links else self._tick_seconds()
         for descriptor, event in self._poll.poll(wait * 1000):
             if descriptor == self._workers.descriptor:
                 self._workers.collect()
@@ -91,9 +96,12 @@ class Server:
         now = time.monotonic()
         for link in list(self._links.values()):
             self._look_at(link, now)
-        if now - self._ticked >= _TICK or self._answers.over:
+        if now - self._ticked >= self._tick_seconds() or self._answers.over:
             self._ticked = now
             self._tick(now)
+
+    def _tick_seconds(self) -> float:
+        return min(_STEP_TICK, _TICK) if self._step else _TICK
 
     def _tick(self, now: float) -> None:
         if now - self._used > self._idle and not self._workers.busy:

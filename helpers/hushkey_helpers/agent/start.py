@@ -159,7 +159,7 @@ def _spawn(lock: int, module: str, environ: Mapping[str, str]) -> None:
     """Start the program with nothing of ours but the lock and a few variables."""
     known = {name: environ[name] for name in protocol.FORWARDED_VARS if name in environ}
     known |= paths.session_variables(environ)
-    words = isolated.words(module, str(lock))
+    words = isolated.words(module, str(lock), *_step(environ))
     os.set_inheritable(lock, True)
     streams = [
         (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)
@@ -167,17 +167,34 @@ def _spawn(lock: int, module: str, environ: Mapping[str, str]) -> None:
     os.posix_spawn(words[0], words, known, file_actions=streams)
 
 
+def _step(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the process that the agent ends with, where this is a step of a job.
+
+    A step may run what a stranger has written: nothing of it is to serve the next one.
+    """
+    named = policy.ci(environ)
+    if not named:
+        return ()
+    from hushkey.system import callers, jobs  # noqa: PLC0415 - in CI only
+
+    marks = jobs.marks(environ) or {named: environ[named]}
+    return (str(callers.step(marks)),)
+
+
 _OFF = ("off", "0", "false", "no")
 
 
-def refusal(environ: Mapping[str, str]) -> str:
-    """Return why no agent is to be started by itself; nothing: it may be."""
+def refusal(environ: Mapping[str, str], *, asked: bool = False) -> str:
+    """Return why no agent is to be started; nothing: it may be.
+
+    *asked*: somebody gave the command, who may want one in CI, too.
+    """
     if sys.platform == "win32":
         return "there is no agent on Windows yet"
     switch = environ.get("HUSHKEY_AGENT", "").strip().lower()
     if switch in _OFF:
         return f"HUSHKEY_AGENT is {switch}"
-    if named := policy.ci(environ):
+    if (named := policy.ci(environ)) and not asked:
         return f"this is CI ({named} is set)"
     if switch == "on":
         return ""

@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     from hushkey_helpers.answer import Answer
 
 
-def main(lock: int = -1) -> None:
-    """Be the agent; *lock* is the descriptor of its lock, if it was handed over."""
+def main(lock: int = -1, step: int = 0) -> None:
+    """Be the agent; *lock* is the descriptor of its lock, if it was handed over.
+
+    It ends with the process *step*, if there is one.
+    """
     if not sys.flags.isolated:  # a unit that an older hushkey wrote
-        words = isolated.words("hushkey_helpers.agent", str(lock))
+        words = isolated.words("hushkey_helpers.agent", str(lock), str(step))
         os.execv(words[0], words)  # noqa: S606
     runtime.tool_of = table.tool_of
     tools = {tool.name: tool.answer() for tool in table.TOOLS}
-    process.run(lock, tools | {name: partial(_answer, name) for name in ANSWERS})
+    tools |= {name: partial(_answer, name) for name in ANSWERS}
+    process.run(lock, tools, step)
 
 
 def _answer(

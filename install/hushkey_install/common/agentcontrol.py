@@ -31,7 +31,7 @@ def command() -> None:
 def start() -> None:
     """Start it now, if it is not running."""
     environ = dict(os.environ)
-    if reason := starting.refusal(environ):
+    if reason := starting.refusal(environ, asked=True):
         raise Permanent(f"the agent was not started: {reason}")
     folder = paths.runtime_folder(environ)
     if not ask(folder, "status"):

@@ -73,6 +73,37 @@ def ended(tool: str, *, inside: bool = False) -> Callable[[], bool]:
     return lambda: any(_is_over(process) for process in line[:watched])
 
 
+def step(marks: Mapping[str, str]) -> int:
+    """Return the process that a job's step is: it ends with the step, or before.
+
+    That is the outermost process above this one that was started with all of the
+    variables *marks*, which are the job's own. A runner starts a step with them and
+    has none itself. Where a script has set them, it is the process that started us.
+    """
+    runtime.ensure_in_caller()
+    import psutil
+
+    above = psutil.Process().parents()
+    found = os.getppid()
+    for process in above:
+        with suppress(psutil.Error, OSError):  # another user's is no step of ours
+            environ = process.environ()
+            if all(environ.get(name) == value for name, value in marks.items()):
+                found = process.pid
+    return found
+
+
+def watched(pid: int) -> Callable[[], bool]:
+    """Return what tells whether the process *pid* has ended, also before this call."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return lambda: True
+    return lambda: _is_over(process)
+
+
 def _is_over(process: Process) -> bool:
     import psutil
 

@@ -61,6 +61,13 @@ def job(environ: Mapping[str, str]) -> str:
     return "\t".join((found.name, *(environ.get(name, "") for name in found.ids)))
 
 
+def marks(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that every process of this job has and no other job's."""
+    found = pipeline(environ)
+    names = (found.marker, *found.ids) if found else ()
+    return {name: environ[name] for name in names if environ.get(name)}
+
+
 def folder(environ: Mapping[str, str]) -> str:
     """Return where this job may keep what is to end with it, or nothing.
 

@@ -1,6 +1,7 @@
 """One agent is started, however many find it missing, and none where it may not be."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from hushkey_helpers.agent import protocol
 from hushkey_helpers.agent import start as starting
+from kit.desk import BIN
 from kit.oauth import Machine, grant
 from servers.agent import Agent
 from servers.process import Program, wait_until
@@ -167,6 +169,55 @@ def test_its_memory_is_closed_to_others_of_the_same_user() -> None:
     assert done.stdout == b"0 hushkey-agent"
 
 
+#: what a runner gives its steps, and what other CI does
+MARKS = {
+    "ends": {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1", "GITHUB_JOB": "build"},
+    "killed": {"GITLAB_CI": "true", "CI_JOB_ID": "7", "CI": "true"},
+    "killed in other CI": {"CI": "1"},
+}
+
+
+@pytest.mark.parametrize(("way", "marks"), MARKS.items(), ids=list(MARKS))
+def test_started_in_a_job_it_ends_with_the_step(
+    machine: Machine, agent: Agent, way: str, marks: dict[str, str]
+) -> None:
+    # the runner's step, a script in it, and in that the command; both shells wait
+    script = f"{BIN}/hushkey agent start 2>&1; echo started; read line"
+    with subprocess.Popen(
+        ["/bin/bash", "-c", f"/bin/bash -c {shlex.quote(script)}; echo on; read line"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **machine.environ, **agent.environ, **marks},
+        start_new_session=True,
+    ) as step:
+        assert step.stdin is not None
+        assert step.stdout is not None
+        lines = [step.stdout.readline() for _ in range(2)]
+        assert lines == [b"the agent is running\n", b"started\n"]
+        pid = agent.wait()
+        step.stdin.write(b"\n")
+        step.stdin.flush()
+        assert step.stdout.readline() == b"on\n"
+        os.kill(agent.pid(), 0)
+        assert agent.pid() == pid  # the script has ended, the step has not
+
+        if way != "ends":
+            step.kill()
+        step.stdin.close()
+        wait_until(lambda: not agent.pid(), "its end", seconds=4)
+        assert list(agent.folder.iterdir()) == [agent.folder / "agent.lock"]
+
+
+def test_started_after_the_step_was_killed_it_ends_at_once(agent: Agent) -> None:
+    with subprocess.Popen(["/bin/true"]) as gone:
+        pass
+    descriptor = starting.take_lock(str(agent.folder))
+    words = [sys.executable, "-m", MODULE, str(descriptor), str(gone.pid)]
+    with subprocess.Popen(words, pass_fds=[descriptor]) as process:
+        os.close(descriptor)
+        assert process.wait(10) == 0
+
+
 class TestWish:
     """Where helpers may start one."""
 
@@ -175,8 +226,10 @@ class TestWish:
         assert "HUSHKEY_AGENT" in starting.refusal({"HUSHKEY_AGENT": switch})
 
     @pytest.mark.parametrize("name", ["CI", "TF_BUILD", "GITHUB_ACTIONS"])
-    def test_never_in_ci(self, name: str) -> None:
-        assert name in starting.refusal({"HUSHKEY_AGENT": "on", name: "true"})
+    def test_never_by_itself_in_ci(self, name: str) -> None:
+        environ = {"HUSHKEY_AGENT": "on", name: "true"}
+        assert name in starting.refusal(environ)
+        assert starting.refusal(environ, asked=True) == ""
 
     def test_config_says_no_and_the_switch_counts_more(self, home: Path) -> None:
         machine = Machine(home)
