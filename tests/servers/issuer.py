@@ -39,6 +39,7 @@ class Issuer(Server):
     strict_offline        offline_access only where prompt=consent was sent
     decline               the person at the login page says no
     delay                 seconds before the token endpoint works
+    pipeline              the issuer whose tokens are exchanged (RFC 8693), for `robot`
     answer                merged into every token answer; None takes a key away
     resources             {audience: "scope scope"}
     """

@@ -31,6 +31,7 @@ const settings = {
   decline: false, // the person says no
   delay: 0, // seconds, before the token endpoint works
   fault: null, // {where, kind, status, retry_after, error, body, times}
+  pipeline: '', // the issuer whose tokens are exchanged, with its keys at /jwks
   answer: {}, // merged into every token answer; null takes a key away
   resources: {
     'api://git': 'git',
@@ -104,6 +105,42 @@ class Adapter {
 
 // ---------------------------------------------------------------- the provider
 
+// A pipeline's token is exchanged for one of ours (RFC 8693), by the client `robot`.
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+
+async function exchange(ctx) {
+  const { client, params } = ctx.oidc;
+  try {
+    const jose = await import(pathToFileURL(`${modules}/jose/dist/webapi/index.js`).href);
+    const trusted = jose.createRemoteJWKSet(new URL(`${settings.pipeline}/jwks`));
+    await jose.jwtVerify(params.subject_token, trusted, {
+      issuer: settings.pipeline,
+      audience: [provider.issuer, 'api://AzureADTokenExchange'], // Azure Pipelines has no other
+    });
+  } catch (error) {
+    ctx.status = 400;
+    ctx.body = { error: 'invalid_grant', error_description: error.message };
+    return;
+  }
+  const token = new provider.ClientCredentials({ client, scope: params.scope });
+  const [resource] = wanted(params.scope);
+  token.resourceServer = new provider.ResourceServer(resource, resourceServer(resource));
+  ctx.body = {
+    access_token: await token.save(),
+    issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    token_type: 'Bearer',
+    expires_in: token.expiration,
+    scope: params.scope,
+  };
+}
+
+const resourceServer = (resource) => ({
+  audience: resource,
+  scope: settings.resources[resource] ?? '',
+  accessTokenTTL: settings.access_ttl,
+  accessTokenFormat: settings.token_format,
+});
+
 let keys = [];
 
 function newKey() {
@@ -170,6 +207,13 @@ function configuration() {
         ],
       },
       {
+        client_id: 'robot',
+        token_endpoint_auth_method: 'none',
+        grant_types: [EXCHANGE],
+        response_types: [],
+        redirect_uris: [],
+      },
+      {
         client_id: 'judge', // a resource server: it introspects
         client_secret: 'judge-secret',
         grant_types: [],
@@ -197,12 +241,7 @@ function configuration() {
           if (!oneOf) return asked;
           return asked.find((resource) => oneOf.includes(resource)) ?? oneOf[0];
         },
-        getResourceServerInfo: async (ctx, resource) => ({
-          audience: resource,
-          scope: settings.resources[resource] ?? '',
-          accessTokenTTL: settings.access_ttl,
-          accessTokenFormat: settings.token_format,
-        }),
+        getResourceServerInfo: async (ctx, resource) => resourceServer(resource),
       },
       revocation: { enabled: true },
     },
@@ -305,6 +344,11 @@ let answer;
 function build(issuer) {
   provider = new Provider(issuer, configuration());
   provider.use(watch);
+  provider.registerGrantType(
+    EXCHANGE,
+    exchange,
+    ['subject_token', 'subject_token_type', 'scope', 'requested_token_type', 'audience'],
+  );
   answer = provider.callback();
 }
 

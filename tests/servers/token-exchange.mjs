@@ -59,7 +59,8 @@ const issuing = http.createServer(async (req, res) => {
     return say(200, { value: await signed(query) });
   }
   const azure = req.method === 'POST' && req.headers['content-type'] === 'application/json';
-  if (url.pathname === '/azure' && azure && req.headers.authorization === 'Bearer job-secret') {
+  const asked = url.pathname === '/azure' || url.pathname.endsWith('/oidctoken');
+  if (asked && azure && query.has('api-version') && req.headers.authorization === 'Bearer job-secret') {
     query.set('audience', query.get('audience') ?? 'api://AzureADTokenExchange');
     return say(200, { oidcToken: await signed(query) });
   }
