@@ -3,6 +3,7 @@
 The pipelines' own endpoints are played, as their documents have them.
 """
 
+import base64
 import json
 import os
 import re
@@ -584,3 +585,68 @@ def test_pipeline_s_own_registry_takes_the_job_token_under_its_user(
 
     answer = json.loads(found.stdout)
     assert (answer["Username"], answer["Secret"]) == (user, "job-secret-1")
+
+
+# -- what the runner gives git itself ----------------------------------------------
+
+#: as GitLab's runner writes it for its job token, in a file that the clone includes
+RUNNERS_HELPER = """[credential "{url}"]
+\thelper = "!f() {{ echo username=gitlab-ci-token; echo password=$CI_JOB_TOKEN; }}; f"
+"""
+
+
+def checked_out(job: Job, forge: JudgedServer, git: Git, text: str) -> None:
+    """Make the job's folder a repository in which the runner wrote *text*."""
+    for words in (["init", "-q"], ["remote", "add", "origin", f"{forge.url}/app.git"]):
+        done = git.run("-C", job.folder, *words, environ=job.environ)
+        assert done.returncode == 0, done.stderr
+    (job.temp / "runner.config").write_text(text)
+    done = git.run(
+        *("-C", job.folder, "config", "include.path", job.temp / "runner.config"),
+        environ=job.environ,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_runner_s_own_helper_is_left_alone_and_packages_still_open(
+    tmp_path: Path, forge: JudgedServer, old_git: Git
+) -> None:
+    user, environ = pipelines(forge.url)["gitlab"]
+    forge.judge = lambda found, secret: (found, secret) == (user, "job-secret-1")
+    job = Job(tmp_path / "job", tmp_path / "config.toml", **environ)
+    checked_out(job, forge, old_git, RUNNERS_HELPER.format(url=forge.url))
+
+    first, second = (job.run("hushkey", "install", "git", "--ci") for _ in range(2))
+
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert b"the runner's own helper answers git there, a shell snippet" in first.stderr
+    assert b"nothing to change" in second.stderr
+    assert not (job.folder / "gitconfig").exists()
+    fetched = old_git.run("-C", job.folder, "fetch", "-q", environ=job.environ)
+    assert fetched.returncode == 0, fetched.stderr
+    # what pip asks for comes from us
+    asked = job.run("hushkey-keyring", "get", f"{forge.url}/simple/", user)
+    assert asked.stdout == b"job-secret-1\n"
+
+
+def test_header_of_the_runner_s_checkout_stays_and_other_clones_are_ours(
+    tmp_path: Path, forge: JudgedServer, old_git: Git
+) -> None:
+    user, environ = pipelines(forge.url)["github"]
+    forge.judge = lambda found, secret: (found, secret) == (user, "job-secret-1")
+    basic = base64.b64encode(f"{user}:job-secret-1".encode()).decode()
+    text = f'[http "{forge.url}/"]\n\textraheader = AUTHORIZATION: basic {basic}\n'
+    job = Job(tmp_path / "job", tmp_path / "config.toml", **environ)
+    checked_out(job, forge, old_git, text)
+
+    done = job.run("hushkey", "install", "git", "--ci")
+
+    assert done.returncode == 0, done.stderr
+    assert b"git sends" in done.stderr
+    assert b"http.extraheader" in done.stderr
+    assert basic.encode() not in done.stderr
+    assert (job.temp / "runner.config").read_text() == text
+    words = ["fetch", "-q"], ["clone", "-q", f"{forge.url}/app.git", "other"]
+    for each in words:
+        done = old_git.run("-C", job.folder, *each, environ=job.environ)
+        assert done.returncode == 0, done.stderr

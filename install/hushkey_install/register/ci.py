@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hushkey import origins
+from hushkey.config.schema import TOOLS
 from hushkey.errors import Permanent
 from hushkey.model import Request
 from hushkey.providers.workload import jobtoken
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change
 from hushkey_install.config import document
+from hushkey_install.register import gitsections
+from hushkey_install.tools import githelpers
+from hushkey_install.tools.gitfile import Git
 
 #: the identity that is written, and what is written of it
 _NAME = "job"
@@ -41,8 +45,33 @@ def patterns(environ: Mapping[str, str]) -> list[str]:
     return found
 
 
-def change(context: Context, wanted: list[str]) -> Change:
-    """Return what gives the hosts *wanted* the job's token.
+def served(context: Context, git: Git, pattern: str, folder: str) -> str:
+    """Return the helper of the runner's that answers git for *pattern*, or nothing.
+
+    That is one which is written for this very host, in the repository at *folder* or
+    around it, as GitLab's runner does for its job token. A rule for git that is in
+    the config already counts more.
+    """
+    row = _row(context, pattern)
+    is_for_git = row is not None and "git" in row.get("tools", TOOLS)
+    if row is not None and row["origin"] != "preset" and is_for_git:
+        return ""
+    others = githelpers.chain(git, origins.request_for(pattern), folder).others()
+    return next((helper.line() for helper in others if helper.section), "")
+
+
+def sends_header(git: Git, pattern: str, folder: str) -> bool:
+    """Tell whether git sends a header that the runner wrote, as actions/checkout does.
+
+    Its value is the token, so nothing of it is shown.
+    """
+    url = gitsections.url_of(origins.parse_pattern(pattern))
+    found = git.listing("--get-urlmatch", "http.extraheader", url, folder=folder)
+    return found.strip().lower().startswith("authorization:")
+
+
+def change(context: Context, wanted: list[str], left: Collection[str] = ()) -> Change:
+    """Return what gives the hosts *wanted* the job's token; git has that of *left*.
 
     A rule that somebody wrote for one of them stays as it is.
     """
@@ -54,7 +83,10 @@ def change(context: Context, wanted: list[str]) -> Change:
         if missing and name not in own:
             document.put(doc, ["identity", name], document.new_table(dict(_TABLE)))
         for pattern in missing:
-            table = document.new_table({"identity": name})
+            words: dict[str, Any] = {"identity": name}
+            if pattern in left:
+                words["tools"] = [tool for tool in TOOLS if tool != "git"]
+            table = document.new_table(words)
             document.put(doc, ["host", pattern], table)
 
     return document.edited(context.config.source, "add the job's hosts", write)
@@ -64,8 +96,12 @@ def _names() -> list[str]:
     return [_NAME, *(f"{_NAME}{number}" for number in range(2, 100))]
 
 
-def _has_rule(context: Context, written: str) -> bool:
+def _has_rule(context: Context, pattern: str) -> bool:
+    row = _row(context, pattern)
+    return row is not None and row["origin"] != "preset"
+
+
+def _row(context: Context, written: str) -> Mapping[str, Any] | None:
     pattern = origins.parse_pattern(written)
     host = f"{pattern.host}:{pattern.port}"
-    row = context.config.row_for(Request(pattern.scheme, host, "/".join(pattern.path)))
-    return row is not None and row["origin"] != "preset"
+    return context.config.row_for(Request(pattern.scheme, host, "/".join(pattern.path)))

@@ -62,8 +62,10 @@ class GitRegistration(Registration):
         if not more.get("ci"):
             return _plan(context, hosts, sure=sure)
         job = ci.patterns(environ)
-        made = _plan(context, hosts, job[:1], sure=True)
-        return _with_config(ci.change(context, job), made)
+        left = list(_of_the_runner(context, job[0]))
+        own = [pattern for pattern in job[:1] if pattern not in left]
+        made = _plan(context, hosts, own, sure=True, may_be_none=bool(left))
+        return _with_config(ci.change(context, job, left), made)
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any
@@ -92,6 +94,31 @@ class GitRegistration(Registration):
 GIT = GitRegistration("git")
 
 
+def _of_the_runner(context: Context, pattern: str) -> Iterator[str]:
+    """Say what the runner itself gave git for *pattern*; yield it if that is all.
+
+    Nothing of it is changed: it ends with the job, and the runner takes it out.
+    """
+    git = Git(context.environ)
+    try:
+        folder = os.getcwd()
+    except OSError:  # it was deleted
+        folder = "/"
+    if helper := ci.served(context, git, pattern, folder):
+        output.say(
+            f"note: {pattern} is left out: the runner's own helper answers git there, "
+            f"{helper}",
+            err=True,
+        )
+        yield pattern
+    elif ci.sends_header(git, pattern, folder):
+        output.say(
+            f"note: in this repository git sends {pattern} what the runner wrote "
+            "(http.extraheader); that stays, and hushkey is asked elsewhere",
+            err=True,
+        )
+
+
 def _with_config(change: Change, plan: Plan) -> Plan:
     """Return *plan* with the *change* of the config before it."""
 
@@ -107,7 +134,12 @@ def _with_config(change: Change, plan: Plan) -> Plan:
 
 
 def _plan(
-    context: Context, wanted: tuple[str, ...], job: Sequence[str] = (), *, sure: bool
+    context: Context,
+    wanted: tuple[str, ...],
+    job: Sequence[str] = (),
+    *,
+    sure: bool,
+    may_be_none: bool = False,
 ) -> Plan:
     """Return the plan; *job* are patterns that have no rule yet."""
     git = Git(context.environ)
@@ -119,6 +151,8 @@ def _plan(
     sections = there | {url: path for url, path in new.items() if url not in left}
     for url, why in left.items():
         output.say(f"note: {url} is left out: {why}", err=True)
+    if not sections and may_be_none:
+        return Plan(bool, lambda: None, due=bool)
     if not sections and not left:
         raise Permanent(
             "no host has an identity yet",
