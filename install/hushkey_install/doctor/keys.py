@@ -7,6 +7,8 @@ from functools import partial
 
 from hushkey.errors import StoreError
 from hushkey.model import Identity
+from hushkey.signin import policy
+from hushkey.store import typed_index
 from hushkey.store.typed import open_typed_credentials
 from hushkey.system import paths
 from hushkey_install.common.finding import PROBLEM, Finding
@@ -33,7 +35,8 @@ def check(installation: Installation) -> Iterator[Finding]:
     try:
         data_key.key()
     except StoreError as error:
-        yield _finding(error)
+        if _is_needed(installation):
+            yield _finding(error)
         return
     for identity in _one_for_each_file(installation):
         try:
@@ -49,6 +52,25 @@ def check(installation: Installation) -> Iterator[Finding]:
         ).check_key()
     except StoreError as error:
         yield _finding(error)
+
+
+def _is_needed(installation: Installation) -> bool:
+    """Tell whether anything is stored, or will be, that needs the user's own key.
+
+    In a job nobody signs in, and what the job gets is sealed by a key in its folder.
+    Where there are machines only, they get their tokens without a key, too.
+    """
+    assert installation.context is not None  # noqa: S101 - the caller looked
+    environ = installation.environ
+    known = installation.context.config.identities().values()
+    file_of = installation.context.acquirer.file_of
+    if any(not each.machine and file_of(each).stamp() for each in known):
+        return True
+    if any(True for _ in typed_index.files(paths.data_folder(environ))):
+        return True
+    own = [rule.identity for rule, _ in installation.context.own_rules()]
+    only_machines = bool(own) and all(each.machine for each in own)
+    return not (policy.ci(environ) or only_machines)
 
 
 def _quiet(line: str) -> None:

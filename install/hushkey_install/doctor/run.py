@@ -21,6 +21,7 @@ from hushkey_install.doctor import (
     environment,
     folders,
     keys,
+    machines,
     signins,
 )
 from hushkey_install.register import table
@@ -41,6 +42,7 @@ def topics() -> tuple[Topic, ...]:
         keys.check,
         *(tool.checks for tool in table.CHECKED),
         signins.check,
+        machines.check,
         signins.clock,
         agent.check,
         environment.browser,

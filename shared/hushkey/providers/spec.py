@@ -173,6 +173,10 @@ class ProviderSpec:
         """Return where the tokens of a ``machine`` come from, for a person."""
         raise NotImplementedError(self.name)
 
+    def handed(self, identity: Identity, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the variables with tokens that the pipeline gives a job only once."""
+        return ()
+
     def options(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options that an identity has beside those in its *table*.
 

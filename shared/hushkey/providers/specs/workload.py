@@ -62,6 +62,10 @@ class Workload(ProviderSpec):
         """Return where a token of *identity* comes from, for a person."""
         return KINDS[identity.option("kind")].words(identity)
 
+    def handed(self, identity: Identity, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the variables with tokens that the pipeline gives a job only once."""
+        return KINDS[identity.option("kind")].handed(identity, environ)
+
     def minter(
         self,
         identity: Identity,

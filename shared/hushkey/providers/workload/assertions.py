@@ -297,6 +297,14 @@ def source_of(value: Any) -> tuple[Source, str]:
     return SOURCES[word], rest
 
 
+def handed(value: Any) -> tuple[str, ...]:
+    """Return the variable that *value* names, if it is given once for a job."""
+    if value is None:
+        return ()
+    source, rest = source_of(value)
+    return () if source.again else (rest,)
+
+
 def is_jwt(text: str) -> bool:
     """Tell whether *text* is one signed token in compact form (RFC 7515 3.1)."""
     return len(text) <= _MOST and _JWT.fullmatch(text) is not None

@@ -60,6 +60,10 @@ class Exchange(Kind):
         client = f" as client {identity.client_id}" if identity.client_id else ""
         return f"{said}, exchanged at {server}{client}"
 
+    def handed(self, identity: Identity, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the variable with the assertion, where there is no other one."""
+        return assertions.handed(identity.options.get("assertion"))
+
     def mint(self, context: Context) -> Grant:
         from hushkey.providers.workload import claims
 

@@ -59,6 +59,10 @@ class Federated(Kind):
         said = source.words(rest, self._audience(identity))
         return f"{said}, exchanged at Entra's tenant {tenant} as client {client}"
 
+    def handed(self, identity: Identity, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the variable with the assertion, where there is no other one."""
+        return assertions.handed(identity.options.get("assertion"))
+
     def mint(self, context: Context) -> Grant:
         from hushkey.providers.workload import claims, entra
 

@@ -90,6 +90,11 @@ class JobTokens(Kind):
         names = ", ".join(token.variable for token in _TOKENS[:-1])
         return f"the job's own token ({names} or {_TOKENS[-1].variable})"
 
+    def handed(self, identity: Identity, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the variable with the job's token."""
+        kind = found(environ)
+        return (kind.variable,) if kind else ()
+
     def mint(self, context: Context) -> Grant:
         kind = found(context.environ)
         if kind is None:

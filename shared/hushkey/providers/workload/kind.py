@@ -104,6 +104,10 @@ class Kind:
         """Return where a token of *identity* comes from, for a person."""
         raise NotImplementedError(self.name)
 
+    def handed(self, identity: Identity, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the variables with tokens that the pipeline gives a job only once."""
+        return ()
+
     def mint(self, context: Context) -> Grant:
         """Return a token; raises Transient or Permanent."""
         raise NotImplementedError(self.name)

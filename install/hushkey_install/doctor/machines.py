@@ -1,0 +1,56 @@
+"""Doctor on a job's own tokens: those that end, and of which the job gets no others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from hushkey.errors import HushkeyError, span
+from hushkey.providers.registry import SPECS
+from hushkey.providers.workload import claims
+from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.tools.installation import Installation
+
+#: seconds before its end at which a token is worth a word
+_SOON = 600
+
+
+def check(installation: Installation) -> Iterator[Finding]:
+    """Yield the tokens in this job's variables that have ended, or will soon.
+
+    Only what says itself when it ends (RFC 7519 4.1.4, ``exp``) is looked at.
+    """
+    if installation.config is None:
+        return
+    environ = installation.environ
+    for name in dict.fromkeys(_variables(installation)):
+        end = claims.claims(environ.get(name, "")).get("exp")
+        if not isinstance(end, int | float):
+            continue
+        left = end - time.time()
+        once = "the pipeline issues it once for a job"
+        if left <= 0:
+            when = f"{datetime.fromtimestamp(end, UTC):%H:%M:%S} UTC"
+            yield Finding(
+                "job-token-ended",
+                PROBLEM,
+                f"the token in {name} ended at {when}: {once}, so ask for the first "
+                "token early in it",
+            )
+        elif left < _SOON:
+            text = f"the token in {name} ends in {span(int(left))}, and {once}"
+            yield Finding("job-token-ends", NOTE, text)
+
+
+def _variables(installation: Installation) -> Iterator[str]:
+    """Yield the variables that the identities which are at home here depend on."""
+    assert installation.config is not None  # noqa: S101 - the caller looked
+    try:
+        identities = [rule.identity for rule in installation.config.rules()]
+    except HushkeyError:
+        return  # told by the config's own finding
+    for identity in identities:
+        if identity.machine:
+            spec = SPECS[identity.provider]
+            yield from spec.handed(identity, installation.environ)
