@@ -650,3 +650,22 @@ def test_header_of_the_runner_s_checkout_stays_and_other_clones_are_ours(
     for each in words:
         done = old_git.run("-C", job.folder, *each, environ=job.environ)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("user", ["__token__", ""])
+def test_upload_to_a_host_without_a_rule_is_the_uploader_s_own(
+    user: str, tmp_path: Path, server: TokenExchange
+) -> None:
+    # twine asks keyring for the index, too: a token of ours would end its own exchange
+    config = configured(
+        tmp_path / "c", issuer=server.url, assertion="github", host="git.test"
+    )
+    job = Job(tmp_path / "job", config, **server.github)
+    url = "https://upload.index.test/legacy/"
+
+    words = ["get", url, user] if user else ["--mode", "creds", "get", url]
+    done = job.run("hushkey-keyring", *words)
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert server.log() == []
+    assert list(job.temp.iterdir()) == []
