@@ -19,6 +19,7 @@ from conftest import running
 from kit import canary
 from kit.canary import Ear, Secret
 from kit.desk import BIN, Desk, Done
+from kit.oauth import Reply, Scripted
 from servers.gits import Git
 from servers.judged import JudgedServer, judged
 from servers.packages import client, wheel
@@ -585,6 +586,55 @@ def test_pipeline_s_own_registry_takes_the_job_token_under_its_user(
 
     answer = json.loads(found.stdout)
     assert (answer["Username"], answer["Secret"]) == (user, "job-secret-1")
+
+
+# -- what a cloud takes as it is ----------------------------------------------------
+
+CLOUD = """
+[identity.ci]
+provider = "workload"
+kind = "id-token"
+assertion = "github"
+audience = "{audience}"
+
+[host."registry.test"]
+identity = "ci"
+exchange = "gar"
+audience = "{audience}"
+sts_endpoint = "{sts}"
+
+[host."git.test"]
+identity = "ci"
+"""
+
+
+def test_pipeline_s_own_token_goes_to_the_cloud_s_exchange_and_nowhere_else(
+    tmp_path: Path, server: TokenExchange
+) -> None:
+    pool = (
+        "//iam.googleapis.com/projects/12/locations/global/workloadIdentityPools/p/"
+        "providers/x"
+    )
+    with Scripted() as google:
+        granted = {"access_token": "ya29", "token_type": "Bearer", "expires_in": 3599}
+        google.on("/v1/token", Reply(granted))
+        config = configured(tmp_path / "c", CLOUD, audience=pool, sts=google.url)
+        job = Job(tmp_path / "job", config, **server.github)
+        get = ("docker-credential-hushkey", "get")
+
+        found = [job.run(*get, stdin="registry.test") for _ in range(3)]
+        refused = job.get("https://git.test")
+
+        answers = [json.loads(done.stdout) for done in found]
+        assert {(a["Username"], a["Secret"]) for a in answers} == {
+            ("oauth2accesstoken", "ya29")
+        }
+        (asked,) = google.calls_to("/v1/token")
+    # one token of the pipeline's for all three, for the audience of the config
+    assert [row["query"]["audience"] for row in server.log("/github")] == [pool]
+    assert "is for an exchange, and git.test has none" in said(refused)
+    assert job.leaks(asked.form["subject_token"], REQUEST_TOKEN) == []
+    assert list((job.folder / "data").glob("tokens/*")) == []
 
 
 # -- what the runner gives git itself ----------------------------------------------

@@ -246,7 +246,9 @@ class ExchangedCredential:
             )
         grant = Grant(given.value, expires_in=lifetime)
         with self._file.change(self._timeout) as change, locks.uninterrupted():
-            if token.account.id not in change.cache.accounts:
+            known = token.account.id in change.cache.accounts
+            # A machine never signs out, and its own token may be kept nowhere.
+            if not known and not self._wanted.rule.identity.machine:
                 raise Transient(
                     f"{token.account.label or 'the account'} signed out meanwhile",
                     hint="try again",

@@ -51,6 +51,39 @@ def test_guide_lists_every_kind_and_every_source() -> None:
         assert f'`"{word}' in section
 
 
+# -- a token that is exchanged by the host's own rule ---------------------------------
+
+
+@pytest.mark.parametrize(
+    ("assertion", "faults"),
+    [
+        ("github", ["audience"]),
+        ("forgejo:git.test", ["audience"]),
+        ("gitlab:ID_TOKEN", []),
+        ("azure-pipelines:1-2", []),
+        (["vault", "read"], []),
+        ("nonsense", []),  # the key's own check says it
+    ],
+)
+def test_audience_is_needed_where_a_token_is_asked_for(
+    assertion: object, faults: list[str]
+) -> None:
+    table = {"kind": "id-token", "assertion": assertion}
+
+    assert [key for key, _ in KINDS["id-token"].faults(table)] == faults
+    named = {**table, "audience": "sts.amazonaws.com"}
+    assert list(KINDS["id-token"].faults(named)) == []
+
+
+def test_id_token_goes_to_no_host_that_has_no_exchange() -> None:
+    environ = {"ID_TOKEN": "aaa.bbb.ccc"}
+
+    error = fails(environ, kind="id-token", assertion="env:ID_TOKEN")
+
+    assert "is for an exchange, and dev.azure.com has none" in error.what
+    assert "aaa.bbb" not in error.line()
+
+
 # -- lists of identities --------------------------------------------------------------
 
 LIST = """

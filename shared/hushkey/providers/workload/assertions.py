@@ -42,6 +42,8 @@ class Source:
     wants = ""
     #: a new assertion can be had during the job
     again = True
+    #: it signs for whatever audience it is asked
+    asks = False
 
     def fault(self, rest: str) -> str:
         """Return what was expected in place of *rest*, or nothing."""
@@ -67,6 +69,7 @@ class Actions(Source):
     """
 
     word = "github"
+    asks = True
     wants = "the host of a GitHub Enterprise Server, or nothing"
     _url, _token = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
     _public = "actions.githubusercontent.com"

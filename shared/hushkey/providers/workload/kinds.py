@@ -5,6 +5,7 @@ from __future__ import annotations
 from hushkey.providers.workload.azurecli import AzureCli
 from hushkey.providers.workload.exchange import Exchange
 from hushkey.providers.workload.federated import Federated
+from hushkey.providers.workload.idtoken import IdToken
 from hushkey.providers.workload.jobtoken import JobTokens
 from hushkey.providers.workload.managed import ManagedIdentity
 from hushkey.providers.workload.principal import ServicePrincipal
@@ -23,6 +24,7 @@ KINDS: Mapping[str, Kind] = {
         Federated(),
         ManagedIdentity(),
         Exchange(),
+        IdToken(),
         JobTokens(),
         AzureCli(),
     )
