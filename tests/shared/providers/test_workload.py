@@ -1,6 +1,7 @@
 """Kinds of machines: what their keys mean, where their assertions come from."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hushkey.providers import registry
 from hushkey.providers.workload import assertions, jobtoken
 from hushkey.providers.workload.kinds import KINDS
 from hushkey.system import proofs
+from kit.oauth import Reply, Scripted
 
 GUIDE = Path(__file__).parents[3] / "install" / "guide"
 SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
@@ -49,6 +51,38 @@ def test_guide_lists_every_kind_and_every_source() -> None:
         assert {key for key in kind.keys if f"`{key}" not in row} == set()
     for word in assertions.SOURCES:
         assert f'`"{word}' in section
+
+
+# -- a server that wants JSON ---------------------------------------------------------
+
+
+def test_exchange_at_hugging_face_is_written_as_its_own_client_does() -> None:
+    with Scripted() as hub:
+        answer = {"access_token": "hf_jwt_x", "token_type": "bearer"}
+        hub.on("/oauth/token", Reply(answer | {"expires_in": 3600}))
+        keys = {
+            "kind": "exchange",
+            "token_endpoint": f"{hub.url}/oauth/token",
+            "assertion": "env:ID_TOKEN",
+            "audience": "https://huggingface.co",
+            "subject_token_type": "id_token",
+            "resource": "datasets/me/data",
+            "body": "json",
+        }
+        identity = Identity("hf", **compiled({"provider": "workload", **keys}))
+        environ = {"ID_TOKEN": "aaa.bbb.ccc"}
+        minter = registry.open_minter(identity, schema.DEFAULTS, "/nowhere", environ)
+        granted = minter.mint(HostRule("huggingface.co", identity), "huggingface.co")
+
+        (call,) = hub.calls
+    assert (granted.access_token, granted.expires_in) == ("hf_jwt_x", 3600)
+    assert call.headers["Content-Type"] == "application/json"
+    assert json.loads(call.body) == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        "subject_token": "aaa.bbb.ccc",
+        "resource": "datasets/me/data",
+    }
 
 
 # -- a token that is exchanged by the host's own rule ---------------------------------
@@ -84,6 +118,59 @@ def test_id_token_goes_to_no_host_that_has_no_exchange() -> None:
     assert "aaa.bbb" not in error.line()
 
 
+MAY = {"ACTIONS_ID_TOKEN_REQUEST_URL": "u", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"}
+
+
+def to_paste() -> str:
+    section = (GUIDE / "machines.md").read_text("utf-8")
+    return section.partition("## What to paste")[2].partition("### The job's own")[0]
+
+
+PASTED = {
+    "github": MAY,
+    "gitlab": {"GITLAB_CI": "true", "HUSHKEY_TOKEN": "t"},
+    "azure": {
+        "TF_BUILD": "True",
+        "SYSTEM_OIDCREQUESTURI": "u",
+        "SYSTEM_ACCESSTOKEN": "t",
+    },
+    "pod": {"AZURE_FEDERATED_TOKEN_FILE": "/etc/hosts"},
+    "jenkins": {"JENKINS_URL": "u", "ID_TOKEN": "t"},
+    "work": {},
+}
+
+
+@pytest.mark.parametrize("name", PASTED)
+@pytest.mark.parametrize(
+    "url",
+    ["dev.azure.com/contoso/x", "pkgs.dev.azure.com/contoso/x", "contoso.azurecr.io"],
+)
+def test_guide_s_config_to_paste_serves_every_pipeline_it_names(
+    name: str, url: str
+) -> None:
+    section = to_paste()
+    text = section.partition("```toml\n")[2].partition("```")[0]
+    made = Config(compile_config(text, "c.toml"), "", "", PASTED[name])
+    host, _, path = url.partition("/")
+
+    rule = made.rule_for(Request("https", host, path))
+
+    assert rule
+    assert rule.identity.name == name
+
+
+def test_guide_s_blocks_to_paste_are_short_and_have_all_three_tools() -> None:
+    blocks = re.findall(r"```(?:yaml|groovy)\n(.*?)```", to_paste(), re.DOTALL)
+
+    assert len(blocks) == 5
+    for block in blocks:
+        assert len(block.splitlines()) <= 6
+        assert all(
+            f"hushkey install {tool}" in block for tool in ("git", "docker", "pip")
+        )
+        assert "HUSHKEY_CONFIG" in block
+
+
 # -- lists of identities --------------------------------------------------------------
 
 LIST = """
@@ -108,7 +195,6 @@ client_id = "c"
 [host."git.test"]
 identity = [{names}]
 """
-MAY = {"ACTIONS_ID_TOKEN_REQUEST_URL": "u", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"}
 
 
 def config(names: str, environ: dict[str, str]) -> Config:

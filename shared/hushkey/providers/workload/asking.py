@@ -78,6 +78,7 @@ def ask(
     *,
     headers: Mapping[str, str] | None = None,
     form: Mapping[str, str] | None = None,
+    json: Mapping[str, str] | None = None,
     also: tuple[int, ...] = (),
     sleep: Callable[[float], None] = time.sleep,
 ) -> Reply:
@@ -94,6 +95,7 @@ def ask(
                     url,
                     headers={"Accept": "application/json", **(headers or {})},
                     data=form,
+                    json=json,
                 )
             )
             if last or not (reply.status in (*_AGAIN, *also) or reply.status >= 500):
