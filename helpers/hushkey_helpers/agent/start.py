@@ -172,13 +172,20 @@ def _step(environ: Mapping[str, str]) -> tuple[str, ...]:
 
     A step may run what a stranger has written: nothing of it is to serve the next one.
     """
+    from hushkey.system import callers
+
+    step = callers.step(_marks, environ)
+    return (str(step),) if step else ()
+
+
+def _marks(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables of the job that *environ* is of, if it is of one."""
     named = policy.ci(environ)
     if not named:
-        return ()
-    from hushkey.system import callers, jobs  # noqa: PLC0415 - in CI only
+        return {}
+    from hushkey.system import jobs  # noqa: PLC0415 - in CI only
 
-    marks = jobs.marks(environ) or {named: environ[named]}
-    return (str(callers.step(marks)),)
+    return jobs.marks(environ) or {named: environ[named]}
 
 
 _OFF = ("off", "0", "false", "no")

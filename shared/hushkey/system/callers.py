@@ -73,24 +73,29 @@ def ended(tool: str, *, inside: bool = False) -> Callable[[], bool]:
     return lambda: any(_is_over(process) for process in line[:watched])
 
 
-def step(marks: Mapping[str, str]) -> int:
-    """Return the process that a job's step is: it ends with the step, or before.
+def step(
+    marks_of: Callable[[Mapping[str, str]], Mapping[str, str]],
+    environ: Mapping[str, str],
+) -> int:
+    """Return the process that the step of a job is, 0 if this is part of none.
 
-    That is the outermost process above this one that was started with all of the
-    variables *marks*, which are the job's own. A runner starts a step with them and
-    has none itself. Where a script has set them, it is the process that started us.
+    That is the outermost process above this one that was started with the job's own
+    variables, which *marks_of* finds in an environment. A runner starts a step with
+    them and has none itself; tox and `env -i` take them from what runs below. Where
+    a script has set them, it is the process that started us.
     """
     runtime.ensure_in_caller()
     import psutil
 
-    above = psutil.Process().parents()
-    found = os.getppid()
-    for process in above:
-        with suppress(psutil.Error, OSError):  # another user's is no step of ours
-            environ = process.environ()
-            if all(environ.get(name) == value for name, value in marks.items()):
-                found = process.pid
-    return found
+    marks, found = marks_of(environ), 0
+    with suppress(psutil.Error, OSError):
+        for process in psutil.Process().parents():
+            with suppress(psutil.Error, OSError):  # another user's is no step of ours
+                theirs = process.environ()
+                marks = marks or marks_of(theirs)
+                if marks and all(theirs.get(n) == value for n, value in marks.items()):
+                    found = process.pid
+    return found or (os.getppid() if marks else 0)
 
 
 def watched(pid: int) -> Callable[[], bool]:

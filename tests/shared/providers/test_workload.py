@@ -24,9 +24,14 @@ GUIDE = Path(__file__).parents[3] / "install" / "guide"
 SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 
 
-def mint(environ: dict[str, str], host: str = "dev.azure.com", **keys: Any) -> Grant:
+def mint(
+    environ: dict[str, str],
+    host: str = "dev.azure.com",
+    exchange: str = "",
+    **keys: Any,
+) -> Grant:
     identity = Identity("ci", **compiled({"provider": "workload", **keys}))
-    rule = HostRule(host, identity, scopes=(SCOPE,))
+    rule = HostRule(host, identity, scopes=(SCOPE,), exchange=exchange)
     minter = registry.open_minter(identity, schema.DEFAULTS, "/nowhere", environ)
     return minter.mint(rule, host)
 
@@ -109,12 +114,16 @@ def test_audience_is_needed_where_a_token_is_asked_for(
     assert list(KINDS["id-token"].faults(named)) == []
 
 
-def test_id_token_goes_to_no_host_that_has_no_exchange() -> None:
+@pytest.mark.parametrize("exchange", ["", "acr"])
+def test_id_token_goes_to_no_host_itself(exchange: str) -> None:
     environ = {"ID_TOKEN": "aaa.bbb.ccc"}
+    keys = {"kind": "id-token", "assertion": "env:ID_TOKEN"}
 
-    error = fails(environ, kind="id-token", assertion="env:ID_TOKEN")
+    error = fails(environ, exchange=exchange, **keys)
 
-    assert "is for an exchange, and dev.azure.com has none" in error.what
+    assert mint(environ, exchange="gar", **keys).access_token == "aaa.bbb.ccc"
+
+    assert "dev.azure.com has none" in error.what
     assert "aaa.bbb" not in error.line()
 
 

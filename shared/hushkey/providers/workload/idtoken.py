@@ -57,11 +57,16 @@ class IdToken(Kind):
         return assertions.handed(identity.options["assertion"])
 
     def mint(self, context: Context) -> Grant:
+        from hushkey.providers import exchange
+
         identity = context.identity
-        if not context.rule.exchange:
+        takers = [name for name, kind in exchange.KINDS.items() if kind.takes_proof]
+        if context.rule.exchange not in takers:
             raise Permanent(
-                f"kind = {self.name!r} is for an exchange, and {context.host} has none",
-                hint="write `exchange` in the host's rule, or another `kind`",
+                f"kind = {self.name!r} is for an exchange that takes such a token, and "
+                f"{context.host} has none",
+                hint=f"write `exchange` in the host's rule ({', '.join(takers)}), "
+                "or another `kind`",
             )
         source, rest = assertions.source_of(identity.options["assertion"])
         audience = identity.option("audience")
