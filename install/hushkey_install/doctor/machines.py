@@ -25,8 +25,8 @@ def check(installation: Installation) -> Iterator[Finding]:
         return
     environ = installation.environ
     for name in dict.fromkeys(_variables(installation)):
-        end = claims.claims(environ.get(name, "")).get("exp")
-        if not isinstance(end, int | float):
+        end = claims.end(environ.get(name, ""))
+        if end is None:
             continue
         left = end - time.time()
         once = "the pipeline issues it once for a job"

@@ -72,8 +72,10 @@ def test_sign_in_that_is_stored_needs_its_key_in_a_job_too(machine: Machine) -> 
         ({"ID_TOKEN": token(240)}, "job-token-ends", "the token in ID_TOKEN ends in"),
         ({"CI_JOB_TOKEN": token(240)}, "job-token-ends", "in CI_JOB_TOKEN ends in"),
         ({"ID_TOKEN": "no.jwt.at-all"}, "", ""),
+        ({"ID_TOKEN": signed({"exp": -1e308})}, "", ""),
+        ({"ID_TOKEN": signed({"exp": True})}, "", ""),
     ],
-    ids=["ended", "ends", "job", "opaque"],
+    ids=["ended", "ends", "job", "opaque", "no-moment", "no-number"],
 )
 def test_token_that_is_given_once_is_told_before_it_ends(
     machine: Machine, environ: dict[str, str], code: str, words: str

@@ -15,10 +15,10 @@ from hushkey.config.rules import Config
 from hushkey.errors import ConfigError, HushkeyError, Permanent, Transient
 from hushkey.model import Grant, HostRule, Identity, Request
 from hushkey.providers import registry
-from hushkey.providers.workload import assertions, jobtoken
+from hushkey.providers.workload import assertions, claims, jobtoken
 from hushkey.providers.workload.kinds import KINDS
 from hushkey.system import proofs
-from kit.oauth import Reply, Scripted
+from kit.oauth import Reply, Scripted, signed
 
 GUIDE = Path(__file__).parents[3] / "install" / "guide"
 SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
@@ -544,3 +544,12 @@ def test_requirement_is_looked_up_and_nobody_is_asked(
 
     assert found.proven is holds
     assert bool(found.lacks) is not holds
+
+
+@pytest.mark.parametrize("exp", [-1e308, 1e308, True, "soon", None, [1]])
+def test_refused_assertion_without_a_moment_is_a_sentence(exp: object) -> None:
+    refused = Permanent("id.test: no", code="invalid_grant")
+
+    told = claims.refused(refused, signed({"sub": "me", "exp": exp}), again=False)
+
+    assert "the assertion says sub me" in told.line()

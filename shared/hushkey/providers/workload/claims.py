@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 
 from hushkey.errors import HushkeyError, Permanent, Transient, plain
+from hushkey.providers.exchange.base import moment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,10 +38,9 @@ def claims(assertion: str) -> dict[str, Any]:
     return msal_http.claims(assertion)
 
 
-def is_old(assertion: str) -> bool:
-    """Tell whether *assertion* has ended, by this machine's clock."""
-    end = claims(assertion).get("exp")
-    return isinstance(end, int | float) and end <= time.time()
+def end(assertion: str) -> float | None:
+    """Return when *assertion* ends (epoch seconds), None if it says no such moment."""
+    return moment(claims(assertion), "exp")
 
 
 def shown(assertion: str) -> str:
@@ -63,22 +63,18 @@ def refused(error: HushkeyError, assertion: str, *, again: bool) -> HushkeyError
     if isinstance(error, Transient) or error.code not in _CODES:
         return error
     found = claims(assertion)
-    end, begun = found.get("exp"), found.get("iat")
+    ends, begun = moment(found, "exp"), moment(found, "iat")
     hint = (
         "the server compares them letter by letter with the federated credential or "
         "trust that it has: correct it there, or `audience` here"
     )
     what = f"{error.what}; the assertion says {shown(assertion)}"
-    if isinstance(end, int | float) and end <= time.time():
-        what = f"the assertion ended at {_moment(end)}, and it is {_moment()} here"
+    if ends is not None and ends <= time.time():
+        what = f"the assertion ended at {_moment(ends)}, and it is {_moment()} here"
         hint = "check this machine's clock"
         if not again:
             hint = "it is issued once for a job: ask for the first token early in it"
-    elif (
-        isinstance(end, int | float)
-        and isinstance(begun, int | float)
-        and end - begun > _LONGEST
-    ):
+    elif ends is not None and begun is not None and ends - begun > _LONGEST:
         hint = (
             "it lives longer than a day: the pod's plain token; use a projected "
             "one with an `audience` and `expirationSeconds` of its own"
