@@ -102,6 +102,7 @@ class Minting:
             granted, account, rule.token_key, now, username=granted.username
         )
         change.save()
+        jobs.sweep(self._clock())
         return token.with_source("refresh")
 
     def _given(self, file: MachineFile, wanted: TokenRequest) -> Token:

@@ -8,6 +8,8 @@ of what is read in this module; it names a folder and tells jobs apart.
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from hashlib import blake2s
 
 from hushkey.model import Frozen
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 #: memory that looks like a folder: it ends with the container or the machine
 _MEMORY = "/dev/shm"  # noqa: S108 - a private folder is made in it
+
+
+#: seconds after which no token of a job is any good
+_DAY = 24 * 3600
 
 
 class Pipeline(Frozen):
@@ -83,4 +89,28 @@ def folder(environ: Mapping[str, str]) -> str:
             return ""
         base = _MEMORY
     name = blake2s(job(environ).encode("utf-8", "replace"), digest_size=8).hexdigest()
-    return os.path.join(base, f"hushkey-{os.geteuid()}-{name}")
+    return os.path.join(base, f"{_ours()}{name}")
+
+
+def _ours() -> str:
+    return f"hushkey-{os.geteuid()}-"
+
+
+def sweep(now: float) -> None:
+    """Delete what jobs of this user left in memory, a day ago and earlier.
+
+    Where a runner has no folder that it empties, nobody else does: on a machine whose
+    jobs share a user it would stay until the machine ends. *now* is epoch seconds.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    import shutil  # noqa: PLC0415 - after a mint only
+
+    with suppress(OSError), os.scandir(_MEMORY) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                found = entry.stat(follow_symlinks=False)
+                mine = found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode)
+                old = now - found.st_mtime > _DAY
+                if entry.name.startswith(_ours()) and mine and old:
+                    shutil.rmtree(entry.path, ignore_errors=True)
