@@ -116,6 +116,9 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
     for name, why in rule.passed:
         yield "not", f"{name}: {why}"
     if identity.machine:
+        for name in registry.SPECS[identity.provider].ignores(identity):
+            if context.environ.get(name):
+                yield "not", f"{name}: hushkey goes to the server itself"
         yield "by", registry.SPECS[identity.provider].words(identity)
     else:
         yield "issuer", identity.issuer

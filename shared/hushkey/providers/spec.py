@@ -177,6 +177,10 @@ class ProviderSpec:
         """Return the variables with tokens that the pipeline gives a job only once."""
         return ()
 
+    def ignores(self, identity: Identity) -> tuple[str, ...]:
+        """Return the variables that others obey for *identity*, and we do not."""
+        return ()
+
     def options(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options that an identity has beside those in its *table*.
 

@@ -317,3 +317,18 @@ def test_server_without_a_sign_in_is_told_from_the_unknown(
 @pytest.mark.parametrize("url", ["notsr.ht", "https://a.test/x", "https://_git.test"])
 def test_of_an_unknown_host_nothing_is_said(machine: Machine, url: str) -> None:
     assert "note" not in explain(machine, url)
+
+
+def test_proxy_of_another_library_is_named_as_one_that_does_not_count(
+    machine: Machine,
+) -> None:
+    machine.configure(
+        text='[identity.pod]\nprovider = "workload"\nkind = "federated"\n'
+        '[host."git.test"]\nidentity = "pod"\nscopes = ["r/.default"]\n'
+    )
+    assert "not" not in explain(machine)
+
+    machine.environ["AZURE_KUBERNETES_TOKEN_PROXY"] = "https://proxy.test"
+
+    said = explain(machine)["not"]
+    assert said == "AZURE_KUBERNETES_TOKEN_PROXY: hushkey goes to the server itself"

@@ -66,6 +66,10 @@ class Workload(ProviderSpec):
         """Return the variables with tokens that the pipeline gives a job only once."""
         return KINDS[identity.option("kind")].handed(identity, environ)
 
+    def ignores(self, identity: Identity) -> tuple[str, ...]:
+        """Return the variables that others obey for *identity*, and we do not."""
+        return KINDS[identity.option("kind")].ignores
+
     def minter(
         self,
         identity: Identity,

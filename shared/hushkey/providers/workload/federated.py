@@ -32,6 +32,8 @@ class Federated(Kind):
     """Entra, by an assertion that its application trusts."""
 
     name = "federated"
+    #: azure-identity sends the assertion there instead (its workload_identity.py)
+    ignores = ("AZURE_KUBERNETES_TOKEN_PROXY",)
     keys = {  # noqa: RUF012 - read only
         "tenant": entra.tenant,
         "cloud": one_of(*clouds.HOSTS),

@@ -81,6 +81,8 @@ class Kind:
     required: tuple[str, ...] = ()
     #: of these keys exactly one is needed
     one_of: tuple[str, ...] = ()
+    #: variables of other ways to a token, which count for nothing here
+    ignores: tuple[str, ...] = ()
     #: what it gives is worth keeping
     kept = True
 
