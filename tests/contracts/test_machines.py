@@ -658,22 +658,46 @@ def checked_out(job: Job, forge: JudgedServer, git: Git, text: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_runner_s_own_helper_is_left_alone_and_packages_still_open(
+def test_runner_s_helper_in_its_repository_stays_and_other_clones_are_ours(
+    tmp_path: Path, forge: JudgedServer, old_git: Git
+) -> None:
+    user, environ = pipelines(forge.url)["gitlab"]
+    forge.judge = lambda found, secret: (found, secret) == (user, "job-secret-1")
+    text = RUNNERS_HELPER.format(url=forge.url)
+    job = Job(tmp_path / "job", tmp_path / "config.toml", **environ)
+    checked_out(job, forge, old_git, text)
+
+    done = job.run("hushkey", "install", "git", "--ci")
+
+    assert done.returncode == 0, done.stderr
+    assert b"the runner gave this repository a helper of its own for" in done.stderr
+    assert (job.temp / "runner.config").read_text() == text
+    words = ["fetch", "-q"], ["clone", "-q", f"{forge.url}/app.git", "other"]
+    for each in words:
+        ran = old_git.run("-C", job.folder, *each, environ=job.environ)
+        assert ran.returncode == 0, ran.stderr
+
+
+def test_helper_for_the_whole_machine_is_left_alone_and_packages_still_open(
     tmp_path: Path, forge: JudgedServer, old_git: Git
 ) -> None:
     user, environ = pipelines(forge.url)["gitlab"]
     forge.judge = lambda found, secret: (found, secret) == (user, "job-secret-1")
     job = Job(tmp_path / "job", tmp_path / "config.toml", **environ)
-    checked_out(job, forge, old_git, RUNNERS_HELPER.format(url=forge.url))
+    text = RUNNERS_HELPER.format(url=forge.url)
+    (job.folder / "gitconfig").write_text(text)
 
     first, second = (job.run("hushkey", "install", "git", "--ci") for _ in range(2))
 
     assert first.returncode == second.returncode == 0, first.stderr
-    assert b"the runner's own helper answers git there, a shell snippet" in first.stderr
+    assert b"another helper answers git there, a shell snippet (global" in first.stderr
     assert b"nothing to change" in second.stderr
-    assert not (job.folder / "gitconfig").exists()
-    fetched = old_git.run("-C", job.folder, "fetch", "-q", environ=job.environ)
-    assert fetched.returncode == 0, fetched.stderr
+    assert (job.folder / "gitconfig").read_text() == text
+    cloned = old_git.run(
+        *("clone", "-q", f"{forge.url}/app.git", job.folder / "clone"),
+        environ=job.environ,
+    )
+    assert cloned.returncode == 0, cloned.stderr
     # what pip asks for comes from us
     asked = job.run("hushkey-keyring", "get", f"{forge.url}/simple/", user)
     assert asked.stdout == b"job-secret-1\n"
@@ -692,8 +716,7 @@ def test_header_of_the_runner_s_checkout_stays_and_other_clones_are_ours(
     done = job.run("hushkey", "install", "git", "--ci")
 
     assert done.returncode == 0, done.stderr
-    assert b"git sends" in done.stderr
-    assert b"http.extraheader" in done.stderr
+    assert b"the runner gave this repository http.extraheader for" in done.stderr
     assert basic.encode() not in done.stderr
     assert (job.temp / "runner.config").read_text() == text
     words = ["fetch", "-q"], ["clone", "-q", f"{forge.url}/app.git", "other"]

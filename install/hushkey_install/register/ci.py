@@ -45,29 +45,33 @@ def patterns(environ: Mapping[str, str]) -> list[str]:
     return found
 
 
-def served(context: Context, git: Git, pattern: str, folder: str) -> str:
-    """Return the helper of the runner's that answers git for *pattern*, or nothing.
+def served(context: Context, git: Git, pattern: str) -> str:
+    """Return the helper that answers git for *pattern* everywhere here, or nothing.
 
-    That is one which is written for this very host, in the repository at *folder* or
-    around it, as GitLab's runner does for its job token. A rule for git that is in
-    the config already counts more.
+    That is one which somebody registered for this very host, in git's global or system
+    file. A rule for git that is in the config already counts more.
     """
     row = _row(context, pattern)
     is_for_git = row is not None and "git" in row.get("tools", TOOLS)
     if row is not None and row["origin"] != "preset" and is_for_git:
         return ""
-    others = githelpers.chain(git, origins.request_for(pattern), folder).others()
+    others = githelpers.chain(git, origins.request_for(pattern)).others()
     return next((helper.line() for helper in others if helper.section), "")
 
 
-def sends_header(git: Git, pattern: str, folder: str) -> bool:
-    """Tell whether git sends a header that the runner wrote, as actions/checkout does.
+def in_repository(git: Git, pattern: str, folder: str) -> str:
+    """Return what the runner gave the repository at *folder* for *pattern*, or nothing.
 
-    Its value is the token, so nothing of it is shown.
+    GitLab's runner writes a helper for its job token, actions/checkout a header. The
+    value of either may be the token, so nothing of it is shown.
     """
+    others = githelpers.chain(git, origins.request_for(pattern), folder).others()
+    if any(helper.section and helper.of_repository for helper in others):
+        return "a helper of its own"
     url = gitsections.url_of(origins.parse_pattern(pattern))
     found = git.listing("--get-urlmatch", "http.extraheader", url, folder=folder)
-    return found.strip().lower().startswith("authorization:")
+    sent = found.strip().lower().startswith("authorization:")
+    return "http.extraheader" if sent else ""
 
 
 def change(context: Context, wanted: list[str], left: Collection[str] = ()) -> Change:

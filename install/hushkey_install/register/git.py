@@ -62,7 +62,7 @@ class GitRegistration(Registration):
         if not more.get("ci"):
             return _plan(context, hosts, sure=sure)
         job = ci.patterns(environ)
-        left = list(_of_the_runner(context, job[0]))
+        left = list(_left_to_others(context, job[0]))
         own = [pattern for pattern in job[:1] if pattern not in left]
         made = _plan(context, hosts, own, sure=True, may_be_none=bool(left))
         return _with_config(ci.change(context, job, left), made)
@@ -94,27 +94,25 @@ class GitRegistration(Registration):
 GIT = GitRegistration("git")
 
 
-def _of_the_runner(context: Context, pattern: str) -> Iterator[str]:
-    """Say what the runner itself gave git for *pattern*; yield it if that is all.
+def _left_to_others(context: Context, pattern: str) -> Iterator[str]:
+    """Say what others gave git for *pattern*; yield it if that is for everywhere.
 
-    Nothing of it is changed: it ends with the job, and the runner takes it out.
+    Nothing of it is changed: the runner takes out what it wrote.
     """
     git = Git(context.environ)
     try:
         folder = os.getcwd()
     except OSError:  # it was deleted
         folder = "/"
-    if helper := ci.served(context, git, pattern, folder):
+    if helper := ci.served(context, git, pattern):
         output.say(
-            f"note: {pattern} is left out: the runner's own helper answers git there, "
-            f"{helper}",
+            f"note: {pattern} is left out: another helper answers git there, {helper}",
             err=True,
         )
         yield pattern
-    elif ci.sends_header(git, pattern, folder):
+    elif given := ci.in_repository(git, pattern, folder):
         output.say(
-            f"note: in this repository git sends {pattern} what the runner wrote "
-            "(http.extraheader); that stays, and hushkey is asked elsewhere",
+            f"note: the runner gave this repository {given} for {pattern}; that stays",
             err=True,
         )
 
