@@ -18,12 +18,12 @@ from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Frozen
 from hushkey.system import programs
 from hushkey_helpers import ANSWER
-from hushkey_install.common import output
+from hushkey_install.common import madefolders, output
 from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.common.installrecord import InstallRecord, named
-from hushkey_install.register.door import Door, missing_folders, remove_empty
+from hushkey_install.register.door import Door
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
 from hushkey_install.tools.installation import Installation
@@ -197,7 +197,7 @@ class SettingsRegistration(Registration):
             if door.path not in needed
         ]
 
-        made = [f for path in paths for f in missing_folders(path)]
+        made = [f for path in paths for f in madefolders.missing(path)]
         folders = list(dict.fromkeys((*made, *self._noted(environ).folders)))
 
         def shown() -> bool:
@@ -242,7 +242,7 @@ class SettingsRegistration(Registration):
                 file.undo(change)
             for door, change in doors:
                 door.remove(change)
-            remove_empty(self._noted(environ).folders)
+            madefolders.remove_empty(self._noted(environ).folders)
             InstallRecord(environ, self.name).write({})
 
         return Plan(shown, apply, apply)

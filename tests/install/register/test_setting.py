@@ -218,9 +218,11 @@ def desk(home: Path) -> Desk:
 
 
 def shape(desk: Desk) -> dict[str, bytes]:
-    """Return every file of the home."""
+    """Return every file of the home; the data folder has come to stay, and says so."""
     return {
-        str(path): path.read_bytes() for path in desk.home.rglob("*") if path.is_file()
+        str(path): path.read_bytes()
+        for path in desk.home.rglob("*")
+        if path.is_file() and path.name != "folders.json"
     }
 
 
