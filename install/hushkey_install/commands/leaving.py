@@ -19,7 +19,13 @@ from hushkey.store.sealedfile import sealed_files
 from hushkey.system import ownership, paths
 from hushkey_helpers.agent import start
 from hushkey_install.commands import accounts
-from hushkey_install.common import agentcontrol, filechange, madefolders, output
+from hushkey_install.common import (
+    agentcontrol,
+    completionfile,
+    filechange,
+    madefolders,
+    output,
+)
 from hushkey_install.register import table
 
 #: what hushkey makes in its data folder
@@ -93,7 +99,13 @@ def _take_out(*, yes: bool, dry_run: bool) -> bool:
             ok = False
             continue
         found = found or shown
+    scripts = completionfile.written(environ)
+    for path in scripts:
+        output.say(f"- {path}")
+    if not dry_run:
+        gone += completionfile.take_out(environ)
     madefolders.sweep(environ, gone)
+    found = found or bool(scripts)
     if ok and not found:
         output.say("no tool was registered", err=True)
     return ok
