@@ -91,7 +91,7 @@ def _note(lacked: madefolders.Before) -> None:
     """Remember the folders that a command has made, once there is where to."""
     with suppress(HushkeyError):
         if os.path.isdir(paths.data_folder(os.environ)):
-            madefolders.note(os.environ, lacked._replace(files=()))
+            madefolders.note(os.environ, lacked.changed(files=()))
 
 
 main.sections = SECTIONS

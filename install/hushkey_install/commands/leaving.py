@@ -39,6 +39,7 @@ _KEPT = (
     "run",
     "discovery",
     "programs",
+    madefolders.NOTES,
 )
 _KEPT_MARKS = (".compiled", ".corrupt", ".hushkey-backup", ".new")
 _ASIDE = "before-reset-"

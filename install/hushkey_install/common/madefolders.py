@@ -6,15 +6,17 @@ is empty is removed.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
 
-from hushkey.system import paths
-from hushkey_install.common.installrecord import InstallRecord
+from hushkey.model import Frozen
+from hushkey.system import cachefile, ownership, paths
+from hushkey_install.common.filechange import Change, remove
 
-_NAME = "folders"
+#: the file of the data folder in which they are noted
+NOTES = "folders"
 
 
 def missing(path: str) -> Iterator[str]:
@@ -25,7 +27,7 @@ def missing(path: str) -> Iterator[str]:
         below = os.path.dirname(below)
 
 
-class Before(NamedTuple):
+class Before(Frozen):
     """What was not there yet: *folders*, the deepest first, and *files*."""
 
     folders: tuple[str, ...]
@@ -42,16 +44,15 @@ def note(environ: Mapping[str, str], lacked: Before) -> None:
     """Remember what of *lacked* is there now; StoreError if nothing can be kept."""
     made = [path for path in lacked.folders if os.path.isdir(path)]
     files = [path for path in lacked.files if os.path.lexists(path)]
-    notes = InstallRecord(environ, _NAME)
-    known = _read(notes)
+    known = _read(environ)
     folders, all_files = {*known.folders, *made}, {*known.files, *files}
     if len(folders) + len(all_files) > len(known.folders) + len(known.files):
-        notes.write({"folders": sorted(folders), "files": sorted(all_files)})
+        _write(environ, sorted(folders), sorted(all_files))
 
 
 def noted(environ: Mapping[str, str]) -> list[str]:
     """Return the folders that were noted, the deepest first."""
-    return _deepest_first(_read(InstallRecord(environ, _NAME)).folders)
+    return _deepest_first(_read(environ).folders)
 
 
 def sweep(environ: Mapping[str, str], gone: Iterable[str]) -> None:
@@ -60,26 +61,37 @@ def sweep(environ: Mapping[str, str], gone: Iterable[str]) -> None:
     Of a file that was not noted, hushkey 0.1.0's, it is known that we made it, and not
     which folders.
     """
-    notes, gone = InstallRecord(environ, _NAME), set(gone)
-    known = _read(notes)
+    gone, known = set(gone), _read(environ)
     lost = {f for path in gone - set(known.files) for f in _own(environ, path)}
     remove_empty(_deepest_first({*known.folders, *lost}))
     folders = [path for path in known.folders if os.path.isdir(path)]
     files = [path for path in known.files if path not in gone]
     if len(folders) + len(files) < len(known.folders) + len(known.files):
-        notes.write({"folders": folders, "files": files} if folders or files else {})
+        _write(environ, folders, files)
 
 
-def _read(notes: InstallRecord) -> Before:
-    found = notes.read()
-    lists = (found.get(key) for key in Before._fields)
-    return Before(
-        *(_paths(value) if isinstance(value, list) else () for value in lists)
-    )
+def _notes(environ: Mapping[str, str]) -> str:
+    return os.path.join(paths.data_folder(environ), NOTES)
 
 
-def _paths(found: list[Any]) -> tuple[str, ...]:
-    return tuple(f for f in found if isinstance(f, str) and os.path.isabs(f))
+def _read(environ: Mapping[str, str]) -> Before:
+    found = cachefile.read(_notes(environ))
+    return Before(_paths(found.get("folders")), _paths(found.get("files")))
+
+
+def _write(environ: Mapping[str, str], folders: list[str], files: list[str]) -> None:
+    path = _notes(environ)
+    if folders or files:
+        ownership.make_private(os.path.dirname(path))
+        text = json.dumps({"folders": folders, "files": files})
+        Change(path, "", text).apply(backup=False)
+    else:
+        remove(path)
+
+
+def _paths(found: object) -> tuple[str, ...]:
+    listed = found if isinstance(found, list) else []
+    return tuple(f for f in listed if isinstance(f, str) and os.path.isabs(f))
 
 
 def remove_empty(folders: Iterable[str]) -> None:

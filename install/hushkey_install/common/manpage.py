@@ -1,7 +1,7 @@
 """The man page: the guide's page of commands, and its exit codes, in man(7)'s words.
 
-It is kept as install/man/hushkey.1, so that a wheel can bring it; a test compares the
-two. Made by `hushkey help --man`.
+It is kept in install/man, so that a wheel can bring it; a test compares the two. It is
+made by `hushkey help --man`.
 """
 
 from __future__ import annotations

@@ -271,12 +271,12 @@ class SettingsRegistration(Registration):
             if environ[variable] and any(
                 re.fullmatch(name, variable) for name in self.overridden_by
             ):
-                text = f"{self.name}: the variable {variable} goes before hushkey"
+                text = f"{self.name}: the variable {variable} overrides hushkey"
                 code = f"{self.name}-overridden"
                 yield Finding(code, PROBLEM, text, f"unset {variable}")
         for path, file in self._files(environ):
             for what in self.overriding(file.text()):
-                text = f"{self.name}: in {path}, {what} goes before hushkey"
+                text = f"{self.name}: in {path}, {what} overrides hushkey"
                 yield Finding(f"{self.name}-overridden", PROBLEM, text)
 
     def _changed(

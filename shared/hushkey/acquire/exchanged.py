@@ -248,7 +248,7 @@ class ExchangedCredential:
         with self._file.change(self._timeout) as change, locks.uninterrupted():
             if token.account.id not in change.cache.accounts:
                 raise Transient(
-                    f"{token.account.label or 'the account'} signed out meanwhile",
+                    f"{token.account.label or 'the account'} has signed out since",
                     hint="try again",
                 )
             now = int(self._session.clock())

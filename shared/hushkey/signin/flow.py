@@ -113,7 +113,7 @@ class _Attempt:
     opened: Callable[[str], object]
     ended: Callable[[], bool]
     #: why the last method did not work
-    missing = "there is no way to ask here"
+    missing = "nobody can be asked here"
 
     def __init__(
         self,
