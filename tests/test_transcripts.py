@@ -2,14 +2,16 @@
 
 A transcript is a conversation in one new home: `$ command` (run by a shell), what is
 typed into it, then `-- stdout`, `-- stderr` and `-- exit N`. HOME stands for the home's
-path. The home has a config for git.test and a token in its store, see `machine`;
-`# ` lines on top say what the conversation shows. With REWRITE_TRANSCRIPTS=1 in the
-environment the files are written as things are now, to be read before the commit.
+path, BIN for our programs' folder, VERSION for hushkey's. The home has a config for
+git.test and a token in its store, see `machine`; `# ` lines on top say what the
+conversation shows. With REWRITE_TRANSCRIPTS=1 in the environment the files are written
+as things are now, to be read before the commit.
 """
 
 import os
 import subprocess
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +72,7 @@ def _run(exchange: Exchange, machine: Machine) -> Exchange:
         data.decode("utf-8", "backslashreplace")
         .replace(str(machine.home), "HOME")
         .replace(str(BIN), "BIN")
+        .replace(f"(hushkey) {version('hushkey')}", "(hushkey) VERSION")
         for data in (done.stdout, done.stderr)
     )
     return exchange._replace(stdout=out, stderr=err, code=done.returncode)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 
 import click
 
-from hushkey.system import tracefile
+from hushkey.errors import HushkeyError
+from hushkey.system import paths, tracefile
 from hushkey.trace import event
 from hushkey_install.commands import (
     completing,
@@ -25,7 +28,7 @@ from hushkey_install.commands import (
     switching,
 )
 from hushkey_install.commands import reset as resetting
-from hushkey_install.common import agentcontrol, output
+from hushkey_install.common import agentcontrol, madefolders, output
 from hushkey_install.register import table
 
 #: what `-v` and `version` print
@@ -77,6 +80,18 @@ def main(ctx: click.Context) -> None:
         if line := tracefile.begin("hushkey", os.environ):
             output.say(f"hushkey: {line}", err=True)
         event("asked", verb=ctx.invoked_subcommand or "")
+    with suppress(HushkeyError):
+        files = paths.data_folder(os.environ), paths.config_file(os.environ)
+        lacked = madefolders.before(files)
+        if lacked.folders:
+            ctx.call_on_close(partial(_note, lacked))
+
+
+def _note(lacked: madefolders.Before) -> None:
+    """Remember the folders that a command has made, once there is where to."""
+    with suppress(HushkeyError):
+        if os.path.isdir(paths.data_folder(os.environ)):
+            madefolders.note(os.environ, lacked.changed(files=()))
 
 
 main.sections = SECTIONS

@@ -325,7 +325,7 @@ FAULTS = {
     "exchange.bad_request": b"rejects the exchange (HTTP 400): invalid access token *",
     "exchange.unauthorized": b"refuses this sign-in (HTTP 401)",
     "exchange.forbidden": b"a firewall or network rule (HTTP 403): client with IP",
-    "exchange.not_found": b"there is no exchange here (HTTP 404)",
+    "exchange.not_found": b"this registry has no token exchange (HTTP 404)",
     "exchange.too_many_requests": b"too many requests (HTTP 429)",
     "exchange.server_error": b"the server failed (HTTP 500)",
     "exchange.unavailable": b"the server failed (HTTP 503)",

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from conftest import do_without
 from hushkey.config import schema
 from hushkey.errors import visible
 from hushkey.providers import exchange
@@ -18,9 +20,10 @@ from hushkey.providers.registry import SPECS
 from hushkey_helpers import ANSWERS
 from hushkey_install import cli
 from hushkey_install.commands import exitcodes
-from hushkey_install.common import guide
+from hushkey_install.common import guide, manpage
 from hushkey_install.running import variables
 from kit.oauth import BIN
+from servers.process import Missing
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "install" / "guide"
@@ -237,6 +240,45 @@ def test_help_of_what_takes_words_has_an_example(words: str, text: str) -> None:
 
     assert examples or not takes
     assert "\\b" not in text
+
+
+# -- the man page ---------------------------------------------------------------------
+
+
+def test_man_page_is_the_one_that_the_guide_makes_today() -> None:
+    """If not: `hushkey help --man > install/man/hushkey.1`."""
+    assert (ROOT / "install" / "man" / "hushkey.1").read_text() == manpage.text()
+
+
+def test_man_page_has_every_command_and_exit_code() -> None:
+    page = CliRunner().invoke(cli.main, ["help", "--man"]).stdout
+
+    bold = set(re.findall(r"\\fBhushkey ([a-z-]+)", page.replace("\\-", "-")))
+    assert cli.main.commands.keys() - bold - {"uninstall"} == set()
+    codes_of = page.partition(".SH EXIT CODES")[2]
+    assert re.findall(r"^\.TP\n(\d)$", codes_of, re.M) == list("0123456")
+    assert "\\fBHUSHKEY_CONFIG\\fR" in page
+    assert page.isascii()
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize(
+    "words", [("mandoc", "-Tlint"), ("groff", "-man", "-ww", "-z"), ("man", "-l")]
+)
+def test_man_page_is_read_without_a_complaint(words: tuple[str, ...]) -> None:
+    program = shutil.which(words[0])
+    if program is None:
+        do_without(Missing(f"{words[0]} is not there: run tests/prepare"))
+
+    done = subprocess.run(
+        [str(program), *words[1:], str(ROOT / "install" / "man" / "hushkey.1")],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert words[0] == "man" or done.stdout == b""
 
 
 # -- the config -----------------------------------------------------------------------

@@ -69,7 +69,7 @@ def start(environ: Mapping[str, str], module: str, *, again: bool = False) -> st
     """
     folder = protocol.folder(environ)
     if not folder or not sys.executable:
-        return "there is no agent on this system"
+        return "the agent does not run on this system"
     if len(os.fsencode(folder)) > _PATH_BYTES - len("/agent"):
         return f"{folder} is too long a path for a socket; set HUSHKEY_RUNTIME_DIR"
     try:
@@ -197,7 +197,7 @@ def refusal(environ: Mapping[str, str], *, asked: bool = False) -> str:
     *asked*: somebody gave the command, who may want one in CI, too.
     """
     if sys.platform == "win32":
-        return "there is no agent on Windows yet"
+        return "the agent does not run on Windows yet"
     switch = environ.get("HUSHKEY_AGENT", "").strip().lower()
     if switch in _OFF:
         return f"HUSHKEY_AGENT is {switch}"

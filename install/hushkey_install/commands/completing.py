@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import click
-from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
+from click.shell_completion import (
+    CompletionItem,
+    ShellComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 from hushkey.config import rules, schema
 from hushkey.errors import HushkeyError, visible
-from hushkey_install.common import output
+from hushkey_install.common import completionfile, output
 
-SHELLS = ("bash", "zsh", "fish")
+SHELLS = ("bash", "zsh", "fish", "powershell")
+#: what a person still has to do, once; holds ``{path}`` and ``{folder}``, both quoted
+_NEXT = {
+    "bash": "a new shell completes hushkey, if bash-completion is installed; else add "
+    "to ~/.bashrc: source {path}",
+    "zsh": "add to ~/.zshrc, before compinit: fpath=({folder} $fpath)",
+    "fish": "a new shell completes hushkey",
+    "powershell": "add to the file that $PROFILE names: . {path}",
+}
 _VARIABLE = "_HUSHKEY_COMPLETE"
 
 
@@ -74,16 +88,66 @@ def _typeable(found: dict[str, str]) -> dict[str, str]:
     return {n: visible(about) for n, about in found.items() if visible(n) == n}
 
 
+class PowerShell(ShellComplete):
+    """PowerShell 5 and newer (about_Register-ArgumentCompleter); click has none.
+
+    The words before the cursor come in lines, so that no quoting is lost.
+    """
+
+    name = "powershell"
+    source_template = """\
+Register-ArgumentCompleter -Native -CommandName %(prog_name)s -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+    $words = $commandAst.CommandElements |
+        Where-Object { $_.Extent.EndOffset -le $cursorPosition } |
+        ForEach-Object { $_.Extent.Text }
+    $env:COMP_WORDS = $words -join "`n"
+    $env:COMP_CWORD = $wordToComplete
+    $env:%(complete_var)s = "powershell_complete"
+    try {
+        %(prog_name)s | ForEach-Object {
+            $value, $help = $_ -split "`t", 2
+            if (-not $help) { $help = $value }
+            [System.Management.Automation.CompletionResult]::new(
+                $value, $value, "ParameterValue", $help)
+        }
+    } finally {
+        Remove-Item Env:COMP_WORDS, Env:COMP_CWORD, Env:%(complete_var)s
+    }
+}
+"""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        words = os.environ.get("COMP_WORDS", "").splitlines()[1:]
+        typed = os.environ.get("COMP_CWORD", "")
+        if typed and words and words[-1] == typed:
+            words.pop()
+        return words, typed
+
+    def format_completion(self, item: CompletionItem) -> str:
+        about = " ".join((item.help or "").split())
+        return f"{item.value}\t{about}" if about else str(item.value)
+
+
+add_completion_class(PowerShell)
+
+
 @click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
-def command(shell: str) -> None:
+@click.option(
+    "--install",
+    is_flag=True,
+    help="Write it where the shell looks; `hushkey uninstall --all` deletes it.",
+)
+def command(shell: str, install: bool) -> None:
     """Print the completion script for SHELL.
 
     \b
     Examples:
+      hushkey completion fish --install                 # for new shells
       source <(hushkey completion bash)                 # in ~/.bashrc
       hushkey completion zsh > ~/.zfunc/_hushkey        # a folder of fpath
-      hushkey completion fish > ~/.config/fish/completions/hushkey.fish
+      hushkey completion powershell | Out-String | Invoke-Expression
     """
     kind = get_completion_class(shell)
     root = click.get_current_context().find_root().command
@@ -92,4 +156,11 @@ def command(shell: str) -> None:
     # Not the class's own source(): bash's would start a bash from PATH to ask
     # its version.
     script = ShellComplete.source(kind(root, {}, "hushkey", _VARIABLE))
-    output.block(script)
+    if not install:
+        output.block(script)
+        return
+    path = completionfile.write(os.environ, shell, script)
+    words = {"path": path, "folder": os.path.dirname(path)}
+    quoted = {name: shlex.quote(word) for name, word in words.items()}
+    output.say(f"wrote {path}", err=True)
+    output.say(_NEXT[shell].format(**quoted), err=True)

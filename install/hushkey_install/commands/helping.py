@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from hushkey.providers.checks import near
-from hushkey_install.common import guide, output
+from hushkey_install.common import guide, manpage, output
 
 
 def _topics(
@@ -22,7 +22,8 @@ def _topics(
 
 @click.command("help")
 @click.argument("words", nargs=-1, metavar="[TOPIC]", shell_complete=_topics)
-def command(words: tuple[str, ...]) -> None:
+@click.option("--man", is_flag=True, help="Print the man page, as man(7) source.")
+def command(words: tuple[str, ...], man: bool) -> None:
     """Show a page of the guide, or the help of a command.
 
     Without TOPIC, list the pages. They are installed with hushkey; nothing is fetched.
@@ -33,8 +34,11 @@ def command(words: tuple[str, ...]) -> None:
       hushkey help docker
       hushkey help troubleshooting | less
       hushkey help config add-host           # as `hushkey config add-host --help`
+      hushkey help --man | man -l -          # the commands as a man page
     """
-    if not words:
+    if man:
+        output.block(manpage.text())
+    elif not words:
         _list()
     elif words[0] in guide.TOPICS and len(words) == 1:
         guide.show(words[0])

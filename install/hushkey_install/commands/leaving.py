@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from os.path import lexists
 
 import click
 
@@ -16,8 +17,15 @@ from hushkey.store.datakey import open_data_key
 from hushkey.store.keystores import open_key_store
 from hushkey.store.sealedfile import sealed_files
 from hushkey.system import ownership, paths
+from hushkey_helpers.agent import start
 from hushkey_install.commands import accounts
-from hushkey_install.common import agentcontrol, filechange, output
+from hushkey_install.common import (
+    agentcontrol,
+    completionfile,
+    filechange,
+    madefolders,
+    output,
+)
 from hushkey_install.register import table
 
 #: what hushkey makes in its data folder
@@ -31,6 +39,7 @@ _KEPT = (
     "run",
     "discovery",
     "programs",
+    madefolders.NOTES,
 )
 _KEPT_MARKS = (".compiled", ".corrupt", ".hushkey-backup", ".new")
 _ASIDE = "before-reset-"
@@ -75,6 +84,7 @@ def uninstall(
 def _take_out(*, yes: bool, dry_run: bool) -> bool:
     """Take out every registration; tell whether each went well."""
     environ, ok, found = dict(os.environ), True, False
+    gone: list[str] = []
     ownership.check_private(paths.data_folder(environ))
     for tool in table.REGISTRATIONS:
         try:
@@ -82,12 +92,21 @@ def _take_out(*, yes: bool, dry_run: bool) -> bool:
                 plan = tool.undo(environ, (), yes=yes)
                 shown = plan.show()
                 if not dry_run:
+                    there = [path for path in tool.files(environ) if lexists(path)]
                     (plan.apply if shown else plan.tidy)()
+                    gone += [path for path in there if not lexists(path)]
         except HushkeyError as error:
             output.say(f"hushkey: {tool.name}: {error.line()}", err=True)
             ok = False
             continue
         found = found or shown
+    scripts = completionfile.written(environ)
+    for path in scripts:
+        output.say(f"- {path}")
+    if not dry_run:
+        gone += completionfile.take_out(environ)
+    madefolders.sweep(environ, gone)
+    found = found or bool(scripts)
     if ok and not found:
         output.say("no tool was registered", err=True)
     return ok
@@ -113,14 +132,19 @@ def _purge(*, yes: bool, dry_run: bool) -> None:
         return
     if not yes and not output.confirm("delete them?"):
         raise Permanent("nothing was deleted")
+    made = madefolders.noted(environ)
     _sign_out()
     agentcontrol.end(environ)
     _drop_key(environ, folder)
     for path in (*_in(folder), *_files(config)):  # signing out kept notes, too
         _delete(path)
-    for place in (folder, os.path.dirname(config), paths.runtime_folder(environ)):
+    sockets = paths.runtime_folder(environ)
+    with suppress(HushkeyError):
+        filechange.remove(start.lock_path(sockets))
+    for place in (folder, os.path.dirname(config), sockets):
         with suppress(OSError):
             os.rmdir(place)  # unless something else is in it
+    madefolders.remove_empty(made)
     output.say("done; to remove the program: pipx uninstall hushkey", err=True)
 
 
@@ -142,7 +166,7 @@ def _files(config: str) -> Iterator[str]:
     for tool in table.REGISTRATIONS:
         with suppress(HushkeyError):
             own += [filechange.backup_of(path) for path in tool.files(environ)]
-    yield from (path for path in dict.fromkeys(own) if os.path.lexists(path))
+    yield from (path for path in dict.fromkeys(own) if lexists(path))
 
 
 def _sign_out() -> None:

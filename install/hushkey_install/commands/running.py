@@ -8,7 +8,7 @@ from hushkey_install.commands import completing
 from hushkey_install.running import start
 from hushkey_install.running.variables import VARIABLES
 
-_WORDS = "hushkey: the words behind --"
+_WORDS = "hushkey: the words after --"
 
 
 class _Split(click.Command):

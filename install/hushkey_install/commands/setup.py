@@ -29,7 +29,7 @@ _TOOLS = [tool.name for tool in table.REGISTRATIONS]
 @click.option("--provider", type=click.Choice(list(SPECS)), help="Who signs you in.")
 @click.option("--issuer", help="Address of an OpenID Connect server.")
 @click.option("--tenant", help="Tenant of Microsoft Entra ID.")
-@click.option("--client-id", help="As which client hushkey is registered there.")
+@click.option("--client-id", help="The client that hushkey is registered as.")
 @click.option("--account", help="Who signs in, if there are several.")
 @click.option(
     "--identity",
@@ -48,7 +48,7 @@ _TOOLS = [tool.name for tool in table.REGISTRATIONS]
     "tools",
     multiple=True,
     type=click.Choice([*_TOOLS, "none"]),
-    help="Register with this one, or none; may be given again.",
+    help="Register with this one, or `none`; may be repeated.",
 )
 @click.option(
     "--no-login", is_flag=True, help="Sign in later; tools are not registered."

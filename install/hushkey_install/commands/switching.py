@@ -172,7 +172,7 @@ def _chosen(
             hint=f"run: hushkey login --account NAME {host}",
         )
     if not os.isatty(0):
-        raise Permanent(f"which account? ({names})", hint="name it behind the host")
+        raise Permanent(f"which account? ({names})", hint="name it after the host")
     return fit[_asked([account.shown for account in fit])]
 
 

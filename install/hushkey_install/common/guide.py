@@ -81,7 +81,7 @@ def lines(markdown: str, width: int) -> Iterator[Line]:
         elif line[:1] == "|":
             waiting.append(line)
         elif line[:1] == "#":
-            yield from _wrapped(_inline(line.lstrip("# ")), width, colour="cyan")
+            yield from _wrapped(inline(line.lstrip("# ")), width, colour="cyan")
         elif line and not _starts_item(line):
             waiting.append(line)
         else:
@@ -103,7 +103,7 @@ def _block(block: Sequence[str], width: int) -> Iterator[Line]:
         text = " ".join(map(str.strip, block))
         mark = re.match(r"- |\d+\. |", text)
         hanging = " " * len(mark[0]) if mark else ""
-        yield from _wrapped(_inline(text), width, hanging=hanging)
+        yield from _wrapped(inline(text), width, hanging=hanging)
 
 
 def _table(rows: Sequence[str], width: int) -> Iterator[Line]:
@@ -129,7 +129,7 @@ def _table(rows: Sequence[str], width: int) -> Iterator[Line]:
 def _cells(row: str) -> list[str]:
     """Return the cells of a table's *row*; an escaped bar does not end one."""
     inner = row.strip().removeprefix("|").removesuffix("|")
-    return [_inline(cell.strip()) for cell in re.split(r"(?<!\\)\|", inner)]
+    return [inline(cell.strip()) for cell in re.split(r"(?<!\\)\|", inner)]
 
 
 def _wrapped(
@@ -151,7 +151,7 @@ def _kept_whole(code: re.Match[str]) -> str:
     return code[0] if len(code[0]) > _WHOLE else code[0].replace(" ", "\0")
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """Return *text* without the marks that only a browser needs."""
     text = text.replace("\\|", "|").replace("<br>", "; ")
     text = re.sub(r"\[([^]]+)\]\(([^)]+)\)", _link, text)

@@ -64,7 +64,7 @@ def _install(source: str, copy: str, before: str) -> None:
     after = read_text(copy)
     if document.text_of(source) != before:
         raise ConfigError(
-            f"{source} was changed by somebody else meanwhile; your edit is in {copy}",
+            f"{source} was changed by somebody else; your edit is in {copy}",
             hint="run `hushkey config edit` again and compare",
         )
     change = Change(source, before, after)

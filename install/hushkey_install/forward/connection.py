@@ -110,7 +110,7 @@ class Connection:
                     path = line.partition(b" ")[2].decode("utf-8", "replace")
                     if ":" not in path and path.isprintable():
                         return path
-                    raise Permanent(f"{plain(path)} is no path that ssh can forward")
+                    raise Permanent(f"{plain(path)} is not a path that ssh can forward")
             if not piece or len(data) > 65536:
                 code = self._master.wait(_STEP)
                 raise Transient(f"ssh ended with code {code}", hint="see what it says")

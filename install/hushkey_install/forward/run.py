@@ -38,7 +38,7 @@ def seconds(text: str) -> int:
     found = _SPAN.fullmatch(text.strip())
     parts = [int(part or 0) for part in found.groups()] if found else []
     if not any(parts):
-        raise ValueError(f"{text!r} is no length of time such as 8h, 90m or 600s")
+        raise ValueError(f"{text!r} is not a duration such as 8h, 90m or 600s")
     days, hours, minutes, rest = parts
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hushkey.model import Request
 
 _SOURCEHUT = (
-    "sourcehut takes pushes over ssh only, and its OAuth is for its API: there is "
+    "sourcehut takes pushes over ssh only, and its OAuth is only for its API: there is "
     "nothing to sign in to"
 )
 _AZURE_SERVER = (

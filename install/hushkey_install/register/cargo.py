@@ -28,7 +28,7 @@ _PATH = ("registry", "global-credential-providers")
 def _elements(written: str) -> list[str]:
     found = tomllib.loads(f"x = {written}".replace("\r\n", "\n"))["x"]
     if not isinstance(found, list) or not all(isinstance(e, str) for e in found):
-        raise ValueError(f"{'.'.join(_PATH)} is no list of texts")
+        raise ValueError(f"{'.'.join(_PATH)} is not a list of strings")
     return found
 
 

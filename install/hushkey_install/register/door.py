@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 
 from hushkey.errors import Permanent, StoreError
 from hushkey.system import ownership, paths
+from hushkey_install.common import madefolders
 from hushkey_install.common.filechange import Change, read_text, remove, write_text
 from hushkey_install.common.installrecord import InstallRecord, named
 
@@ -56,7 +56,7 @@ class Door:
         ownership.check_name(self.path)
         notes = self._install_record.read()
         tools = {*notes.get("tools", ()), self._tool}
-        made = notes.get("folders") or list(missing_folders(self.path))
+        made = notes.get("folders") or list(madefolders.missing(self.path))
         self._install_record.write(
             {"path": self.path, "tools": sorted(tools), "folders": made}
         )
@@ -81,7 +81,7 @@ class Door:
         notes = self._install_record.read()
         if change:
             remove(self.path)
-            remove_empty(notes.get("folders", ()))
+            madefolders.remove_empty(notes.get("folders", ()))
         rest = [tool for tool in notes.get("tools", ()) if tool != self._tool]
         self._install_record.write({**notes, "tools": rest} if rest else {})
 
@@ -95,18 +95,3 @@ def _text(path: str) -> str | None:
     except OSError:
         return None
     return text if _MARK in text and not os.path.islink(path) else None
-
-
-def missing_folders(path: str) -> Iterator[str]:
-    """Yield the folders that have to be made for the file *path*, the deepest first."""
-    below = os.path.dirname(path)
-    while below != os.path.dirname(below) and not os.path.lexists(below):
-        yield below
-        below = os.path.dirname(below)
-
-
-def remove_empty(folders: Iterable[str]) -> None:
-    """Remove the *folders* in which nothing is, in this order."""
-    for path in folders:
-        with suppress(OSError):
-            os.rmdir(path)

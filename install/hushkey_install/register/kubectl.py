@@ -134,7 +134,7 @@ class KubectlRegistration(SettingsRegistration):
                 words -= meant
         if userless and (words or not found):
             raise Permanent(
-                f"context {plain(userless[0])} has no user on a line of its own",
+                f"the user of context {plain(userless[0])} is not on a separate line",
                 hint="run `kubectl config set-context NAME --user=hushkey` first",
             )
         if words or not found:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hushkey.system import ownership, paths
-from hushkey_install.common import output
+from hushkey_install.common import madefolders, output
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import Finding
 from hushkey_install.tools.installation import Installation
@@ -107,11 +107,17 @@ class Registration(Checked):
 
     def install(self, hosts: tuple[str, ...], dry_run: bool, **more: Any) -> None:
         """Register hushkey with the tool."""
+        lacked = madefolders.before(self.files(os.environ))
         self._run(self.plan, hosts, dry_run, more)
+        if not dry_run:
+            madefolders.note(os.environ, lacked)
 
     def uninstall(self, hosts: tuple[str, ...], dry_run: bool, **more: Any) -> None:
         """Take out what install put in."""
+        there = [path for path in self.files(os.environ) if os.path.lexists(path)]
         self._run(self.undo, hosts, dry_run, more)
+        gone = [path for path in there if not os.path.lexists(path)]
+        madefolders.sweep(os.environ, gone)
 
     def _run(
         self,

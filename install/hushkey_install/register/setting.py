@@ -18,12 +18,12 @@ from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Frozen
 from hushkey.system import programs
 from hushkey_helpers import ANSWER
-from hushkey_install.common import output
+from hushkey_install.common import madefolders, output
 from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.common.installrecord import InstallRecord, named
-from hushkey_install.register.door import Door, missing_folders, remove_empty
+from hushkey_install.register.door import Door
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
 from hushkey_install.tools.installation import Installation
@@ -197,7 +197,7 @@ class SettingsRegistration(Registration):
             if door.path not in needed
         ]
 
-        made = [f for path in paths for f in missing_folders(path)]
+        made = [f for path in paths for f in madefolders.missing(path)]
         folders = list(dict.fromkeys((*made, *self._noted(environ).folders)))
 
         def shown() -> bool:
@@ -242,7 +242,7 @@ class SettingsRegistration(Registration):
                 file.undo(change)
             for door, change in doors:
                 door.remove(change)
-            remove_empty(self._noted(environ).folders)
+            madefolders.remove_empty(self._noted(environ).folders)
             InstallRecord(environ, self.name).write({})
 
         return Plan(shown, apply, apply)
@@ -271,12 +271,12 @@ class SettingsRegistration(Registration):
             if environ[variable] and any(
                 re.fullmatch(name, variable) for name in self.overridden_by
             ):
-                text = f"{self.name}: the variable {variable} goes before hushkey"
+                text = f"{self.name}: the variable {variable} overrides hushkey"
                 code = f"{self.name}-overridden"
                 yield Finding(code, PROBLEM, text, f"unset {variable}")
         for path, file in self._files(environ):
             for what in self.overriding(file.text()):
-                text = f"{self.name}: in {path}, {what} goes before hushkey"
+                text = f"{self.name}: in {path}, {what} overrides hushkey"
                 yield Finding(f"{self.name}-overridden", PROBLEM, text)
 
     def _changed(

@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hushkey.errors import Permanent
@@ -68,6 +68,10 @@ class Agent(Registration):
             _systemctl(environ, "enable", "--now", _NAMES[0])
 
         return Plan(lambda: _show(changes), apply)
+
+    def files(self, environ: Mapping[str, str]) -> Iterator[str]:
+        """Yield the units."""
+        return (_path(environ, name) for name in _NAMES)
 
     def undo(
         self, environ: dict[str, str], hosts: tuple[str, ...], **more: Any

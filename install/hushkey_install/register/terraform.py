@@ -93,7 +93,7 @@ class TerraformRegistration(SettingsRegistration):
 def _named(environ: Mapping[str, str]) -> str:
     named = environ.get("TF_CLI_CONFIG_FILE", "")
     if named and not os.path.isabs(named):
-        raise Permanent("TF_CLI_CONFIG_FILE is no absolute path", hint="unset it")
+        raise Permanent("TF_CLI_CONFIG_FILE is not an absolute path", hint="unset it")
     return named
 
 

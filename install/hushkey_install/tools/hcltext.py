@@ -37,7 +37,7 @@ def blocks(text: str) -> list[Block]:
     while at < len(text):
         token = _TOKEN.match(text, at)
         if token is None:
-            raise ValueError(f"line {text.count(chr(10), 0, at) + 1} is no HCL")
+            raise ValueError(f"line {text.count(chr(10), 0, at) + 1} is not HCL")
         word = token[0]
         if word in ("{", "["):
             depth += 1

@@ -2,7 +2,7 @@
 
 Other programs own these files, with their own order, indentation and escapes; and
 taking a member out again gives the text from before it was put in. Raises ValueError
-for what is not a JSON object, and for a name that stands there twice.
+for what is not a JSON object, and for a name that is there twice.
 """
 
 from __future__ import annotations

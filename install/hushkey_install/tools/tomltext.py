@@ -68,7 +68,7 @@ def source(text: str, path: tuple[str, ...]) -> str:
     for part in _parts(text):
         if isinstance(part, _Key) and part.name == path:
             return text[part.start : part.end]
-    raise ValueError(f"{'.'.join(path)} stands in another one's value")
+    raise ValueError(f"{'.'.join(path)} is inside another one's value")
 
 
 def rewrite(text: str, path: tuple[str, ...], written: str) -> str:

@@ -69,7 +69,7 @@ def listing(text: str, name: str) -> Listing | None:
     if not found:
         return None
     if len(found) > 1:
-        raise ValueError(f"{name} stands there twice")
+        raise ValueError(f"{name} is there twice")
     line, _, rest = tops[found[0]]
     after = tops[found[0] + 1][0] if found[0] + 1 < len(tops) else len(lines)
     while after > line + 1 and not _says_something(lines[after - 1]):
@@ -84,7 +84,7 @@ def listing(text: str, name: str) -> Listing | None:
     indent = _indent(lines[starts[0]])
     heads = [at for at in starts if _indent(lines[at]) == indent]
     if not all(re.match(r"-[ \t]", lines[at].lstrip(" ")) for at in heads):
-        raise ValueError(f"{name} is no list of mappings")
+        raise ValueError(f"{name} is not a list of mappings")
     items = []
     for head, end in zip(heads, [*heads[1:], after], strict=True):
         while not _says_something(lines[end - 1]):

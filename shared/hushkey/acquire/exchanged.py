@@ -250,7 +250,7 @@ class ExchangedCredential:
             # A machine never signs out, and its own token may be kept nowhere.
             if not known and not self._wanted.rule.identity.machine:
                 raise Transient(
-                    f"{token.account.label or 'the account'} signed out meanwhile",
+                    f"{token.account.label or 'the account'} has signed out since",
                     hint="try again",
                 )
             now = int(self._session.clock())

@@ -181,7 +181,7 @@ class Config:
         elif served:
             why = ", ".join(f"{named[n]} ({p.lacks})" for n, p in enumerate(found))
             raise Permanent(
-                f"none of the identities of this host is at home here: {why}",
+                f"none of this host's identities can be used here: {why}",
                 host=row["pattern"],
             )
         else:

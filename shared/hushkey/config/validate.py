@@ -217,7 +217,7 @@ def _identity_faults(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[F
     possible, chosen = spec.methods(table), table.get("flows")
     if possible and isinstance(chosen, list) and not {*possible} & {*map(str, chosen)}:
         only = ", ".join(possible)
-        yield path, "flows", f"{provider} signs in by {only} only, as this one is set"
+        yield path, "flows", f"{provider} signs in by {only} only, with these settings"
     if "client_secret" in table and "client_secret_env" in table:
         yield path, "client_secret_env", "give client_secret or this, not both"
 

@@ -8,6 +8,7 @@ compared with the same state and redeemed once.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -112,7 +113,7 @@ class _Attempt:
     opened: Callable[[str], object]
     ended: Callable[[], bool]
     #: why the last method did not work
-    missing = "there is no way to ask here"
+    missing = "nobody can be asked here"
 
     def __init__(
         self,
@@ -261,17 +262,25 @@ class _Attempt:
         finish: Callable[[Grant], None],
     ) -> Grant:
         """Redeem and store; only then, or with the reason why not, let the page go."""
-        host = self._who.host
+        host, command = self._who.host, self._who.command
         try:
             grant = self._provider.redeem_code(flow, answer)
             finish(grant)
+        except Cancelled as error:
+            receiver.conclude(pages.declined(host, error.what, command))
+            raise
         except HushkeyError as error:
-            receiver.conclude(pages.failed(host, error.what, error.hint))
+            report = _report(_about(self._who, error).line())
+            page = pages.failed(host, error.what, error.hint, command, report)
+            receiver.conclude(page)
             raise
-        except BaseException:  # a fault of ours, whose text may hold anything
-            receiver.conclude(pages.failed(host, "something unexpected happened"))
+        except BaseException as error:  # a fault of ours, whose text may hold anything
+            what = "something unexpected happened"
+            report = _report(f"{host}: {what} ({type(error).__name__})")
+            receiver.conclude(pages.failed(host, what, "", command, report))
             raise
-        receiver.conclude(pages.signed_in(host, _label(grant, self._who)))
+        account = _label(grant, self._who)
+        receiver.conclude(pages.signed_in(host, account, command))
         return grant
 
     def by_code(
@@ -322,6 +331,13 @@ def _opened(
 
 def _label(grant: Grant, who: PromptSubject) -> str:
     return grant.account.label if grant.account else who.account
+
+
+def _report(line: str) -> str:
+    """Return what a person copies for somebody who helps."""
+    from importlib.metadata import version  # noqa: PLC0415 - slow, and for this alone
+
+    return f"hushkey {version('hushkey')}, {sys.platform}: {line}"
 
 
 def _about(who: PromptSubject, error: HushkeyError) -> HushkeyError:

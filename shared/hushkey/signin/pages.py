@@ -2,16 +2,19 @@
 
 Every text is escaped, and the policy allows exactly this style and this script by
 their hashes, so that text from a server can never run. The script takes code and
-state out of the address bar; without it the page is the same.
+state out of the address bar, and shows a button that copies the line for a report;
+without it the page is the same.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from html import escape
 
 from hushkey.errors import plain
+from hushkey.signin import messages
 
 _STYLE = """
 :root{color-scheme:light dark;--bg:#f4f4f8;--card:#fff;--line:#e3e3ec;--text:#1c1b29;
@@ -37,6 +40,15 @@ display:flex;align-items:center;justify-content:center}
 h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25;font-weight:650;
 letter-spacing:-.01em;text-wrap:balance}
 p{margin:0;overflow-wrap:anywhere;text-wrap:balance}
+code{padding:.125em .375em;border-radius:.375rem;background:var(--bg);color:var(--text);
+font:.9em/1.4 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace;
+overflow-wrap:anywhere;box-decoration-break:clone;-webkit-box-decoration-break:clone}
+.report{margin-top:1.5rem;padding-top:1.25rem;border-top:1px solid var(--line);
+text-align:left;color:var(--soft);font-size:.875rem}
+.report code{display:block;margin-top:.5rem;padding:.625rem .75rem;user-select:all}
+.report button{margin-top:.625rem;padding:.375rem .875rem;border:1px solid var(--line);
+border-radius:.5rem;background:none;color:var(--text);font:inherit;cursor:pointer}
+.report button:hover,.report button:focus-visible{border-color:var(--soft)}
 .next a{display:inline-block;padding:.625rem 1.25rem;border-radius:.625rem;
 font-weight:600;text-decoration:none;color:var(--calm);background:var(--calm-bg)}
 .next a:hover,.next a:focus-visible{text-decoration:underline}
@@ -53,7 +65,14 @@ footer svg{width:1.5rem;height:1.5rem;color:var(--brand)}
 @media (max-width:26rem){main{padding:2rem 1.25rem 1.75rem}
 dl div{flex-direction:column;gap:0}dt{flex:none}}
 """
-_SCRIPT = 'history.replaceState(null,"",location.pathname)'
+_SCRIPT = (
+    'history.replaceState(null,"",location.pathname);'
+    'addEventListener("DOMContentLoaded",()=>{'
+    'const b=document.querySelector("button");'
+    "if(!b||!navigator.clipboard)return;b.hidden=false;"
+    'b.onclick=()=>navigator.clipboard.writeText(document.querySelector("#line")'
+    '.textContent).then(()=>{b.textContent="Copied"},()=>{b.hidden=true})})'
+)
 
 # Our mark: a key whose bow is a speech bubble that says nothing.
 _MARK = (
@@ -61,6 +80,10 @@ _MARK = (
     'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">'
     '<circle cx="8" cy="12" r="5"/><path d="M13 12h9M18.5 12v3.5M22 12v2.5"/>'
     '<path d="M6.5 12h3"/></svg>'
+)
+_REPORT = (
+    '<div class="report">If you ask somebody for help, give them this line:'
+    '<code id="line">{}</code><button type="button" hidden>Copy</button></div>'
 )
 _ICONS = {
     "good": "M5 12.5l4.5 4.5L19 7.5",
@@ -89,23 +112,42 @@ HEADERS = (
 )
 
 
-def signed_in(host: str, account: str) -> str:
-    """Return the page for tokens that were redeemed and stored."""
-    facts = (("Host", host), ("Account", account))
-    return _page("good", "You are signed in", "", _CLOSE, facts)
+def signed_in(host: str, account: str, command: str = "") -> str:
+    """Return the page for tokens that were redeemed and stored.
+
+    *command* is what asked for them, where that is known.
+    """
+    facts = (("Host", host), ("Account", account), ("Asked by", command))
+    return _page("good", "You are signed in", "", _GO_ON if command else _CLOSE, facts)
 
 
-def failed(host: str, what: str, hint: str = "") -> str:
-    """Return the page that says in one sentence *what* went wrong, and what to do."""
-    advice = _upper(plain(hint)) or "The terminal, or the tool that asked, says more."
-    return _page(
-        "bad", "The sign-in failed", _sentence(what), advice, (("Host", host),)
-    )
+def failed(
+    host: str, what: str, hint: str = "", command: str = "", report: str = ""
+) -> str:
+    """Return the page that says in one sentence *what* went wrong, and what to do.
+
+    *report* is the line that people copy into a report; it holds no secret.
+    """
+    advice = _upper(_with_code(plain(hint)))
+    if "`" in advice:
+        advice = f"{advice.rstrip('.')}. {_WHERE}"
+    advice = advice or "The terminal, or the tool that asked, says more."
+    facts = (("Host", host), ("Asked by", command))
+    title = "The sign-in failed"
+    return _page("bad", title, _sentence(what), advice, facts, report=report)
+
+
+def declined(host: str, what: str, command: str = "") -> str:
+    """Return the page for a person who said no: nothing is wrong."""
+    facts = (("Host", host), ("Asked by", command))
+    title = "You are not signed in"
+    return _page("stopped", title, _sentence(what), _after_all(host), facts)
 
 
 def cancelled(host: str) -> str:
     """Return the page behind the cancel link."""
-    return _page("stopped", "Sign-in cancelled", "", _CLOSE, (("Host", host),))
+    advice = _after_all(host)
+    return _page("stopped", "Sign-in cancelled", "", advice, (("Host", host),))
 
 
 def already_used(host: str) -> str:
@@ -156,6 +198,21 @@ def foreign() -> str:
 
 
 _CLOSE = "You can close this tab and go back to what you were doing."
+_GO_ON = (
+    "You can close this tab: the command goes on. If your editor has stopped waiting, "
+    "repeat the action there."
+)
+#: characters of a name that always fit into a line
+_SHORT = 22
+_WHERE = "In an editor, use its terminal."
+
+
+def _after_all(host: str) -> str:
+    login = messages.login_command(host)
+    return (
+        "Nothing was stored, and no window opens for a minute. To sign in after all, "
+        f"run `{login}` in a terminal."
+    )
 
 
 def _sentence(text: str) -> str:
@@ -169,6 +226,24 @@ def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def _with_code(hint: str) -> str:
+    """Return *hint* with the command after a ``run:`` between backticks."""
+    return re.sub(r"\brun: ([^;`]+)", r"run `\1`", hint)
+
+
+def _rich(text: str) -> str:
+    """Return *text* as HTML: what is between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(plain(text, 1000)))
+
+
+def _breakable(text: str) -> str:
+    """Return *text*, a name, as HTML; a long one breaks after its separators first."""
+    name = escape(plain(text))
+    if len(name) <= _SHORT:
+        return name
+    return re.sub(r"([./@:_?=-]+)(?=\w)", r"\1<wbr>", name)
+
+
 def _page(
     tone: str,
     title: str,
@@ -177,9 +252,11 @@ def _page(
     facts: tuple[tuple[str, str], ...],
     link: tuple[str, str] = ("", ""),
     script: str = _SCRIPT,
+    report: str = "",
 ) -> str:
     rows = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(plain(value))}</dd></div>"
+        f'<div><dt>{escape(name)}</dt><dd title="{escape(plain(value))}">'
+        f"{_breakable(value)}</dd></div>"
         for name, value in facts
         if value
     )
@@ -188,10 +265,11 @@ def _page(
         'stroke="currentColor" stroke-width="2.5" stroke-linecap="round" '
         f'stroke-linejoin="round" aria-hidden="true"><path d="{_ICONS[tone]}"/></svg>'
         f"</span><h1>{escape(title)}</h1>"
-        + (f"<p>{escape(plain(what))}</p>" if what else "")
+        + (f"<p>{_rich(what)}</p>" if what else "")
         + (f"<dl>{rows}</dl>" if rows else "")
-        + (f'<p class="next">{escape(plain(advice))}</p>' if advice else "")
+        + (f'<p class="next">{_rich(advice)}</p>' if advice else "")
         + (f'<p class="next"><a href="{link[1]}">{link[0]}</a></p>' if link[1] else "")
+        + (_REPORT.format(escape(plain(report, 1000))) if report else "")
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

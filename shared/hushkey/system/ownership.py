@@ -77,7 +77,7 @@ def _check_closed(folder: str, forbidden: int) -> None:
 
     hint = f"run `chmod 700 {shlex.quote(folder)}`"
     if mode & stat.S_ISVTX:  # /tmp and its kin
-        hint = "point HUSHKEY_DATA_DIR or HUSHKEY_RUNTIME_DIR to a folder of its own"
+        hint = "point HUSHKEY_DATA_DIR or HUSHKEY_RUNTIME_DIR to a private folder"
     what = f"{folder} is open to others, so nothing is written there"
     raise StoreError("open", what, hint=hint, path=folder)
 

@@ -124,6 +124,11 @@ def xdg_config(environ: Mapping[str, str]) -> str:
     return _xdg(environ, "XDG_CONFIG_HOME", ".config")
 
 
+def xdg_data(environ: Mapping[str, str]) -> str:
+    """Return the folder in which programs keep their data, on XDG systems."""
+    return _xdg(environ, "XDG_DATA_HOME", ".local/share")
+
+
 def xdg_config_dirs(environ: Mapping[str, str]) -> list[str]:
     """Return the folders of the system's settings, the one that counts most first."""
     named = environ.get("XDG_CONFIG_DIRS", "") or "/etc/xdg"

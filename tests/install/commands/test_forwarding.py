@@ -15,7 +15,7 @@ from kit.oauth import Machine
         (["ssh", "-f", "far"], "-f cannot go with a forward"),
         (["--only", "http://git.test", "ssh", "far"], "https only"),
         (["--only", "git.test/../x", "ssh", "far"], "path prefix"),
-        (["--for", "soon", "ssh", "far"], "no length of time"),
+        (["--for", "soon", "ssh", "far"], "not a duration"),
         (["--socket", "/x/y", "ssh", "far"], "goes without ssh"),
     ],
 )

@@ -85,6 +85,36 @@ def test_home_is_as_before(machine: Machine) -> None:
     assert CANARY not in result.output
 
 
+def test_folders_that_were_made_go(home: Path) -> None:
+    """In a home with nothing in it but one empty folder of the user's."""
+    machine = Machine(home)
+    machine.environ["HUSHKEY_AGENT"] = "off"
+    for name in ("HUSHKEY_CONFIG", "HUSHKEY_DATA_DIR"):
+        machine.environ.pop(name, None)
+    machine.environ["PATH"] = f"{home}/bin:{machine.environ['PATH']}"
+    (home / "bin").mkdir()
+    (home / ".config" / "uv").mkdir(parents=True)
+    before = snapshot(home)
+    words = ("add-host", "git.test", "--issuer", "https://id.test", "--client-id", "me")
+    for command in (
+        ("config", *words, "--no-probe"),
+        ("config", "set", "key_store", "file"),
+        ("install", "git"),
+        ("install", "docker", "git.test"),
+        ("install", "podman", "git.test"),
+        ("install", "uv", "--launcher", home / "bin"),
+        ("install", "agent"),
+    ):
+        result = hushkey(machine, *map(str, command))
+        assert result.exit_code == 0, result.output
+    assert (home / ".config" / "systemd" / "user").is_dir()
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert snapshot(home) == before
+
+
 def test_all_without_purge_keeps_what_is_stored(machine: Machine) -> None:
     used(machine)
 

@@ -90,6 +90,26 @@ def test_setting_s(
     assert not stored.exists()
 
 
+@pytest.mark.parametrize("neighbour", ["", "theirs.toml"])
+def test_folder_of_a_file_that_0_1_0_made(
+    machine: Machine, home: Path, neighbour: str
+) -> None:
+    """It noted no folders: an empty one goes with the file, and the user's stay."""
+    file = home / ".config/uv/uv.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(UV)
+    if neighbour:
+        (file.parent / neighbour).touch()
+    words = {"path": str(file), "existed": False, "value": "", "before": ""}
+    note(machine, "uv", **words, after=UV)
+
+    uninstall(machine, "uv")
+
+    assert not file.exists()
+    assert file.parent.exists() == bool(neighbour)
+    assert (home / ".config").exists()
+
+
 @pytest.mark.parametrize(
     ("tool", "place"),
     [

@@ -179,7 +179,7 @@ def said(code: str, message: object) -> dict[str, Any]:
         (400, Permanent, "rejects the exchange (HTTP 400)"),
         (401, Refused, "refuses this sign-in (HTTP 401)"),
         (403, Permanent, "a firewall or network rule (HTTP 403)"),
-        (404, Permanent, "there is no exchange here (HTTP 404)"),
+        (404, Permanent, "this registry has no token exchange (HTTP 404)"),
         (407, Permanent, "a proxy wants a password (HTTP 407)"),
         (418, Permanent, "the server said no (HTTP 418)"),
         (429, Transient, "too many requests (HTTP 429)"),

@@ -230,7 +230,7 @@ def test_identity_with_keys_signs_at_once(server: Aws) -> None:
 
 def test_keys_take_no_role_and_a_token_needs_one(server: Aws) -> None:
     assert "take no `role`" in server.fails(username="AKIAX").what
-    with pytest.raises(Permanent, match="no role to take"):
+    with pytest.raises(Permanent, match="no `role` is set"):
         exchange.perform("ecr", Context(ECR, ASSERTION), network(5), NOW)
 
 

@@ -80,7 +80,7 @@ _BY_STATUS: Mapping[int, tuple[type[HushkeyError], str, str]] = {
     ),
     404: (
         Permanent,
-        "there is no exchange here",
+        "this registry has no token exchange",
         'is it an Azure Container Registry? Else take `exchange = "acr"` away',
     ),
 }

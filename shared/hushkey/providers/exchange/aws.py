@@ -97,7 +97,7 @@ def keys(asked: Context, there: Place, network: Network) -> Keys:
         return Keys(asked.username, asked.token, asked.beside)
     if not named:
         raise Permanent(
-            f"{asked.host}: there is no role to take",
+            f"{asked.host}: no `role` is set",
             hint='write `role = "arn:aws:iam::ACCOUNT:role/NAME"` for the host',
         )
     return _assumed(asked, named, there, network)

@@ -101,7 +101,7 @@ def _federated(asked: Context, network: Network) -> Secret:
     if answer.status_code != 200 or not is_visible(value):
         raise _refused_by_sts(answer, found, asked, assertion)
     if str(found.get("token_type", "")).lower() != "bearer":
-        raise Permanent(f"{asked.host}: Google's STS gave a token that is no Bearer")
+        raise Permanent(f"{asked.host}: Google's STS gave no Bearer token")
     return Secret(USER, str(value), answers.seconds(found.get("expires_in")))
 
 

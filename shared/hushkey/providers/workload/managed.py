@@ -245,7 +245,7 @@ def _arc_secret(reply: Reply) -> str:
     path = named.strip().strip('"')
     folder, name = os.path.split(path)
     if scheme != "Basic" or folder not in _ARC_FOLDERS or not name.endswith(".key"):
-        raise Permanent("Azure Arc's agent named no file of its own to prove who asks")
+        raise Permanent("Azure Arc's agent did not name a key file of its own")
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with open(descriptor, "rb") as file:
@@ -323,7 +323,7 @@ def _refusal(context: Context, dialect: Dialect, reply: Reply) -> HushkeyError:
     if reply.status == 403 and "unreachable" in detail.lower():
         return Permanent(
             f"{dialect.name}: cannot be reached from this container{said}",
-            hint="this is no machine of Azure's, or its network is fenced off",
+            hint="this is not a machine in Azure, or its network is blocked",
         )
     if reply.status in (404, 410):
         return Transient(

@@ -66,7 +66,7 @@ def read_file(path: str) -> bytes:
     except OSError as error:
         raise Permanent(f"cannot read {plain(path)}: {error.strerror}") from error
     if not data or len(data) > _MOST:
-        raise Permanent(f"{plain(path)} is no file of 1 to {_MOST} bytes")
+        raise Permanent(f"{plain(path)} is not a file of 1 to {_MOST} bytes")
     if hasattr(os, "geteuid"):
         mine = status.st_uid in (0, os.geteuid())
         if not mine or status.st_mode & 0o022:
