@@ -10,7 +10,7 @@ from hushkey.config import rules
 from hushkey.origins import parse_url
 from kit.canary import Ear
 from kit.desk import BIN, Seat
-from kit.terminal import INTERRUPT, Talk, talk
+from kit.terminal import END, INTERRUPT, Talk, talk
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser
@@ -124,16 +124,44 @@ def test_github_with_a_client_of_one_s_own(newcomer: Newcomer) -> None:
     assert asks_us(newcomer, forge.origin)
 
 
+def test_github_client_that_is_refused_is_asked_for_again_in_place(
+    newcomer: Newcomer,
+) -> None:
+    with Forge("github", expires_in=None, gives_refresh_token=False) as forge:
+        answers = [
+            *(("number [1]", "1"), ("client id", "wrong"), ("client id", "client")),
+            *(KEY, GO),
+        ]
+        went = newcomer.setup(forge.origin, answers=answers)
+        before = newcomer.left()
+        again = newcomer.setup(forge.origin, answers=[])
+
+    assert went.code == 0, went.screen
+    assert "Error: " in went.screen
+    assert "each GitHub server has its own apps" in went.screen
+    assert went.screen.index("each GitHub server") < went.screen.index("go ahead?")
+    assert 'client_id = "client"' in newcomer.config.read_text()
+    assert again.code == 0
+    assert "nothing to change" in again.screen
+    assert newcomer.left() == before
+
+
 def test_github_refuses_the_client_and_nothing_is_left(newcomer: Newcomer) -> None:
     with Forge("github") as forge:
+        before = newcomer.left()
         forge.device_answers = ["device_flow_disabled"]
-        answers = [("number [1]", "1"), ("client id", "wrong"), KEY, GO]
-        went = newcomer.setup(forge.origin, answers=answers)
+        answers = [("number [1]", "1"), ("client id", "client")]
+        went = newcomer.setup(forge.origin, answers=[*answers, ("client id", END)])
+        flags = newcomer.hushkey(
+            "setup", forge.origin, "--client-id", "client", "--yes"
+        )
 
     assert went.code == 1
     assert "Enable Device Flow" in went.screen
-    assert not newcomer.config.exists()
-    assert not newcomer.gitconfig.exists()
+    assert flags.returncode == 1
+    assert b"Enable Device Flow" in flags.stderr
+    assert newcomer.left() == before
+    assert newcomer.visitor.visits() == []
 
 
 def test_github_with_a_personal_access_token(newcomer: Newcomer) -> None:
@@ -168,16 +196,26 @@ def test_issuer_and_the_host_that_its_tokens_are_for(
         ("scopes", "git"),
         GO,
     ]
+    answers[2:2] = [("client id", "nobody")]
     address = f"{issuer.url}/.well-known/openid-configuration"
     went = newcomer.setup(address, answers=answers)
+    before = newcomer.left()
+    again = newcomer.setup(address, answers=[("for which host", url)])
+    by_host = newcomer.setup(url, answers=[])
+    after = newcomer.left()
     cloned = git.run(
         "clone", "-q", url, "app", environ=newcomer.environ, cwd=newcomer.folder
     )
 
     assert went.code == 0, went.screen
-    assert went.questions == 5
+    assert went.questions == 6  # one of them twice
+    assert "Error: " in went.screen
     assert cloned.returncode == 0, cloned.stderr
     assert len(newcomer.visitor.visits()) == 1
+    for talked in (again, by_host):
+        assert talked.code == 0, talked.screen
+        assert "nothing to change" in talked.screen
+    assert after == before
 
 
 def test_company_with_a_system_config(
@@ -214,34 +252,62 @@ def test_gitlab_is_recognised_and_serves_git(
     newcomer: Newcomer, forge: Doorkeeper, git: Git
 ) -> None:
     url = forge.url_of("contoso/app")
-    answers = [("number [1]", "1"), ("client id", CLIENT_ID), KEY, GO]
+    answers = [
+        *(("number [1]", "1"), ("client id", "nobody"), ("client id", CLIENT_ID)),
+        *(KEY, GO),
+    ]
     went = newcomer.setup(url, answers=answers)
+    before = newcomer.left()
+    again = newcomer.setup(url, answers=[])
+    after = newcomer.left()
     cloned = git.run(
         "clone", "-q", url, "app", environ=newcomer.environ, cwd=newcomer.folder
     )
 
     assert went.code == 0, went.screen
-    assert went.questions == 4
+    assert went.questions == 5
     assert "a gitlab server" in went.screen
+    assert "the server rejects the client" in went.screen
+    assert "nothing to change" in again.screen
+    assert after == before
     assert cloned.returncode == 0, cloned.stderr
     assert len(newcomer.visitor.visits()) == 1
 
 
-ANSWERS = [("number [1]", "1"), ("client id", "client"), KEY, GO]
+#: ways of `setup` with all their questions, each question at least once
+WAYS = {
+    "github client": ("github", [("number [1]", "1"), ("client id", "client")]),
+    "github token": ("github", [("number [1]", "2"), ("token", "ghp_secretsecret")]),
+    "bitbucket-dc": (
+        "bitbucket-dc",
+        [("number [1]", "1"), ("client id", "client"), ("client_secret", "hush")],
+    ),
+}
+STOPS = [
+    (way, number)
+    for way, (_, answers) in WAYS.items()
+    for number in range(len(answers) + 2)
+]
 
 
-@pytest.mark.parametrize("number", range(len(ANSWERS)))
+@pytest.mark.parametrize(("way", "number"), STOPS)
 def test_interrupted_at_a_question_nothing_is_left(
-    newcomer: Newcomer, number: int
+    newcomer: Newcomer, way: str, number: int
 ) -> None:
-    with Forge("github") as forge:
+    kind, answers = WAYS[way]
+    answers = [*answers, KEY, GO]
+    with Forge(kind) as forge:
         before = newcomer.left()
-        answers = [*ANSWERS[:number], (ANSWERS[number][0], INTERRUPT)]
-        went = newcomer.setup(forge.origin, answers=answers)
+        for key in (INTERRUPT, END):
+            said = [*answers[:number], (answers[number][0], key)]
+            went = newcomer.setup(forge.origin, answers=said)
 
-    assert went.questions == number + 1, went.screen
-    assert went.code != 0
-    assert newcomer.left() == before
+            assert went.questions == number + 1, went.screen
+            assert went.code != 0
+            assert "Traceback" not in went.screen
+            assert newcomer.left() == before
+    assert newcomer.visitor.visits() == []
+    assert forge.live == {}
 
 
 def test_wrong_person_or_a_no_leaves_the_config(newcomer: Newcomer) -> None:

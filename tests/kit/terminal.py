@@ -14,6 +14,9 @@ from typing import NamedTuple
 _PATIENCE = 60
 #: Ctrl-C, as a terminal sends it
 INTERRUPT = "\x03"
+#: Ctrl-D on an empty line, as a terminal sends it
+END = "\x04"
+_KEYS = (INTERRUPT, END)
 
 
 class Talk(NamedTuple):
@@ -54,8 +57,8 @@ def talk(
             assert left > 0, f"it waits: {screen[-2000:]}"
             if not select.select([master], [], [], min(left, 0.5))[0]:
                 # One may come before the program waits; a person insists.
-                if given and answers[given - 1][1] == INTERRUPT:
-                    os.write(master, INTERRUPT.encode())
+                if given and answers[given - 1][1] in _KEYS:
+                    os.write(master, answers[given - 1][1].encode())
                 continue
             try:
                 data = os.read(master, 65536)
@@ -70,7 +73,7 @@ def talk(
                 if question in last and last.endswith((": ", "]: ")):
                     os.write(
                         master,
-                        reply.encode() if reply == INTERRUPT else f"{reply}\n".encode(),
+                        reply.encode() if reply in _KEYS else f"{reply}\n".encode(),
                     )
                     given += 1
     finally:

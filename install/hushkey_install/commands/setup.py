@@ -53,7 +53,11 @@ _TOOLS = [tool.name for tool in table.REGISTRATIONS]
 @click.option(
     "--no-login", is_flag=True, help="Sign in later; tools are not registered."
 )
-@click.option("--no-probe", is_flag=True, help="Ask no server what it is.")
+@click.option(
+    "--no-probe",
+    is_flag=True,
+    help="Ask no server what it is, nor whether it knows the client.",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing, and do it.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 def command(
@@ -98,6 +102,7 @@ def command(
         yes=yes or with_token,
         login=not no_login,
         probe=not no_probe,
+        tries_client=not no_probe,
     )
     run(flags, dry_run=dry_run, sure=yes)
 

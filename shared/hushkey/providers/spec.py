@@ -281,6 +281,20 @@ class ProviderSpec:
         """
         raise NotImplementedError(self.name)
 
+    def check_client(
+        self,
+        identity: Identity,
+        network: Network,
+        folder: str,
+        environ: Mapping[str, str],
+        redirect_uri: str,
+    ) -> None:
+        """Raise Permanent if the server refuses the client of *identity*.
+
+        It is asked what a sign-in begins with, and no page is opened. Raises Transient
+        where it does not answer. *redirect_uri* has a port.
+        """
+
     def minter(
         self,
         identity: Identity,

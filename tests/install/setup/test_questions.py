@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey.config import rules
+from hushkey.errors import Permanent
 from hushkey.origins import parse_url
 from hushkey_install.cli import main
 from hushkey_install.common import output
-from hushkey_install.config import addhost
+from hushkey_install.config import addhost, clientcheck
 from kit.oauth import Machine
 
 KEY = '[settings]\nkey_store = "file"\n'
@@ -44,6 +45,8 @@ def person(home: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
     made = Person(home)
     made.configure(text=KEY)
     monkeypatch.setattr(addhost, "is_person", lambda: True)
+    # Real servers are not asked for what is typed here.
+    monkeypatch.setattr(clientcheck, "fault", lambda *_: None)
 
     def counted(ask: Callable[..., object]) -> Callable[..., object]:
         def asking(*args: object, **more: object) -> object:
@@ -73,6 +76,10 @@ def test_sign_in_of_the_forge_s_own_program(person: Person) -> None:
     question = b"protocol=https\nhost=github.com\n\n"
     told = person.run("git-credential-hushkey", "get", stdin=question)
     assert b"password=gho_secretsecret" in told.stdout
+    before = person.text()
+    again = person.setup("github.com", "--tool", "git")
+    assert "nothing to change" in again.output
+    assert (person.asked, person.text()) == (2, before)
 
 
 @pytest.mark.parametrize("script", ["exit 1", "sleep 60", ":"])
@@ -124,6 +131,37 @@ def test_client_of_one_s_own_at_each_forge(
     assert "SECRET" not in said.output
     assert len(person.text().splitlines()) == keys + 1
     assert rules.load(person.environ).rule_for(parse_url(host))
+
+
+@pytest.mark.parametrize(
+    ("host", "wrong", "right"),
+    [
+        ("github.com", "bad\n", "good\n"),
+        ("bitbucket.org", "bad\nSECRET\n", "good\nSECRET\n"),
+    ],
+)
+def test_client_that_its_server_refuses_is_asked_for_again(
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    wrong: str,
+    right: str,
+) -> None:
+    tried = []
+
+    def fault(provider: str, table: dict[str, str]) -> Permanent | None:
+        tried.append((provider, table["client_id"]))
+        return Permanent("no such app") if table["client_id"] == "bad" else None
+
+    monkeypatch.setattr(clientcheck, "fault", fault)
+    said = person.setup(host, typed=f"1\n{wrong}{right}n\n", code=1)
+
+    assert "Error: no such app" in said.output
+    assert [client for _, client in tried] == ["bad", "good"]
+    person.setup(host, "--no-probe", typed=f"1\n{wrong}n\n", code=1)
+    assert len(tried) == 2
+    assert "SECRET" not in said.output
+    assert person.config_file.read_text() == KEY
 
 
 @pytest.mark.parametrize("host", ["github.com", "gitlab.com", "bitbucket.org"])
@@ -195,3 +233,20 @@ def test_program_that_fails_at_the_sign_in_is_one_line(person: Person) -> None:
 
     assert "gh exited with 1 (host github.com, identity gh); run: gh" in said.output
     assert person.config_file.read_text() == KEY
+
+
+def test_host_of_another_identity_is_not_taken_from_it(person: Person) -> None:
+    person.configure(
+        text=f'{KEY}[identity.a]\nprovider = "oidc"\nissuer = "https://a.test"\n'
+        'client_id = "c"\n[host."git.test"]\nidentity = "a"\n'
+    )
+    before = person.config_file.read_text()
+    words = ("--host", "git.test", "--client-id", "c", "--yes", "--dry-run")
+    well_known = "/.well-known/openid-configuration"
+
+    said = person.setup(f"https://b.test{well_known}", *words, code=1)
+    same = person.setup(f"https://a.test{well_known}", *words)
+
+    assert "its tokens are not https://b.test's" in said.output
+    assert "git.test: identity a (your config)" in same.output
+    assert person.config_file.read_text() == before

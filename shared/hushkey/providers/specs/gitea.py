@@ -57,7 +57,7 @@ class Gitea(ForgeSpec):
             'untick "Confidential Client" of the application, and check client_id: '
             "{base}/user/settings/applications"
         ),
-        ("redirect", "invalid_client"): (
+        ("", "invalid_client"): (
             "the server has no such client: register one at "
             "{base}/user/settings/applications and set client_id"
         ),

@@ -68,6 +68,11 @@ class GitHub(ForgeSpec):
             "GitHub wants the client's secret in the browser; without one it is "
             "`--method device`. Or check client_id: each GitHub server has its own"
         ),
+        # device codes: HTTP 404 with this word, not one of RFC 8628's
+        ("", "Not Found"): (
+            "check client_id: each GitHub server has its own apps "
+            "({base}/settings/developers)"
+        ),
         ("", "redirect_uri_mismatch"): (
             'the app\'s "Authorization callback URL" has to be http://127.0.0.1/ '
             "({base}/settings/developers)"
