@@ -16,6 +16,7 @@ import click
 from hushkey import origins
 from hushkey.config import rules, schema
 from hushkey.errors import ConfigError, HushkeyError, Permanent, Transient, plain
+from hushkey.providers import registry
 from hushkey.providers.checks import one_of, secure_url
 from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
@@ -245,6 +246,9 @@ def _identity(given: Given, pattern: str) -> dict[str, object]:
     if not provider:
         implied = [s.name for s in SPECS.values() if s.implied_by in keys]
         provider = implied[-1] if implied else ""
+    if not provider:
+        request = githelpers.request_of(pattern)
+        provider = registry.hosted(request.protocol, request.host)
     if not provider:
         provider = _needed("provider", "who signs you in", default="oidc")
     if provider not in SPECS:

@@ -88,6 +88,9 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
             yield "rule", "none covers this URL"
             if words := nosignin.words(request):
                 yield "note", words
+            elif named := registry.hosted(request.protocol, request.host):
+                setup = f"`hushkey setup {request.host}`"
+                yield "note", f"a {named} server, by its name: {setup} signs in there"
     elif rule.identity.typed:
         yield "rule", f'[host."{rule.pattern}"], with a static secret'
         yield "identity", f"{rule.identity.name} ({rule.identity.provider})"

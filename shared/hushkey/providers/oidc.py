@@ -94,6 +94,9 @@ class OAuthProvider:
                 # OpenID Connect Core 11: offline_access is ignored without it.
                 extra["prompt"] = "consent"
         extra |= self._spec.authorize_parameters
+        for key in self._spec.authorize_keys:
+            if value := self._identity.option(key):
+                extra[key] = value
         if login_hint and self._spec.hint_parameter:
             extra[self._spec.hint_parameter] = login_hint
             extra |= self._spec.hint_parameters

@@ -78,6 +78,8 @@ class ProviderSpec:
     needs_scopes = False
     #: the one public server that its endpoints are at, if the config names no other
     base_url = ""
+    #: each host right below it is a server of its own, too
+    domain = ""
     #: the key that names another one
     server_key = "base_url"
     #: endpoint's key -> path below ``base_url``
@@ -104,6 +106,8 @@ class ProviderSpec:
     auth_method = ""
     #: what else the authorization request carries
     authorize_parameters: Mapping[str, str] = {}
+    #: the keys of the config that it carries, too, as parameters of the same name
+    authorize_keys: tuple[str, ...] = ()
     #: a document below ``base_url`` that a server with OAuth turned off has not
     announcement = ""
     #: the questions that tell whose a token is, where no ID token does

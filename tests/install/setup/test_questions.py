@@ -164,6 +164,22 @@ def test_client_that_its_server_refuses_is_asked_for_again(
     assert person.config_file.read_text() == KEY
 
 
+def test_ghe_com_server_is_asked_at_its_own_address_alone(person: Person) -> None:
+    said = person.setup("octo.ghe.com", "--no-login", typed="1\nIv1.x\n\n")
+    rule = rules.load(person.environ).rule_for(parse_url("octo.ghe.com"))
+    explained = person.run("hushkey", "explain", "https://other.ghe.com/a/b").stdout
+
+    assert "https://octo.ghe.com/settings/applications/new" in said.output
+    assert rule
+    assert {v for k, v in rule.identity.options.items() if k.endswith("endpoint")} == {
+        "https://octo.ghe.com/login/oauth/authorize",
+        "https://octo.ghe.com/login/oauth/access_token",
+        "https://octo.ghe.com/login/device/code",
+    }
+    assert b"`hushkey setup other.ghe.com` signs in there" in explained
+    assert rules.load(person.environ).rule_for(parse_url("other.ghe.com")) is None
+
+
 @pytest.mark.parametrize("host", ["github.com", "gitlab.com", "bitbucket.org"])
 def test_token_that_is_typed_at_each_forge(person: Person, host: str) -> None:
     said = person.setup(host, "--tool", "none", typed="2\nPATSECRET\n\n")

@@ -135,6 +135,34 @@ def test_rule_and_built_in_host_are_not_asked(home: Path) -> None:
     assert found("contoso.azurecr.io").kinds == {"docker"}
 
 
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("octo.ghe.com", "github"),
+        ("https://OCTO.ghe.com:443/team/app.git", "github"),
+        ("git@octo.ghe.com:team/app.git", "github"),
+        ("http://octo.ghe.com", ""),
+        ("octo.ghe.com:8443", ""),
+        ("ghe.com", ""),
+        ("api.octo.ghe.com", ""),
+        ("octo.ghe.com.evil.test", ""),
+        ("octoghe.com", ""),
+    ],
+)
+def test_host_whose_name_says_it_is_a_server_of_its_own(
+    home: Path, url: str, provider: str
+) -> None:
+    machine = Machine(home)
+    config = rules.load(machine.environ)
+
+    found = recognise.find(config, target.parse(url), machine.environ, ask=False)
+
+    assert found.provider == provider
+    assert found.base == ("https://octo.ghe.com" if provider else "")
+    assert not found.rule
+    assert not found.waits
+
+
 def test_server_that_is_away_is_a_note(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ every_forge = pytest.mark.parametrize("kind", FORGES)
 class Desk:
     """Somebody with an identity at a forge."""
 
-    def __init__(self, forge: Forge, folder: Path, **keys: str) -> None:
+    def __init__(self, forge: Forge, folder: Path, **keys: Any) -> None:
         self.forge = forge
         secret = {"client_secret": SECRET} if forge.kind in NEEDS_SECRET else {}
         table = {"provider": forge.kind, "client_id": CLIENT, **secret, **keys}
@@ -290,6 +290,25 @@ def test_gitlab_shows_a_page_for_a_scope_that_it_does_not_know(tmp_path: Path) -
     assert (status, answer) == (400, {})
     assert "if GitLab's page showed an error" in words
     assert f"{forge.url}/-/user_settings/applications" in words
+
+
+@pytest.mark.parametrize("group", [112, "112"])
+def test_gitlab_group_s_single_sign_on_is_named_to_the_page(
+    group: object, tmp_path: Path
+) -> None:
+    # docs.gitlab.com/api/oauth2 (18.5); gitlab-org/gitlab issue 461212
+    with Forge("gitlab") as forge:
+        led = Desk(forge, tmp_path, root_namespace_id=group).provider
+        usual = Desk(forge, tmp_path).provider
+        pages = [p.begin_code(("openid",), REDIRECT, "").url for p in (led, usual)]
+
+    asked = [dict(parse_qsl(urlsplit(page).query)) for page in pages]
+    assert [form.get("root_namespace_id") for form in asked] == ["112", None]
+
+
+@pytest.mark.parametrize("value", ["112&a=b", "-1", "٣", "", True, 1.5, "9" * 30])
+def test_gitlab_group_is_a_number(value: object) -> None:
+    assert SPECS["gitlab"].keys["root_namespace_id"](value)
 
 
 def test_gitlab_revokes_for_a_public_client(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class GitHub(ForgeSpec):
 
     name = "github"
     base_url = _PUBLIC
+    domain = "ghe.com"
     paths = {  # noqa: RUF012 - read only
         "authorization_endpoint": "/login/oauth/authorize",
         "token_endpoint": "/login/oauth/access_token",
@@ -95,7 +96,7 @@ class GitHub(ForgeSpec):
     def api_of(self, base: str) -> str:
         """Return the API: a host of its own, but for GitHub Enterprise Server."""
         host = base.removeprefix("https://")
-        if base == _PUBLIC or (host.endswith(".ghe.com") and "/" not in host):
+        if base == _PUBLIC or host.partition(".")[2] == self.domain:
             return f"https://api.{host}"
         return f"{base}/api/v3"
 

@@ -7,6 +7,7 @@ the engine behind them is Doorkeeper. The git routes look at Basic alone
 
 from __future__ import annotations
 
+from hushkey.providers.checks import number
 from hushkey.providers.spec import Lookup
 from hushkey.providers.specs.oauth2 import ForgeSpec
 
@@ -15,6 +16,7 @@ class GitLab(ForgeSpec):
     """gitlab.com, or the server at ``base_url``."""
 
     name = "gitlab"
+    keys = {**ForgeSpec.keys, "root_namespace_id": number}  # noqa: RUF012 - read only
     base_url = "https://gitlab.com"
     paths = {  # noqa: RUF012 - read only
         "authorization_endpoint": "/oauth/authorize",
@@ -36,6 +38,8 @@ class GitLab(ForgeSpec):
         "read_api": ("read_user", "read_repository", "read_registry"),
         "write_repository": ("read_repository",),
     }
+    #: leads through the single sign-on of that top-level group (since 18.5)
+    authorize_keys = ("root_namespace_id",)
     hint_parameter = ""
     git_user = "oauth2"  # lib/gitlab/auth.rb: an OAuth token with no other name
     scheme = "basic"
