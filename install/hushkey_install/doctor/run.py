@@ -41,6 +41,7 @@ def topics() -> tuple[Topic, ...]:
         keys.check,
         *(tool.checks for tool in table.CHECKED),
         signins.check,
+        signins.refused,
         signins.clock,
         agent.check,
         environment.browser,

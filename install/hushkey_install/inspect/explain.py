@@ -134,8 +134,8 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
         yield "exchange", f"{rule.exchange}: the token is exchanged at {where}"
     yield "answer", _answer(rule, request)
     spec = registry.SPECS[identity.provider]
-    if spec.refusal_hint:
-        yield "refused", spec.filled(spec.refusal_hint, identity)
+    if words := spec.refusal(identity, request.path):
+        yield "refused", words
     file = context.acquirer.file_of(identity)
     key = context.acquirer.data_key.name
     if identity.machine and jobs.folder(context.environ):

@@ -409,6 +409,12 @@ def _device_code(response: Any, scopes: tuple[str, ...], issuer: str) -> DeviceC
     data = http.json_of(response)
     body = data if isinstance(data, dict) else {}
     server = http.server_of(str(response.url))
+    if data is None and response.status_code in (404, 405, 410):
+        raise Permanent(
+            f"{server}: it gives no device codes (HTTP {response.status_code})",
+            hint="check its address in config.toml; a server without device codes "
+            "needs a sign-in in the browser",
+        )
     if response.status_code != 200 or "device_code" not in body:
         raise _not_again(
             outcomes.from_answer(response.status_code, data, response.headers, server)

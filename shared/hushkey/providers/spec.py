@@ -132,7 +132,8 @@ class ProviderSpec:
     #: (step, error code) -> what to do; the step is ``redirect`` for what the page
     #: sent back, else empty. Filled in by `filled`
     hints: Mapping[tuple[str, str], str] = {}
-    #: why a host may refuse a token that is good, and what helps
+    #: why a host may refuse a token that is good, and what helps, with the page for it;
+    #: ``{owner}`` is whose repository was asked for. Filled in by `refusal`
     refusal_hint = ""
     #: an OpenID Connect server: discovered at its ``issuer``, and names its accounts
     open_id = False
@@ -223,6 +224,20 @@ class ProviderSpec:
         """Return *text* with the ``{client}`` and the ``{base}`` of *identity*."""
         base = identity.option("base_url").rstrip("/")
         return text.format(client=identity.client_id, base=base or identity.issuer)
+
+    def refusal(self, identity: Identity, place: str = "") -> str:
+        """Return why a host may refuse a good token of *identity*, and what helps.
+
+        *place* is the path that was asked for; its owner is named where it is a plain
+        name, as it is put into addresses.
+        """
+        below = identity.option("base_url").partition("://")[2].partition("/")[2]
+        inside = place.strip("/").removeprefix(below.strip("/"))
+        owner = inside.strip("/").partition("/")[0]
+        name = owner.replace("-", "").replace("_", "").replace(".", "")
+        plain = name.isascii() and name.isalnum() and len(owner) < 100
+        text = self.refusal_hint.replace("{owner}", owner if plain else "ORG")
+        return self.filled(text, identity)
 
     def own_server(self, table: Mapping[str, Any]) -> str:
         """Return the key by which *table* names a server of its own, or nothing."""

@@ -265,6 +265,41 @@ def test_github_takes_a_token_back_without_authentication(
     assert forge.revoked == ["gho_1"]
 
 
+@pytest.mark.parametrize("kind", [k for k, s in SPECS.items() if s.refusal_hint])
+def test_refusal_leads_to_the_forge_s_own_page_and_to_no_other(kind: str) -> None:
+    spec = SPECS[kind]
+    own = {"base_url": "https://git.corp.test"} if "base_url" in spec.keys else {}
+    table = {"provider": kind, "client_id": CLIENT, **own}
+    identity = Identity("me", **compiled(table))
+    base = own.get("base_url") or identity.issuer
+
+    said = spec.refusal(identity, "acme/app.git")
+    hostile = [
+        spec.refusal(identity, path)
+        for path in ("@evil.test/x", "evil.test:1/x", "{base}/x", "a%2fb/x", "a b/x")
+    ]
+
+    assert f"{base}/" in said
+    assert len(said) < 300
+    if "ORG" in spec.refusal(identity):
+        assert "acme" in said
+    assert {*hostile} == {spec.refusal(identity)}
+    if own:
+        below = {**table, "base_url": "https://git.corp.test/acme/code"}
+        there = Identity("me", **compiled(below))
+        assert (
+            spec.refusal(there, "acme/code/acme/app").replace("/acme/code", "") == said
+        )
+
+
+def test_server_without_device_codes_is_no_captive_portal(tmp_path: Path) -> None:
+    with (
+        Forge("github", device="/elsewhere") as forge,
+        pytest.raises(Permanent, match=r"no device codes \(HTTP 404\)"),
+    ):
+        Desk(forge, tmp_path).provider.begin_device(())
+
+
 # -- GitLab --------------------------------------------------------------------------
 
 

@@ -82,10 +82,11 @@ class GitHub(ForgeSpec):
             "verify your primary email address: {base}/settings/emails"
         ),
     }
+    # "Authorizing OAuth apps" (the page of one app), "SAML and GitHub Apps"
     refusal_hint = (
-        "403 or 404 although you are signed in: install the GitHub App on the owner of "
-        "the repository, or have its organisation approve the OAuth app; where it "
-        "enforces SAML, open {base}/orgs/ORG/sso, then `hushkey login --force`"
+        "have {owner} approve the app ({base}/settings/connections/applications/"
+        "{client}) or install the GitHub App there; where {owner} enforces SAML, open "
+        "{base}/orgs/{owner}/sso, then `hushkey login --force`"
     )
 
     def methods(self, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ class GitLab(ForgeSpec):
         "({base}/-/user_settings/applications)"
     )
     refusal_hint = (
-        "GitLab says the same for no access and for a wrong scope: read_repository "
-        "and write_repository are needed; its registries take no OAuth token, but a "
-        'personal, deploy or job token (`provider = "static"`)'
+        "check that the account may open {base}/{owner}; a group with SAML wants its "
+        "own sign-in first: open that page, or set root_namespace_id; its registries "
+        "take no OAuth token, but a personal, deploy or job token"
     )
