@@ -1,8 +1,11 @@
 """`hushkey setup` on a real terminal, at real servers and at forges made of data."""
 
+import os
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,6 +23,8 @@ from servers.gits import Git
 from servers.issuer import Issuer
 
 pytestmark = pytest.mark.contract
+
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts" / "setup"
 
 GO = ("go ahead? [Y/n]", "")
 KEY = ("keep the key in a file only you can read? [Y/n]", "")
@@ -76,6 +81,30 @@ def newcomer(tmp_path: Path, visitor: Browser, authority: Authority) -> Newcomer
     return Newcomer(folder, visitor, authority.ca_file)
 
 
+def check_transcript(newcomer: Newcomer, name: str, went: Talk, **names: str) -> None:
+    """Compare what was said with tests/transcripts/setup; *names* stand for addresses.
+
+    REWRITE_TRANSCRIPTS=1 in the environment writes it as it is now, and the seconds
+    that it took to standard error.
+    """
+    text = went.screen.replace(str(newcomer.folder), "HOME").replace(str(BIN), "BIN")
+    for word, address in names.items():
+        text = text.replace(urlsplit(address).netloc, f"{word}.test")
+    for pattern, word in (
+        (r"until \d\d:\d\d:\d\d", "until HH:MM:SS"),
+        (r"http://127\.0\.0\.1:\d+/\S*", "http://127.0.0.1:PORT/..."),
+        (r"note: a repository's own .*\n", ""),  # by git's version
+        (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\)", "UUID)"),
+    ):
+        text = re.sub(pattern, word, text)
+    text = f"# questions: {went.questions}\n\n$ hushkey setup\n{text}"
+    path = TRANSCRIPTS / f"{name}.txt"
+    if os.environ.get("REWRITE_TRANSCRIPTS"):
+        path.write_text(text)
+        print(f"{name}: {went.seconds:.1f} s", file=sys.stderr)
+    assert text == path.read_text()
+
+
 def asks_us(newcomer: Newcomer, origin: str) -> bool:
     text = newcomer.gitconfig.read_text() if newcomer.gitconfig.exists() else ""
     return f'[credential "{origin}"]' in text
@@ -100,6 +129,7 @@ def test_gitea_of_one_s_own(newcomer: Newcomer) -> None:
     assert again.code == 0
     assert "nothing to change" in again.screen
     assert newcomer.left() == before
+    check_transcript(newcomer, "gitea", went, git=forge.origin)
 
 
 def test_gitea_below_a_path(newcomer: Newcomer) -> None:
@@ -122,6 +152,28 @@ def test_github_with_a_client_of_one_s_own(newcomer: Newcomer) -> None:
     assert "ABCD-1234" in went.screen
     assert served
     assert asks_us(newcomer, forge.origin)
+    check_transcript(newcomer, "github-client", went, github=forge.origin)
+
+
+def test_github_with_the_sign_in_of_its_program(newcomer: Newcomer) -> None:
+    programs = newcomer.folder / "bin"
+    programs.mkdir()
+    gh = programs / "gh"
+    gh.write_text("#!/bin/sh\n[ \"$1 $2\" = 'auth token' ] && echo gho_0123456789\n")
+    gh.chmod(0o755)
+    newcomer.extra["PATH"] = f"{programs}:{newcomer.environ['PATH']}"
+    with Forge("github") as forge:
+        went = newcomer.setup(forge.origin, answers=[("number [1]", "1"), KEY, GO])
+        assert went.code == 0, went.screen
+        before = newcomer.left()
+        again = newcomer.setup(forge.origin, answers=[])
+        served = newcomer.signed_in(forge.origin)
+
+    assert served
+    assert "gho_" not in went.screen
+    assert "nothing to change" in again.screen
+    assert newcomer.left() == before
+    check_transcript(newcomer, "github-program", went, github=forge.origin)
 
 
 def test_github_client_that_is_refused_is_asked_for_again_in_place(
@@ -183,6 +235,7 @@ def test_github_with_a_personal_access_token(newcomer: Newcomer) -> None:
     assert secret.encode() not in newcomer.files()
     assert "nothing to change" in again.screen
     assert newcomer.left() == before
+    check_transcript(newcomer, "github-token", went, github=forge.origin)
 
 
 def test_issuer_and_the_host_that_its_tokens_are_for(
@@ -216,6 +269,8 @@ def test_issuer_and_the_host_that_its_tokens_are_for(
         assert talked.code == 0, talked.screen
         assert "nothing to change" in talked.screen
     assert after == before
+    places = {"git": apache.url, "id": issuer.url}
+    check_transcript(newcomer, "issuer", went, **places)
 
 
 def test_company_with_a_system_config(
@@ -246,6 +301,8 @@ def test_company_with_a_system_config(
     assert newcomer.signed_in(url)
     assert again.code == 0
     assert "nothing to change" in again.screen
+    places = {"git": apache.url, "id": issuer.url}
+    check_transcript(newcomer, "company", went, **places)
 
 
 def test_gitlab_is_recognised_and_serves_git(
@@ -270,6 +327,7 @@ def test_gitlab_is_recognised_and_serves_git(
     assert "the server rejects the client" in went.screen
     assert "nothing to change" in again.screen
     assert after == before
+    check_transcript(newcomer, "gitlab", went, gitlab=forge.url)
     assert cloned.returncode == 0, cloned.stderr
     assert len(newcomer.visitor.visits()) == 1
 

@@ -20,11 +20,15 @@ _KEYS = (INTERRUPT, END)
 
 
 class Talk(NamedTuple):
-    """What was on the screen, how many questions were answered, and the exit code."""
+    """What was on the screen, how many questions were answered, and the exit code.
+
+    ``seconds`` is how long it took, with a person who answers at once.
+    """
 
     screen: str
     questions: int
     code: int
+    seconds: float = 0.0
 
 
 def talk(
@@ -50,7 +54,8 @@ def talk(
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
-    screen, given, end = "", 0, time.monotonic() + _PATIENCE
+    began = time.monotonic()
+    screen, given, end = "", 0, began + _PATIENCE
     try:
         while True:
             left = end - time.monotonic()
@@ -84,4 +89,4 @@ def talk(
                 os.killpg(process.pid, 9)
                 process.wait()
         os.close(master)
-    return Talk(screen, given, process.returncode)
+    return Talk(screen, given, process.returncode, time.monotonic() - began)
