@@ -152,6 +152,8 @@ class Forge:
         self.codes: dict[str, dict[str, str]] = {}
         self.granted: dict[str, str] = {}
         self.device_answers: list[str] = []
+        #: what a hostile one says of where its codes are entered
+        self.device_page: dict[str, str] = {}
         self._count = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
@@ -280,6 +282,7 @@ class Forge:
             "verification_uri": f"{self.url}/login/device",
             "expires_in": 900,
             "interval": 5,
+            **self.device_page,
         }
         return 200, {}, found
 

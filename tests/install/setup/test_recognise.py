@@ -9,6 +9,7 @@ import pytest
 from hushkey.config import rules
 from hushkey.providers import realms
 from hushkey.providers.registry import SPECS
+from hushkey.providers.spec import ENDPOINTS
 from hushkey_install.common import probe
 from hushkey_install.setup import recognise, target
 from kit.oauth import WELL_KNOWN, Machine, Reply, Scripted
@@ -96,6 +97,20 @@ def test_document_of_another_authority_counts_for_nothing(
     }
     server.on(WELL_KNOWN, Reply(filled))
     assert seen(server) == probe.Server()
+
+
+@pytest.mark.parametrize("key", [*ENDPOINTS, "jwks_uri"])
+@pytest.mark.parametrize(
+    "url", ["https://evil.test/x", "{origin}.evil.test/x", "{origin}@evil.test/x", "/x"]
+)
+def test_issuer_that_nobody_named_leads_to_no_other_server(
+    server: Scripted, key: str, url: str
+) -> None:
+    document = {"issuer": server.url, key: url.format(origin=server.url)}
+    server.on(WELL_KNOWN, Reply(document))
+    assert seen(server) == probe.Server()
+    server.on(WELL_KNOWN, Reply({"issuer": server.url, key: f"{server.url}/x"}))
+    assert seen(server).issuer == server.url
 
 
 @pytest.mark.parametrize(

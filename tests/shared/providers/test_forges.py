@@ -292,6 +292,29 @@ def test_refusal_leads_to_the_forge_s_own_page_and_to_no_other(kind: str) -> Non
         )
 
 
+@pytest.mark.parametrize("kind", ["github", "gitlab"])
+@pytest.mark.parametrize("field", ["verification_uri", "verification_uri_complete"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "https://github.com/login/device",
+        "{origin}.evil.test/device",
+        "{origin}@evil.test/device",
+        "{origin}1/device",
+    ],
+)
+def test_device_code_of_another_server_is_shown_to_nobody(
+    kind: str, field: str, page: str, tmp_path: Path
+) -> None:
+    with Forge(kind) as forge:
+        forge.device_page = {field: page.format(origin=forge.origin)}
+        desk = Desk(forge, tmp_path)
+        with pytest.raises(Permanent):
+            desk.provider.begin_device(())
+        forge.device_page = {field: f"{forge.origin.upper()}/login/device"}
+        assert desk.provider.begin_device(())
+
+
 def test_server_without_device_codes_is_no_captive_portal(tmp_path: Path) -> None:
     with (
         Forge("github", device="/elsewhere") as forge,
