@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import click
 
 from hushkey.config.rules import Config
 from hushkey.errors import Permanent, plain
-from hushkey.model import Frozen
+from hushkey.model import Frozen, HostRule
 from hushkey.providers.checks import secure_url
 from hushkey.providers.registry import SPECS
 from hushkey.providers.spec import ProviderSpec
@@ -43,6 +44,11 @@ class Flags(Frozen):
     #: servers may be asked what they are, and whether they know a client
     probe: bool = True
     tries_client: bool = True
+
+    @property
+    def names_somebody(self) -> bool:
+        """Tell whether the command line says who signs in, or what is kept."""
+        return bool(self.keys or self.secret or self.identity)
 
     @property
     def tried(self) -> bool:
@@ -143,7 +149,10 @@ def _who(
 ) -> Answers:
     """Return who signs in, or what is kept for the host instead."""
     host = found.target
+    if found.rule and found.rule.built_in and flags.names_somebody:
+        found = recognise.without_rule(found)
     if found.rule:
+        _check_same(found.rule, flags)
         if not found.rule.identity.typed:
             return Answers(found)
         if typedsecrets.tools_of(host.scheme, host.host, environ) and not flags.secret:
@@ -164,6 +173,26 @@ def _who(
     if found.issuer:
         return _client(config, found, flags)
     return _unknown(config, found, flags)
+
+
+def _check_same(rule: HostRule, flags: Flags) -> None:
+    """Raise Permanent where the command line names another than the config does."""
+    identity = rule.identity
+    known = {"provider": identity.provider, "client_id": identity.client_id}
+    known["account"] = rule.account
+    other = [k for k, v in flags.keys.items() if known.get(k, identity.option(k)) != v]
+    if flags.identity not in ("", identity.name):
+        other.append("identity")
+    if flags.secret and not identity.typed:
+        other.append("token")
+    if other:
+        where = shlex.quote(f'host."{rule.pattern}"')
+        raise Permanent(
+            f"{rule.pattern} is set up already: identity {identity.name} has another "
+            f"{plain(other[0])}, or none",
+            hint="change it by `hushkey config set`, or take it out by `hushkey config "
+            f"unset {where}` first",
+        )
 
 
 def _forge(

@@ -92,6 +92,19 @@ def find(
     )
 
 
+def without_rule(found: Found) -> Found:
+    """Return *found*, a built-in host, as one of which only the server is known."""
+    if found.rule is None:
+        return found
+    identity = found.rule.identity
+    return found._replace(
+        rule=None,
+        provider=identity.provider,
+        base=identity.option("base_url"),
+        waits=identity.name,
+    )
+
+
 def _seen(config: Config, target: Target, environ: Mapping[str, str]) -> probe.Server:
     try:
         return probe.server(target.origin, target.path, config.settings, environ)

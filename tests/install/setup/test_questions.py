@@ -1,5 +1,6 @@
 """Which questions are asked, and what comes of the answers; no server is needed."""
 
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -266,3 +267,63 @@ def test_host_of_another_identity_is_not_taken_from_it(person: Person) -> None:
     assert "its tokens are not https://b.test's" in said.output
     assert "git.test: identity a (your config)" in same.output
     assert person.config_file.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("codeberg.org", "--client-id", "mine"), 'client_id = "mine"'),
+        (("codeberg.org", "--account", "bob"), 'account = "bob"'),
+        (("dev.azure.com", "--tenant", "contoso.com"), 'tenant = "contoso.com"'),
+    ],
+)
+def test_what_is_built_in_gives_way_to_the_command_line(
+    person: Person, words: tuple[str, ...], key: str
+) -> None:
+    for _ in range(2):
+        said = person.setup(*words, "--no-login", "--yes")
+        assert key in person.text()
+
+    assert "nothing to change" in said.output
+
+
+def test_token_for_a_built_in_host_is_kept(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("codeberg.org", "--with-token", "--yes", "--tool", "none")
+    person.setup(*words, typed="PATSECRET\n")
+
+    assert person.typed() == ["PATSECRET"]
+    assert 'provider = "static"' in person.text()
+
+
+def test_other_client_than_the_config_s_is_not_passed_over(person: Person) -> None:
+    person.setup("codeberg.org", "--client-id", "mine", "--no-login", "--yes")
+    before = person.text()
+    for flag, typed in (
+        (("--client-id", "other"), ""),
+        (("--set", "base_url=https://a.test"), ""),
+        (("--identity", "other"), ""),
+        (("--with-token",), "PATSECRET\n"),
+    ):
+        said = person.setup("codeberg.org", *flag, "--yes", typed=typed, code=1)
+        assert "is set up already: identity codeberg has another" in said.output
+
+    assert person.text() == before
+    assert person.typed() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_company_s_config_of_another_user_is_refused(person: Person) -> None:
+    company = person.home / "company.toml"
+    company.write_text(
+        '[identity.corp]\nprovider = "gitea"\nbase_url = "https://evil.test"\n'
+        '[host."evil.test"]\nidentity = "corp"\n'
+    )
+    os.chown(company, 65534, 65534)
+    person.environ["HUSHKEY_SYSTEM_CONFIG"] = str(company)
+
+    said = person.setup("evil.test", "--yes", code=5)
+
+    assert "belongs to another user" in said.output
+    assert person.config_file.read_text() == KEY
