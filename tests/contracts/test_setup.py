@@ -1,8 +1,11 @@
 """`hushkey setup` on a real terminal, at real servers and at forges made of data."""
 
+import os
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,7 +13,7 @@ from hushkey.config import rules
 from hushkey.origins import parse_url
 from kit.canary import Ear
 from kit.desk import BIN, Seat
-from kit.terminal import INTERRUPT, Talk, talk
+from kit.terminal import END, INTERRUPT, Talk, talk
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser
@@ -20,6 +23,8 @@ from servers.gits import Git
 from servers.issuer import Issuer
 
 pytestmark = pytest.mark.contract
+
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts" / "setup"
 
 GO = ("go ahead? [Y/n]", "")
 KEY = ("keep the key in a file only you can read? [Y/n]", "")
@@ -76,6 +81,30 @@ def newcomer(tmp_path: Path, visitor: Browser, authority: Authority) -> Newcomer
     return Newcomer(folder, visitor, authority.ca_file)
 
 
+def check_transcript(newcomer: Newcomer, name: str, went: Talk, **names: str) -> None:
+    """Compare what was said with tests/transcripts/setup; *names* stand for addresses.
+
+    REWRITE_TRANSCRIPTS=1 in the environment writes it as it is now, and the seconds
+    that it took to standard error.
+    """
+    text = went.screen.replace(str(newcomer.folder), "HOME").replace(str(BIN), "BIN")
+    for word, address in names.items():
+        text = text.replace(urlsplit(address).netloc, f"{word}.test")
+    for pattern, word in (
+        (r"until \d\d:\d\d:\d\d", "until HH:MM:SS"),
+        (r"http://127\.0\.0\.1:\d+/\S*", "http://127.0.0.1:PORT/..."),
+        (r"note: a repository's own .*\n", ""),  # by git's version
+        (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\)", "UUID)"),
+    ):
+        text = re.sub(pattern, word, text)
+    text = f"# questions: {went.questions}\n\n$ hushkey setup\n{text}"
+    path = TRANSCRIPTS / f"{name}.txt"
+    if os.environ.get("REWRITE_TRANSCRIPTS"):
+        path.write_text(text)
+        print(f"{name}: {went.seconds:.1f} s", file=sys.stderr)
+    assert text == path.read_text()
+
+
 def asks_us(newcomer: Newcomer, origin: str) -> bool:
     text = newcomer.gitconfig.read_text() if newcomer.gitconfig.exists() else ""
     return f'[credential "{origin}"]' in text
@@ -100,6 +129,7 @@ def test_gitea_of_one_s_own(newcomer: Newcomer) -> None:
     assert again.code == 0
     assert "nothing to change" in again.screen
     assert newcomer.left() == before
+    check_transcript(newcomer, "gitea", went, git=forge.origin)
 
 
 def test_gitea_below_a_path(newcomer: Newcomer) -> None:
@@ -122,18 +152,68 @@ def test_github_with_a_client_of_one_s_own(newcomer: Newcomer) -> None:
     assert "ABCD-1234" in went.screen
     assert served
     assert asks_us(newcomer, forge.origin)
+    check_transcript(newcomer, "github-client", went, github=forge.origin)
+
+
+def test_github_with_the_sign_in_of_its_program(newcomer: Newcomer) -> None:
+    programs = newcomer.folder / "bin"
+    programs.mkdir()
+    gh = programs / "gh"
+    gh.write_text("#!/bin/sh\n[ \"$1 $2\" = 'auth token' ] && echo gho_0123456789\n")
+    gh.chmod(0o755)
+    newcomer.extra["PATH"] = f"{programs}:{newcomer.environ['PATH']}"
+    with Forge("github") as forge:
+        went = newcomer.setup(forge.origin, answers=[("number [1]", "1"), KEY, GO])
+        assert went.code == 0, went.screen
+        before = newcomer.left()
+        again = newcomer.setup(forge.origin, answers=[])
+        served = newcomer.signed_in(forge.origin)
+
+    assert served
+    assert "gho_" not in went.screen
+    assert "nothing to change" in again.screen
+    assert newcomer.left() == before
+    check_transcript(newcomer, "github-program", went, github=forge.origin)
+
+
+def test_github_client_that_is_refused_is_asked_for_again_in_place(
+    newcomer: Newcomer,
+) -> None:
+    with Forge("github", expires_in=None, gives_refresh_token=False) as forge:
+        answers = [
+            *(("number [1]", "1"), ("client id", "wrong"), ("client id", "client")),
+            *(KEY, GO),
+        ]
+        went = newcomer.setup(forge.origin, answers=answers)
+        before = newcomer.left()
+        again = newcomer.setup(forge.origin, answers=[])
+
+    assert went.code == 0, went.screen
+    assert "Error: " in went.screen
+    assert "each GitHub server has its own apps" in went.screen
+    assert went.screen.index("each GitHub server") < went.screen.index("go ahead?")
+    assert 'client_id = "client"' in newcomer.config.read_text()
+    assert again.code == 0
+    assert "nothing to change" in again.screen
+    assert newcomer.left() == before
 
 
 def test_github_refuses_the_client_and_nothing_is_left(newcomer: Newcomer) -> None:
     with Forge("github") as forge:
+        before = newcomer.left()
         forge.device_answers = ["device_flow_disabled"]
-        answers = [("number [1]", "1"), ("client id", "wrong"), KEY, GO]
-        went = newcomer.setup(forge.origin, answers=answers)
+        answers = [("number [1]", "1"), ("client id", "client")]
+        went = newcomer.setup(forge.origin, answers=[*answers, ("client id", END)])
+        flags = newcomer.hushkey(
+            "setup", forge.origin, "--client-id", "client", "--yes"
+        )
 
     assert went.code == 1
     assert "Enable Device Flow" in went.screen
-    assert not newcomer.config.exists()
-    assert not newcomer.gitconfig.exists()
+    assert flags.returncode == 1
+    assert b"Enable Device Flow" in flags.stderr
+    assert newcomer.left() == before
+    assert newcomer.visitor.visits() == []
 
 
 def test_github_with_a_personal_access_token(newcomer: Newcomer) -> None:
@@ -155,6 +235,7 @@ def test_github_with_a_personal_access_token(newcomer: Newcomer) -> None:
     assert secret.encode() not in newcomer.files()
     assert "nothing to change" in again.screen
     assert newcomer.left() == before
+    check_transcript(newcomer, "github-token", went, github=forge.origin)
 
 
 def test_issuer_and_the_host_that_its_tokens_are_for(
@@ -168,16 +249,28 @@ def test_issuer_and_the_host_that_its_tokens_are_for(
         ("scopes", "git"),
         GO,
     ]
+    answers[2:2] = [("client id", "nobody")]
     address = f"{issuer.url}/.well-known/openid-configuration"
     went = newcomer.setup(address, answers=answers)
+    before = newcomer.left()
+    again = newcomer.setup(address, answers=[("for which host", url)])
+    by_host = newcomer.setup(url, answers=[])
+    after = newcomer.left()
     cloned = git.run(
         "clone", "-q", url, "app", environ=newcomer.environ, cwd=newcomer.folder
     )
 
     assert went.code == 0, went.screen
-    assert went.questions == 5
+    assert went.questions == 6  # one of them twice
+    assert "Error: " in went.screen
     assert cloned.returncode == 0, cloned.stderr
     assert len(newcomer.visitor.visits()) == 1
+    for talked in (again, by_host):
+        assert talked.code == 0, talked.screen
+        assert "nothing to change" in talked.screen
+    assert after == before
+    places = {"git": apache.url, "id": issuer.url}
+    check_transcript(newcomer, "issuer", went, **places)
 
 
 def test_company_with_a_system_config(
@@ -208,40 +301,71 @@ def test_company_with_a_system_config(
     assert newcomer.signed_in(url)
     assert again.code == 0
     assert "nothing to change" in again.screen
+    places = {"git": apache.url, "id": issuer.url}
+    check_transcript(newcomer, "company", went, **places)
 
 
 def test_gitlab_is_recognised_and_serves_git(
     newcomer: Newcomer, forge: Doorkeeper, git: Git
 ) -> None:
     url = forge.url_of("contoso/app")
-    answers = [("number [1]", "1"), ("client id", CLIENT_ID), KEY, GO]
+    answers = [
+        *(("number [1]", "1"), ("client id", "nobody"), ("client id", CLIENT_ID)),
+        *(KEY, GO),
+    ]
     went = newcomer.setup(url, answers=answers)
+    before = newcomer.left()
+    again = newcomer.setup(url, answers=[])
+    after = newcomer.left()
     cloned = git.run(
         "clone", "-q", url, "app", environ=newcomer.environ, cwd=newcomer.folder
     )
 
     assert went.code == 0, went.screen
-    assert went.questions == 4
+    assert went.questions == 5
     assert "a gitlab server" in went.screen
+    assert "the server rejects the client" in went.screen
+    assert "nothing to change" in again.screen
+    assert after == before
+    check_transcript(newcomer, "gitlab", went, gitlab=forge.url)
     assert cloned.returncode == 0, cloned.stderr
     assert len(newcomer.visitor.visits()) == 1
 
 
-ANSWERS = [("number [1]", "1"), ("client id", "client"), KEY, GO]
+#: ways of `setup` with all their questions, each question at least once
+WAYS = {
+    "github client": ("github", [("number [1]", "1"), ("client id", "client")]),
+    "github token": ("github", [("number [1]", "2"), ("token", "ghp_secretsecret")]),
+    "bitbucket-dc": (
+        "bitbucket-dc",
+        [("number [1]", "1"), ("client id", "client"), ("client_secret", "hush")],
+    ),
+}
+STOPS = [
+    (way, number)
+    for way, (_, answers) in WAYS.items()
+    for number in range(len(answers) + 2)
+]
 
 
-@pytest.mark.parametrize("number", range(len(ANSWERS)))
+@pytest.mark.parametrize(("way", "number"), STOPS)
 def test_interrupted_at_a_question_nothing_is_left(
-    newcomer: Newcomer, number: int
+    newcomer: Newcomer, way: str, number: int
 ) -> None:
-    with Forge("github") as forge:
+    kind, answers = WAYS[way]
+    answers = [*answers, KEY, GO]
+    with Forge(kind) as forge:
         before = newcomer.left()
-        answers = [*ANSWERS[:number], (ANSWERS[number][0], INTERRUPT)]
-        went = newcomer.setup(forge.origin, answers=answers)
+        for key in (INTERRUPT, END):
+            said = [*answers[:number], (answers[number][0], key)]
+            went = newcomer.setup(forge.origin, answers=said)
 
-    assert went.questions == number + 1, went.screen
-    assert went.code != 0
-    assert newcomer.left() == before
+            assert went.questions == number + 1, went.screen
+            assert went.code != 0
+            assert "Traceback" not in went.screen
+            assert newcomer.left() == before
+    assert newcomer.visitor.visits() == []
+    assert forge.live == {}
 
 
 def test_wrong_person_or_a_no_leaves_the_config(newcomer: Newcomer) -> None:

@@ -14,14 +14,21 @@ from typing import NamedTuple
 _PATIENCE = 60
 #: Ctrl-C, as a terminal sends it
 INTERRUPT = "\x03"
+#: Ctrl-D on an empty line, as a terminal sends it
+END = "\x04"
+_KEYS = (INTERRUPT, END)
 
 
 class Talk(NamedTuple):
-    """What was on the screen, how many questions were answered, and the exit code."""
+    """What was on the screen, how many questions were answered, and the exit code.
+
+    ``seconds`` is how long it took, with a person who answers at once.
+    """
 
     screen: str
     questions: int
     code: int
+    seconds: float = 0.0
 
 
 def talk(
@@ -47,15 +54,16 @@ def talk(
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
-    screen, given, end = "", 0, time.monotonic() + _PATIENCE
+    began = time.monotonic()
+    screen, given, end = "", 0, began + _PATIENCE
     try:
         while True:
             left = end - time.monotonic()
             assert left > 0, f"it waits: {screen[-2000:]}"
             if not select.select([master], [], [], min(left, 0.5))[0]:
                 # One may come before the program waits; a person insists.
-                if given and answers[given - 1][1] == INTERRUPT:
-                    os.write(master, INTERRUPT.encode())
+                if given and answers[given - 1][1] in _KEYS:
+                    os.write(master, answers[given - 1][1].encode())
                 continue
             try:
                 data = os.read(master, 65536)
@@ -70,7 +78,7 @@ def talk(
                 if question in last and last.endswith((": ", "]: ")):
                     os.write(
                         master,
-                        reply.encode() if reply == INTERRUPT else f"{reply}\n".encode(),
+                        reply.encode() if reply in _KEYS else f"{reply}\n".encode(),
                     )
                     given += 1
     finally:
@@ -81,4 +89,4 @@ def talk(
                 os.killpg(process.pid, 9)
                 process.wait()
         os.close(master)
-    return Talk(screen, given, process.returncode)
+    return Talk(screen, given, process.returncode, time.monotonic() - began)

@@ -33,6 +33,8 @@ class Facts(NamedTuple):
     #: status and code of an answer to a bad refresh token or code
     dead: tuple[int, str] = (400, "invalid_grant")
     bad_client: tuple[int, str] = (401, "invalid_client")
+    #: the same where a device code is asked for
+    no_device_client: tuple[int, str] = (401, "invalid_client")
     expires_in: int | None = 7200
     gives_refresh_token: bool = True
     #: a refresh ends the access token before it
@@ -68,6 +70,7 @@ FORGES: dict[str, Facts] = {
         client_auth="post",
         dead=(200, "bad_refresh_token"),
         bad_client=(200, "incorrect_client_credentials"),
+        no_device_client=(404, "Not Found"),  # github/app issues 876, 1320
         ends_old=True,
         separator=",",
         merges={"repo": ("public_repo", "repo:status")},
@@ -149,6 +152,8 @@ class Forge:
         self.codes: dict[str, dict[str, str]] = {}
         self.granted: dict[str, str] = {}
         self.device_answers: list[str] = []
+        #: what a hostile one says of where its codes are entered
+        self.device_page: dict[str, str] = {}
         self._count = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
@@ -267,6 +272,8 @@ class Forge:
         return named == f"{CLIENT}:{SECRET}" and "client_secret" not in given
 
     def _device(self, given: dict[str, str]) -> tuple[int, dict[str, str], object]:
+        if given.get("client_id") not in self.clients:
+            return self._error(self.facts.no_device_client)
         if self.device_answers[:1] == ["device_flow_disabled"]:
             return self._error((200, "device_flow_disabled"))
         found = {
@@ -275,6 +282,7 @@ class Forge:
             "verification_uri": f"{self.url}/login/device",
             "expires_in": 900,
             "interval": 5,
+            **self.device_page,
         }
         return 200, {}, found
 

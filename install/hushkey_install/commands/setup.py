@@ -11,6 +11,7 @@ import click
 from hushkey import origins
 from hushkey.config import rules
 from hushkey.errors import HushkeyError, Permanent
+from hushkey.providers import registry
 from hushkey.providers.registry import SPECS
 from hushkey_install.commands import accounts, completing
 from hushkey_install.common import output
@@ -53,7 +54,11 @@ _TOOLS = [tool.name for tool in table.REGISTRATIONS]
 @click.option(
     "--no-login", is_flag=True, help="Sign in later; tools are not registered."
 )
-@click.option("--no-probe", is_flag=True, help="Ask no server what it is.")
+@click.option(
+    "--no-probe",
+    is_flag=True,
+    help="Ask no server what it is, nor whether it knows the client.",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing, and do it.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 def command(
@@ -98,6 +103,7 @@ def command(
         yes=yes or with_token,
         login=not no_login,
         probe=not no_probe,
+        tries_client=not no_probe,
     )
     run(flags, dry_run=dry_run, sure=yes)
 
@@ -141,7 +147,7 @@ def run(
 
 
 def waits(host: str) -> bool:
-    """Tell whether *host* is a built-in one without a client, and who can answer."""
+    """Tell whether *host* is one that is known without a client, and who can answer."""
     config = rules.load(os.environ)
     if host in config.identities() or not addhost.is_person():
         return False
@@ -150,7 +156,9 @@ def waits(host: str) -> bool:
         row = config.row_for(request)
     except (ValueError, HushkeyError):
         return False  # `login` says what is wrong
-    return row is not None and bool(row["missing"])
+    if row is None:
+        return bool(registry.hosted(request.protocol, request.host))
+    return bool(row["missing"])
 
 
 def sign_in(host: str, *, force: bool, method: str, account: str) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from hushkey.errors import plain
 from hushkey.providers import realms
 from hushkey.providers.registry import SPECS
+from hushkey.providers.spec import ENDPOINTS
 from hushkey.system import paths
 
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -147,7 +148,11 @@ def _announced(base: str, document: object) -> Server | None:
     for spec in SPECS.values():
         if spec.userinfo_path and userinfo == base + spec.userinfo_path:
             return Server(spec.name, base, issuer)
-    return Server(issuer=issuer)
+    # Nobody has named it as who signs them in: it may speak for itself alone.
+    here = urlsplit(base)[:2]
+    named = (str(data[key]) for key in (*ENDPOINTS, "jwks_uri") if key in data)
+    own = all(urlsplit(url)[:2] == here for url in named)
+    return Server(issuer=issuer) if own else None
 
 
 def _shown(origin: str, answer: Any) -> Server:

@@ -16,11 +16,12 @@ import click
 from hushkey import origins
 from hushkey.config import rules, schema
 from hushkey.errors import ConfigError, HushkeyError, Permanent, Transient, plain
+from hushkey.providers import registry
 from hushkey.providers.checks import one_of, secure_url
 from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
 from hushkey_install.common.context import shown
-from hushkey_install.config import document, keystore
+from hushkey_install.config import clientcheck, document, keystore
 from hushkey_install.inspect import nosignin
 from hushkey_install.tools import githelpers
 
@@ -45,6 +46,8 @@ class Given(NamedTuple):
     scheme: str = ""
     #: a person may be asked for what is optional
     may_ask: bool = True
+    #: a client that a person types is tried at its server
+    tries_client: bool = False
 
 
 class Plan(NamedTuple):
@@ -226,7 +229,9 @@ def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Pl
         )
     table: dict[str, object] = {"provider": provider, **given.keys}
     for key in SPECS[provider].required:
-        table[key] = table.get(key) or asked(provider, table, key, given.may_ask)
+        table[key] = table.get(key) or asked(
+            provider, table, key, given.may_ask, tried=given.tries_client
+        )
     host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
     scopes = list(preset["scopes"] or SPECS[provider].scopes)
     known = {"scopes": scopes} if scopes else {}
@@ -242,6 +247,9 @@ def _identity(given: Given, pattern: str) -> dict[str, object]:
         implied = [s.name for s in SPECS.values() if s.implied_by in keys]
         provider = implied[-1] if implied else ""
     if not provider:
+        request = githelpers.request_of(pattern)
+        provider = registry.hosted(request.protocol, request.host)
+    if not provider:
         provider = _needed("provider", "who signs you in", default="oidc")
     if provider not in SPECS:
         expected = one_of(*SPECS)(provider)
@@ -250,7 +258,13 @@ def _identity(given: Given, pattern: str) -> dict[str, object]:
     table |= _server(provider, keys, pattern)
     for key in SPECS[provider].required:
         if key not in table:
-            table[key] = keys.pop(key, "") or asked(provider, table, key, given.may_ask)
+            table[key] = keys.pop(key, "") or asked(
+                provider,
+                table | keys,
+                key,
+                given.may_ask,
+                tried=given.tries_client,
+            )
     return table | keys
 
 
@@ -314,11 +328,18 @@ def is_person() -> bool:
 
 
 def asked(
-    provider: str, table: Mapping[str, object], key: str, may_ask: bool = True
+    provider: str,
+    table: Mapping[str, object],
+    key: str,
+    may_ask: bool = True,
+    *,
+    tried: bool = False,
 ) -> str:
     """Return what the person types for *key*, after saying where a client is made.
 
-    Permanent where nobody can be asked, or *may_ask* is false.
+    *tried*: the server of *table* is asked whether it takes the client, and the person
+    once more where it does not. Permanent where nobody can be asked, or *may_ask* is
+    false.
     """
     found = SPECS[provider].registration(table) if key == "client_id" else None
     told = f"register a client at {found.page}: {found.fields}" if found else _EXAMPLE
@@ -326,7 +347,17 @@ def asked(
         raise _missing(key, told)
     if found:
         output.say(told, err=True)
-    return _needed(key, *_questions(provider, key))
+    words, check = _questions(provider, key)
+
+    def taken(text: str) -> str | None:
+        if check is not None and (expected := check(text)):
+            return f"expected {expected}"
+        if not tried or key != "client_id":
+            return None
+        fault = clientcheck.fault(provider, {**table, key: text})
+        return fault.line() if fault else None
+
+    return _needed(key, words, taken)
 
 
 def _questions(provider: str, key: str) -> tuple[str, Check | None]:
@@ -349,8 +380,8 @@ def _needed(
         raise _missing(key, _EXAMPLE)
 
     def checked(text: str) -> str:
-        if check is not None and (expected := check(text)):
-            raise click.BadParameter(f"expected {expected}")  # asked once more
+        if check is not None and (wrong := check(text)):
+            raise click.BadParameter(wrong)  # asked once more
         return text
 
     question = words or key

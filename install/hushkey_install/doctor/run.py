@@ -43,6 +43,7 @@ def topics() -> tuple[Topic, ...]:
         *(tool.checks for tool in table.CHECKED),
         signins.check,
         machines.check,
+        signins.refused,
         signins.clock,
         agent.check,
         environment.browser,

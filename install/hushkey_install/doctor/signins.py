@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Iterator
 
+from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, span
 from hushkey.signin import policy
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
@@ -49,6 +50,29 @@ def check(installation: Installation) -> Iterator[Finding]:
                 f"the sign-in to {row['host']} ends with its token: the server gave "
                 "no refresh token",
                 command,
+            )
+
+
+def refused(installation: Installation) -> Iterator[Finding]:
+    """Yield what hosts have refused, although the sign-in is good; and what helps."""
+    if installation.context is None:
+        return
+    context = installation.context
+    for identity in context.config.identities().values():
+        if identity.typed or identity.machine or not context.is_used(identity):
+            continue
+        try:
+            refusals = context.acquirer.file_of(identity).read().refusals()
+        except HushkeyError:
+            return  # has a finding of its own
+        for account, host, place in refusals:
+            where = f"{host}/{place}" if place else host
+            why = cached.refusal_hint(identity, place)
+            yield Finding(
+                "host-refuses",
+                NOTE,
+                f"{where} refused the token of {account.shown}: {why}",
+                f"hushkey explain {shlex.quote(where)}",
             )
 
 

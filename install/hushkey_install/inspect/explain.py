@@ -88,6 +88,9 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
             yield "rule", "none covers this URL"
             if words := nosignin.words(request):
                 yield "note", words
+            elif named := registry.hosted(request.protocol, request.host):
+                setup = f"`hushkey setup {request.host}`"
+                yield "note", f"a {named} server, by its name: {setup} signs in there"
     elif rule.identity.typed:
         yield "rule", f'[host."{rule.pattern}"], with a static secret'
         yield "identity", f"{rule.identity.name} ({rule.identity.provider})"
@@ -134,8 +137,8 @@ def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
         yield "exchange", f"{rule.exchange}: the token is exchanged at {where}"
     yield "answer", _answer(rule, request)
     spec = registry.SPECS[identity.provider]
-    if spec.refusal_hint:
-        yield "refused", spec.filled(spec.refusal_hint, identity)
+    if words := spec.refusal(identity, request.path):
+        yield "refused", words
     file = context.acquirer.file_of(identity)
     key = context.acquirer.data_key.name
     if identity.machine and jobs.folder(context.environ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -9,14 +10,14 @@ import click
 
 from hushkey.config.rules import Config
 from hushkey.errors import Permanent, plain
-from hushkey.model import Frozen
+from hushkey.model import Frozen, HostRule
 from hushkey.providers.checks import secure_url
 from hushkey.providers.registry import SPECS
 from hushkey.providers.spec import ProviderSpec
 from hushkey_install.common import output, typedsecrets
-from hushkey_install.config import addhost, keystore
+from hushkey_install.config import addhost, clientcheck, keystore
 from hushkey_install.register import table
-from hushkey_install.setup import programs
+from hushkey_install.setup import programs, recognise
 from hushkey_install.setup import target as targets
 from hushkey_install.setup.recognise import Found
 
@@ -40,7 +41,19 @@ class Flags(Frozen):
     tools: tuple[str, ...] = ()
     yes: bool = False
     login: bool = True
+    #: servers may be asked what they are, and whether they know a client
     probe: bool = True
+    tries_client: bool = True
+
+    @property
+    def names_somebody(self) -> bool:
+        """Tell whether the command line says who signs in, or what is kept."""
+        return bool(self.keys or self.secret or self.identity)
+
+    @property
+    def tried(self) -> bool:
+        """Tell whether a client is tried at its server before anything changes."""
+        return self.login and self.tries_client
 
     @property
     def may_ask(self) -> bool:
@@ -136,7 +149,10 @@ def _who(
 ) -> Answers:
     """Return who signs in, or what is kept for the host instead."""
     host = found.target
+    if found.rule and found.rule.built_in and flags.names_somebody:
+        found = recognise.without_rule(found)
     if found.rule:
+        _check_same(found.rule, flags)
         if not found.rule.identity.typed:
             return Answers(found)
         if typedsecrets.tools_of(host.scheme, host.host, environ) and not flags.secret:
@@ -151,12 +167,32 @@ def _who(
         name = flags.identity or program
         return Answers(found, given=_given(found, flags, name, keys))
     if flags.keys.keys() & {"provider", "issuer", "tenant", "client_id"}:
-        return _client(found, flags)
+        return _client(config, found, flags)
     if found.provider:
         return _forge(config, found, flags, environ)
     if found.issuer:
-        return _client(found, flags)
+        return _client(config, found, flags)
     return _unknown(config, found, flags)
+
+
+def _check_same(rule: HostRule, flags: Flags) -> None:
+    """Raise Permanent where the command line names another than the config does."""
+    identity = rule.identity
+    known = {"provider": identity.provider, "client_id": identity.client_id}
+    known["account"] = rule.account
+    other = [k for k, v in flags.keys.items() if known.get(k, identity.option(k)) != v]
+    if flags.identity not in ("", identity.name):
+        other.append("identity")
+    if flags.secret and not identity.typed:
+        other.append("token")
+    if other:
+        where = shlex.quote(f'host."{rule.pattern}"')
+        raise Permanent(
+            f"{rule.pattern} is set up already: identity {identity.name} has another "
+            f"{plain(other[0])}, or none",
+            hint="change it by `hushkey config set`, or take it out by `hushkey config "
+            f"unset {where}` first",
+        )
 
 
 def _forge(
@@ -165,7 +201,7 @@ def _forge(
     """Return how to become known to a forge: nothing is asked where it knows us."""
     spec, table = SPECS[found.provider], _table(found)
     if not set(spec.required) - table.keys():
-        return _client(found, flags)
+        return _client(config, found, flags)
     ways = []
     if keys := programs.signed_in(spec, found.target.host, environ):
         told = _Way(
@@ -178,7 +214,7 @@ def _forge(
         told = _Way(
             "register a client of your own, and sign in with it",
             "--client-id",
-            lambda: _client(found, flags),
+            lambda: _client(config, found, flags),
         )
         ways.append(told)
     if spec.typed_page(table):
@@ -208,7 +244,7 @@ def _unknown(config: Config, found: Found, flags: Flags) -> Answers:
         _Way(
             "an OpenID Connect server, by its address",
             "--issuer",
-            lambda: _client(found, flags, by_issuer=True),
+            lambda: _client(config, found, flags, by_issuer=True),
         ),
         _Way(
             "nobody: you type a user name and a password or token, kept encrypted",
@@ -226,7 +262,9 @@ def _chosen(question: str, ways: list[_Way], flags: Flags, hint: str = "") -> An
     return ways[_choice(question, [way.words for way in ways])].ask()
 
 
-def _client(found: Found, flags: Flags, *, by_issuer: bool = False) -> Answers:
+def _client(
+    config: Config, found: Found, flags: Flags, *, by_issuer: bool = False
+) -> Answers:
     """Return the identity that signs in as a client; its id is asked for."""
     keys = dict(flags.keys)
     issuer = found.issuer if not keys.keys() & {"issuer", "provider"} else ""
@@ -239,20 +277,67 @@ def _client(found: Found, flags: Flags, *, by_issuer: bool = False) -> Answers:
     provider = keys.get("provider", "")
     if provider and provider == found.provider:
         keys |= _client_keys(SPECS[provider], found, keys, flags)
+    elif "client_id" in keys:
+        implied = [s.name for s in SPECS.values() if s.implied_by in keys]
+        named = provider or (implied or [""])[-1]
+        if flags.tried and (fault := clientcheck.fault(named, keys)):
+            raise fault
     if issuer and not found.target.kind:
         found = _for_host(found, flags)
+        if known := _known(config, found, issuer):
+            return Answers(known)
     return Answers(found, given=_given(found, flags, flags.identity, keys))
+
+
+def _known(config: Config, found: Found, issuer: str) -> Found | None:
+    """Return what is known of the host of *found*, if its tokens are *issuer*'s so far.
+
+    Raises Permanent where another identity of the config serves it.
+    """
+    rule = config.rule_for(found.target.request)
+    if rule is None or rule.built_in:
+        return None
+    there = recognise.find(config, found.target, {}, ask=False)
+    if rule.identity.option("issuer").rstrip("/") != issuer.rstrip("/"):
+        raise Permanent(
+            f"{there.line()}, and its tokens are not {plain(issuer)}'s",
+            hint=f"`hushkey config unset 'host.\"{rule.pattern}\"'` takes that out",
+        )
+    output.say(there.line(), err=True)
+    return there
 
 
 def _client_keys(
     spec: ProviderSpec, found: Found, keys: Mapping[str, str], flags: Flags
 ) -> dict[str, str]:
     """Return what a client is known by, beside what the command line says."""
-    table, made = {**_table(found), **keys}, {}
-    if "client_id" in spec.required and "client_id" not in keys:
-        made["client_id"] = addhost.asked(spec.name, table, "client_id", flags.may_ask)
+    table: dict[str, str] = {**_table(found), **keys}
+    made: dict[str, str] = {}
+    asks = "client_id" in spec.required and "client_id" not in keys
+    while True:
+        if asks:
+            made["client_id"] = addhost.asked(
+                spec.name, table, "client_id", flags.may_ask
+            )
+        made |= _client_secrets(spec, keys, flags)
+        fault = clientcheck.fault(spec.name, table | made) if flags.tried else None
+        if fault is None:
+            break
+        if not asks:
+            raise fault
+        output.say(f"Error: {fault.line()}", err=True)  # asked once more
+    if not found.waits and found.base:
+        made["base_url"] = found.base
+    return made
+
+
+def _client_secrets(
+    spec: ProviderSpec, keys: Mapping[str, str], flags: Flags
+) -> dict[str, str]:
+    """Return what else clients of *spec* are known by, beside *keys*."""
+    made = {}
     for key, value in spec.client_keys.items():
-        if key in keys or (f"{key}_env") in keys:
+        if key in keys or f"{key}_env" in keys:
             continue
         if not value and not flags.may_ask:
             raise Permanent(
@@ -260,8 +345,6 @@ def _client_keys(
                 hint="name the variable that holds it",
             )
         made[key] = value or output.secret(f"{key} of the client (it is not shown)")
-    if not found.waits and found.base:
-        made["base_url"] = found.base
     return made
 
 
@@ -314,7 +397,14 @@ def _given(
 ) -> addhost.Given:
     target = found.target
     host = target.host if target.scheme == "https" else target.origin
-    return addhost.Given(host, identity, keys, flags.scopes, may_ask=flags.may_ask)
+    return addhost.Given(
+        host,
+        identity,
+        keys,
+        flags.scopes,
+        may_ask=flags.may_ask,
+        tries_client=flags.tried,
+    )
 
 
 def _table(found: Found) -> dict[str, str]:

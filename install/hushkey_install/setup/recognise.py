@@ -9,6 +9,7 @@ from hushkey import origins
 from hushkey.config.rules import Config
 from hushkey.errors import HushkeyError, plain
 from hushkey.model import HostRule
+from hushkey.providers import registry
 from hushkey.providers.registry import SPECS
 from hushkey_install.common import output, probe
 from hushkey_install.setup.target import Target
@@ -35,6 +36,8 @@ class Found(NamedTuple):
     waits: str = ""
     issuer: str = ""
     kinds: frozenset[str] = frozenset()
+    #: its name says what it is
+    named: bool = False
 
     def line(self) -> str:
         """Return who it is, and how that is known, for a person."""
@@ -45,7 +48,8 @@ class Found(NamedTuple):
         if self.waits:
             return f"{host}: {self.provider}, built in, without a client of yours"
         if self.provider:
-            return f"{host}: a {self.provider} server, as it says itself"
+            how = "by its name" if self.named else "as it says itself"
+            return f"{host}: a {self.provider} server, {how}"
         if self.issuer:
             return f"{plain(self.issuer)}: an OpenID Connect server"
         return f"{host}: not known, and it does not say who signs people in"
@@ -73,6 +77,11 @@ def find(
         )
     if target.issuer:
         return Found(target, issuer=target.issuer)
+    if named := registry.hosted(target.scheme, target.host):
+        kinds = _kinds(target, named)
+        return Found(
+            target, provider=named, base=target.origin, kinds=kinds, named=True
+        )
     seen = _seen(config, target, environ) if ask else probe.Server()
     kinds = _kinds(target, seen.provider)
     if seen.registry or seen.packages:
@@ -80,6 +89,19 @@ def find(
     issuer = "" if seen.provider else seen.issuer
     return Found(
         target, provider=seen.provider, base=seen.base, issuer=issuer, kinds=kinds
+    )
+
+
+def without_rule(found: Found) -> Found:
+    """Return *found*, a built-in host, as one of which only the server is known."""
+    if found.rule is None:
+        return found
+    identity = found.rule.identity
+    return found._replace(
+        rule=None,
+        provider=identity.provider,
+        base=identity.option("base_url"),
+        waits=identity.name,
     )
 
 

@@ -11,7 +11,7 @@ from hushkey.providers import clouds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hushkey.model import Account, Token
+    from hushkey.model import Account, Identity, Token
     from hushkey.store.tokencache import TokenCache
     from hushkey.tokenrequest import TokenRequest
 
@@ -20,6 +20,13 @@ _LAST_RESORT = 10
 _REFUSAL_HINT = (
     "check that the account has access, and the host's scopes in config.toml"
 )
+
+
+def refusal_hint(identity: Identity, place: str) -> str:
+    """Return what helps where a good token is refused at *place*, in one sentence."""
+    from hushkey.providers.registry import SPECS
+
+    return SPECS[identity.provider].refusal(identity, place) or _REFUSAL_HINT
 
 
 def accounts_for(cache: TokenCache, wanted: TokenRequest) -> list[Account]:
@@ -177,7 +184,8 @@ def refusal_line(cache: TokenCache, account: Account, wanted: TokenRequest) -> s
     from hushkey.signin import messages  # noqa: PLC0415 - seldom
 
     anew = messages.login_command(wanted.host)
-    return f"{_refusal(account, wanted)}; {_REFUSAL_HINT}; to sign in again: {anew}"
+    hint = refusal_hint(wanted.rule.identity, wanted.place)
+    return f"{_refusal(account, wanted)}; {hint}; to sign in again: {anew}"
 
 
 def _refusal(account: Account, wanted: TokenRequest) -> str:
@@ -190,4 +198,5 @@ def check_not_refused(
 ) -> None:
     """Raise Permanent where another token would be refused like the last one."""
     if was_refused(cache, account, wanted, now):
-        raise Permanent(_refusal(account, wanted), hint=_REFUSAL_HINT)
+        hint = refusal_hint(wanted.rule.identity, wanted.place)
+        raise Permanent(_refusal(account, wanted), hint=hint)

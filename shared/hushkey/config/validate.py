@@ -115,9 +115,13 @@ def _strangers(user: dict[str, Any], presets: dict[str, Any]) -> Iterator[Fault]
                 url = url or spec.base_of(table)
             if spec is None or not url or schema.pattern(written):
                 continue
-            server = origins.parse_url(url).host
-            host = origins.parse_pattern(written).host
-            if host != server and not host.endswith(f".{server}"):
+            asked, place = origins.parse_url(url), origins.parse_pattern(written)
+            origin = origins.parse_origin(asked.protocol, asked.host)
+            server, port = origin or (asked.host, 443)
+            host = place.host
+            # Another port than the usual one is another server's.
+            same = host == server and port in (443, place.port)
+            if not same and not host.endswith(f".{server}"):
                 what = f"is signed in at {server}, whose tokens are not for {host}"
                 hint = f"; give [identity.{plain(name)}] a {spec.server_key} of its own"
                 yield ("host", written), "identity", what + hint

@@ -37,6 +37,13 @@ def flag(value: Any) -> str | None:
     return None if isinstance(value, bool) else "true or false"
 
 
+def number(value: Any) -> str | None:
+    """Accept a number that is a name: digits, in quotes or not."""
+    digits = str(value) if isinstance(value, str | int) else ""
+    good = digits.isascii() and digits.isdigit() and len(digits) < 20
+    return None if good and not isinstance(value, bool) else "a number, such as 112"
+
+
 def absolute_path(value: Any) -> str | None:
     """Accept an absolute path; ``~/`` is not expanded, so nothing is guessed."""
     if isinstance(value, str) and (

@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent, UiRequired, plain
 from hushkey.model import Account, CodeFlow, DeviceCode, Grant
 from hushkey.net import answers, http, outcomes
@@ -94,6 +95,9 @@ class OAuthProvider:
                 # OpenID Connect Core 11: offline_access is ignored without it.
                 extra["prompt"] = "consent"
         extra |= self._spec.authorize_parameters
+        for key in self._spec.authorize_keys:
+            if value := self._identity.option(key):
+                extra[key] = value
         if login_hint and self._spec.hint_parameter:
             extra[self._spec.hint_parameter] = login_hint
             extra |= self._spec.hint_parameters
@@ -145,7 +149,9 @@ class OAuthProvider:
                 data={"scope": sent} if sent else {},
                 auth=session.client_auth(session.token_endpoint_auth_method),
             )
-            return _device_code(response, scopes, self.issuer)
+            code = _device_code(response, scopes, self.issuer)
+        self._check_own(code.verification_uri, code.verification_uri_complete)
+        return code
 
     def poll_device(self, code: DeviceCode) -> Grant:
         """Ask whether the person is done; see Provider."""
@@ -233,6 +239,20 @@ class OAuthProvider:
         # Its word counts for itself alone.
         here = urlsplit(self._base)[:2]
         return {k: v for k, v in found.items() if urlsplit(str(v))[:2] == here}
+
+    def _check_own(self, *pages: str) -> None:
+        """Raise Permanent unless a forge's device codes are entered at that very forge.
+
+        A code of another server's would sign in whoever made this one up.
+        """
+        own = _place(self._base)
+        for page in filter(None, pages) if self._base else ():
+            if _place(page) != own:
+                server, other = http.server_of(self._base), http.server_of(page)
+                raise Permanent(
+                    f"{server}: its device code is to be entered at {other}",
+                    hint="if it is the same server, set base_url to its address there",
+                )
 
     @contextmanager
     def _advised(self, step: str = "") -> Iterator[None]:
@@ -406,12 +426,23 @@ def _device_code(response: Any, scopes: tuple[str, ...], issuer: str) -> DeviceC
     data = http.json_of(response)
     body = data if isinstance(data, dict) else {}
     server = http.server_of(str(response.url))
+    if data is None and response.status_code in (404, 405, 410):
+        raise Permanent(
+            f"{server}: it gives no device codes (HTTP {response.status_code})",
+            hint="check its address in config.toml; a server without device codes "
+            "needs a sign-in in the browser",
+        )
     if response.status_code != 200 or "device_code" not in body:
         raise _not_again(
             outcomes.from_answer(response.status_code, data, response.headers, server)
         )
     kept = {"device_code": body["device_code"], "scopes": scopes}
     return answers.device_code(body, server, issuer, kept)
+
+
+def _place(url: str) -> tuple[str, object]:
+    parts = urlsplit(url)
+    return parts.scheme, origins.parse_origin(parts.scheme, parts.netloc)
 
 
 def _name(value: object) -> str:

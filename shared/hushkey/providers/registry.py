@@ -5,6 +5,7 @@ A new provider is a file under `hushkey.providers.specs` and a line here.
 
 from __future__ import annotations
 
+from hushkey import origins
 from hushkey.errors import Permanent
 from hushkey.providers.specs import (
     bitbucket,
@@ -54,6 +55,19 @@ SPECS: Mapping[str, ProviderSpec] = {
         workload.Workload(),
     )
 }
+
+
+def hosted(protocol: str, host: str) -> str:
+    """Return which provider the server *host* is of, if its name says it; or nothing.
+
+    Each such host is a server of its own: nothing of it is known but its kind.
+    """
+    origin = origins.parse_origin(protocol, host)
+    if protocol != "https" or origin is None or origin[1] != 443:
+        return ""
+    domain = origin[0].partition(".")[2]
+    named = (spec.name for spec in SPECS.values() if spec.domain == domain)
+    return next(named, "") if domain else ""
 
 
 def methods_of(identity: Identity) -> tuple[str, ...]:

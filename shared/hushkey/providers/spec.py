@@ -78,6 +78,8 @@ class ProviderSpec:
     needs_scopes = False
     #: the one public server that its endpoints are at, if the config names no other
     base_url = ""
+    #: each host right below it is a server of its own, too
+    domain = ""
     #: the key that names another one
     server_key = "base_url"
     #: endpoint's key -> path below ``base_url``
@@ -104,6 +106,8 @@ class ProviderSpec:
     auth_method = ""
     #: what else the authorization request carries
     authorize_parameters: Mapping[str, str] = {}
+    #: the keys of the config that it carries, too, as parameters of the same name
+    authorize_keys: tuple[str, ...] = ()
     #: a document below ``base_url`` that a server with OAuth turned off has not
     announcement = ""
     #: the questions that tell whose a token is, where no ID token does
@@ -128,7 +132,8 @@ class ProviderSpec:
     #: (step, error code) -> what to do; the step is ``redirect`` for what the page
     #: sent back, else empty. Filled in by `filled`
     hints: Mapping[tuple[str, str], str] = {}
-    #: why a host may refuse a token that is good, and what helps
+    #: why a host may refuse a token that is good, and what helps, with the page for it;
+    #: ``{owner}`` is whose repository was asked for. Filled in by `refusal`
     refusal_hint = ""
     #: an OpenID Connect server: discovered at its ``issuer``, and names its accounts
     open_id = False
@@ -228,6 +233,20 @@ class ProviderSpec:
         base = identity.option("base_url").rstrip("/")
         return text.format(client=identity.client_id, base=base or identity.issuer)
 
+    def refusal(self, identity: Identity, place: str = "") -> str:
+        """Return why a host may refuse a good token of *identity*, and what helps.
+
+        *place* is the path that was asked for; its owner is named where it is a plain
+        name, as it is put into addresses.
+        """
+        below = identity.option("base_url").partition("://")[2].partition("/")[2]
+        inside = place.strip("/").removeprefix(below.strip("/"))
+        owner = inside.strip("/").partition("/")[0]
+        name = owner.replace("-", "").replace("_", "").replace(".", "")
+        plain = name.isascii() and name.isalnum() and len(owner) < 100
+        text = self.refusal_hint.replace("{owner}", owner if plain else "ORG")
+        return self.filled(text, identity)
+
     def own_server(self, table: Mapping[str, Any]) -> str:
         """Return the key by which *table* names a server of its own, or nothing."""
         keys = ("base_url", *ENDPOINTS) if self.base_url else ()
@@ -288,6 +307,20 @@ class ProviderSpec:
         Not called where secrets are ``typed``.
         """
         raise NotImplementedError(self.name)
+
+    def check_client(
+        self,
+        identity: Identity,
+        network: Network,
+        folder: str,
+        environ: Mapping[str, str],
+        redirect_uri: str,
+    ) -> None:
+        """Raise Permanent if the server refuses the client of *identity*.
+
+        It is asked what a sign-in begins with, and no page is opened. Raises Transient
+        where it does not answer. *redirect_uri* has a port.
+        """
 
     def minter(
         self,

@@ -304,6 +304,14 @@ class TokenCache:
             for row in self._refused
         )
 
+    def refusals(self) -> list[tuple[Account, str, str]]:
+        """Return who was refused, by which host and where there, the newest last."""
+        found = (
+            (self.known(row["account"]), str(row["host"]), str(row.get("place", "")))
+            for row in self._refused
+        )
+        return list(dict.fromkeys(found))
+
     def is_known(self, value: str) -> bool:
         """Tell whether *value* is an access token of ours, refused or not."""
         return any(row["value"] == value for row in (*self._tokens, *self._aside()))

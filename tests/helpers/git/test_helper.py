@@ -446,6 +446,30 @@ def test_young_token_that_is_refused_is_not_refreshed(
     assert again.lines == ()
 
 
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [("acme/app.git", "acme"), ("ac{me}/app", "ORG"), ("", "ORG")],
+)
+def test_refusal_names_the_forge_s_own_page_for_it(
+    home: Path, capfd: pytest.CaptureFixture[str], path: str, owner: str
+) -> None:
+    machine = Machine(home, "https://github.com/login/oauth/access_token")
+    machine.configure(
+        text='[settings]\nkey_store = "file"\n[identity.me]\nprovider = "github"\n'
+        'client_id = "c"\n[host."github.com"]\nidentity = "me"\n'
+    )
+    machine.has(grant(TOKEN, refresh_token=""), ("repo", "workflow"))
+    asked = b"protocol=https\nhost=github.com\n" + f"path={path}\n".encode()
+    ask(machine, "erase", asked + f"password={TOKEN}\n".encode())
+
+    answer = ask(machine, "get", asked)
+
+    assert fields(answer)["password"] == TOKEN  # no window, and no other token
+    said = capfd.readouterr().err
+    assert f"enforces SAML, open https://github.com/orgs/{owner}/sso" in said
+    assert "https://github.com/settings/connections/applications/c" in said
+
+
 # -- store and erase -------------------------------------------------------------
 
 

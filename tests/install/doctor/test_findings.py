@@ -709,6 +709,21 @@ def test_sign_in_that_has_ended_at_the_server(machine: Machine) -> None:
     assert "not-renewable" not in findings
 
 
+def test_host_that_refuses_a_good_sign_in(machine: Machine) -> None:
+    machine.has(grant("at-young"))
+    with machine.token_file().change(5) as change:
+        now = int(time.time())
+        change.cache.refuse("at-young", "git.test", now, place="acme/app")
+        change.save()
+
+    finding = found(machine)["host-refuses"]
+
+    assert finding["command"] == "hushkey explain git.test/acme/app"
+    assert "git.test/acme/app refused the token of me@example.com" in finding["text"]
+    assert "check that the account has access" in finding["text"]
+    assert "at-young" not in str(finding)
+
+
 def test_token_from_the_future(machine: Machine) -> None:
     machine.has(grant(f"at-{CANARY}"), age=-7200)
 

@@ -1,5 +1,6 @@
 """Which questions are asked, and what comes of the answers; no server is needed."""
 
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey.config import rules
+from hushkey.errors import Permanent
 from hushkey.origins import parse_url
 from hushkey_install.cli import main
 from hushkey_install.common import output
-from hushkey_install.config import addhost
+from hushkey_install.config import addhost, clientcheck
 from kit.oauth import Machine
 
 KEY = '[settings]\nkey_store = "file"\n'
@@ -44,6 +46,8 @@ def person(home: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
     made = Person(home)
     made.configure(text=KEY)
     monkeypatch.setattr(addhost, "is_person", lambda: True)
+    # Real servers are not asked for what is typed here.
+    monkeypatch.setattr(clientcheck, "fault", lambda *_: None)
 
     def counted(ask: Callable[..., object]) -> Callable[..., object]:
         def asking(*args: object, **more: object) -> object:
@@ -73,6 +77,10 @@ def test_sign_in_of_the_forge_s_own_program(person: Person) -> None:
     question = b"protocol=https\nhost=github.com\n\n"
     told = person.run("git-credential-hushkey", "get", stdin=question)
     assert b"password=gho_secretsecret" in told.stdout
+    before = person.text()
+    again = person.setup("github.com", "--tool", "git")
+    assert "nothing to change" in again.output
+    assert (person.asked, person.text()) == (2, before)
 
 
 @pytest.mark.parametrize("script", ["exit 1", "sleep 60", ":"])
@@ -124,6 +132,53 @@ def test_client_of_one_s_own_at_each_forge(
     assert "SECRET" not in said.output
     assert len(person.text().splitlines()) == keys + 1
     assert rules.load(person.environ).rule_for(parse_url(host))
+
+
+@pytest.mark.parametrize(
+    ("host", "wrong", "right"),
+    [
+        ("github.com", "bad\n", "good\n"),
+        ("bitbucket.org", "bad\nSECRET\n", "good\nSECRET\n"),
+    ],
+)
+def test_client_that_its_server_refuses_is_asked_for_again(
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    wrong: str,
+    right: str,
+) -> None:
+    tried = []
+
+    def fault(provider: str, table: dict[str, str]) -> Permanent | None:
+        tried.append((provider, table["client_id"]))
+        return Permanent("no such app") if table["client_id"] == "bad" else None
+
+    monkeypatch.setattr(clientcheck, "fault", fault)
+    said = person.setup(host, typed=f"1\n{wrong}{right}n\n", code=1)
+
+    assert "Error: no such app" in said.output
+    assert [client for _, client in tried] == ["bad", "good"]
+    person.setup(host, "--no-probe", typed=f"1\n{wrong}n\n", code=1)
+    assert len(tried) == 2
+    assert "SECRET" not in said.output
+    assert person.config_file.read_text() == KEY
+
+
+def test_ghe_com_server_is_asked_at_its_own_address_alone(person: Person) -> None:
+    said = person.setup("octo.ghe.com", "--no-login", typed="1\nIv1.x\n\n")
+    rule = rules.load(person.environ).rule_for(parse_url("octo.ghe.com"))
+    explained = person.run("hushkey", "explain", "https://other.ghe.com/a/b").stdout
+
+    assert "https://octo.ghe.com/settings/applications/new" in said.output
+    assert rule
+    assert {v for k, v in rule.identity.options.items() if k.endswith("endpoint")} == {
+        "https://octo.ghe.com/login/oauth/authorize",
+        "https://octo.ghe.com/login/oauth/access_token",
+        "https://octo.ghe.com/login/device/code",
+    }
+    assert b"`hushkey setup other.ghe.com` signs in there" in explained
+    assert rules.load(person.environ).rule_for(parse_url("other.ghe.com")) is None
 
 
 @pytest.mark.parametrize("host", ["github.com", "gitlab.com", "bitbucket.org"])
@@ -194,4 +249,81 @@ def test_program_that_fails_at_the_sign_in_is_one_line(person: Person) -> None:
     said = person.setup("github.com", *words, code=1)
 
     assert "gh exited with 1 (host github.com, identity gh); run: gh" in said.output
+    assert person.config_file.read_text() == KEY
+
+
+def test_host_of_another_identity_is_not_taken_from_it(person: Person) -> None:
+    person.configure(
+        text=f'{KEY}[identity.a]\nprovider = "oidc"\nissuer = "https://a.test"\n'
+        'client_id = "c"\n[host."git.test"]\nidentity = "a"\n'
+    )
+    before = person.config_file.read_text()
+    words = ("--host", "git.test", "--client-id", "c", "--yes", "--dry-run")
+    well_known = "/.well-known/openid-configuration"
+
+    said = person.setup(f"https://b.test{well_known}", *words, code=1)
+    same = person.setup(f"https://a.test{well_known}", *words)
+
+    assert "its tokens are not https://b.test's" in said.output
+    assert "git.test: identity a (your config)" in same.output
+    assert person.config_file.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("codeberg.org", "--client-id", "mine"), 'client_id = "mine"'),
+        (("codeberg.org", "--account", "bob"), 'account = "bob"'),
+        (("dev.azure.com", "--tenant", "contoso.com"), 'tenant = "contoso.com"'),
+    ],
+)
+def test_what_is_built_in_gives_way_to_the_command_line(
+    person: Person, words: tuple[str, ...], key: str
+) -> None:
+    for _ in range(2):
+        said = person.setup(*words, "--no-login", "--yes")
+        assert key in person.text()
+
+    assert "nothing to change" in said.output
+
+
+def test_token_for_a_built_in_host_is_kept(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("codeberg.org", "--with-token", "--yes", "--tool", "none")
+    person.setup(*words, typed="PATSECRET\n")
+
+    assert person.typed() == ["PATSECRET"]
+    assert 'provider = "static"' in person.text()
+
+
+def test_other_client_than_the_config_s_is_not_passed_over(person: Person) -> None:
+    person.setup("codeberg.org", "--client-id", "mine", "--no-login", "--yes")
+    before = person.text()
+    for flag, typed in (
+        (("--client-id", "other"), ""),
+        (("--set", "base_url=https://a.test"), ""),
+        (("--identity", "other"), ""),
+        (("--with-token",), "PATSECRET\n"),
+    ):
+        said = person.setup("codeberg.org", *flag, "--yes", typed=typed, code=1)
+        assert "is set up already: identity codeberg has another" in said.output
+
+    assert person.text() == before
+    assert person.typed() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_company_s_config_of_another_user_is_refused(person: Person) -> None:
+    company = person.home / "company.toml"
+    company.write_text(
+        '[identity.corp]\nprovider = "gitea"\nbase_url = "https://evil.test"\n'
+        '[host."evil.test"]\nidentity = "corp"\n'
+    )
+    os.chown(company, 65534, 65534)
+    person.environ["HUSHKEY_SYSTEM_CONFIG"] = str(company)
+
+    said = person.setup("evil.test", "--yes", code=5)
+
+    assert "belongs to another user" in said.output
     assert person.config_file.read_text() == KEY

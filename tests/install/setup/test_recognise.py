@@ -9,6 +9,7 @@ import pytest
 from hushkey.config import rules
 from hushkey.providers import realms
 from hushkey.providers.registry import SPECS
+from hushkey.providers.spec import ENDPOINTS
 from hushkey_install.common import probe
 from hushkey_install.setup import recognise, target
 from kit.oauth import WELL_KNOWN, Machine, Reply, Scripted
@@ -98,6 +99,20 @@ def test_document_of_another_authority_counts_for_nothing(
     assert seen(server) == probe.Server()
 
 
+@pytest.mark.parametrize("key", [*ENDPOINTS, "jwks_uri"])
+@pytest.mark.parametrize(
+    "url", ["https://evil.test/x", "{origin}.evil.test/x", "{origin}@evil.test/x", "/x"]
+)
+def test_issuer_that_nobody_named_leads_to_no_other_server(
+    server: Scripted, key: str, url: str
+) -> None:
+    document = {"issuer": server.url, key: url.format(origin=server.url)}
+    server.on(WELL_KNOWN, Reply(document))
+    assert seen(server) == probe.Server()
+    server.on(WELL_KNOWN, Reply({"issuer": server.url, key: f"{server.url}/x"}))
+    assert seen(server).issuer == server.url
+
+
 @pytest.mark.parametrize(
     "userinfo", ["https://evil.test/oauth/userinfo", "{origin}/x/oauth/userinfo", 7]
 )
@@ -133,6 +148,34 @@ def test_rule_and_built_in_host_are_not_asked(home: Path) -> None:
     assert (github.waits, github.provider) == ("github", "github")
     assert github.kinds == {"git"}
     assert found("contoso.azurecr.io").kinds == {"docker"}
+
+
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("octo.ghe.com", "github"),
+        ("https://OCTO.ghe.com:443/team/app.git", "github"),
+        ("git@octo.ghe.com:team/app.git", "github"),
+        ("http://octo.ghe.com", ""),
+        ("octo.ghe.com:8443", ""),
+        ("ghe.com", ""),
+        ("api.octo.ghe.com", ""),
+        ("octo.ghe.com.evil.test", ""),
+        ("octoghe.com", ""),
+    ],
+)
+def test_host_whose_name_says_it_is_a_server_of_its_own(
+    home: Path, url: str, provider: str
+) -> None:
+    machine = Machine(home)
+    config = rules.load(machine.environ)
+
+    found = recognise.find(config, target.parse(url), machine.environ, ask=False)
+
+    assert found.provider == provider
+    assert found.base == ("https://octo.ghe.com" if provider else "")
+    assert not found.rule
+    assert not found.waits
 
 
 def test_server_that_is_away_is_a_note(

@@ -499,4 +499,10 @@ def test_token_of_a_ready_made_program_is_for_its_server_alone() -> None:
     host = '[host."ghe.test"]\nidentity = "robot"\n'
 
     compile_config(f'[identity.robot]\n{lines}hostname = "ghe.test"\n{host}', "c")
+    for port, other in ((":8443", ""), (":8443", ":9443"), ("", ":8443")):
+        own = f'[identity.robot]\n{lines}hostname = "ghe.test{port}"\n'
+        compile_config(own + host.replace("ghe.test", f"ghe.test{port}"), "c")
+        if port:
+            with pytest.raises(ConfigError, match="whose tokens are not for"):
+                compile_config(own + host.replace("ghe.test", f"ghe.test{other}"), "c")
     assert "a hostname of its own" in problems('command = "gh"', host="ghe.test")

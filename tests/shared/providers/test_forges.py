@@ -25,7 +25,7 @@ every_forge = pytest.mark.parametrize("kind", FORGES)
 class Desk:
     """Somebody with an identity at a forge."""
 
-    def __init__(self, forge: Forge, folder: Path, **keys: str) -> None:
+    def __init__(self, forge: Forge, folder: Path, **keys: Any) -> None:
         self.forge = forge
         secret = {"client_secret": SECRET} if forge.kind in NEEDS_SECRET else {}
         table = {"provider": forge.kind, "client_id": CLIENT, **secret, **keys}
@@ -265,6 +265,64 @@ def test_github_takes_a_token_back_without_authentication(
     assert forge.revoked == ["gho_1"]
 
 
+@pytest.mark.parametrize("kind", [k for k, s in SPECS.items() if s.refusal_hint])
+def test_refusal_leads_to_the_forge_s_own_page_and_to_no_other(kind: str) -> None:
+    spec = SPECS[kind]
+    own = {"base_url": "https://git.corp.test"} if "base_url" in spec.keys else {}
+    table = {"provider": kind, "client_id": CLIENT, **own}
+    identity = Identity("me", **compiled(table))
+    base = own.get("base_url") or identity.issuer
+
+    said = spec.refusal(identity, "acme/app.git")
+    hostile = [
+        spec.refusal(identity, path)
+        for path in ("@evil.test/x", "evil.test:1/x", "{base}/x", "a%2fb/x", "a b/x")
+    ]
+
+    assert f"{base}/" in said
+    assert len(said) < 300
+    if "ORG" in spec.refusal(identity):
+        assert "acme" in said
+    assert {*hostile} == {spec.refusal(identity)}
+    if own:
+        below = {**table, "base_url": "https://git.corp.test/acme/code"}
+        there = Identity("me", **compiled(below))
+        assert (
+            spec.refusal(there, "acme/code/acme/app").replace("/acme/code", "") == said
+        )
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab"])
+@pytest.mark.parametrize("field", ["verification_uri", "verification_uri_complete"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "https://github.com/login/device",
+        "{origin}.evil.test/device",
+        "{origin}@evil.test/device",
+        "{origin}1/device",
+    ],
+)
+def test_device_code_of_another_server_is_shown_to_nobody(
+    kind: str, field: str, page: str, tmp_path: Path
+) -> None:
+    with Forge(kind) as forge:
+        forge.device_page = {field: page.format(origin=forge.origin)}
+        desk = Desk(forge, tmp_path)
+        with pytest.raises(Permanent):
+            desk.provider.begin_device(())
+        forge.device_page = {field: f"{forge.origin.upper()}/login/device"}
+        assert desk.provider.begin_device(())
+
+
+def test_server_without_device_codes_is_no_captive_portal(tmp_path: Path) -> None:
+    with (
+        Forge("github", device="/elsewhere") as forge,
+        pytest.raises(Permanent, match=r"no device codes \(HTTP 404\)"),
+    ):
+        Desk(forge, tmp_path).provider.begin_device(())
+
+
 # -- GitLab --------------------------------------------------------------------------
 
 
@@ -290,6 +348,25 @@ def test_gitlab_shows_a_page_for_a_scope_that_it_does_not_know(tmp_path: Path) -
     assert (status, answer) == (400, {})
     assert "if GitLab's page showed an error" in words
     assert f"{forge.url}/-/user_settings/applications" in words
+
+
+@pytest.mark.parametrize("group", [112, "112"])
+def test_gitlab_group_s_single_sign_on_is_named_to_the_page(
+    group: object, tmp_path: Path
+) -> None:
+    # docs.gitlab.com/api/oauth2 (18.5); gitlab-org/gitlab issue 461212
+    with Forge("gitlab") as forge:
+        led = Desk(forge, tmp_path, root_namespace_id=group).provider
+        usual = Desk(forge, tmp_path).provider
+        pages = [p.begin_code(("openid",), REDIRECT, "").url for p in (led, usual)]
+
+    asked = [dict(parse_qsl(urlsplit(page).query)) for page in pages]
+    assert [form.get("root_namespace_id") for form in asked] == ["112", None]
+
+
+@pytest.mark.parametrize("value", ["112&a=b", "-1", "٣", "", True, 1.5, "9" * 30])
+def test_gitlab_group_is_a_number(value: object) -> None:
+    assert SPECS["gitlab"].keys["root_namespace_id"](value)
 
 
 def test_gitlab_revokes_for_a_public_client(tmp_path: Path) -> None:

@@ -67,6 +67,11 @@ class Bitbucket(ForgeSpec):
             "check client_id (Key) and client_secret (Secret) of the OAuth consumer"
         ),
     }
+    refusal_hint = (
+        "check that the account is in the workspace {base}/{owner}, which may demand "
+        "two-step verification or allow few addresses, and that the consumer has "
+        '"Repositories: Write"'
+    )
     given_up_hint = (
         "if the page showed an error: redirect_uri has to begin with the consumer's "
         "Callback URL"

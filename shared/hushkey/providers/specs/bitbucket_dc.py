@@ -48,6 +48,10 @@ class BitbucketDataCenter(Bitbucket):
     typed_fields = '"Create token", "Repositories: Write"; then copy it'
     typed_user = "x-token-auth"
     realms = ("Atlassian Bitbucket",)
+    refusal_hint = (
+        "check that the account may read or write the repository "
+        '({base}/account), and that the incoming link has "Repositories: Write"'
+    )
     given_up_hint = (
         "if the page showed an error: Data Center refuses http redirects unless its "
         "administrator sets "

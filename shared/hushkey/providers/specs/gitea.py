@@ -57,7 +57,7 @@ class Gitea(ForgeSpec):
             'untick "Confidential Client" of the application, and check client_id: '
             "{base}/user/settings/applications"
         ),
-        ("redirect", "invalid_client"): (
+        ("", "invalid_client"): (
             "the server has no such client: register one at "
             "{base}/user/settings/applications and set client_id"
         ),
@@ -68,6 +68,7 @@ class Gitea(ForgeSpec):
         "https at 127.0.0.1 is a proxy's that rewrites redirects"
     )
     refusal_hint = (
-        "404 although you are signed in is a repository that is not there, or not "
-        "for you"
+        "check that the account may open {base}/{owner}: a repository that is not for "
+        "it is a 404, too; what the sign-in may do is in "
+        "{base}/user/settings/applications"
     )

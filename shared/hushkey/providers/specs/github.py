@@ -22,6 +22,7 @@ class GitHub(ForgeSpec):
 
     name = "github"
     base_url = _PUBLIC
+    domain = "ghe.com"
     paths = {  # noqa: RUF012 - read only
         "authorization_endpoint": "/login/oauth/authorize",
         "token_endpoint": "/login/oauth/access_token",
@@ -68,6 +69,11 @@ class GitHub(ForgeSpec):
             "GitHub wants the client's secret in the browser; without one it is "
             "`--method device`. Or check client_id: each GitHub server has its own"
         ),
+        # device codes: HTTP 404 with this word, not one of RFC 8628's
+        ("", "Not Found"): (
+            "check client_id: each GitHub server has its own apps "
+            "({base}/settings/developers)"
+        ),
         ("", "redirect_uri_mismatch"): (
             'the app\'s "Authorization callback URL" has to be http://127.0.0.1/ '
             "({base}/settings/developers)"
@@ -76,10 +82,11 @@ class GitHub(ForgeSpec):
             "verify your primary email address: {base}/settings/emails"
         ),
     }
+    # "Authorizing OAuth apps" (the page of one app), "SAML and GitHub Apps"
     refusal_hint = (
-        "403 or 404 although you are signed in: install the GitHub App on the owner of "
-        "the repository, or have its organisation approve the OAuth app; where it "
-        "enforces SAML, open {base}/orgs/ORG/sso, then `hushkey login --force`"
+        "have {owner} approve the app ({base}/settings/connections/applications/"
+        "{client}) or install the GitHub App there; where {owner} enforces SAML, open "
+        "{base}/orgs/{owner}/sso, then `hushkey login --force`"
     )
 
     def methods(self, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -90,7 +97,7 @@ class GitHub(ForgeSpec):
     def api_of(self, base: str) -> str:
         """Return the API: a host of its own, but for GitHub Enterprise Server."""
         host = base.removeprefix("https://")
-        if base == _PUBLIC or (host.endswith(".ghe.com") and "/" not in host):
+        if base == _PUBLIC or host.partition(".")[2] == self.domain:
             return f"https://api.{host}"
         return f"{base}/api/v3"
 

@@ -7,6 +7,7 @@ the engine behind them is Doorkeeper. The git routes look at Basic alone
 
 from __future__ import annotations
 
+from hushkey.providers.checks import number
 from hushkey.providers.spec import Lookup
 from hushkey.providers.specs.oauth2 import ForgeSpec
 
@@ -15,6 +16,7 @@ class GitLab(ForgeSpec):
     """gitlab.com, or the server at ``base_url``."""
 
     name = "gitlab"
+    keys = {**ForgeSpec.keys, "root_namespace_id": number}  # noqa: RUF012 - read only
     base_url = "https://gitlab.com"
     paths = {  # noqa: RUF012 - read only
         "authorization_endpoint": "/oauth/authorize",
@@ -36,6 +38,8 @@ class GitLab(ForgeSpec):
         "read_api": ("read_user", "read_repository", "read_registry"),
         "write_repository": ("read_repository",),
     }
+    #: leads through the single sign-on of that top-level group (since 18.5)
+    authorize_keys = ("root_namespace_id",)
     hint_parameter = ""
     git_user = "oauth2"  # lib/gitlab/auth.rb: an OAuth token with no other name
     scheme = "basic"
@@ -83,7 +87,7 @@ class GitLab(ForgeSpec):
         "({base}/-/user_settings/applications)"
     )
     refusal_hint = (
-        "GitLab says the same for no access and for a wrong scope: read_repository "
-        "and write_repository are needed; its registries take no OAuth token, but a "
-        'personal, deploy or job token (`provider = "static"`)'
+        "check that the account may open {base}/{owner}; a group with SAML wants its "
+        "own sign-in first: open that page, or set root_namespace_id; its registries "
+        "take no OAuth token, but a personal, deploy or job token"
     )

@@ -28,6 +28,11 @@ class HuggingFace(Oidc):
         "write-repos": ("read-repos", "contribute-repos"),
     }
 
+    refusal_hint = (
+        "ask for access on the page of a gated repository ({base}/{owner}); an "
+        "organisation is granted on the sign-in page: `hushkey login --force`"
+    )
+
     def options(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return the one issuer."""
         return {"issuer": _ISSUER}

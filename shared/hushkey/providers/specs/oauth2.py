@@ -43,6 +43,19 @@ class OAuthSpec(ProviderSpec):
 
         return OAuthProvider(identity, network, folder, environ, self)
 
+    def check_client(
+        self,
+        identity: Identity,
+        network: Network,
+        folder: str,
+        environ: Mapping[str, str],
+        redirect_uri: str,
+    ) -> None:
+        """Begin a sign-in and leave it; see ProviderSpec."""
+        from hushkey.providers.clientcheck import ClientCheck
+
+        ClientCheck(identity, network, folder, environ, self).run(redirect_uri)
+
 
 class ForgeSpec(OAuthSpec):
     """A forge: one public server, and others that run the same software."""
