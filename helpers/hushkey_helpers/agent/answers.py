@@ -33,8 +33,13 @@ class Surroundings(dict[str, str]):
 
     __repr__ = object.__repr__
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = (), tool: str = "") -> None:
-        self._names = frozenset(protocol.forwarded(tool))
+    def __init__(
+        self,
+        pairs: Iterable[tuple[str, str]] = (),
+        tool: str = "",
+        names: Iterable[str] = (),
+    ) -> None:
+        self._names = frozenset(names or protocol.forwarded(tool))
         super().__init__((n, value) for n, value in pairs if n in self._names)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -95,7 +100,10 @@ class Answers:
         self._tools = tools
         self._memory = memory
         self._installation = protocol.installation()
-        self._own = Surroundings(environ.items())
+        names = (*protocol.PLACE_VARS, "HUSHKEY_AGENT")
+        self._own = Surroundings(environ.items(), names=names)
+        #: `protocol.number` of this agent
+        self.number = protocol.number(environ)
         self._facts = {name: environ.get(name) for name in protocol.IDENTITY_VARS}
         self._network = {name: environ.get(name) for name in protocol.NETWORK_VARS}
         #: why this agent has had its time; nothing: it goes on
@@ -117,6 +125,15 @@ class Answers:
         made.argv, made.environ = [verb], self._own
         return made
 
+    def known(self, question: Question) -> Reply | None:
+        """Return what can be said at once to a caller that sends no environment."""
+        if self._is_replaced():
+            return None
+        try:
+            return self._said(question, quick=True)
+        except runtime.WouldBlock:
+            return None
+
     def slow(self, question: Question) -> Reply:
         """Return the answer, however long it takes."""
         return self._said(question, quick=False)
@@ -124,11 +141,16 @@ class Answers:
     def _is_for_us(self, question: Question) -> bool:
         """Tell whether this agent is of the caller's hushkey, files and keyring."""
         if question.installation != self._installation:
-            # The same place and another content: hushkey was replaced under us.
-            if protocol.installation() != self._installation:
-                self.over = "another hushkey was installed"
+            self._is_replaced()
             return False
         return all(self._is_same(question, name) for name in self._facts)
+
+    def _is_replaced(self) -> bool:
+        """Tell whether the same place has another content: then our time is over."""
+        if protocol.installation() == self._installation:
+            return False
+        self.over = "another hushkey was installed"
+        return True
 
     def _is_same(self, question: Question, name: str) -> bool:
         """Tell whether the caller's variable *name* says what the agent's own does.

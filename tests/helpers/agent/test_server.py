@@ -362,3 +362,41 @@ class TestGitDoor:
 
         with Running(folder, {"git": fails}) as loop:
             assert loop.git(self.HEAD) == b""
+
+    def test_what_has_this_agent_s_number_hears_it_first(self, loop: Running) -> None:
+        own = protocol.number(os.environ)
+        head = b"action=get\ntimeout=%d\n" % own
+
+        assert loop.git(head + b"host=h\n") == b"hushkey=%d\nquick host=h\n" % own
+
+    def test_what_a_person_would_be_told_is_left_to_the_helper(
+        self, folder: Path
+    ) -> None:
+        def tells(*_: object) -> Said:
+            return Said(b"password=p\n", ("another account",))
+
+        with Running(folder, {"git": tells}) as loop:
+            assert loop.git(self.HEAD) == b""
+
+    @pytest.mark.parametrize("name", ["GITHUB_ACTIONS", "HTTPS_PROXY", "PATH"])
+    def test_what_the_client_does_not_send_is_unknown(
+        self, folder: Path, name: str
+    ) -> None:
+        def looks(_: list[str], __: object, environ: Mapping[str, str]) -> Said:
+            return Said(f"{environ.get(name)}".encode())
+
+        with Running(folder, {"git": looks}) as loop:
+            assert loop.git(self.HEAD) == b""
+
+    def test_replaced_hushkey_says_nothing_more(
+        self, loop: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(protocol, "installation", lambda: b"another")
+
+        assert loop.git(self.HEAD) == b""
+
+
+@pytest.mark.parametrize("name", protocol.PLACE_VARS)
+def test_number_is_of_an_environment(name: str) -> None:
+    assert protocol.number({name: "/a"}) != protocol.number({name: "/b"})
+    assert protocol.number({name: "/a", "TERM": "x"}) == protocol.number({name: "/a"})
