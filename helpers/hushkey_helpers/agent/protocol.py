@@ -181,7 +181,7 @@ def installation() -> bytes:
 
 def number(environ: "Mapping[str, str]") -> int:
     """Return the number of this hushkey's place and *environ*: positive, 31 bits."""
-    import zlib
+    import zlib  # noqa: PLC0415 - helpers do without it
 
     words = (os.path.realpath(__file__), *(environ.get(n, "") for n in PLACE_VARS))
     return zlib.crc32(os.fsencode("\0".join(words))) & 0x7FFFFFFF
