@@ -4,6 +4,7 @@ Who has answered is counted by the agent itself; what was asked of people and se
 stands in their own logs.
 """
 
+import contextlib
 import os
 import shlex
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from helpers.tools.test_grid import case
@@ -227,6 +229,47 @@ def test_failing_server_is_asked_once_and_everybody_hears_of_it(
     assert {code for code, _ in answers} == {1}
     assert desk.issuer.refreshes() - before <= 2
     assert len(desk.visitor.visits()) == 1
+
+
+def loaded(agent: Agent) -> set[str]:
+    """The names of the libraries that the agent has loaded."""
+    maps = Path(f"/proc/{agent.pid()}/maps").read_text()
+    return {Path(line.split()[-1]).name.partition(".")[0] for line in maps.splitlines()}
+
+
+def test_what_a_renewal_needs_does_not_stay(desk: Desk, warm: Agent) -> None:
+    """The network's libraries are most of what an agent would keep in memory."""
+    pid = warm.pid()
+    before = loaded(warm)
+    for number in (1, 2):
+        desk.age(3601)
+        signed_in(desk)
+        assert desk.issuer.refreshes() == number
+    by_agent(desk, warm)
+
+    assert warm.pid() == pid
+    assert "_ssl" not in loaded(warm)
+    assert loaded(warm) <= before | {"_posixsubprocess", "_random", "_sha2"}
+
+
+def test_killed_agent_s_renewal_is_saved(desk: Desk, warm: Agent) -> None:
+    """What the server was asked is stored, although nobody waits for it."""
+    desk.age(3601)
+    desk.issuer.set(delay=1)
+    before = desk.issuer.refreshes()
+    with ThreadPoolExecutor(1) as pool:
+        caller = pool.submit(desk.get)
+        agent = psutil.Process(warm.pid())
+        wait_until(lambda: bool(agent.children()), "its process", pause=0.01)
+        (process,) = agent.children()
+        warm.kill()
+        assert caller.result().returncode == 0
+
+    assert desk.issuer.refreshes() == before + 1
+    assert len(desk.visitor.visits()) == 1
+    ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        wait_until(lambda: process.status() in ended, "its end")
 
 
 def test_sign_in_is_the_caller_s_own(desk: Desk, warm: Agent) -> None:

@@ -12,13 +12,13 @@ from hushkey import runtime
 from hushkey.config import rules
 from hushkey.errors import HushkeyError, NeedsCaller, plain
 from hushkey_helpers.agent import protocol
+from hushkey_helpers.agent.memory import Memory, Watch
+from hushkey_helpers.agent.renewal import RenewalSchedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
-
-    from hushkey_helpers.agent.memory import Memory
 
     Reply = tuple[bytes, ...]
     Answerer = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], Any]
@@ -61,7 +61,10 @@ class Surroundings(dict[str, str]):
 class Question:
     """What one client asked: the process ``asker``, at ``began`` (epoch seconds)."""
 
-    __slots__ = ("argv", "asker", "began", "data", "environ", "installation", "tool")
+    __slots__ = (
+        *("argv", "asker", "began", "data", "environ", "installation", "renews"),
+        "tool",
+    )
 
     def __init__(self, fields: list[bytes], began: float, asker: int = 0) -> None:
         """Take a frame apart; raises protocol.Garbage."""
@@ -75,6 +78,8 @@ class Question:
         self.environ = Surroundings(_pairs(texts), self.tool)
         self.began = began
         self.asker = asker
+        #: it was found that the answer needs a server's new token
+        self.renews = False
 
     def key(self) -> object:
         """Return what is the same for questions that have the same answer."""
@@ -110,12 +115,16 @@ class Answers:
         self.over = ""
 
     def quick(self, question: Question) -> Reply | None:
-        """Return what can be said without waiting; None: more than that is needed."""
+        """Return what can be said without waiting; None: more than that is needed.
+
+        *question* is told whether that is a server's new token.
+        """
         if not self._is_for_us(question):
             return (protocol.NOT_OURS,)
         try:
             return self._said(question, quick=True)
-        except runtime.WouldBlock:
+        except runtime.WouldBlock as need:
+            question.renews = isinstance(need, runtime.WouldRenew)
             same = all(question.environ.get(n) == v for n, v in self._network.items())
             return None if same else (protocol.NOT_OURS,)
 
@@ -134,9 +143,25 @@ class Answers:
         except runtime.WouldBlock:
             return None
 
+    def stored(self, question: Question) -> Reply | None:
+        """Return what can be said without a server's new token; None: it needs one."""
+        try:
+            return self._said(question, quick=False, renews=False)
+        except runtime.WouldRenew:
+            question.renews = True
+            return None
+
     def slow(self, question: Question) -> Reply:
         """Return the answer, however long it takes."""
         return self._said(question, quick=False)
+
+    def apart(self, question: Question) -> bytes:
+        """Return the answer as a frame, for a process that has nothing else to do.
+
+        It shares no lock with the threads of the one that it comes from.
+        """
+        self._memory = Memory(Watch(), RenewalSchedule())
+        return protocol.frame(*self.slow(question))
 
     def _is_for_us(self, question: Question) -> bool:
         """Tell whether this agent is of the caller's hushkey, files and keyring."""
@@ -162,12 +187,16 @@ class Answers:
         stripped = not value and name in protocol.SESSION_VARS
         return stripped or value == self._facts[name]
 
-    def _said(self, question: Question, *, quick: bool) -> Reply:
+    def _said(self, question: Question, *, quick: bool, renews: bool = True) -> Reply:
         answer = self._tools.get(question.tool)
         if answer is None:
             return (protocol.ERROR,)
         here = runtime.AgentContext(
-            self._memory, question.began, quick=quick, asker=question.asker
+            self._memory,
+            question.began,
+            quick=quick,
+            renews=renews,
+            asker=question.asker,
         )
         try:
             with here:

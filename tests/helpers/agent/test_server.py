@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hushkey import runtime
 from hushkey.errors import NeedsCaller, Transient
 from hushkey.system import locks
-from hushkey_helpers.agent import connections, protocol, server
+from hushkey_helpers.agent import apart, connections, protocol, server
 from kit.agent import Running, Said, fields, frames, rest
 from servers.process import short_folder, wait_until
 
@@ -105,6 +105,41 @@ def test_slow_answer_is_announced_at_once_and_every_second(
         assert 0.8 < time.monotonic() - began < 2.5
         desk.go.set()
         assert frames(link) == [[protocol.ANSWERED, b"0", b"slow", b""]]
+
+
+@pytest.mark.skipif(not apart.is_possible(), reason="a fork is not safe")
+def test_what_asks_a_server_is_done_in_a_process_that_ends(folder: Path) -> None:
+    """And in a thread where others are in the middle of something."""
+    go = threading.Event()
+
+    def renews(*_: object) -> Said:
+        runtime.ensure_may_renew()
+        return Said(str(os.getpid()).encode())
+
+    def slow(*_: object) -> Said:
+        runtime.ensure_may_block()
+        go.wait(10)
+        return Said()
+
+    with Running(folder, {"renews": renews, "slow": slow}) as loop:
+        working, (_, code, pid, _) = loop.ask(tool="renews")
+        assert (working, code) == (WORKING, b"0")
+        assert int(pid) != os.getpid()
+        with loop.connect() as link:
+            link.sendall(protocol.frame(*fields(tool="slow")))
+            assert link.recv(65536) == protocol.frame(*WORKING)
+            assert loop.ask(tool="renews")[-1][2] == str(os.getpid()).encode()
+            go.set()
+
+
+@pytest.mark.skipif(not apart.is_possible(), reason="a fork is not safe")
+def test_process_that_fails_leaves_it_to_the_caller(folder: Path) -> None:
+    def dies(*_: object) -> Said:
+        runtime.ensure_may_renew()
+        os._exit(1)
+
+    with Running(folder, {"dies": dies}) as loop:
+        assert loop.ask(tool="dies") == [WORKING, [protocol.NOT_OURS]]
 
 
 def test_quick_ones_do_not_wait_for_slow_ones(loop: Running, desk: Desk) -> None:
