@@ -102,11 +102,16 @@ class WouldBlock(BaseException):
     """A quick try has come to where it would wait; nothing was changed so far."""
 
 
+class WouldRenew(WouldBlock):
+    """What it would wait for is a server's new token."""
+
+
 class AgentContext:
     """One answer of the agent, in the thread that entered it.
 
     ``began`` is when the caller began to wait (epoch seconds), ``asker`` its process
-    (0: unknown); a *quick* try may not wait for anything; it *counts* if somebody
+    (0: unknown); a *quick* try may not wait for anything, one that
+    *renews* may also ask a server for a token; it *counts* if somebody
     asked. ``lines`` collects what is said to the person meanwhile.
     """
 
@@ -116,12 +121,14 @@ class AgentContext:
         began: float,
         *,
         quick: bool,
+        renews: bool = True,
         counts: bool = True,
         asker: int = 0,
     ) -> None:
         self.memory = memory
         self.began = began
         self.quick = quick
+        self.renews = renews
         self.counts = counts
         self.asker = asker
         self.lines: list[str] = []
@@ -155,6 +162,13 @@ def ensure_may_block() -> None:
     here = current()
     if here and here.quick:
         raise WouldBlock
+
+
+def ensure_may_renew() -> None:
+    """Go on, if this answer may ask a server for a token."""
+    here = current()
+    if here and (here.quick or not here.renews):
+        raise WouldRenew
 
 
 def asker() -> int | None:

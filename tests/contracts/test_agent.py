@@ -4,6 +4,7 @@ Who has answered is counted by the agent itself; what was asked of people and se
 stands in their own logs.
 """
 
+import contextlib
 import os
 import shlex
 import signal
@@ -12,11 +13,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from helpers.tools.test_grid import case
 from hushkey_helpers import ANSWERS
 from hushkey_helpers.agent import protocol
+from hushkey_install.register import gitdoor
 from kit.desk import BIN, Desk
 from servers.agent import Agent
 from servers.gits import Git
@@ -226,6 +229,47 @@ def test_failing_server_is_asked_once_and_everybody_hears_of_it(
     assert {code for code, _ in answers} == {1}
     assert desk.issuer.refreshes() - before <= 2
     assert len(desk.visitor.visits()) == 1
+
+
+def loaded(agent: Agent) -> set[str]:
+    """The names of the libraries that the agent has loaded."""
+    maps = Path(f"/proc/{agent.pid()}/maps").read_text()
+    return {Path(line.split()[-1]).name.partition(".")[0] for line in maps.splitlines()}
+
+
+def test_what_a_renewal_needs_does_not_stay(desk: Desk, warm: Agent) -> None:
+    """The network's libraries are most of what an agent would keep in memory."""
+    pid = warm.pid()
+    before = loaded(warm)
+    for number in (1, 2):
+        desk.age(3601)
+        signed_in(desk)
+        assert desk.issuer.refreshes() == number
+    by_agent(desk, warm)
+
+    assert warm.pid() == pid
+    assert "_ssl" not in loaded(warm)
+    assert loaded(warm) <= before | {"_posixsubprocess", "_random", "_sha2"}
+
+
+def test_killed_agent_s_renewal_is_saved(desk: Desk, warm: Agent) -> None:
+    """What the server was asked is stored, although nobody waits for it."""
+    desk.age(3601)
+    desk.issuer.set(delay=1)
+    before = desk.issuer.refreshes()
+    with ThreadPoolExecutor(1) as pool:
+        caller = pool.submit(desk.get)
+        agent = psutil.Process(warm.pid())
+        wait_until(lambda: bool(agent.children()), "its process", pause=0.01)
+        (process,) = agent.children()
+        warm.kill()
+        assert caller.result().returncode == 0
+
+    assert desk.issuer.refreshes() == before + 1
+    assert len(desk.visitor.visits()) == 1
+    ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        wait_until(lambda: process.status() in ended, "its end")
 
 
 def test_sign_in_is_the_caller_s_own(desk: Desk, warm: Agent) -> None:
@@ -449,8 +493,23 @@ def register_git_socket(desk: Desk, agent: Agent) -> str:
     return url
 
 
-def test_git_s_own_client_is_answered(desk: Desk, git: Git, warm: Agent) -> None:
-    register_git_socket(desk, warm)
+def install_line(desk: Desk, _: Agent) -> str:
+    """Let `hushkey install git` write it, now that there is an agent."""
+    assert desk.hushkey("install", "git").returncode == 0
+    text = (desk.folder / "gitconfig").read_text()
+    assert "credential-cache --socket" in text
+    return f"https://{desk.apache.host}"
+
+
+REGISTERED = pytest.mark.parametrize("register", [register_git_socket, install_line])
+Register = Callable[[Desk, Agent], str]
+
+
+@REGISTERED
+def test_git_s_own_client_is_answered(
+    desk: Desk, git: Git, warm: Agent, register: Register
+) -> None:
+    register(desk, warm)
     desk.extra["GIT_TRACE"] = "1"
     done = desk.clone(git, "contoso/app", "first")
 
@@ -460,11 +519,12 @@ def test_git_s_own_client_is_answered(desk: Desk, git: Git, warm: Agent) -> None
     assert len(desk.visitor.visits()) == 1
 
 
+@REGISTERED
 @pytest.mark.parametrize("state", ["cold", "frozen", "absent"])
 def test_git_goes_on_to_us_where_its_client_hears_nothing(
-    desk: Desk, old_git: Git, warm: Agent, state: str
+    desk: Desk, old_git: Git, warm: Agent, state: str, register: Register
 ) -> None:
-    register_git_socket(desk, warm)
+    register(desk, warm)
     if state == "cold":
         desk.age(3601)
     elif state == "frozen":
@@ -478,10 +538,11 @@ def test_git_goes_on_to_us_where_its_client_hears_nothing(
     assert len(desk.visitor.visits()) == 1
 
 
+@REGISTERED
 def test_stale_token_heals_through_both_protocols(
-    desk: Desk, new_git: Git, warm: Agent
+    desk: Desk, new_git: Git, warm: Agent, register: Register
 ) -> None:
-    register_git_socket(desk, warm)
+    register(desk, warm)
     desk.clone(new_git, "contoso/app", "first")
     desk.age(100)
     time.sleep(0.1)
@@ -493,3 +554,80 @@ def test_stale_token_heals_through_both_protocols(
     assert done.returncode == 0, done.stderr
     assert desk.issuer.refreshes() == 1
     assert len(desk.visitor.visits()) == 1
+
+
+#: what git may ask for our host and for others, without the lines that name them
+ASKED = {
+    "plain": "",
+    "path": "path=contoso/app.git\n",
+    "user": "username=somebody\n",
+    "bearer": "capability[]=authtype\ncapability[]=state\n",
+    "basic": 'capability[]=authtype\nwwwauth[]=Basic realm="x"\n',
+    "offered": 'capability[]=authtype\nwwwauth[]=Bearer realm="x"\nwwwauth[]=Basic\n',
+    "state": "capability[]=authtype\ncapability[]=state\nstate[]=other:1\n",
+    "unknown": "capability[]=new\nhasnot=seen\n",
+    "carriage return": "path=a\rb\n",
+    "two hosts": "host=other.test\n",
+    "not a line": "nothing\n",
+}
+
+
+def test_installed_line_answers_as_the_helper_does_or_not_at_all(
+    desk: Desk, warm: Agent
+) -> None:
+    install_line(desk, warm)
+    line = gitdoor.line(desk.environ)
+    host = desk.apache.host
+    places = [f"protocol=https\nhost={host}\n"]
+    places += [f"protocol=http\nhost={host}\n", "protocol=https\nhost=foreign.test\n"]
+    places += [f"protocol=https\nhost={host.upper()}.\n", f"host={host}\n"]
+    places += [f"url=https://{host}/a\n"]
+    answered = set()
+    for place in places:
+        for name, more in ASKED.items():
+            asked = f"{place}{more}\n"
+            shell = ("/bin/sh", "-c", f"{line.removeprefix('!')} get")
+            by_line = desk.start(*shell, stdin=asked.encode())
+            by_helper = desk.helper(
+                "get", asked, HUSHKEY_AGENT="off", HUSHKEY_INTERACTIVE="never"
+            )
+            said = by_line.stdout.partition(b"\n")[2]
+            assert said in (b"", by_helper.stdout), asked
+            if said:
+                answered.add((place, name))
+    ours = {"plain", "path", "bearer", "basic", "offered", "state", "unknown"}
+    assert answered >= {(places[0], name) for name in ours}
+    assert {place for place, _ in answered} <= {places[0], places[3]}
+
+
+def test_line_of_another_environment_is_not_answered(desk: Desk, warm: Agent) -> None:
+    """The agent knows another config than who asks: the helper asks for theirs."""
+    other = desk.folder / "other.toml"
+    other.write_bytes((desk.folder / "config.toml").read_bytes())
+    desk.extra["HUSHKEY_CONFIG"] = str(other)
+    install_line(desk, warm)
+    before = warm.answered()
+    desk.extra["GIT_TRACE"] = "1"
+    asked = f"protocol=https\nhost={desk.apache.host}\n\n"
+
+    done = desk.start("git", "credential", "fill", stdin=asked.encode())
+
+    assert b"git-credential-hushkey get" in done.stderr
+    assert b"password=" in done.stdout
+    assert warm.answered() <= before + 2  # by its own protocol; the line's went unused
+
+
+def test_approve_starts_no_daemon_and_writes_nothing(
+    desk: Desk, old_git: Git, warm: Agent
+) -> None:
+    install_line(desk, warm)
+    warm.kill()
+    (warm.folder / "git").unlink()
+    asked = f"protocol=https\nhost={desk.apache.host}\n".encode()
+    secret = b"username=u\npassword=typed-by-me\n\n"
+
+    old_git.run("credential", "approve", environ=desk.environ, stdin=asked + secret)
+    old_git.run("credential", "reject", environ=desk.environ, stdin=asked + secret)
+
+    assert not (warm.folder / "git").exists() or warm.facts()
+    assert b"typed-by-me" not in desk.files()

@@ -12,13 +12,13 @@ from hushkey import runtime
 from hushkey.config import rules
 from hushkey.errors import HushkeyError, NeedsCaller, plain
 from hushkey_helpers.agent import protocol
+from hushkey_helpers.agent.memory import Memory, Watch
+from hushkey_helpers.agent.renewal import RenewalSchedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
-
-    from hushkey_helpers.agent.memory import Memory
 
     Reply = tuple[bytes, ...]
     Answerer = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], Any]
@@ -33,8 +33,13 @@ class Surroundings(dict[str, str]):
 
     __repr__ = object.__repr__
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = (), tool: str = "") -> None:
-        self._names = frozenset(protocol.forwarded(tool))
+    def __init__(
+        self,
+        pairs: Iterable[tuple[str, str]] = (),
+        tool: str = "",
+        names: Iterable[str] = (),
+    ) -> None:
+        self._names = frozenset(names or protocol.forwarded(tool))
         super().__init__((n, value) for n, value in pairs if n in self._names)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -56,7 +61,10 @@ class Surroundings(dict[str, str]):
 class Question:
     """What one client asked: the process ``asker``, at ``began`` (epoch seconds)."""
 
-    __slots__ = ("argv", "asker", "began", "data", "environ", "installation", "tool")
+    __slots__ = (
+        *("argv", "asker", "began", "data", "environ", "installation", "renews"),
+        "tool",
+    )
 
     def __init__(self, fields: list[bytes], began: float, asker: int = 0) -> None:
         """Take a frame apart; raises protocol.Garbage."""
@@ -70,6 +78,8 @@ class Question:
         self.environ = Surroundings(_pairs(texts), self.tool)
         self.began = began
         self.asker = asker
+        #: it was found that the answer needs a server's new token
+        self.renews = False
 
     def key(self) -> object:
         """Return what is the same for questions that have the same answer."""
@@ -95,19 +105,26 @@ class Answers:
         self._tools = tools
         self._memory = memory
         self._installation = protocol.installation()
-        self._own = Surroundings(environ.items())
+        names = (*protocol.PLACE_VARS, "HUSHKEY_AGENT")
+        self._own = Surroundings(environ.items(), names=names)
+        #: `protocol.number` of this agent
+        self.number = protocol.number(environ)
         self._facts = {name: environ.get(name) for name in protocol.IDENTITY_VARS}
         self._network = {name: environ.get(name) for name in protocol.NETWORK_VARS}
         #: why this agent has had its time; nothing: it goes on
         self.over = ""
 
     def quick(self, question: Question) -> Reply | None:
-        """Return what can be said without waiting; None: more than that is needed."""
+        """Return what can be said without waiting; None: more than that is needed.
+
+        *question* is told whether that is a server's new token.
+        """
         if not self._is_for_us(question):
             return (protocol.NOT_OURS,)
         try:
             return self._said(question, quick=True)
-        except runtime.WouldBlock:
+        except runtime.WouldBlock as need:
+            question.renews = isinstance(need, runtime.WouldRenew)
             same = all(question.environ.get(n) == v for n, v in self._network.items())
             return None if same else (protocol.NOT_OURS,)
 
@@ -117,18 +134,48 @@ class Answers:
         made.argv, made.environ = [verb], self._own
         return made
 
+    def known(self, question: Question) -> Reply | None:
+        """Return what can be said at once to a caller that sends no environment."""
+        if self._is_replaced():
+            return None
+        try:
+            return self._said(question, quick=True)
+        except runtime.WouldBlock:
+            return None
+
+    def stored(self, question: Question) -> Reply | None:
+        """Return what can be said without a server's new token; None: it needs one."""
+        try:
+            return self._said(question, quick=False, renews=False)
+        except runtime.WouldRenew:
+            question.renews = True
+            return None
+
     def slow(self, question: Question) -> Reply:
         """Return the answer, however long it takes."""
         return self._said(question, quick=False)
 
+    def apart(self, question: Question) -> bytes:
+        """Return the answer as a frame, for a process that has nothing else to do.
+
+        It shares no lock with the threads of the one that it comes from.
+        """
+        self._memory = Memory(Watch(), RenewalSchedule())
+        return protocol.frame(*self.slow(question))
+
     def _is_for_us(self, question: Question) -> bool:
         """Tell whether this agent is of the caller's hushkey, files and keyring."""
         if question.installation != self._installation:
-            # The same place and another content: hushkey was replaced under us.
-            if protocol.installation() != self._installation:
-                self.over = "another hushkey was installed"
+            self._is_replaced()
             return False
         return all(self._is_same(question, name) for name in self._facts)
+
+    def _is_replaced(self) -> bool:
+        """Tell whether the same place has another content: then our time is over."""
+        if protocol.installation() == self._installation:
+            return False
+        self.over = "another hushkey was installed"
+        return True
 
     def _is_same(self, question: Question, name: str) -> bool:
         """Tell whether the caller's variable *name* says what the agent's own does.
@@ -140,12 +187,16 @@ class Answers:
         stripped = not value and name in protocol.SESSION_VARS
         return stripped or value == self._facts[name]
 
-    def _said(self, question: Question, *, quick: bool) -> Reply:
+    def _said(self, question: Question, *, quick: bool, renews: bool = True) -> Reply:
         answer = self._tools.get(question.tool)
         if answer is None:
             return (protocol.ERROR,)
         here = runtime.AgentContext(
-            self._memory, question.began, quick=quick, asker=question.asker
+            self._memory,
+            question.began,
+            quick=quick,
+            renews=renews,
+            asker=question.asker,
         )
         try:
             with here:

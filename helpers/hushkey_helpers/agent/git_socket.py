@@ -4,6 +4,12 @@ builtin/credential-cache.c writes ``action=...``, ``timeout=...`` and git's requ
 closes its half, and copies what comes until the end. Only `get` is answered, only
 with a token that is good now, and never with ``quit``: an empty answer lets git go on
 to its next helper, which is the full one. `store` and `erase` mean nothing here.
+
+The client sends nothing of its environment. The line that `hushkey install git` writes
+compares it with the one that it was written in, and says the number of that one as its
+timeout, which means nothing to `get`. An agent of the same place and environment has
+the same number and says it first, as a key that git does not know: any other listener,
+and half an answer, is told by that.
 """
 
 from __future__ import annotations
@@ -16,6 +22,8 @@ if TYPE_CHECKING:
 
 #: bytes; git's whole request with the two lines before it
 MAX = 1024 * 1024
+#: the key of the answer's first line
+MARK = "hushkey"
 
 
 def answer(data: bytes, answers: Answers, began: float) -> bytes:
@@ -24,7 +32,11 @@ def answer(data: bytes, answers: Answers, began: float) -> bytes:
     timeout, _, request = rest.partition(b"\n")
     if action != b"action=get" or not timeout.startswith(b"timeout="):
         return b""
-    reply = answers.quick(answers.own("git", "get", request, began))
+    reply = answers.known(answers.own("git", "get", request, began))
     if reply is None or reply[:2] != (protocol.ANSWERED, b"0"):
         return b""
-    return b"" if b"quit=" in reply[2] else reply[2]
+    _, _, text, lines = reply
+    if not text or lines or b"quit=" in text:
+        return b""  # what is said to the person is ours to say
+    mine = timeout == b"timeout=%d" % answers.number
+    return b"%s=%d\n%s" % (MARK.encode(), answers.number, text) if mine else text

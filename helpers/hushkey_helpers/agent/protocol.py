@@ -48,6 +48,15 @@ IDENTITY_VARS = (
     "XDG_DATA_HOME",
     "XDG_RUNTIME_DIR",
 )
+#: those, and what says which config counts: all that is compared for git's own client,
+#: which sends no environment
+PLACE_VARS = (
+    *IDENTITY_VARS,
+    "HUSHKEY_CONFIG",
+    "HUSHKEY_SYSTEM_CONFIG",
+    "HUSHKEY_UPSTREAM",
+    "XDG_CONFIG_HOME",
+)
 #: what libraries take from the environment on the way to a server
 NETWORK_VARS = (
     "ALL_PROXY",
@@ -83,15 +92,11 @@ MACHINE_VARS = (
 #: what every answer may depend on and goes along with a question. What is not here
 #: or the tool's own is unknown in the agent: who needs it has a process of their own
 FORWARDED_VARS = (
-    *IDENTITY_VARS,
+    *PLACE_VARS,
     *NETWORK_VARS,
     *MACHINE_VARS,
     "HUSHKEY_AGENT",
-    "HUSHKEY_CONFIG",
-    "HUSHKEY_SYSTEM_CONFIG",
-    "HUSHKEY_UPSTREAM",
     "PATH",
-    "XDG_CONFIG_HOME",
 )
 
 
@@ -172,6 +177,14 @@ def installation() -> bytes:
     place = os.path.realpath(__file__)  # however the way there was written
     text = f"{found.st_mtime_ns} {found.st_size} {found.st_ino} {place}"
     return text.encode("utf-8", "surrogateescape")
+
+
+def number(environ: "Mapping[str, str]") -> int:
+    """Return the number of this hushkey's place and *environ*: positive, 31 bits."""
+    import zlib  # noqa: PLC0415 - helpers do without it
+
+    words = (os.path.realpath(__file__), *(environ.get(n, "") for n in PLACE_VARS))
+    return zlib.crc32(os.fsencode("\0".join(words))) & 0x7FFFFFFF
 
 
 # -- frames ----------------------------------------------------------------------

@@ -127,3 +127,23 @@ class RenewalSchedule:
             return
         if token.value != use.token.value:
             use.token, use.failures, use.not_before = token, 0, 0.0
+
+    def heard(self, use: ActiveToken, said: bytes) -> bool:
+        """Take note of what `apart` said; tell whether there is a new token to read."""
+        if said == b"0":
+            return True
+        wait = min(FIRST_WAIT * 2**use.failures, LONGEST_WAIT)
+        use.not_before = self._ticks() + (float(said) if said else wait)
+        use.failures += 1
+        return False
+
+
+def apart(use: ActiveToken, memory: runtime.Memory, now: float) -> bytes:
+    """Renew *use* in a process that ends with it; return after how many seconds again.
+
+    They are 0 for a new token, which is stored by then.
+    """
+    ticks = time.monotonic()
+    schedule = RenewalSchedule(lambda: ticks)
+    schedule.renew(use, memory, now)
+    return b"0" if not use.failures else repr(use.not_before - ticks).encode()

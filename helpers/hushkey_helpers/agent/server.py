@@ -12,8 +12,11 @@ from __future__ import annotations
 import select
 import time
 
-from hushkey_helpers.agent import connections, git_socket, protocol
+from hushkey_helpers.agent import apart, connections, git_socket, protocol, renewal
 from hushkey_helpers.agent.answers import Question, from_protocol
+from hushkey_helpers.agent.memory import Memory, Watch
+from hushkey_helpers.agent.renewal import RenewalSchedule
+from hushkey_helpers.agent.workers import THREADS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     from hushkey_helpers.agent.answers import Answers, Reply
     from hushkey_helpers.agent.connections import Connection
-    from hushkey_helpers.agent.memory import Memory
     from hushkey_helpers.agent.workers import Workers
 
 #: clients at once; more are hung up on
@@ -213,7 +215,33 @@ class Server:
                 elif other.question and other.fileno() in self._links:
                     self._serve(other, other.question)
 
-        self._workers.run(lambda: self._answers.slow(question), done)
+        self._work(question, done)
+
+    def _work(self, question: Question, done: Callable[[object], None]) -> None:
+        """Let a worker answer *question*, and then *done*.
+
+        What asks a server is loaded in a process that ends with the answer, if no
+        thread is in the middle of something.
+        """
+        if not question.renews and apart.is_possible():
+
+            def next_step(result: object) -> None:
+                if result is None and question.renews:
+                    self._work(question, done)
+                else:
+                    done(result)
+
+            self._workers.run(lambda: self._answers.stored(question), next_step)
+        elif not apart.is_possible() or self._workers.busy:
+            self._workers.run(lambda: self._answers.slow(question), done)
+        else:
+            process = apart.Apart(lambda: self._answers.apart(question))
+
+            def heard() -> object:
+                said = process.wait(_LAST_WAIT)
+                return tuple(protocol.fields(said)) if said else (protocol.NOT_OURS,)
+
+            self._workers.run(heard, done)
 
     def _finish(self, link: Connection, reply: Reply) -> None:
         link.heartbeat = 0.0
@@ -245,15 +273,31 @@ class Server:
         return protocol.ANSWERED, b"0", text.encode(), b""
 
     def _renew(self) -> None:
-        uses = self._memory.uses
-        for use in uses.due(time.time()):
-            use.not_before = float("inf")  # until this one has ended
+        due = self._memory.uses.due(time.time())
+        if apart.is_possible() and due:
+            if self._workers.busy:
+                return  # a moment later
+            due = due[:THREADS]
+        jobs = [self._renewal(use) for use in due]
+        for job in jobs:
+            self._counts["renewed"] += 1
+            self._workers.run(job, lambda _: None)
 
-            def renew(use: ActiveToken = use) -> None:
+    def _renewal(self, use: ActiveToken) -> Callable[[], None]:
+        """Return what renews *use* in a worker; all its forks are made by then."""
+        uses = self._memory.uses
+        use.not_before = float("inf")  # until this one has ended
+        process = None
+        # A machine's token may be in this memory only.
+        if apart.is_possible() and not use.wanted.rule.identity.machine:
+            own = Memory(Watch(), RenewalSchedule())
+            process = apart.Apart(lambda: renewal.apart(use, own, time.time()))
+
+        def renew() -> None:
+            if process is None or uses.heard(use, process.wait(_LAST_WAIT)):
                 uses.renew(use, self._memory, time.time())
 
-            self._counts["renewed"] += 1
-            self._workers.run(renew, lambda _: None)
+        return renew
 
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """Registering with git: per host an empty ``helper =`` line, then ours.
 
 The empty line resets the list, so that no globally configured helper stores
-our tokens (gitcredentials(7); measured on git 2.39 and 2.55). Hosts with path
+our tokens (gitcredentials(7); measured on git 2.39 and 2.55). Between the two is the
+line that asks the agent by git's own client (`gitdoor`). Hosts with path
 rules also get useHttpPath, since git sends no path otherwise. Ours is the helper's
 absolute path: a program that a desktop starts has a shorter PATH than a shell.
 """
@@ -23,7 +24,7 @@ from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
 from hushkey_install.config import document
-from hushkey_install.register import ci, gitchecks, gitsections
+from hushkey_install.register import ci, gitchecks, gitdoor, gitsections
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
@@ -157,7 +158,8 @@ def _plan(
             hint="run `hushkey setup HOST`, or name a built-in one: "
             "`hushkey install git dev.azure.com`",
         )
-    ours = gitsections.helper(context.environ)
+    door = gitdoor.line(context.environ)
+    ours = [*filter(None, [door]), gitsections.helper(context.environ)]
     paths_set: list[str] = []
     change = git.edited(lambda file: _add(git, file, sections, ours, paths_set))
 
@@ -285,7 +287,7 @@ def _add(
     git: Git,
     file: str,
     sections: dict[str, bool],
-    ours: str,
+    ours: Sequence[str],
     paths_set: list[str],
 ) -> None:
     """Add what is missing; *paths_set* gets the useHttpPath keys that are new."""
@@ -299,18 +301,25 @@ def _add(
             git.run(file, needed, "true")
 
 
-def _with_ours(values: list[str], ours: str) -> list[str]:
+def _with_ours(values: list[str], ours: Sequence[str]) -> list[str]:
     """Return *values* so that, from the last empty one on, git asks us alone.
 
-    What asks our agent through git's own client stays in front of us.
+    *ours* are the helper, and what asks the agent in front of it. Who wrote a line of
+    their own that asks our agent keeps that one in its place.
     """
     start = len(values) - values[::-1].index("") if "" in values else 0
-    tail = [value for value in values[start:] if not githelpers.is_ours(value)]
-    sockets = [value for value in tail if githelpers.is_socket(value)]
-    if start and sockets == tail:
-        return [*_without_ours(values[: start - 1]), "", *sockets, ours]
-    kept = [value for value in _without_ours(values) if value not in sockets]
-    return [*kept, "", *sockets, ours]
+    tail = [value for value in values[start:] if not _is_written(value)]
+    theirs = [value for value in tail if githelpers.is_socket(value)]
+    if start and theirs == tail:
+        kept = _without_ours(values[: start - 1])
+    else:
+        kept = [value for value in _without_ours(values) if value not in theirs]
+    return [*kept, "", *(theirs or ours[:-1]), ours[-1]]
+
+
+def _is_written(value: str) -> bool:
+    """Tell whether a helper *value* is a line that install writes."""
+    return githelpers.is_ours(value) or gitdoor.is_door(value)
 
 
 def _remove(
@@ -337,7 +346,7 @@ def _remove(
 def _drop(git: Git, file: str, key: str) -> bool:
     """Take our pair of lines out of *key*; tell whether it was there."""
     values = git.values(file, key)
-    if not any(map(githelpers.is_ours, values)):
+    if not any(map(_is_written, values)):
         return False
     _write(git, file, key, _without_ours(values))
     return True
@@ -345,7 +354,7 @@ def _drop(git: Git, file: str, key: str) -> bool:
 
 def _without_ours(values: list[str]) -> list[str]:
     """Return *values* without our lines, and the empty one in front of each."""
-    ours = [n for n, value in enumerate(values) if githelpers.is_ours(value)]
+    ours = [n for n, value in enumerate(values) if _is_written(value)]
     empty = {n - 1 for n in ours if n and not values[n - 1]}
     return [value for n, value in enumerate(values) if n not in empty.union(ours)]
 

@@ -15,7 +15,7 @@ from hushkey.net import gitsettings
 from hushkey.system import programs
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
-from hushkey_install.register import gitsections
+from hushkey_install.register import gitdoor, gitsections
 from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
 from hushkey_install.tools.installation import Installation
@@ -49,6 +49,7 @@ def check(
         yield from _reachable(installation, installation.git, mend)
         yield from _rules(installation, installation.git, elsewhere, mend)
         yield from _wrong_socket(installation.git)
+        yield from _door(installation, installation.git, mend)
         yield from _network(installation)
         yield from _short(installation, installation.git, mend)
         yield from _stale(installation, installation.git, forget)
@@ -235,6 +236,26 @@ def _wrong_socket(git: Git) -> Iterator[Finding]:
                 f"git config --global --unset-all {shlex.quote(key)} cache "
                 f"&& {_INSTALL}",
             )
+
+
+def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:
+    """Yield that the line to the agent is not what install would write now.
+
+    It is said of this hushkey, these programs and this environment, and says nothing
+    to any other: git goes on to the helper behind it, which takes its time.
+    """
+    found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
+    values = {entry.partition("\n")[2] for entry in found}
+    doors = set(filter(gitdoor.is_door, values))
+    if doors and doors != {gitdoor.line(installation.environ)}:
+        yield Finding(
+            "agent-line-old",
+            NOTE,
+            "git's line to the agent was written for another hushkey, program, folder "
+            "or environment: here it is of no use, and fetches take longer",
+            _INSTALL,
+            mend,
+        )
 
 
 def _short(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:

@@ -234,6 +234,7 @@ class Acquirer:
             event("cached", wanted)
             return runtime.used(wanted, self.session.environ, token)
         if runtime.memory():
+            runtime.ensure_may_renew()
             cache = file.read()  # what is remembered has nothing to renew with
         accounts = cached.accounts_for(cache, wanted)
         if token := self._once_more(file, cache, accounts, wanted):

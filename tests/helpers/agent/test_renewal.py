@@ -11,12 +11,14 @@ from hushkey.config.identities import compiled
 from hushkey.errors import Transient, UiRequired
 from hushkey.model import HostRule, Identity, Token
 from hushkey.tokenrequest import TokenRequest
+from hushkey_helpers.agent import renewal
 from hushkey_helpers.agent.memory import Memory
 from hushkey_helpers.agent.renewal import (
     FIRST_WAIT,
     IN_USE,
     LEAD,
     LONGEST_WAIT,
+    ActiveToken,
     RenewalSchedule,
 )
 from kit.agent import Told
@@ -194,6 +196,43 @@ class TestRenew:
         assert due(uses) == 0
         uses.note(wanted(), {}, token(10, value="of a new sign-in"))
         assert due(uses) == 1
+
+    @pytest.mark.parametrize(
+        ("outcome", "said"),
+        [
+            (token(3600, value="new"), b"0"),
+            (Transient("down"), b"60.0"),
+            (Transient("busy", retry_after=500), b"560.0"),
+            (UiRequired("gone"), b"inf"),
+        ],
+    )
+    def test_apart_it_says_when_to_try_again(
+        self,
+        uses: RenewalSchedule,
+        memory: Memory,
+        outcomes: list[Any],
+        ticks: Clock,
+        outcome: Any,
+        said: bytes,
+    ) -> None:
+        uses.note(wanted(), {}, token(10))
+        (use,) = uses.due(NOW)
+        outcomes.append(outcome)
+        there = ActiveToken(use.wanted, {}, use.token, 0.0)
+
+        assert renewal.apart(there, memory, NOW) == said
+        assert uses.heard(use, said) == (said == b"0")
+        if said != b"0":
+            assert use.not_before == ticks.now + float(said)
+
+    def test_process_that_died_is_a_failure(
+        self, uses: RenewalSchedule, ticks: Clock
+    ) -> None:
+        uses.note(wanted(), {}, token(10))
+        (use,) = uses.due(NOW)
+
+        assert not uses.heard(use, b"")
+        assert (use.failures, use.not_before) == (1, ticks.now + FIRST_WAIT)
 
     def test_changed_config_ends_it(
         self, uses: RenewalSchedule, memory: Memory

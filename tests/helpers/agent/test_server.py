@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hushkey import runtime
 from hushkey.errors import NeedsCaller, Transient
 from hushkey.system import locks
-from hushkey_helpers.agent import connections, protocol, server
+from hushkey_helpers.agent import apart, connections, protocol, server
 from kit.agent import Running, Said, fields, frames, rest
 from servers.process import short_folder, wait_until
 
@@ -105,6 +105,41 @@ def test_slow_answer_is_announced_at_once_and_every_second(
         assert 0.8 < time.monotonic() - began < 2.5
         desk.go.set()
         assert frames(link) == [[protocol.ANSWERED, b"0", b"slow", b""]]
+
+
+@pytest.mark.skipif(not apart.is_possible(), reason="a fork is not safe")
+def test_what_asks_a_server_is_done_in_a_process_that_ends(folder: Path) -> None:
+    """And in a thread where others are in the middle of something."""
+    go = threading.Event()
+
+    def renews(*_: object) -> Said:
+        runtime.ensure_may_renew()
+        return Said(str(os.getpid()).encode())
+
+    def slow(*_: object) -> Said:
+        runtime.ensure_may_block()
+        go.wait(10)
+        return Said()
+
+    with Running(folder, {"renews": renews, "slow": slow}) as loop:
+        working, (_, code, pid, _) = loop.ask(tool="renews")
+        assert (working, code) == (WORKING, b"0")
+        assert int(pid) != os.getpid()
+        with loop.connect() as link:
+            link.sendall(protocol.frame(*fields(tool="slow")))
+            assert link.recv(65536) == protocol.frame(*WORKING)
+            assert loop.ask(tool="renews")[-1][2] == str(os.getpid()).encode()
+            go.set()
+
+
+@pytest.mark.skipif(not apart.is_possible(), reason="a fork is not safe")
+def test_process_that_fails_leaves_it_to_the_caller(folder: Path) -> None:
+    def dies(*_: object) -> Said:
+        runtime.ensure_may_renew()
+        os._exit(1)
+
+    with Running(folder, {"dies": dies}) as loop:
+        assert loop.ask(tool="dies") == [WORKING, [protocol.NOT_OURS]]
 
 
 def test_quick_ones_do_not_wait_for_slow_ones(loop: Running, desk: Desk) -> None:
@@ -362,3 +397,41 @@ class TestGitDoor:
 
         with Running(folder, {"git": fails}) as loop:
             assert loop.git(self.HEAD) == b""
+
+    def test_what_has_this_agent_s_number_hears_it_first(self, loop: Running) -> None:
+        own = protocol.number(os.environ)
+        head = b"action=get\ntimeout=%d\n" % own
+
+        assert loop.git(head + b"host=h\n") == b"hushkey=%d\nquick host=h\n" % own
+
+    def test_what_a_person_would_be_told_is_left_to_the_helper(
+        self, folder: Path
+    ) -> None:
+        def tells(*_: object) -> Said:
+            return Said(b"password=p\n", ("another account",))
+
+        with Running(folder, {"git": tells}) as loop:
+            assert loop.git(self.HEAD) == b""
+
+    @pytest.mark.parametrize("name", ["GITHUB_ACTIONS", "HTTPS_PROXY", "PATH"])
+    def test_what_the_client_does_not_send_is_unknown(
+        self, folder: Path, name: str
+    ) -> None:
+        def looks(_: list[str], __: object, environ: Mapping[str, str]) -> Said:
+            return Said(f"{environ.get(name)}".encode())
+
+        with Running(folder, {"git": looks}) as loop:
+            assert loop.git(self.HEAD) == b""
+
+    def test_replaced_hushkey_says_nothing_more(
+        self, loop: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(protocol, "installation", lambda: b"another")
+
+        assert loop.git(self.HEAD) == b""
+
+
+@pytest.mark.parametrize("name", protocol.PLACE_VARS)
+def test_number_is_of_an_environment(name: str) -> None:
+    assert protocol.number({name: "/a"}) != protocol.number({name: "/b"})
+    assert protocol.number({name: "/a", "TERM": "x"}) == protocol.number({name: "/a"})

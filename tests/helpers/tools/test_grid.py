@@ -6,6 +6,7 @@ The requests are those that the real clients sent.
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -253,6 +254,69 @@ def test_server_that_fails_is_asked_once_by_many_tries(name: str, home: Path) ->
         for _ in range(5):
             assert_says(call(machine, name, made), made, code=4, about="try again")
         assert len(server.calls_to("/token")) == 1
+
+
+@each_tool
+def test_killed_by_its_tool_in_the_middle_it_loses_nothing(
+    name: str, home: Path
+) -> None:
+    """The tool's patience ends while the identity server is silent."""
+    asked, over = threading.Event(), threading.Event()
+
+    def hangs(_: object) -> None:
+        asked.set()
+        over.wait(30)
+
+    with OidcServer() as server:
+        machine = Machine(home, server.issuer)
+        machine.configure()
+        machine.has(grant(TOKEN, expires_in=1), age=3600)
+        before = machine.token_file().read().dumps()
+        server.on("/token", hangs)
+        made = case(name)
+        victim = subprocess.Popen(
+            [str(BIN / "hushkey-answer"), name, *made.argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**machine.environ, **made.environ},
+            start_new_session=True,
+        )
+        try:
+            assert victim.stdin
+            victim.stdin.write(made.stdin)
+            victim.stdin.close()
+            victim.stdin = None
+            assert asked.wait(30)
+            victim.kill()  # a polite end waits for the renewal, and says so
+            out, err = victim.communicate(timeout=30)
+        finally:
+            over.set()
+            victim.kill()
+            victim.wait()
+
+        assert (out, err) == (ANSWERS[name][1], b"")
+        with pytest.raises(ProcessLookupError):
+            os.killpg(victim.pid, 0)  # nothing is left of what it started
+        assert machine.token_file().read().dumps() == before
+        server.grants(access_token="at-after")
+        answer = call(machine, name, made)
+        assert (answer.code, answer.lines) == (0, ())
+        assert b"at-after" in answer.out
+        assert len(server.calls_to("/token")) == 2
+
+
+def test_go_s_first_run_costs_nothing_whatever_is_cached(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Go runs it before any request, for hosts that it does not name."""
+    machine.has(grant(TOKEN))
+    monkeypatch.setattr("hushkey.config.rules.load", None)
+    monkeypatch.setattr("hushkey.acquire.session.acquirer", None)
+
+    answer = call(machine, "go", Case((), ""))
+
+    assert (answer.out, answer.lines, answer.code) == (b"", (), 0)
 
 
 @each_tool

@@ -1,0 +1,77 @@
+"""Work in a short-lived process: what it loads and learns ends with it.
+
+A fork, so that nothing secret goes through a command line, an environment or a file,
+and nothing has to be written down to be handed over. It has none of the agent's
+connections, or a client would wait for it; nor its lock. It is let end what it has
+begun: what a server was just asked must still be saved, also where the agent is told to
+end or is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import suppress
+
+from hushkey_helpers.agent import protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def is_possible() -> bool:
+    """Tell whether a fork is safe here; on macOS, system libraries do not allow it."""
+    return sys.platform == "linux"
+
+
+class Apart:
+    """A process that does *job*, begun in the thread that makes this.
+
+    No other thread may be in the middle of something then: it would never end there.
+    """
+
+    def __init__(self, job: Callable[[], bytes]) -> None:
+        self._said, out = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _be(job, out)
+        os.close(out)
+
+    def wait(self, seconds: float) -> bytes:
+        """Return what the job returned; nothing if it failed or had to be ended."""
+        end = time.monotonic() + seconds
+        found = b""
+        try:
+            while len(found) <= protocol.MAX:
+                left = max(0.0, end - time.monotonic())
+                if not select.select([self._said], [], [], left)[0]:
+                    found = b""
+                    break
+                piece = os.read(self._said, 65536)
+                if not piece:
+                    break
+                found += piece
+        finally:
+            os.close(self._said)
+            with suppress(ProcessLookupError):
+                # It has said all; or its time is over.
+                os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        return found
+
+
+def _be(job: Callable[[], bytes], out: int) -> None:
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        os.closerange(3, out)
+        os.closerange(out + 1, os.sysconf("SC_OPEN_MAX"))
+        left = memoryview(job())
+        while left:
+            left = left[os.write(out, left) :]
+    finally:
+        os._exit(0)
