@@ -61,6 +61,7 @@ ANSWER = "hushkey-answer"
 #: variables that its answer depends on
 ANSWERS: "dict[str, tuple[str | None, bytes, tuple[str, ...]]]" = {
     "token": (None, b"", ()),
+    "aws": (None, b"", ()),
     "bazel": ("end", b"", ()),
     "cargo": ("line", b'{"v":[1]}\n', ()),
     "go": ("end", b"", ()),

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import do_without
+from hushkey.model import Grant
 from kit.desk import Desk
 from kit.oauth import (
     WELL_KNOWN,
@@ -85,11 +87,22 @@ def prepared(
 Prepared = Callable[[Client], tuple[Command, Path]]
 
 
+def rules_of(host: str) -> str:
+    """The rules for *host*; it is AWS's STS, too."""
+    rule = f'[host."{host}"]\nidentity = "corp"\nscopes = ["git"]\n'
+    keys = 'exchange = "sts"\nrole = "arn:aws:iam::111122223333:role/ci"\n'
+    return rule + rule.replace('"]\n', '/aws"]\n', 1) + keys
+
+
+def granted(**changes: Any) -> Grant:
+    """A grant of TOKEN, with an ID token."""
+    proof = signed(claims("https://id.test", time.time(), nonce=None))
+    return grant(TOKEN, beside=proof, **changes)
+
+
 def machine_of(home: Path, issuer: str, *hosts: str) -> Machine:
     machine = Machine(home, issuer)
-    rules = "".join(
-        f'[host."{host}"]\nidentity = "corp"\nscopes = ["git"]\n' for host in hosts
-    )
+    rules = "".join(map(rules_of, hosts))
     machine.configure(text=CONFIG.partition("[host")[0] + rules)
     machine.settle()
     # A client's home is not ours.
@@ -118,7 +131,7 @@ def test_client_gets_its_token_silently(
     name: str, home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     machine = machine_of(home, "https://id.test", server.host)
-    machine.has(grant(TOKEN))
+    machine.has(granted())
 
     done = start(machine, prepared(CLIENTS[name]))
 
@@ -201,7 +214,7 @@ def test_identity_server_that_does_not_answer_is_asked_once(
         settings = "[settings]\nsilent_timeout = 2\n"
         machine.configure(text=text.replace("[settings]\n", settings))
         machine.settle()
-        machine.has(grant(TOKEN, expires_in=1), age=3600)
+        machine.has(granted(expires_in=1), age=3600)
         issuer.on("/token", issuer.hang if how == "hangs" else Reply({}, 503))
 
         done = start(machine, prepared(CLIENTS[name]))
@@ -216,7 +229,7 @@ def test_host_of_nobody_gets_no_token(
     name: str, home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     machine = machine_of(home, "https://id.test", "other.test")
-    machine.has(grant(TOKEN))
+    machine.has(granted())
 
     done = start(machine, prepared(CLIENTS[name]))
 
@@ -233,8 +246,8 @@ def test_ten_tools_at_once_sign_in_once(
     with ToolServer(
         authority.server_context(), lambda token: token in desk.tokens()
     ) as server:
-        rule = f'[host."{server.host}"]\nidentity = "corp"\nscopes = ["git"]\n'
-        desk.configure(hosts=rule)
+        desk.configure(hosts=rules_of(server.host))
+        before = desk.issuer.sign_ins()
 
         def fetch(number: int) -> Done:
             folder = tmp_path / f"place-{number}"
@@ -261,7 +274,8 @@ def test_ten_tools_at_once_sign_in_once(
             raise
     assert [each.stderr for each in done if each.returncode] == []
     assert len(desk.visitor.visits()) == 1
-    assert len(desk.tokens()) == 1
+    assert desk.issuer.sign_ins() - before == 1
+    assert len([made for made in desk.tokens() if not made.startswith("{")]) == 1
 
 
 @each_helped
@@ -299,9 +313,9 @@ def test_token_that_the_server_refuses_ends_the_command(
     name: str, home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     """No client asks for ever, and none is handed a new sign-in by a 401."""
-    server.accepts = lambda token: False
+    server.accepts = server.trusts = lambda token: False
     machine = machine_of(home, "https://id.test", server.host)
-    machine.has(grant(TOKEN))
+    machine.has(granted())
 
     done = start(machine, prepared(HELPED[name]))
 
@@ -315,7 +329,7 @@ def test_cargo_login_and_logout_are_answered(
     home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     machine = machine_of(home, "https://id.test", server.host)
-    machine.has(grant(TOKEN))
+    machine.has(granted())
     command, folder = prepared(HELPED["cargo"])
 
     def cargo(verb: str) -> Done:
@@ -334,7 +348,7 @@ def test_terraform_logout_says_that_the_sign_in_stays(
     home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     machine = machine_of(home, "https://id.test", server.host)
-    machine.has(grant(TOKEN))
+    machine.has(granted())
     command, folder = prepared(HELPED["terraform"])
     words = (command.words[0], "logout", server.host)
 
@@ -346,16 +360,21 @@ def test_terraform_logout_says_that_the_sign_in_stays(
 
 
 def test_agent_answers_each_client(
-    home: Path, server: ToolServer, prepared: Prepared
+    home: Path, server: ToolServer, authority: Authority, prepared: Prepared
 ) -> None:
     with OidcServer() as issuer, Agent() as agent:
-        issuer.grants(access_token=TOKEN)
+        proof = signed(claims(issuer.issuer, time.time(), nonce=None))
+        issuer.grants(access_token=TOKEN, id_token=proof)
         machine = machine_of(home, issuer.issuer, server.host)
         machine.environ |= agent.environ
         machine.has(grant("at-old", expires_in=1), age=3600)
         machine.run("hushkey", "token", server.host)
         agent.wait()
-        machine.run("hushkey", "token", server.host)  # from now on it is in memory
+        keys = ("hushkey-answer", "aws", "--host", f"{server.host}/aws")
+        trust = {"SSL_CERT_FILE": str(authority.ca_file)}
+        for _ in range(2):  # from then on all is in memory
+            machine.run("hushkey", "token", server.host)
+            machine.run(*keys, **trust)
 
         for name, client in HELPED.items():
             made = prepared(client)
@@ -379,7 +398,7 @@ def test_git_lfs_is_answered_by_gits_helper(home: Path, tmp_path: Path) -> None:
         machine.configure(
             text=CONFIG.partition("[host")[0] + rule + f'username = "{server.user}"\n'
         )
-        machine.has(grant(TOKEN))
+        machine.has(granted())
         git = ("git", "-c", "credential.helper=", "-c", "credential.helper=hushkey")
         for words in (
             ("git", "init", "-q", "."),
@@ -416,7 +435,7 @@ def test_psql_sends_the_token_as_its_password(home: Path, tmp_path: Path) -> Non
         do_without(reason)
         raise
     machine = machine_of(home, "https://id.test", "db.test")
-    machine.has(grant(TOKEN))
+    machine.has(granted())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(60)
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)

@@ -268,6 +268,31 @@ def google(place: Place) -> Command:
     return Command((sys.executable, "-c", _GOOGLE, account), variables)
 
 
+_BOTO3 = """
+import boto3, sys
+sts = boto3.Session(profile_name="work").client("sts", endpoint_url=sys.argv[1])
+print(sts.get_caller_identity()["Account"])
+"""
+
+
+def aws(place: Place) -> Command:
+    config = place.write(
+        "config",
+        "[profile work]\nregion = eu-west-1\ncredential_process = "
+        f"{BIN}/hushkey-answer aws --host {place.server.host}/aws\n",
+    )
+    variables = {
+        "AWS_CA_BUNDLE": str(place.ca_file),
+        "AWS_CONFIG_FILE": config,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_SHARED_CREDENTIALS_FILE": place.write("credentials", ""),
+        "REQUESTS_CA_BUNDLE": str(place.ca_file),
+    }
+    words = (sys.executable, "-c", _BOTO3, place.server.url)
+    return Command(words, variables)
+
+
 def curl(place: Place) -> Command:
     url = f"{place.server.url}/api"
     line = (
@@ -371,6 +396,7 @@ HELPED: Mapping[str, Client] = {
     "pnpm": pnpm,
     "pnpm_10": pnpm_10,
     "google": google,
+    "aws": aws,
     "curl": curl,
 }
 #: those that `hushkey run` starts

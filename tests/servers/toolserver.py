@@ -3,14 +3,15 @@
 Below one origin it plays, by their documents, a sparse cargo registry (/cargo/), a Go
 module proxy (/go), a Kubernetes API (/k8s), a Terraform module registry (/terraform),
 an npm registry (/npm/), a Maven repository (/maven), a compact index of gems (/gems),
-a token service (/sts) and an API (/api). Each has one package: `hello`. Whoever comes
-without a good token hears 401.
+a token service (/sts), AWS's STS (/) and an API (/api). Each has one package: `hello`.
+Whoever comes without a good token hears 401.
 """
 
 import base64
 import hashlib
 import io
 import json
+import re
 import ssl
 import tarfile
 import threading
@@ -21,7 +22,14 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs
 
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+
 JSON, TEXT, BYTES = "application/json", "text/plain", "application/octet-stream"
+_REFUSED_BY_STS = (
+    b"<ErrorResponse><Error><Code>InvalidIdentityToken</Code>"
+    b"<Message>No OpenIDConnect provider found</Message></Error></ErrorResponse>"
+)
 
 
 class Seen(NamedTuple):
@@ -43,10 +51,15 @@ class Page(NamedTuple):
 
 
 class ToolServer:
-    """https on loopback; *accepts* judges the token, *log* has what was asked."""
+    """https on loopback; *accepts* judges the token, *log* has what was asked.
+
+    ``trusts`` judges an ID token that STS is given for keys.
+    """
 
     def __init__(self, context: ssl.SSLContext, accepts: Callable[[str], bool]) -> None:
         self.accepts = accepts
+        self.trusts: Callable[[str], bool] = lambda token: token.count(".") == 2
+        self._sessions: set[str] = set()
         self.log: list[Seen] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.tools = self
@@ -76,6 +89,23 @@ class ToolServer:
         """The paths that were given out for a token."""
         good = [seen.path for seen in self.log if seen.status < 300]
         return [path for path in good if not self.pages[path].open]
+
+    def aws(self, request: Request) -> tuple[str, Page]:
+        """Return what STS says, which is moto's word, and what the request carried."""
+        from moto.sts.responses import TokenResponse
+
+        session = request.headers.get("X-Amz-Security-Token", "")
+        token = request.form.get("WebIdentityToken", session)
+        if not (self.trusts(token) if not session else session in self._sessions):
+            page = Page(_REFUSED_BY_STS, "text/xml", status=400)
+            return f"Bearer {token}", page
+        # as moto's own server has it
+        request.from_wsgi_server = True  # type: ignore[attr-defined]
+        request.raw_path = "/"  # type: ignore[attr-defined]
+        _, _, body = TokenResponse.dispatch(request, request.url, request.headers)
+        text = body if isinstance(body, str) else body.decode()
+        self._sessions |= set(re.findall("<SessionToken>(.*?)</SessionToken>", text))
+        return f"Bearer {token}", Page(text.encode(), "text/xml", open=not session)
 
     def authorized(self, authorization: str) -> bool:
         """Whether this header carries a good token: Bearer, or as a password."""
@@ -121,9 +151,17 @@ class _Handler(BaseHTTPRequestHandler):
         tools, authorization = self.server.tools, self.headers.get("Authorization", "")
         path = self.path.partition("?")[0].replace("%2f", "/")
         page = tools.pages.get(path) or Page(b"{}", status=404)
-        if path == "/sts":
+        if path == "/":
+            builder = EnvironBuilder(
+                method=self.command,
+                base_url="https://sts.eu-west-1.amazonaws.com",
+                headers=list(self.headers.items()),
+                data=body,
+            )
+            authorization, page = tools.aws(Request(builder.get_environ()))
+        elif path == "/sts":
             authorization = f"Bearer {parse_qs(body.decode())['subject_token'][0]}"
-        if not page.open and not tools.authorized(authorization):
+        if path != "/" and not (page.open or tools.authorized(authorization)):
             page = Page(b'{"error": "unauthorized"}', status=401)
         tools.log.append(Seen(path, authorization, page.status))
         self.send_response(page.status)
@@ -149,6 +187,7 @@ def _json(content: object, kind: str = JSON, **more: Any) -> Page:
 
 def _pages(url: str) -> dict[str, Page]:
     return {
+        "/": _json({}),
         "/api": _json({"hello": "world"}),
         "/sts": _json(
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hushkey_install.register import (
+    aws,
     bazel,
     cargo,
     claude,
@@ -43,6 +44,7 @@ REGISTRATIONS: tuple[Registration, ...] = (
     codex.CODEX,
     rclone.RCLONE,
     conan.CONAN,
+    aws.AWS,
     google.GOOGLE,
     systemd.AGENT,
 )

@@ -34,6 +34,8 @@ class Case:
     #: an error's answer, around its line; empty: the line is on stderr
     error: str = ""
     code: int | None = None  # None: as the kind of error has it
+    #: what the store holds for the host
+    token: str = TOKEN
 
 
 def exec_info(host: str) -> str:
@@ -53,10 +55,22 @@ def cargo_get(host: str) -> bytes:
     return json.dumps({**request, "args": ["--x"]}).encode() + b"\n"
 
 
+#: what the exchange `sts` gives
+KEYS = json.dumps({"AccessKeyId": "A", "SecretAccessKey": TOKEN, "SessionToken": "s"})
+
+
 def case(tool: str, host: str = HOST) -> Case:
     """Return how *tool* asks for *host*; ENDS and END stand for the token's end."""
     return {
         "token": Case((host,), f"{TOKEN}\n", foreign_code=1),
+        "aws": Case(
+            ("--host", host),
+            '{"Version": 1, "AccessKeyId": "A", '
+            f'"SecretAccessKey": "{TOKEN}", "SessionToken": "s", '
+            '"Expiration": "ENDS"}\n',
+            foreign_code=1,
+            token=KEYS,
+        ),
         "bazel": Case(
             ("get",),
             f'{{"headers": {{"Authorization": ["Bearer {TOKEN}"]}}, '
@@ -145,7 +159,7 @@ def assert_says(answer: Answer, made: Case, *, code: int, about: str) -> None:
 
 @each_tool
 def test_ours_is_answered_byte_by_byte(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     expires = machine.token_file().read().tokens()[0].expires_at
     assert expires is not None
     made = case(name)
@@ -161,7 +175,7 @@ def test_ours_is_answered_byte_by_byte(name: str, machine: Machine) -> None:
 
 @each_tool
 def test_token_without_an_end_claims_none(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
+    machine.has(grant(case(name).token, expires_in=None, refresh_token=""))
 
     answer = call(machine, name, case(name))
 
@@ -175,7 +189,7 @@ def test_token_without_an_end_claims_none(name: str, machine: Machine) -> None:
 def test_foreign_host_costs_nothing_and_gets_nothing(
     name: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     monkeypatch.setattr("hushkey.acquire.session.acquirer", None)
     made = case(name, "other.test")
 
@@ -194,7 +208,7 @@ def test_foreign_host_costs_nothing_and_gets_nothing(
 def test_host_that_looks_alike_gets_nothing(
     name: str, machine: Machine, host: str
 ) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
 
     answer = call(machine, name, case(name, host))
 
@@ -203,7 +217,7 @@ def test_host_that_looks_alike_gets_nothing(
 
 @each_tool
 def test_plain_http_gets_nothing(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     made = case(name, "http://git.test")
     made = Case(
         tuple(word.replace("https://http://", "http://") for word in made.argv),
@@ -234,7 +248,7 @@ def test_nobody_signed_in_says_what_to_run(
 
 @each_tool
 def test_wrong_config_is_named(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     machine.configure("[settings2]\n")
     made = case(name)
 
@@ -247,7 +261,7 @@ def test_server_that_fails_is_asked_once_by_many_tries(name: str, home: Path) ->
     with OidcServer() as server:
         machine = Machine(home, server.issuer)
         machine.configure()
-        machine.has(grant(TOKEN, expires_in=1), age=3600)
+        machine.has(grant(case(name).token, expires_in=1), age=3600)
         server.on("/token", Reply({}, 503))
         made = case(name)
         for _ in range(5):
@@ -263,7 +277,7 @@ def test_server_that_fails_is_asked_once_by_many_tries(name: str, home: Path) ->
 def test_garbage_is_an_error_of_one_line(
     name: str, machine: Machine, stdin: bytes, argv: tuple[str, ...]
 ) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
 
     answer = call(machine, name, Case(argv, "", stdin))
 
@@ -274,7 +288,7 @@ def test_garbage_is_an_error_of_one_line(
 
 @each_tool
 def test_program_answers_as_the_function_does(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
+    machine.has(grant(case(name).token, expires_in=None, refresh_token=""))
     made = case(name)
     expected = call(machine, name, made).out
     greeting = ANSWERS[name][1]
@@ -314,7 +328,7 @@ def test_program_that_fails_keeps_its_streams_apart(
     "name", [name for name, (ends, *_) in ANSWERS.items() if ends is None]
 )
 def test_stdin_that_never_ends_is_not_waited_for(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     made = case(name)
     reading, writing = os.pipe()
     try:
@@ -426,3 +440,11 @@ def test_cargo_says_no_word_of_its_settings(machine: Machine) -> None:
     hello, answer = done.stdout.splitlines()
     assert json.loads(hello) == {"v": [1]}
     assert json.loads(answer)["Ok"]["token"] == f"Bearer {TOKEN}"
+
+
+def test_aws_hears_that_a_host_gives_no_keys(machine: Machine) -> None:
+    machine.has(grant(TOKEN))
+
+    assert_says(
+        call(machine, "aws", case("aws")), case("aws"), code=1, about='exchange = "sts"'
+    )
