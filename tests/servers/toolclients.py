@@ -4,6 +4,7 @@ Each is told to fetch the `hello` of a `servers.toolserver`, in a folder and wit
 of its own. What it is told of hushkey is what the guide's table says.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from cryptography import x509
 
 from servers.process import CACHE, Missing, find_program
 from servers.toolserver import ToolServer
@@ -238,6 +241,28 @@ def pnpm_10(place: Place) -> Command:
     return Command(words, variables)
 
 
+def nuget(place: Place) -> Command:
+    """Windows' program, in Mono: it trusts a folder of the home, and no address."""
+    program = find_program("mono", package="mono-runtime")
+    door = place.script("nuget-plugin-hushkey", "nuget")
+    authority = x509.load_pem_x509_certificate(place.ca_file.read_bytes())
+    subject = authority.subject.public_bytes()
+    digest = hashlib.md5(subject, usedforsecurity=False).digest()
+    name = f"{int.from_bytes(digest[:4], 'little'):08x}.0"
+    trusted = f".config/.mono/new-certs/Trust/{name}"
+    place.write(trusted, place.ca_file.read_text())
+    variables = {
+        "HOME": str(place.folder),
+        "NUGET_PLUGIN_PATHS": door,
+        "XDG_CONFIG_HOME": str(place.folder / ".config"),
+        "XDG_DATA_HOME": str(place.folder / ".local/share"),
+    }
+    source = f"https://localhost:{place.server.port}/nuget/v3/index.json"
+    words = ("search", "hello", "-Source", source, "-NonInteractive")
+    exe = installed("nuget.exe")
+    return Command((program, str(exe), *words), variables)
+
+
 _GOOGLE = """
 import json, sys
 import google.auth
@@ -395,6 +420,7 @@ HELPED: Mapping[str, Client] = {
     "terraform": terraform,
     "pnpm": pnpm,
     "pnpm_10": pnpm_10,
+    "nuget": nuget,
     "google": google,
     "aws": aws,
     "curl": curl,

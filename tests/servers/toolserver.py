@@ -3,8 +3,8 @@
 Below one origin it plays, by their documents, a sparse cargo registry (/cargo/), a Go
 module proxy (/go), a Kubernetes API (/k8s), a Terraform module registry (/terraform),
 an npm registry (/npm/), a Maven repository (/maven), a compact index of gems (/gems),
-a token service (/sts), AWS's STS (/) and an API (/api). Each has one package: `hello`.
-Whoever comes without a good token hears 401.
+a NuGet feed (/nuget), a token service (/sts), AWS's STS (/) and an API (/api). Each has
+one package: `hello`. Whoever comes without a good token hears 401.
 """
 
 import base64
@@ -26,6 +26,8 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 JSON, TEXT, BYTES = "application/json", "text/plain", "application/octet-stream"
+#: where a password is asked for
+_BASIC = ("/maven", "/gems", "/nuget")
 _REFUSED_BY_STS = (
     b"<ErrorResponse><Error><Code>InvalidIdentityToken</Code>"
     b"<Message>No OpenIDConnect provider found</Message></Error></ErrorResponse>"
@@ -166,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         tools.log.append(Seen(path, authorization, page.status))
         self.send_response(page.status)
         if page.status == 401:
-            kind = "Basic" if path.startswith(("/maven", "/gems")) else "Bearer"
+            kind = "Basic" if path.startswith(_BASIC) else "Bearer"
             self.send_header("WWW-Authenticate", f'{kind} realm="tools"')
         self.send_header("Content-Type", page.kind)
         for name, value in page.headers:
@@ -202,6 +204,7 @@ def _pages(url: str) -> dict[str, Page]:
         **_kubernetes(),
         **_terraform(url),
         **_npm(url),
+        **_nuget(url.replace("127.0.0.1", "localhost")),
         **_maven(),
         **_gems(),
     }
@@ -326,6 +329,19 @@ def _npm(url: str) -> dict[str, Page]:
             }
         ),
         tarball: Page(archive, BYTES),
+    }
+
+
+def _nuget(url: str) -> dict[str, Page]:
+    """learn.microsoft.com/nuget/api/overview: a service index, and a search."""
+    service = {"@id": f"{url}/nuget/query", "@type": "SearchQueryService/3.0.0-beta"}
+    hello = {"id": "hello", "version": "1.0.0", "description": "", "authors": ["me"]}
+    versions = [{"version": "1.0.0", "downloads": 1, "@id": f"{url}/nuget/hello"}]
+    return {
+        "/nuget/v3/index.json": _json({"version": "3.0.0", "resources": [service]}),
+        "/nuget/query": _json(
+            {"totalHits": 1, "data": [{**hello, "versions": versions}]}
+        ),
     }
 
 

@@ -234,7 +234,7 @@ def shape(desk: Desk) -> dict[str, bytes]:
 def test_every_tool_of_settings_is_here() -> None:
     tools = [t.name for t in table.REGISTRATIONS if isinstance(t, SettingsRegistration)]
 
-    assert sorted(CASES) == sorted(tools)
+    assert sorted([*CASES, "nuget"]) == sorted(tools)  # which has no file to set
 
 
 @each_tool
@@ -700,3 +700,28 @@ def test_aws_profile_that_cannot_be_named_is_refused(desk: Desk, word: str) -> N
     )
 
     assert path.read_text() == CASES["aws"].text
+
+
+def test_nuget_is_told_of_the_program_by_a_variable(desk: Desk) -> None:
+    before = shape(desk)
+
+    said = desk.hushkey("install", "nuget").stderr
+
+    door = desk.data / "programs" / "nuget-plugin-hushkey"
+    assert f"NUGET_PLUGIN_PATHS={door}" in said
+    assert door.read_text().endswith(f'exec {desk.ours} nuget "$@"\n')
+    assert [each.code for each in desk.findings("nuget")] == [
+        "nuget-missing",
+        "nuget-variable",
+    ]
+    desk.program("dotnet")
+    desk.environ["NUGET_PLUGIN_PATHS"] = f"/other;{door}"
+    assert desk.findings("nuget") == []
+    desk.environ["NUGET_NETCORE_PLUGIN_PATHS"] = "/other"
+    (found,) = desk.findings("nuget")
+    assert found.command == "unset NUGET_NETCORE_PLUGIN_PATHS"
+    (desk.bin / "dotnet").unlink()
+
+    desk.hushkey("uninstall", "nuget")
+
+    assert shape(desk) == before
