@@ -7,9 +7,11 @@ import select
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -420,6 +422,88 @@ def test_git_lfs_is_answered_by_gits_helper(home: Path, tmp_path: Path) -> None:
 
     assert any("/info/lfs/locks" in asked and code == 200 for asked, code in server.log)
     assert TOKEN.encode() not in done.stdout + done.stderr
+
+
+class Mail(socketserver.ThreadingTCPServer):
+    """An SMTP server (RFC 5321) that wants AUTH PLAIN (RFC 4616) with TOKEN."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        super().__init__(("127.0.0.1", 0), _MailHandler)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+class _MailHandler(socketserver.StreamRequestHandler):
+    server: Mail
+    timeout = 60
+
+    def handle(self) -> None:
+        self._say("220 mail.test")
+        while line := self.rfile.readline().decode().strip():
+            word, _, rest = line.partition(" ")
+            if word == "EHLO":
+                self._say("250-mail.test", "250 AUTH PLAIN")
+            elif word == "AUTH":
+                pair = b64decode(rest.removeprefix("PLAIN ")).decode()
+                self.server.heard.append(pair.partition("\0")[2])
+                good = pair.endswith(f"\0{TOKEN}")
+                self._say("235 welcome" if good else "535 no")
+            elif word == "DATA":
+                self._say("354 go on")
+                while self.rfile.readline().rstrip() not in (b".", b""):
+                    pass
+                self.server.heard.append("a mail")
+                self._say("250 thanks")
+            else:
+                self._say("221 bye" if word == "QUIT" else "250 thanks")
+
+    def _say(self, *lines: str) -> None:
+        self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_send_email_is_answered_for_mail_servers_that_are_named(
+    home: Path, tmp_path: Path, ours: bool
+) -> None:
+    """The user name is the asked one: it goes into what is sent."""
+    asked = subprocess.run(("git", "send-email", "-h"), capture_output=True)
+    if b"is not a git command" in asked.stderr:
+        do_without("git send-email is not installed: run tests/prepare")
+    mail = tmp_path / "mail"
+    mail.write_text("From: me@corp.test\nTo: you@corp.test\nSubject: hi\n\nhello\n")
+    machine = Machine(home, "https://id.test")
+    with Mail() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        host = f"smtp://{server.host}" if ours else server.host
+        rule = f'[host."{host}"]\nidentity = "corp"\nscopes = ["git"]\n'
+        machine.configure(text=CONFIG.partition("[host")[0] + rule)
+        machine.has(granted())
+        port = server.host.partition(":")[2]
+        words = (
+            *("git", "-c", "credential.helper=", "-c", "credential.helper=hushkey"),
+            *("send-email", "--smtp-server=127.0.0.1", f"--smtp-server-port={port}"),
+            *("--smtp-user=me@example.com", "--smtp-auth=PLAIN", "--confirm=never"),
+            *("--from=me@corp.test", "--to=you@corp.test", "--quiet", str(mail)),
+        )
+        variables = {"EMAIL": "me@corp.test", "GIT_TERMINAL_PROMPT": "0"}
+        done = start(machine, (Command(words, variables), tmp_path))
+        server.shutdown()
+        thread.join()
+
+    said = (done.stdout + done.stderr).decode()
+    assert TOKEN not in said
+    if ours:
+        assert server.heard == [f"me@example.com\0{TOKEN}", "a mail"], said
+    else:
+        assert "a mail" not in server.heard
+        assert TOKEN not in str(server.heard)
+        assert "Password" in said
 
 
 def test_psql_sends_the_token_as_its_password(home: Path, tmp_path: Path) -> None:
