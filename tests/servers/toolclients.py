@@ -318,6 +318,20 @@ def aws(place: Place) -> Command:
     return Command(words, variables)
 
 
+def rclone(place: Place) -> Command:
+    helper = f"{BIN}/hushkey-answer token {place.server.host}"
+    return rclone_with(place, f"bearer_token_command = {helper}")
+
+
+def rclone_with(place: Place, line: str) -> Command:
+    url = f"url = {place.server.url}/dav/"
+    text = "\n".join(("[home]", "type = webdav", url, "vendor = other", line, ""))
+    words = ("lsf", "home:", "--ca-cert", str(place.ca_file), "--retries", "1")
+    variables = {"RCLONE_CONFIG": place.write("rclone.conf", text)}
+    program = str(installed("bin/rclone"))
+    return Command((program, *words, "--low-level-retries", "1"), variables)
+
+
 def curl(place: Place) -> Command:
     url = f"{place.server.url}/api"
     line = (
@@ -423,6 +437,7 @@ HELPED: Mapping[str, Client] = {
     "nuget": nuget,
     "google": google,
     "aws": aws,
+    "rclone": rclone,
     "curl": curl,
 }
 #: those that `hushkey run` starts

@@ -3,8 +3,9 @@
 Below one origin it plays, by their documents, a sparse cargo registry (/cargo/), a Go
 module proxy (/go), a Kubernetes API (/k8s), a Terraform module registry (/terraform),
 an npm registry (/npm/), a Maven repository (/maven), a compact index of gems (/gems),
-a NuGet feed (/nuget), a token service (/sts), AWS's STS (/) and an API (/api). Each has
-one package: `hello`. Whoever comes without a good token hears 401.
+a NuGet feed (/nuget), a WebDAV folder (/dav/), a token service (/sts), AWS's STS (/)
+and an API (/api). Each has one package: `hello`. Whoever comes without a good token
+hears 401.
 """
 
 import base64
@@ -26,6 +27,14 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 JSON, TEXT, BYTES = "application/json", "text/plain", "application/octet-stream"
+#: RFC 4918 9.1
+_FOLDER = (
+    b'<d:multistatus xmlns:d="DAV:"><d:response><d:href>/dav/hello</d:href>'
+    b"<d:propstat><d:prop><d:getcontentlength>5</d:getcontentlength>"
+    b"<d:getlastmodified>Thu, 01 Jan 2026 00:00:00 GMT</d:getlastmodified>"
+    b"<d:resourcetype/></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+    b"</d:response></d:multistatus>"
+)
 #: where a password is asked for
 _BASIC = ("/maven", "/gems", "/nuget")
 _REFUSED_BY_STS = (
@@ -146,6 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(b"")
 
+    def do_PROPFIND(self) -> None:
+        self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+
     def do_POST(self) -> None:
         self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
@@ -204,6 +216,7 @@ def _pages(url: str) -> dict[str, Page]:
         **_kubernetes(),
         **_terraform(url),
         **_npm(url),
+        "/dav/": Page(_FOLDER, "text/xml", status=207),
         **_nuget(url.replace("127.0.0.1", "localhost")),
         **_maven(),
         **_gems(),
