@@ -1,5 +1,6 @@
 """The real clients of other tools, against a server that wants the right token."""
 
+import json
 import os
 import pty
 import re
@@ -9,6 +10,7 @@ import signal
 import socket
 import socketserver
 import subprocess
+import sys
 import threading
 import time
 from base64 import b64decode
@@ -36,7 +38,7 @@ from servers.agent import Agent
 from servers.authority import Authority
 from servers.basic import basic_server
 from servers.process import Missing, find_program
-from servers.toolclients import HELPED, STARTED, Client, Command, Place, run
+from servers.toolclients import HELPED, STARTED, Client, Command, Place, installed, run
 from servers.toolserver import ToolServer
 
 pytestmark = pytest.mark.contract
@@ -422,6 +424,40 @@ def test_git_lfs_is_answered_by_gits_helper(home: Path, tmp_path: Path) -> None:
 
     assert any("/info/lfs/locks" in asked and code == 200 for asked, code in server.log)
     assert TOKEN.encode() not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_conan_asks_the_plug_in_that_install_made(
+    home: Path, server: ToolServer, authority: Authority, tmp_path: Path, ours: bool
+) -> None:
+    try:
+        libraries = installed("conan")
+    except Missing as reason:
+        do_without(reason)
+        raise
+    machine = machine_of(home, "https://id.test", server.host if ours else "other.test")
+    machine.has(granted())
+    folder = tmp_path / "conan"
+    folder.mkdir()
+    remote = {"name": "mine", "url": f"{server.url}/conan", "verify_ssl": True}
+    (folder / "remotes.json").write_text(json.dumps({"remotes": [remote]}))
+    (folder / "global.conf").write_text(
+        f"core.net.http:cacert_path={authority.ca_file}\ncore:non_interactive=True\n"
+    )
+    machine.environ["CONAN_HOME"] = str(folder)
+    made = machine.run("hushkey", "install", "conan")
+    assert made.returncode == 0, made.stderr
+    words = (sys.executable, str(libraries / "bin" / "conan"))
+    command = Command((*words, "list", "hello/*", "-r", "mine"), {})
+
+    machine.environ["PYTHONPATH"] = str(libraries)
+    done = start(machine, (command, tmp_path))
+
+    said = (done.stdout + done.stderr).decode()
+    assert ("hello/1.0" in said) == ours, said
+    assert ("/conan/v2/conans/search" in server.served) == ours
+    assert TOKEN not in said
+    assert ours or TOKEN not in str(server.log)
 
 
 class Mail(socketserver.ThreadingTCPServer):

@@ -3,9 +3,9 @@
 Below one origin it plays, by their documents, a sparse cargo registry (/cargo/), a Go
 module proxy (/go), a Kubernetes API (/k8s), a Terraform module registry (/terraform),
 an npm registry (/npm/), a Maven repository (/maven), a compact index of gems (/gems),
-a NuGet feed (/nuget), a WebDAV folder (/dav/), a token service (/sts), AWS's STS (/)
-and an API (/api). Each has one package: `hello`. Whoever comes without a good token
-hears 401.
+a NuGet feed (/nuget), a Conan remote (/conan), a WebDAV folder (/dav/), a token service
+(/sts), AWS's STS (/) and an API (/api). Each has one package: `hello`. Whoever comes
+without a good token hears 401.
 """
 
 import base64
@@ -36,7 +36,8 @@ _FOLDER = (
     b"</d:response></d:multistatus>"
 )
 #: where a password is asked for
-_BASIC = ("/maven", "/gems", "/nuget")
+_CONAN_LOGIN = "/conan/v2/users/authenticate"
+_BASIC = ("/maven", "/gems", "/nuget", _CONAN_LOGIN)
 _REFUSED_BY_STS = (
     b"<ErrorResponse><Error><Code>InvalidIdentityToken</Code>"
     b"<Message>No OpenIDConnect provider found</Message></Error></ErrorResponse>"
@@ -122,11 +123,17 @@ class ToolServer:
         """Whether this header carries a good token: Bearer, or as a password."""
         kind, _, value = authorization.partition(" ")
         if kind == "Basic":
-            try:
-                value = base64.b64decode(value).decode().partition(":")[2]
-            except ValueError:
-                return False
+            value = _password(authorization)
         return kind in ("Basic", "Bearer") and self.accepts(value)
+
+
+def _password(authorization: str) -> str:
+    """Return the password of a Basic header; nothing in one that is none."""
+    try:
+        pair = base64.b64decode(authorization.partition(" ")[2]).decode()
+    except ValueError:
+        return ""
+    return pair.partition(":")[2]
 
 
 class _Server(ThreadingHTTPServer):
@@ -177,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
             authorization = f"Bearer {parse_qs(body.decode())['subject_token'][0]}"
         if path != "/" and not (page.open or tools.authorized(authorization)):
             page = Page(b'{"error": "unauthorized"}', status=401)
+        elif path == _CONAN_LOGIN:  # its own token, for a password
+            page = Page(_password(authorization).encode(), TEXT)
         tools.log.append(Seen(path, authorization, page.status))
         self.send_response(page.status)
         if page.status == 401:
@@ -216,6 +225,11 @@ def _pages(url: str) -> dict[str, Page]:
         **_kubernetes(),
         **_terraform(url),
         **_npm(url),
+        "/conan/v1/ping": Page(
+            b"", headers=(("X-Conan-Server-Capabilities", "revisions"),), open=True
+        ),
+        _CONAN_LOGIN: Page(b"", TEXT),
+        "/conan/v2/conans/search": _json({"results": ["hello/1.0"]}),
         "/dav/": Page(_FOLDER, "text/xml", status=207),
         **_nuget(url.replace("127.0.0.1", "localhost")),
         **_maven(),
