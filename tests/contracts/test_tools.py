@@ -38,7 +38,16 @@ from servers.agent import Agent
 from servers.authority import Authority
 from servers.basic import basic_server
 from servers.process import Missing, find_program
-from servers.toolclients import HELPED, STARTED, Client, Command, Place, installed, run
+from servers.toolclients import (
+    HEAVY,
+    HELPED,
+    STARTED,
+    Client,
+    Command,
+    Place,
+    installed,
+    run,
+)
 from servers.toolserver import ToolServer
 
 pytestmark = pytest.mark.contract
@@ -146,6 +155,23 @@ def test_client_gets_its_token_silently(
     assert server.served
     assert TOKEN not in said
     assert "hushkey" not in said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", HEAVY)
+def test_coding_agent_gets_its_token_silently(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(granted())
+
+    done = start(machine, prepared(HEAVY[name]))
+
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said + str(server.log)
+    assert b"hello" in done.stdout
+    assert server.served
+    assert TOKEN not in said
 
 
 def at_terminal(machine: Machine, prepared: tuple[Command, Path]) -> tuple[int, str]:

@@ -341,6 +341,43 @@ def curl(place: Place) -> Command:
     return Command(("/bin/sh", "-c", line))
 
 
+def _agent(place: Place, pattern: str, *words: str) -> Command:
+    """A coding agent, which is to reach nothing but the server."""
+    found = sorted((CACHE / "agents/node_modules").glob(pattern))
+    if not found:
+        raise Missing(f"{pattern} is not there: run tests/prepare --pythons")
+    variables = {
+        "ANTHROPIC_BASE_URL": place.server.url,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CONFIG_DIR": str(place.folder / "claude"),
+        "CODEX_HOME": str(place.folder),
+        "DISABLE_AUTOUPDATER": "1",
+        "HOME": str(place.folder),
+        "NODE_EXTRA_CA_CERTS": str(place.ca_file),
+        "SSL_CERT_FILE": str(place.ca_file),
+    }
+    return Command((str(found[0]), *words), variables)
+
+
+def claude(place: Place) -> Command:
+    helper = f"{BIN}/hushkey-answer token {place.server.host}"
+    place.write("claude/settings.json", json.dumps({"apiKeyHelper": helper}))
+    return _agent(place, "@anthropic-ai/claude-code-*/claude", "-p", "hi")
+
+
+def codex(place: Place) -> Command:
+    place.write(
+        "config.toml",
+        'model = "x"\nmodel_provider = "corp"\n[model_providers.corp]\nname = "corp"\n'
+        f'base_url = "{place.server.url}/v1"\nwire_api = "responses"\n'
+        "request_max_retries = 0\nstream_max_retries = 0\n"
+        f'auth.command = "{BIN}/hushkey-answer"\n'
+        f'auth.args = ["token", "{place.server.host}"]\n',
+    )
+    words = ("exec", "--skip-git-repo-check", "hi")
+    return _agent(place, "@openai/codex-*/vendor/*/bin/codex", *words)
+
+
 # -- with a variable -----------------------------------------------------------------
 
 
@@ -440,6 +477,8 @@ HELPED: Mapping[str, Client] = {
     "rclone": rclone,
     "curl": curl,
 }
+#: those that are as heavy as half a gigabyte
+HEAVY: Mapping[str, Client] = {"claude": claude, "codex": codex}
 #: those that `hushkey run` starts
 STARTED: Mapping[str, Client] = {
     "cargo": run_cargo,

@@ -4,8 +4,8 @@ Below one origin it plays, by their documents, a sparse cargo registry (/cargo/)
 module proxy (/go), a Kubernetes API (/k8s), a Terraform module registry (/terraform),
 an npm registry (/npm/), a Maven repository (/maven), a compact index of gems (/gems),
 a NuGet feed (/nuget), a Conan remote (/conan), a WebDAV folder (/dav/), a token service
-(/sts), AWS's STS (/) and an API (/api). Each has one package: `hello`. Whoever comes
-without a good token hears 401.
+(/sts), AWS's STS (/), APIs of language models (/v1) and an API (/api). Each has one
+package: `hello`. Whoever comes without a good token hears 401.
 """
 
 import base64
@@ -230,6 +230,7 @@ def _pages(url: str) -> dict[str, Page]:
         ),
         _CONAN_LOGIN: Page(b"", TEXT),
         "/conan/v2/conans/search": _json({"results": ["hello/1.0"]}),
+        **_models(),
         "/dav/": Page(_FOLDER, "text/xml", status=207),
         **_nuget(url.replace("127.0.0.1", "localhost")),
         **_maven(),
@@ -370,6 +371,47 @@ def _nuget(url: str) -> dict[str, Page]:
             {"totalHits": 1, "data": [{**hello, "versions": versions}]}
         ),
     }
+
+
+def _models() -> dict[str, Page]:
+    """Two APIs of language models, streamed: one says hello, the other, too."""
+    text = {"type": "output_text", "text": "hello"}
+    item = {"id": "i", "type": "message", "role": "assistant", "content": [text]}
+    counts = ("input_tokens", "output_tokens", "total_tokens")
+    response = {"id": "r", "output": [item], "usage": dict.fromkeys(counts, 1)}
+    message: dict[str, Any] = {
+        **{"id": "m", "type": "message", "role": "assistant", "model": "x"},
+        **{"content": [], "stop_reason": None, "usage": dict.fromkeys(counts[:2], 1)},
+    }
+    block = {"type": "text", "text": ""}
+    delta = {"type": "text_delta", "text": "hello"}
+    return {
+        # platform.claude.com/docs "Streaming messages"
+        "/v1/messages": _events(
+            {"type": "message_start", "message": message},
+            {"type": "content_block_start", "index": 0, "content_block": block},
+            {"type": "content_block_delta", "index": 0, "delta": delta},
+            {"type": "content_block_stop", "index": 0},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "end_turn"},
+                "usage": {"output_tokens": 1},
+            },
+            {"type": "message_stop"},
+        ),
+        # platform.openai.com/docs "Streaming API responses"
+        "/v1/responses": _events(
+            {"type": "response.created", "response": {"id": "r"}},
+            {"type": "response.output_item.done", "item": item},
+            {"type": "response.completed", "response": response},
+        ),
+    }
+
+
+def _events(*events: dict[str, Any]) -> Page:
+    """Server-sent events."""
+    lines = (f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
+    return Page("".join(lines).encode(), "text/event-stream")
 
 
 def _maven() -> dict[str, Page]:
