@@ -348,6 +348,32 @@ def test_person_signs_in_at_the_terminal_of_any_client(
         assert TOKEN not in seen
 
 
+@pytest.mark.parametrize("name", ["kubectl", "go"])
+def test_person_who_refuses_is_asked_once(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """kubectl runs a failing command five times over, Go as often at once."""
+    with OidcServer() as issuer:
+        issuer.metadata["device_authorization_endpoint"] = f"{issuer.url}/device"
+        issuer.on(WELL_KNOWN, Reply(issuer.metadata))
+        device = {
+            "device_code": "d",
+            "user_code": "ABCD-EFGH",
+            "verification_uri": f"{issuer.url}/activate",
+            "expires_in": 60,
+            "interval": 1,
+        }
+        issuer.on("/device", Reply(device))
+        issuer.on("/token", Reply({"error": "access_denied"}, 400))
+        machine = machine_of(home, issuer.issuer, server.host)
+        machine.environ["HUSHKEY_INTERACTIVE"] = "device"
+
+        code, seen = at_terminal(machine, prepared(HELPED[name]))
+
+        assert code != 0
+        assert len(issuer.calls_to("/device")) == 1, seen
+
+
 @each_helped
 def test_token_that_the_server_refuses_ends_the_command(
     name: str, home: Path, server: ToolServer, prepared: Prepared
