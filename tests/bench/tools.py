@@ -85,22 +85,6 @@ def _pnpm_10(place: Place) -> Command:
     return command
 
 
-def _nuget(place: Place) -> Command:
-    command = toolclients.nuget(place)
-    url = f"https://localhost:{place.server.port}/nuget/v3/index.json"
-    config = place.write(
-        "NuGet.Config",
-        "<configuration><packageSources><clear/>"
-        f'<add key="mine" value="{url}"/></packageSources>'
-        "<packageSourceCredentials><mine>"
-        '<add key="Username" value="me"/>'
-        f'<add key="ClearTextPassword" value="{TOKEN}"/>'
-        "</mine></packageSourceCredentials></configuration>",
-    )
-    environ = {n: v for n, v in command.environ.items() if n != "NUGET_PLUGIN_PATHS"}
-    return Command((*command.words, "-ConfigFile", config), environ)
-
-
 def _rclone(place: Place) -> Command:
     return toolclients.rclone_with(place, f"bearer_token = {TOKEN}")
 
@@ -120,16 +104,9 @@ PAIRS: Mapping[str, tuple[Client, Client]] = {
     "helm list": (toolclients.helm, _helm),
     "pnpm add": (toolclients.pnpm, _pnpm),
     "pnpm add (10)": (toolclients.pnpm_10, _pnpm_10),
-    "nuget search": (toolclients.nuget, _nuget),
     "rclone lsf": (toolclients.rclone, _rclone),
     "curl": (toolclients.curl, _curl),
 }
-
-
-def _localhost(server: ToolServer) -> str:
-    """The rule for loopback's other name, which NuGet goes to."""
-    name = server.host.replace("127.0.0.1", "localhost")
-    return f'\n[host."{name}"]\nidentity = "corp"\nscopes = ["git"]\n'
 
 
 def timed(machine: Machine, client: Client, server: ToolServer, ca_file: Path) -> float:
@@ -173,9 +150,7 @@ def main() -> None:
         context = authority.server_context()
         with ToolServer(context, lambda token: token == TOKEN) as server:
             machine = Machine(Path(folder), "https://id.test")
-            machine.configure(
-                text=CONFIG.replace("git.test", server.host) + _localhost(server)
-            )
+            machine.configure(text=CONFIG.replace("git.test", server.host))
             machine.settle()
             machine.has(grant(TOKEN))
             machine.environ |= {
