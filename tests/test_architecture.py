@@ -617,6 +617,25 @@ def test_registry_that_is_not_ours_loads_next_to_nothing(machine: Machine) -> No
     assert "hushkey_helpers.docker.helper" in found
 
 
+def test_url_that_go_asks_about_and_is_not_ours_loads_next_to_nothing(
+    machine: Machine,
+) -> None:
+    """Go asks for every 4xx of every host."""
+    done = subprocess.run(
+        timed_imports("hushkey-answer", "go", "https://other.test/m/@v/list"),
+        input=b"HTTP/1.1 404 Not Found\n\n",
+        capture_output=True,
+        env=machine.environ,
+        timeout=30,
+        check=True,
+    )
+    found = set(imported(done.stderr)) - bare()
+
+    assert done.stdout == b""
+    assert among(found, HEAVY | CACHED_ONLY) == set()
+    assert "hushkey_helpers.tools.go" in found
+
+
 def test_cached_registry_token_loads_no_network_and_no_psutil(
     machine: Machine,
 ) -> None:

@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     #: the tool's name, here and in the log; the module with its `main` and `answer`;
     #: the first words of a command line that the agent is asked about (none: any);
-    #: what ends a request on stdin, as `read` takes it (None: nothing is read there);
+    #: what ends a request on stdin, as `read` takes it (None: nothing is read there;
+    #: dialogue: line after line, and the agent is not asked);
     #: the variables that its answer depends on, beside those of
     #: `hushkey_helpers.agent.protocol`
     Row = tuple[str, str, tuple[str, ...], str | None, tuple[str, ...]]
@@ -61,11 +62,18 @@ ANSWER = "hushkey-answer"
 #: variables that its answer depends on
 ANSWERS: "dict[str, tuple[str | None, bytes, tuple[str, ...]]]" = {
     "token": (None, b"", ()),
+    "aws": (None, b"", ()),
     "bazel": ("end", b"", ()),
     "cargo": ("line", b'{"v":[1]}\n', ()),
     "go": ("end", b"", ()),
     "google": (None, b"", ("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE",)),
     "kubectl": (None, b"", ("KUBERNETES_EXEC_INFO",)),
+    "nuget": (
+        "dialogue",
+        b'{"RequestId":"hushkey","Type":"Request","Method":"Handshake","Payload":'
+        b'{"ProtocolVersion":"2.0.0","MinimumProtocolVersion":"1.0.0"}}\n',
+        (),
+    ),
     "pnpm": (None, b"", ()),
     "terraform": (None, b"", ()),
 }

@@ -38,21 +38,32 @@ def serve(
     action needs a request, and the client has not read the *request* before.
     *after_work* is called once an answer is out that took more than a look.
     """
-    out = _guarded_stdout()
-    if os.environ.get("HUSHKEY_LOG"):
-        _begin_trace(_name_of(answer))
+    out = begun(answer)
 
     def asked() -> bytes:
         return read(0) if request is None else request
 
+    _finish(answered(answer, asked), out, after_work)
+
+
+def begun(answer: Answerer) -> int:
+    """Put stdout aside, begin the trace, and return the descriptor to answer at."""
+    out = _guarded_stdout()
+    if os.environ.get("HUSHKEY_LOG"):
+        _begin_trace(_name_of(answer))
+    return out
+
+
+def answered(answer: Answerer, read: Callable[[], bytes]) -> Answer:
+    """Return the answer to this command line and what *read* returns."""
     try:
-        result = answer(sys.argv[1:], asked, os.environ)
+        result = answer(sys.argv[1:], read, os.environ)
     except KeyboardInterrupt:
         result = Answer(code=130)
     except Exception as error:
         result = failed(error)
     event("answered" if result.out else "answered-nothing", status=result.code)
-    _finish(result, out, after_work)
+    return result
 
 
 def _name_of(answer: Answerer) -> str:
@@ -93,7 +104,7 @@ def _is_open(descriptor: int) -> bool:
 
 def _finish(result: Answer, out: int, after_work: Callable[[], None] | None) -> None:
     """Write what there is to say, and leave without waiting for stuck threads."""
-    code = _write(result, out)
+    code = write(result, out)
     if result.instead:
         code = _become(result, out)
     elif after_work and "hushkey.acquire.acquirer" in sys.modules and not code:
@@ -101,18 +112,25 @@ def _finish(result: Answer, out: int, after_work: Callable[[], None] | None) -> 
     os._exit(code)
 
 
-def _write(result: Answer, out: int) -> int:
+def write(result: Answer, out: int) -> int:
     """Write what *result* has to say, to descriptor *out*; return the exit code."""
     text = "".join(f"hushkey: {plain(line, 1000)}\n" for line in result.lines)
     code = result.code
     for descriptor, data in ((2, text.encode("utf-8", "replace")), (out, result.out)):
-        try:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(descriptor, left) :]  # EBADF where there is none
-        except OSError:
-            code = code or 1  # nobody listens any more
+        if not write_all(descriptor, data):
+            code = code or 1
     return code
+
+
+def write_all(descriptor: int, data: bytes) -> bool:
+    """Write *data*; False if nobody listens any more."""
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]  # EBADF where there is none
+    except OSError:
+        return False
+    return True
 
 
 def _become(result: Answer, out: int) -> int:
@@ -141,7 +159,7 @@ def _become(result: Answer, out: int) -> int:
         answer = result.otherwise()
     except Exception as error:
         answer = failed(error)
-    return _write(answer, 1)
+    return write(answer, 1)
 
 
 def _waited(child: int) -> int:

@@ -1,7 +1,7 @@
 """Host patterns and request origins in one normal form, and how they match.
 
 ``host[:port][/path prefix]``, ``*.`` for exactly one label in front, and
-``http://`` only if written. Everything is compared on label and segment
+``http://`` or ``smtp://`` only if written. Everything is compared on label and segment
 boundaries after normalising case, IDNA, a trailing dot, IPv6 spelling and the
 default port. A pattern without a port means the default port, as in git's own
 URL matching (gitcredentials(7)). What cannot be normalised safely is nobody's
@@ -14,6 +14,8 @@ from __future__ import annotations
 from hushkey.model import Frozen, Request
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
+#: what a rule may be for: the web, and mail servers, which `git send-email` names so
+SERVED = {**DEFAULT_PORTS, "smtp": 25}
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _CONTROLS = frozenset(map(chr, (*range(32), 127)))
@@ -45,7 +47,7 @@ def parse_pattern(text: str) -> Pattern:
     scheme, marker, rest = text.partition("://")
     if not marker:
         scheme, rest = "https", text
-    if scheme not in DEFAULT_PORTS:
+    if scheme not in SERVED:
         raise ValueError(f"{scheme}:// is not a scheme that hushkey serves")
     if "?" in rest or "#" in rest:
         raise ValueError("a host pattern has no query or fragment")
@@ -81,7 +83,7 @@ def parse_origin(scheme: str, text: str) -> tuple[str, int] | None:
     else:
         name, separator, digits = text.partition(":")
         host, colon = _name(name), bool(separator)
-    port = _port(digits) if colon else DEFAULT_PORTS.get(scheme)
+    port = _port(digits) if colon else SERVED.get(scheme)
     if host is None or port is None:
         return None
     return host, port
@@ -149,13 +151,13 @@ def parse_url(url: str) -> Request:
 
     What `parse_pattern` takes is read in the same way: a path may hold spaces, which
     people type and RFC 3986 would have encoded. Raises ValueError for anything that is
-    not http or https.
+    not http, https or smtp.
     """
     scheme, marker, rest = url.strip().partition("://")
     if not marker:
         scheme, rest = "https", url.strip()
     scheme = scheme.lower()
-    if scheme not in DEFAULT_PORTS:
+    if scheme not in SERVED:
         raise ValueError(f"{scheme}:// is not a scheme that hushkey serves")
     whole, rest = rest, rest.partition("#")[0].partition("?")[0]
     origin, _, path = rest.partition("/")
@@ -182,7 +184,7 @@ def request_for(pattern: str, label: str = "any") -> Request:
     """
     parsed = parse_pattern(pattern)
     host = f"{label}.{parsed.host}" if parsed.wild and label else parsed.host
-    if parsed.port != DEFAULT_PORTS[parsed.scheme]:
+    if parsed.port != SERVED[parsed.scheme]:
         host += f":{parsed.port}"
     # The segments are decoded; read as a path, they would be decoded once more.
     path = (s.replace("%", "%25").replace(" ", "%20") for s in parsed.path)
@@ -191,7 +193,7 @@ def request_for(pattern: str, label: str = "any") -> Request:
 
 def origin_text(scheme: str, host: str, port: int) -> str:
     """Return the origin as people write it, without a default port."""
-    shown = host if port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
+    shown = host if port == SERVED.get(scheme) else f"{host}:{port}"
     return shown if scheme == "https" else f"{scheme}://{shown}"
 
 

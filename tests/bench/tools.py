@@ -71,6 +71,24 @@ def _pnpm(place: Place) -> Command:
     return command
 
 
+def _helm(place: Place) -> Command:
+    words = (str(toolclients.installed("bin/helm")), "list")
+    return replace(_kubectl(place), words=words)
+
+
+def _pnpm_10(place: Place) -> Command:
+    command = toolclients.pnpm_10(place)
+    config = place.folder / ".npmrc"
+    lines = [x for x in config.read_text().splitlines() if "tokenHelper" not in x]
+    token = f"//{place.server.host}/npm/:_authToken={TOKEN}"
+    config.write_text("\n".join((*lines, token, "")))
+    return command
+
+
+def _rclone(place: Place) -> Command:
+    return toolclients.rclone_with(place, f"bearer_token = {TOKEN}")
+
+
 def _curl(place: Place) -> Command:
     config = place.write("curlrc", f'header = "Authorization: Bearer {TOKEN}"\n')
     words = ("curl", "-sSf", "--cacert", str(place.ca_file), "-K", config)
@@ -83,7 +101,10 @@ PAIRS: Mapping[str, tuple[Client, Client]] = {
     "go get": (toolclients.go, _go),
     "kubectl get": (toolclients.kubectl, _kubectl),
     "terraform get": (toolclients.terraform, _terraform),
+    "helm list": (toolclients.helm, _helm),
     "pnpm add": (toolclients.pnpm, _pnpm),
+    "pnpm add (10)": (toolclients.pnpm_10, _pnpm_10),
+    "rclone lsf": (toolclients.rclone, _rclone),
     "curl": (toolclients.curl, _curl),
 }
 

@@ -1,5 +1,6 @@
 """The real clients of other tools, against a server that wants the right token."""
 
+import json
 import os
 import pty
 import re
@@ -7,17 +8,22 @@ import select
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
+import sys
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import do_without
+from hushkey.model import Grant
 from kit.desk import Desk
 from kit.oauth import (
     WELL_KNOWN,
@@ -32,7 +38,16 @@ from servers.agent import Agent
 from servers.authority import Authority
 from servers.basic import basic_server
 from servers.process import Missing, find_program
-from servers.toolclients import HELPED, STARTED, Client, Command, Place, run
+from servers.toolclients import (
+    HEAVY,
+    HELPED,
+    STARTED,
+    Client,
+    Command,
+    Place,
+    installed,
+    run,
+)
 from servers.toolserver import ToolServer
 
 pytestmark = pytest.mark.contract
@@ -85,11 +100,24 @@ def prepared(
 Prepared = Callable[[Client], tuple[Command, Path]]
 
 
+def rules_of(host: str) -> str:
+    """The rules for *host*, which is AWS's STS, too, and by loopback's other name."""
+    rule = f'[host."{host}"]\nidentity = "corp"\nscopes = ["git"]\n'
+    keys = 'exchange = "sts"\nrole = "arn:aws:iam::111122223333:role/ci"\n'
+    rules = rule + rule.replace('"]\n', '/aws"]\n', 1) + keys
+    other = rule.replace("127.0.0.1", "localhost")
+    return rules if other == rule else rules + other
+
+
+def granted(**changes: Any) -> Grant:
+    """A grant of TOKEN, with an ID token."""
+    proof = signed(claims("https://id.test", time.time(), nonce=None))
+    return grant(TOKEN, beside=proof, **changes)
+
+
 def machine_of(home: Path, issuer: str, *hosts: str) -> Machine:
     machine = Machine(home, issuer)
-    rules = "".join(
-        f'[host."{host}"]\nidentity = "corp"\nscopes = ["git"]\n' for host in hosts
-    )
+    rules = "".join(map(rules_of, hosts))
     machine.configure(text=CONFIG.partition("[host")[0] + rules)
     machine.settle()
     # A client's home is not ours.
@@ -118,7 +146,7 @@ def test_client_gets_its_token_silently(
     name: str, home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     machine = machine_of(home, "https://id.test", server.host)
-    machine.has(grant(TOKEN))
+    machine.has(granted())
 
     done = start(machine, prepared(CLIENTS[name]))
 
@@ -127,6 +155,23 @@ def test_client_gets_its_token_silently(
     assert server.served
     assert TOKEN not in said
     assert "hushkey" not in said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", HEAVY)
+def test_coding_agent_gets_its_token_silently(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(granted())
+
+    done = start(machine, prepared(HEAVY[name]))
+
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said + str(server.log)
+    assert b"hello" in done.stdout
+    assert server.served
+    assert TOKEN not in said
 
 
 def at_terminal(machine: Machine, prepared: tuple[Command, Path]) -> tuple[int, str]:
@@ -157,7 +202,11 @@ def at_terminal(machine: Machine, prepared: tuple[Command, Path]) -> tuple[int, 
 
 
 def words_of(screen: str) -> str:
-    """What is read on a terminal: tools break lines, draw frames and use colours."""
+    """What is read on a terminal: tools break lines, draw frames and use colours.
+
+    Loopback has one name there.
+    """
+    screen = screen.replace("localhost", "127.0.0.1")
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
     return " ".join(re.sub("[│╷╵|]", " ", plain).split())
 
@@ -201,7 +250,7 @@ def test_identity_server_that_does_not_answer_is_asked_once(
         settings = "[settings]\nsilent_timeout = 2\n"
         machine.configure(text=text.replace("[settings]\n", settings))
         machine.settle()
-        machine.has(grant(TOKEN, expires_in=1), age=3600)
+        machine.has(granted(expires_in=1), age=3600)
         issuer.on("/token", issuer.hang if how == "hangs" else Reply({}, 503))
 
         done = start(machine, prepared(CLIENTS[name]))
@@ -216,7 +265,7 @@ def test_host_of_nobody_gets_no_token(
     name: str, home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     machine = machine_of(home, "https://id.test", "other.test")
-    machine.has(grant(TOKEN))
+    machine.has(granted())
 
     done = start(machine, prepared(CLIENTS[name]))
 
@@ -233,8 +282,8 @@ def test_ten_tools_at_once_sign_in_once(
     with ToolServer(
         authority.server_context(), lambda token: token in desk.tokens()
     ) as server:
-        rule = f'[host."{server.host}"]\nidentity = "corp"\nscopes = ["git"]\n'
-        desk.configure(hosts=rule)
+        desk.configure(hosts=rules_of(server.host))
+        before = desk.issuer.sign_ins()
 
         def fetch(number: int) -> Done:
             folder = tmp_path / f"place-{number}"
@@ -261,7 +310,8 @@ def test_ten_tools_at_once_sign_in_once(
             raise
     assert [each.stderr for each in done if each.returncode] == []
     assert len(desk.visitor.visits()) == 1
-    assert len(desk.tokens()) == 1
+    assert desk.issuer.sign_ins() - before == 1
+    assert len([made for made in desk.tokens() if not made.startswith("{")]) == 1
 
 
 @each_helped
@@ -285,7 +335,11 @@ def test_person_signs_in_at_the_terminal_of_any_client(
         machine = machine_of(home, issuer.issuer, server.host)
         machine.environ["HUSHKEY_INTERACTIVE"] = "device"
 
-        code, seen = at_terminal(machine, prepared(HELPED[name]))
+        command, folder = prepared(HELPED[name])
+        # NuGet's word that nobody may be asked
+        words = tuple(word for word in command.words if word != "-NonInteractive")
+
+        code, seen = at_terminal(machine, (Command(words, command.environ), folder))
 
         assert code == 0, seen
         assert server.served
@@ -294,14 +348,40 @@ def test_person_signs_in_at_the_terminal_of_any_client(
         assert TOKEN not in seen
 
 
+@pytest.mark.parametrize("name", ["kubectl", "go"])
+def test_person_who_refuses_is_asked_once(
+    name: str, home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """kubectl runs a failing command five times over, Go as often at once."""
+    with OidcServer() as issuer:
+        issuer.metadata["device_authorization_endpoint"] = f"{issuer.url}/device"
+        issuer.on(WELL_KNOWN, Reply(issuer.metadata))
+        device = {
+            "device_code": "d",
+            "user_code": "ABCD-EFGH",
+            "verification_uri": f"{issuer.url}/activate",
+            "expires_in": 60,
+            "interval": 1,
+        }
+        issuer.on("/device", Reply(device))
+        issuer.on("/token", Reply({"error": "access_denied"}, 400))
+        machine = machine_of(home, issuer.issuer, server.host)
+        machine.environ["HUSHKEY_INTERACTIVE"] = "device"
+
+        code, seen = at_terminal(machine, prepared(HELPED[name]))
+
+        assert code != 0
+        assert len(issuer.calls_to("/device")) == 1, seen
+
+
 @each_helped
 def test_token_that_the_server_refuses_ends_the_command(
     name: str, home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     """No client asks for ever, and none is handed a new sign-in by a 401."""
-    server.accepts = lambda token: False
+    server.accepts = server.trusts = lambda token: False
     machine = machine_of(home, "https://id.test", server.host)
-    machine.has(grant(TOKEN))
+    machine.has(granted())
 
     done = start(machine, prepared(HELPED[name]))
 
@@ -315,7 +395,7 @@ def test_cargo_login_and_logout_are_answered(
     home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     machine = machine_of(home, "https://id.test", server.host)
-    machine.has(grant(TOKEN))
+    machine.has(granted())
     command, folder = prepared(HELPED["cargo"])
 
     def cargo(verb: str) -> Done:
@@ -334,7 +414,7 @@ def test_terraform_logout_says_that_the_sign_in_stays(
     home: Path, server: ToolServer, prepared: Prepared
 ) -> None:
     machine = machine_of(home, "https://id.test", server.host)
-    machine.has(grant(TOKEN))
+    machine.has(granted())
     command, folder = prepared(HELPED["terraform"])
     words = (command.words[0], "logout", server.host)
 
@@ -346,16 +426,21 @@ def test_terraform_logout_says_that_the_sign_in_stays(
 
 
 def test_agent_answers_each_client(
-    home: Path, server: ToolServer, prepared: Prepared
+    home: Path, server: ToolServer, authority: Authority, prepared: Prepared
 ) -> None:
     with OidcServer() as issuer, Agent() as agent:
-        issuer.grants(access_token=TOKEN)
+        proof = signed(claims(issuer.issuer, time.time(), nonce=None))
+        issuer.grants(access_token=TOKEN, id_token=proof)
         machine = machine_of(home, issuer.issuer, server.host)
         machine.environ |= agent.environ
         machine.has(grant("at-old", expires_in=1), age=3600)
         machine.run("hushkey", "token", server.host)
         agent.wait()
-        machine.run("hushkey", "token", server.host)  # from now on it is in memory
+        keys = ("hushkey-answer", "aws", "--host", f"{server.host}/aws")
+        machine.environ["SSL_CERT_FILE"] = str(authority.ca_file)
+        for _ in range(2):  # from then on all is in memory
+            machine.run("hushkey", "token", server.host)
+            machine.run(*keys)
 
         for name, client in HELPED.items():
             made = prepared(client)
@@ -379,7 +464,7 @@ def test_git_lfs_is_answered_by_gits_helper(home: Path, tmp_path: Path) -> None:
         machine.configure(
             text=CONFIG.partition("[host")[0] + rule + f'username = "{server.user}"\n'
         )
-        machine.has(grant(TOKEN))
+        machine.has(granted())
         git = ("git", "-c", "credential.helper=", "-c", "credential.helper=hushkey")
         for words in (
             ("git", "init", "-q", "."),
@@ -391,6 +476,122 @@ def test_git_lfs_is_answered_by_gits_helper(home: Path, tmp_path: Path) -> None:
 
     assert any("/info/lfs/locks" in asked and code == 200 for asked, code in server.log)
     assert TOKEN.encode() not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_conan_asks_the_plug_in_that_install_made(
+    home: Path, server: ToolServer, authority: Authority, tmp_path: Path, ours: bool
+) -> None:
+    try:
+        libraries = installed("conan")
+    except Missing as reason:
+        do_without(reason)
+        raise
+    machine = machine_of(home, "https://id.test", server.host if ours else "other.test")
+    machine.has(granted())
+    folder = tmp_path / "conan"
+    folder.mkdir()
+    remote = {"name": "mine", "url": f"{server.url}/conan", "verify_ssl": True}
+    (folder / "remotes.json").write_text(json.dumps({"remotes": [remote]}))
+    (folder / "global.conf").write_text(
+        f"core.net.http:cacert_path={authority.ca_file}\ncore:non_interactive=True\n"
+    )
+    machine.environ["CONAN_HOME"] = str(folder)
+    made = machine.run("hushkey", "install", "conan")
+    assert made.returncode == 0, made.stderr
+    words = (sys.executable, str(libraries / "bin" / "conan"))
+    command = Command((*words, "list", "hello/*", "-r", "mine"), {})
+
+    machine.environ["PYTHONPATH"] = str(libraries)
+    done = start(machine, (command, tmp_path))
+
+    said = (done.stdout + done.stderr).decode()
+    assert ("hello/1.0" in said) == ours, said
+    assert ("/conan/v2/conans/search" in server.served) == ours
+    assert TOKEN not in said
+    assert ours or TOKEN not in str(server.log)
+
+
+class Mail(socketserver.ThreadingTCPServer):
+    """An SMTP server (RFC 5321) that wants AUTH PLAIN (RFC 4616) with TOKEN."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        super().__init__(("127.0.0.1", 0), _MailHandler)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+class _MailHandler(socketserver.StreamRequestHandler):
+    server: Mail
+    timeout = 60
+
+    def handle(self) -> None:
+        self._say("220 mail.test")
+        while line := self.rfile.readline().decode().strip():
+            word, _, rest = line.partition(" ")
+            if word == "EHLO":
+                self._say("250-mail.test", "250 AUTH PLAIN")
+            elif word == "AUTH":
+                pair = b64decode(rest.removeprefix("PLAIN ")).decode()
+                self.server.heard.append(pair.partition("\0")[2])
+                good = pair.endswith(f"\0{TOKEN}")
+                self._say("235 welcome" if good else "535 no")
+            elif word == "DATA":
+                self._say("354 go on")
+                while self.rfile.readline().rstrip() not in (b".", b""):
+                    pass
+                self.server.heard.append("a mail")
+                self._say("250 thanks")
+            else:
+                self._say("221 bye" if word == "QUIT" else "250 thanks")
+
+    def _say(self, *lines: str) -> None:
+        self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_send_email_is_answered_for_mail_servers_that_are_named(
+    home: Path, tmp_path: Path, ours: bool
+) -> None:
+    """The user name is the asked one: it goes into what is sent."""
+    asked = subprocess.run(("git", "send-email", "-h"), capture_output=True)
+    if b"is not a git command" in asked.stderr:
+        do_without("git send-email is not installed: run tests/prepare")
+    mail = tmp_path / "mail"
+    mail.write_text("From: me@corp.test\nTo: you@corp.test\nSubject: hi\n\nhello\n")
+    machine = Machine(home, "https://id.test")
+    with Mail() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        host = f"smtp://{server.host}" if ours else server.host
+        rule = f'[host."{host}"]\nidentity = "corp"\nscopes = ["git"]\n'
+        machine.configure(text=CONFIG.partition("[host")[0] + rule)
+        machine.has(granted())
+        port = server.host.partition(":")[2]
+        words = (
+            *("git", "-c", "credential.helper=", "-c", "credential.helper=hushkey"),
+            *("send-email", "--smtp-server=127.0.0.1", f"--smtp-server-port={port}"),
+            *("--smtp-user=me@example.com", "--smtp-auth=PLAIN", "--confirm=never"),
+            *("--from=me@corp.test", "--to=you@corp.test", "--quiet", str(mail)),
+        )
+        variables = {"EMAIL": "me@corp.test", "GIT_TERMINAL_PROMPT": "0"}
+        done = start(machine, (Command(words, variables), tmp_path))
+        server.shutdown()
+        thread.join()
+
+    said = (done.stdout + done.stderr).decode()
+    assert TOKEN not in said
+    if ours:
+        assert server.heard == [f"me@example.com\0{TOKEN}", "a mail"], said
+    else:
+        assert "a mail" not in server.heard
+        assert TOKEN not in str(server.heard)
+        assert "Password" in said
 
 
 def test_psql_sends_the_token_as_its_password(home: Path, tmp_path: Path) -> None:
@@ -416,7 +617,7 @@ def test_psql_sends_the_token_as_its_password(home: Path, tmp_path: Path) -> Non
         do_without(reason)
         raise
     machine = machine_of(home, "https://id.test", "db.test")
-    machine.has(grant(TOKEN))
+    machine.has(granted())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(60)
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)

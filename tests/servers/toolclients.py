@@ -4,6 +4,7 @@ Each is told to fetch the `hello` of a `servers.toolserver`, in a folder and wit
 of its own. What it is told of hushkey is what the guide's table says.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from cryptography import x509
 
 from servers.process import CACHE, Missing, find_program
 from servers.toolserver import ToolServer
@@ -238,6 +241,28 @@ def pnpm_10(place: Place) -> Command:
     return Command(words, variables)
 
 
+def nuget(place: Place) -> Command:
+    """Windows' program, in Mono: it trusts a folder of the home, and no address."""
+    program = find_program("mono", package="mono-runtime")
+    door = place.script("nuget-plugin-hushkey", "nuget")
+    authority = x509.load_pem_x509_certificate(place.ca_file.read_bytes())
+    subject = authority.subject.public_bytes()
+    digest = hashlib.md5(subject, usedforsecurity=False).digest()
+    name = f"{int.from_bytes(digest[:4], 'little'):08x}.0"
+    trusted = f".config/.mono/new-certs/Trust/{name}"
+    place.write(trusted, place.ca_file.read_text())
+    variables = {
+        "HOME": str(place.folder),
+        "NUGET_PLUGIN_PATHS": door,
+        "XDG_CONFIG_HOME": str(place.folder / ".config"),
+        "XDG_DATA_HOME": str(place.folder / ".local/share"),
+    }
+    source = f"https://localhost:{place.server.port}/nuget/v3/index.json"
+    words = ("search", "hello", "-Source", source, "-NonInteractive")
+    exe = installed("nuget.exe")
+    return Command((program, str(exe), *words), variables)
+
+
 _GOOGLE = """
 import json, sys
 import google.auth
@@ -268,6 +293,45 @@ def google(place: Place) -> Command:
     return Command((sys.executable, "-c", _GOOGLE, account), variables)
 
 
+_BOTO3 = """
+import boto3, sys
+sts = boto3.Session(profile_name="work").client("sts", endpoint_url=sys.argv[1])
+print(sts.get_caller_identity()["Account"])
+"""
+
+
+def aws(place: Place) -> Command:
+    config = place.write(
+        "config",
+        "[profile work]\nregion = eu-west-1\ncredential_process = "
+        f"{BIN}/hushkey-answer aws --host {place.server.host}/aws\n",
+    )
+    variables = {
+        "AWS_CA_BUNDLE": str(place.ca_file),
+        "AWS_CONFIG_FILE": config,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_SHARED_CREDENTIALS_FILE": place.write("credentials", ""),
+        "REQUESTS_CA_BUNDLE": str(place.ca_file),
+    }
+    words = (sys.executable, "-c", _BOTO3, place.server.url)
+    return Command(words, variables)
+
+
+def rclone(place: Place) -> Command:
+    helper = f"{BIN}/hushkey-answer token {place.server.host}"
+    return rclone_with(place, f"bearer_token_command = {helper}")
+
+
+def rclone_with(place: Place, line: str) -> Command:
+    url = f"url = {place.server.url}/dav/"
+    text = "\n".join(("[home]", "type = webdav", url, "vendor = other", line, ""))
+    words = ("lsf", "home:", "--ca-cert", str(place.ca_file), "--retries", "1")
+    variables = {"RCLONE_CONFIG": place.write("rclone.conf", text)}
+    program = str(installed("bin/rclone"))
+    return Command((program, *words, "--low-level-retries", "1"), variables)
+
+
 def curl(place: Place) -> Command:
     url = f"{place.server.url}/api"
     line = (
@@ -275,6 +339,43 @@ def curl(place: Place) -> Command:
         f' "{find_program("curl")}" -sSf --cacert "{place.ca_file}" -K - {url}'
     )
     return Command(("/bin/sh", "-c", line))
+
+
+def _agent(place: Place, pattern: str, *words: str) -> Command:
+    """A coding agent, which is to reach nothing but the server."""
+    found = sorted((CACHE / "agents/node_modules").glob(pattern))
+    if not found:
+        raise Missing(f"{pattern} is not there: run tests/prepare --pythons")
+    variables = {
+        "ANTHROPIC_BASE_URL": place.server.url,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CONFIG_DIR": str(place.folder / "claude"),
+        "CODEX_HOME": str(place.folder),
+        "DISABLE_AUTOUPDATER": "1",
+        "HOME": str(place.folder),
+        "NODE_EXTRA_CA_CERTS": str(place.ca_file),
+        "SSL_CERT_FILE": str(place.ca_file),
+    }
+    return Command((str(found[0]), *words), variables)
+
+
+def claude(place: Place) -> Command:
+    helper = f"{BIN}/hushkey-answer token {place.server.host}"
+    place.write("claude/settings.json", json.dumps({"apiKeyHelper": helper}))
+    return _agent(place, "@anthropic-ai/claude-code-*/claude", "-p", "hi")
+
+
+def codex(place: Place) -> Command:
+    place.write(
+        "config.toml",
+        'model = "x"\nmodel_provider = "corp"\n[model_providers.corp]\nname = "corp"\n'
+        f'base_url = "{place.server.url}/v1"\nwire_api = "responses"\n'
+        "request_max_retries = 0\nstream_max_retries = 0\n"
+        f'auth.command = "{BIN}/hushkey-answer"\n'
+        f'auth.args = ["token", "{place.server.host}"]\n',
+    )
+    words = ("exec", "--skip-git-repo-check", "hi")
+    return _agent(place, "@openai/codex-*/vendor/*/bin/codex", *words)
 
 
 # -- with a variable -----------------------------------------------------------------
@@ -370,9 +471,14 @@ HELPED: Mapping[str, Client] = {
     "terraform": terraform,
     "pnpm": pnpm,
     "pnpm_10": pnpm_10,
+    "nuget": nuget,
     "google": google,
+    "aws": aws,
+    "rclone": rclone,
     "curl": curl,
 }
+#: those that are as heavy as half a gigabyte
+HEAVY: Mapping[str, Client] = {"claude": claude, "codex": codex}
 #: those that `hushkey run` starts
 STARTED: Mapping[str, Client] = {
     "cargo": run_cargo,

@@ -3,14 +3,16 @@
 Below one origin it plays, by their documents, a sparse cargo registry (/cargo/), a Go
 module proxy (/go), a Kubernetes API (/k8s), a Terraform module registry (/terraform),
 an npm registry (/npm/), a Maven repository (/maven), a compact index of gems (/gems),
-a token service (/sts) and an API (/api). Each has one package: `hello`. Whoever comes
-without a good token hears 401.
+a NuGet feed (/nuget), a Conan remote (/conan), a WebDAV folder (/dav/), a token service
+(/sts), AWS's STS (/), APIs of language models (/v1) and an API (/api). Each has one
+package: `hello`. Whoever comes without a good token hears 401.
 """
 
 import base64
 import hashlib
 import io
 import json
+import re
 import ssl
 import tarfile
 import threading
@@ -21,7 +23,25 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs
 
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+
 JSON, TEXT, BYTES = "application/json", "text/plain", "application/octet-stream"
+#: RFC 4918 9.1
+_FOLDER = (
+    b'<d:multistatus xmlns:d="DAV:"><d:response><d:href>/dav/hello</d:href>'
+    b"<d:propstat><d:prop><d:getcontentlength>5</d:getcontentlength>"
+    b"<d:getlastmodified>Thu, 01 Jan 2026 00:00:00 GMT</d:getlastmodified>"
+    b"<d:resourcetype/></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+    b"</d:response></d:multistatus>"
+)
+#: where a password is asked for
+_CONAN_LOGIN = "/conan/v2/users/authenticate"
+_BASIC = ("/maven", "/gems", "/nuget", _CONAN_LOGIN)
+_REFUSED_BY_STS = (
+    b"<ErrorResponse><Error><Code>InvalidIdentityToken</Code>"
+    b"<Message>No OpenIDConnect provider found</Message></Error></ErrorResponse>"
+)
 
 
 class Seen(NamedTuple):
@@ -43,10 +63,15 @@ class Page(NamedTuple):
 
 
 class ToolServer:
-    """https on loopback; *accepts* judges the token, *log* has what was asked."""
+    """https on loopback; *accepts* judges the token, *log* has what was asked.
+
+    ``trusts`` judges an ID token that STS is given for keys.
+    """
 
     def __init__(self, context: ssl.SSLContext, accepts: Callable[[str], bool]) -> None:
         self.accepts = accepts
+        self.trusts: Callable[[str], bool] = lambda token: token.count(".") == 2
+        self._sessions: set[str] = set()
         self.log: list[Seen] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.tools = self
@@ -77,15 +102,38 @@ class ToolServer:
         good = [seen.path for seen in self.log if seen.status < 300]
         return [path for path in good if not self.pages[path].open]
 
+    def aws(self, request: Request) -> tuple[str, Page]:
+        """Return what STS says, which is moto's word, and what the request carried."""
+        from moto.sts.responses import TokenResponse
+
+        session = request.headers.get("X-Amz-Security-Token", "")
+        token = request.form.get("WebIdentityToken", session)
+        if not (self.trusts(token) if not session else session in self._sessions):
+            page = Page(_REFUSED_BY_STS, "text/xml", status=400)
+            return f"Bearer {token}", page
+        # as moto's own server has it
+        request.from_wsgi_server = True  # type: ignore[attr-defined]
+        request.raw_path = "/"  # type: ignore[attr-defined]
+        _, _, body = TokenResponse.dispatch(request, request.url, request.headers)
+        text = body if isinstance(body, str) else body.decode()
+        self._sessions |= set(re.findall("<SessionToken>(.*?)</SessionToken>", text))
+        return f"Bearer {token}", Page(text.encode(), "text/xml", open=not session)
+
     def authorized(self, authorization: str) -> bool:
         """Whether this header carries a good token: Bearer, or as a password."""
         kind, _, value = authorization.partition(" ")
         if kind == "Basic":
-            try:
-                value = base64.b64decode(value).decode().partition(":")[2]
-            except ValueError:
-                return False
+            value = _password(authorization)
         return kind in ("Basic", "Bearer") and self.accepts(value)
+
+
+def _password(authorization: str) -> str:
+    """Return the password of a Basic header; nothing in one that is none."""
+    try:
+        pair = base64.b64decode(authorization.partition(" ")[2]).decode()
+    except ValueError:
+        return ""
+    return pair.partition(":")[2]
 
 
 class _Server(ThreadingHTTPServer):
@@ -114,6 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(b"")
 
+    def do_PROPFIND(self) -> None:
+        self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+
     def do_POST(self) -> None:
         self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
@@ -121,14 +172,24 @@ class _Handler(BaseHTTPRequestHandler):
         tools, authorization = self.server.tools, self.headers.get("Authorization", "")
         path = self.path.partition("?")[0].replace("%2f", "/")
         page = tools.pages.get(path) or Page(b"{}", status=404)
-        if path == "/sts":
+        if path == "/":
+            builder = EnvironBuilder(
+                method=self.command,
+                base_url="https://sts.eu-west-1.amazonaws.com",
+                headers=list(self.headers.items()),
+                data=body,
+            )
+            authorization, page = tools.aws(Request(builder.get_environ()))
+        elif path == "/sts":
             authorization = f"Bearer {parse_qs(body.decode())['subject_token'][0]}"
-        if not page.open and not tools.authorized(authorization):
+        if path != "/" and not (page.open or tools.authorized(authorization)):
             page = Page(b'{"error": "unauthorized"}', status=401)
+        elif path == _CONAN_LOGIN:  # its own token, for a password
+            page = Page(_password(authorization).encode(), TEXT)
         tools.log.append(Seen(path, authorization, page.status))
         self.send_response(page.status)
         if page.status == 401:
-            kind = "Basic" if path.startswith(("/maven", "/gems")) else "Bearer"
+            kind = "Basic" if path.startswith(_BASIC) else "Bearer"
             self.send_header("WWW-Authenticate", f'{kind} realm="tools"')
         self.send_header("Content-Type", page.kind)
         for name, value in page.headers:
@@ -149,6 +210,7 @@ def _json(content: object, kind: str = JSON, **more: Any) -> Page:
 
 def _pages(url: str) -> dict[str, Page]:
     return {
+        "/": _json({}),
         "/api": _json({"hello": "world"}),
         "/sts": _json(
             {
@@ -163,6 +225,14 @@ def _pages(url: str) -> dict[str, Page]:
         **_kubernetes(),
         **_terraform(url),
         **_npm(url),
+        "/conan/v1/ping": Page(
+            b"", headers=(("X-Conan-Server-Capabilities", "revisions"),), open=True
+        ),
+        _CONAN_LOGIN: Page(b"", TEXT),
+        "/conan/v2/conans/search": _json({"results": ["hello/1.0"]}),
+        **_models(),
+        "/dav/": Page(_FOLDER, "text/xml", status=207),
+        **_nuget(url.replace("127.0.0.1", "localhost")),
         **_maven(),
         **_gems(),
     }
@@ -288,6 +358,60 @@ def _npm(url: str) -> dict[str, Page]:
         ),
         tarball: Page(archive, BYTES),
     }
+
+
+def _nuget(url: str) -> dict[str, Page]:
+    """learn.microsoft.com/nuget/api/overview: a service index, and a search."""
+    service = {"@id": f"{url}/nuget/query", "@type": "SearchQueryService/3.0.0-beta"}
+    hello = {"id": "hello", "version": "1.0.0", "description": "", "authors": ["me"]}
+    versions = [{"version": "1.0.0", "downloads": 1, "@id": f"{url}/nuget/hello"}]
+    return {
+        "/nuget/v3/index.json": _json({"version": "3.0.0", "resources": [service]}),
+        "/nuget/query": _json(
+            {"totalHits": 1, "data": [{**hello, "versions": versions}]}
+        ),
+    }
+
+
+def _models() -> dict[str, Page]:
+    """Two APIs of language models, streamed: one says hello, the other, too."""
+    text = {"type": "output_text", "text": "hello"}
+    item = {"id": "i", "type": "message", "role": "assistant", "content": [text]}
+    counts = ("input_tokens", "output_tokens", "total_tokens")
+    response = {"id": "r", "output": [item], "usage": dict.fromkeys(counts, 1)}
+    message: dict[str, Any] = {
+        **{"id": "m", "type": "message", "role": "assistant", "model": "x"},
+        **{"content": [], "stop_reason": None, "usage": dict.fromkeys(counts[:2], 1)},
+    }
+    block = {"type": "text", "text": ""}
+    delta = {"type": "text_delta", "text": "hello"}
+    return {
+        # platform.claude.com/docs "Streaming messages"
+        "/v1/messages": _events(
+            {"type": "message_start", "message": message},
+            {"type": "content_block_start", "index": 0, "content_block": block},
+            {"type": "content_block_delta", "index": 0, "delta": delta},
+            {"type": "content_block_stop", "index": 0},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "end_turn"},
+                "usage": {"output_tokens": 1},
+            },
+            {"type": "message_stop"},
+        ),
+        # platform.openai.com/docs "Streaming API responses"
+        "/v1/responses": _events(
+            {"type": "response.created", "response": {"id": "r"}},
+            {"type": "response.output_item.done", "item": item},
+            {"type": "response.completed", "response": response},
+        ),
+    }
+
+
+def _events(*events: dict[str, Any]) -> Page:
+    """Server-sent events."""
+    lines = (f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
+    return Page("".join(lines).encode(), "text/event-stream")
 
 
 def _maven() -> dict[str, Page]:

@@ -21,7 +21,7 @@ from kit.core import ANY, config_of, pattern_of, rule
 CYRILLIC = "d\u0435v.azure.com"  # the e is Cyrillic
 FULL_WIDTH = "\uff44\uff45\uff56.azure.com"
 KELVIN = "\u212aelvin.example"
-SCHEMES = st.sampled_from(["https", "http"])
+SCHEMES = st.sampled_from(["https", "http", "smtp"])
 
 
 # ---------------------------------------------------------------- origins
@@ -160,6 +160,8 @@ def test_parse_origin_of_any_text_is_normal(scheme: str, text: str) -> None:
         ("dev.azure.com", ("https", "dev.azure.com", 443, (), False)),
         ("https://dev.azure.com", ("https", "dev.azure.com", 443, (), False)),
         ("http://git.example", ("http", "git.example", 80, (), False)),
+        ("smtp://mail.example", ("smtp", "mail.example", 25, (), False)),
+        ("smtp://*.mail.example:587", ("smtp", "mail.example", 587, (), True)),
         ("*.azurecr.io:8443", ("https", "azurecr.io", 8443, (), True)),
         ("A.example/B/c/", ("https", "a.example", 443, ("B", "c"), False)),
         ("a.example/%41", ("https", "a.example", 443, ("A",), False)),

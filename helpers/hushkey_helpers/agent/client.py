@@ -89,11 +89,11 @@ def ask(tool: str, verbs: "Sequence[str]", ends: "str | None") -> "bytes | None"
 
     *verbs* are the first words of a command line that the agent is asked about, none
     for any; *ends* tells what ends a request on stdin, None that nothing is read
-    there. Returns None if nothing was read.
+    there; who holds a dialogue, does so itself. Returns None if nothing was read.
     """
     argv, environ = sys.argv[1:], os.environ
     switch = environ.get("HUSHKEY_AGENT", "").strip().lower()
-    known = not verbs or (argv and argv[0] in verbs)
+    known = ends != "dialogue" and (not verbs or (argv and argv[0] in verbs))
     if not known or switch in ("off", "0", "false", "no"):
         return None
     folder = protocol.folder(environ)

@@ -101,7 +101,7 @@ def key_of(
     """Return the key; case, a default port and a trailing dot make no other host."""
     if origin := origins.parse_origin(protocol, host) if "@" not in host else None:
         name, port = origin
-        host = name if port == origins.DEFAULT_PORTS.get(protocol) else f"{name}:{port}"
+        host = name if port == origins.SERVED.get(protocol) else f"{name}:{port}"
     return CredentialKey(TOOL, protocol, host, path or None, user)
 
 

@@ -41,12 +41,15 @@ class Asked(Frozen):
     """What a tool wants a token for.
 
     ``words`` are the tool's own, for the answer to it; ``challenges`` the values of
-    ``WWW-Authenticate`` that it saw.
+    ``WWW-Authenticate`` that it saw. ``may_ask``: a person may be asked; ``refused``:
+    the host has refused what was given last.
     """
 
     request: Request
     words: Mapping[str, Any]
     challenges: tuple[str, ...] = ()
+    may_ask: bool = True
+    refused: bool = False
 
     @property
     def host(self) -> str:
@@ -156,6 +159,9 @@ class CommandTool(Tool):
     ``mute``: whatever stands on stderr would break the answer. ``patience`` is how long
     the tool waits (seconds; 0: for ever), ``margin`` how much longer than usual a token
     must live (seconds).
+
+    ``progress``: it holds a dialogue, each line of which is a request; the bytes that
+    say that the one it is given is worked at, nothing where that needs no saying.
     """
 
     parse: Callable[[list[str], Callable[[], bytes], Mapping[str, str]], Asked | Answer]
@@ -166,6 +172,7 @@ class CommandTool(Tool):
     mute: bool = False
     patience: int = 0
     margin: int = 0
+    progress: Callable[[bytes], bytes] | None = None
 
 
 def main(
@@ -176,6 +183,11 @@ def main(
     """Answer *tool*; *request* is what was read of stdin already."""
     if tool.mute:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    if tool.progress:
+        from hushkey_helpers.tools import dialogue
+
+        dialogue.hold(tool.answer(), tool.progress)
 
     def read(descriptor: int) -> bytes:
         return hushkey_helpers.read(descriptor, tool.ends) if tool.ends else b""
@@ -229,14 +241,21 @@ def served(
         time.time() - REMEMBERED,
         asks_for=tool.name,
         limits=_limits(tool),
-        tool_may_ask=_may_ask(tool),
+        tool_may_ask=_may_ask(tool) and asked.may_ask,
     )
     wanted = acquirer.wanted(
         rule, asked.host, request=asked.request, challenges=asked.challenges
     )
     lifetime = rule.min_lifetime or wanted.min_lifetime + tool.margin
     wanted = wanted.changed(min_lifetime=lifetime)
-    token = ExchangedCredential(acquirer, wanted).token()
+    credential = ExchangedCredential(acquirer, wanted)
+    if asked.refused and (given := credential.fresh()):
+        if rule.exchange:
+            credential.forget()
+        else:
+            value, more = given.value, (asked.challenges, asked.request)
+            acquirer.refuse(rule, asked.host, value, *more)
+    token = credential.token()
     username = rule.answer_user(token.username or rule.identity.git_user)
     return Served(asked, rule, token, username)
 
@@ -252,7 +271,8 @@ def forwarded(
         return None
     from hushkey.acquire import session, upstream
 
-    options = session.options_of(environ, tool.name, tool_may_ask=_may_ask(tool))
+    may_ask = _may_ask(tool) and asked.may_ask
+    options = session.options_of(environ, tool.name, tool_may_ask=may_ask)
     found = upstream.find(
         asked.request, environ, options, warn=session.warn, settings=settings
     )

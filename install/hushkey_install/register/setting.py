@@ -181,9 +181,11 @@ class SettingsRegistration(Registration):
         settings = list(self.settings(setup))
         paths = dict.fromkeys(setting.path for setting in settings)
         changes = []
+        every = tuple(dict.fromkeys((*self._noted(environ).words, *words)))
         for setting in settings:
-            file = self._file(environ, setting.path, words)
-            changes.append((file, *file.anew(setting.wanted)))
+            # What is not wanted any more is taken out, too.
+            made = self._file(environ, setting.path, every).anew(setting.wanted)
+            changes.append((self._file(environ, setting.path, words), *made))
         gone = [
             (file, file.undoing())
             for path, file in self._files(environ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hushkey_install.register import (
+    aws,
     bazel,
     cargo,
     claude,
@@ -14,6 +15,7 @@ from hushkey_install.register import (
     google,
     keyringchecks,
     kubectl,
+    nuget,
     pip,
     plugins,
     pnpm,
@@ -39,10 +41,12 @@ REGISTRATIONS: tuple[Registration, ...] = (
     terraform.TOFU,
     bazel.BAZEL,
     pnpm.PNPM,
+    nuget.NUGET,
     claude.CLAUDE,
     codex.CODEX,
     rclone.RCLONE,
     conan.CONAN,
+    aws.AWS,
     google.GOOGLE,
     systemd.AGENT,
 )

@@ -112,7 +112,7 @@ class Config:
     def row_for(self, request: Request, asked: str = "") -> Mapping[str, Any] | None:
         """Return the compiled rule for *request*; raises as `rule_for`."""
         origin = origins.parse_origin(request.protocol, request.host)
-        if origin is None or request.protocol not in origins.DEFAULT_PORTS:
+        if origin is None or request.protocol not in origins.SERVED:
             return None
         for wild in (False, True):
             rows = self._rows_at(request.protocol, origin, wild)

@@ -34,6 +34,36 @@ def fields(answer: Answer) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines(answer))
 
 
+# -- mail servers ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("protocol", "host", "good"),
+    [
+        ("smtp", "mail.test:587", True),
+        ("smtp", "mail.test", False),
+        ("smtp", "mail.test:25", False),
+        ("smtp", "mail.test.evil.test:587", False),
+        ("smtps", "mail.test:587", False),
+        ("http", "mail.test:587", False),
+        ("https", "mail.test:587", False),
+        ("smtp", "git.test", False),
+        ("smtp", "git.test:443", False),
+    ],
+)
+def test_mail_server_is_served_by_a_rule_that_says_so(
+    machine: Machine, protocol: str, host: str, good: bool
+) -> None:
+    machine.configure(
+        '[host."smtp://mail.test:587"]\nidentity = "corp"\nscopes = ["git"]\n'
+    )
+    machine.has(grant(TOKEN))
+
+    answer = ask(machine, "get", f"protocol={protocol}\nhost={host}\n".encode())
+
+    assert (TOKEN in answer.out.decode()) == good
+
+
 # -- actions ---------------------------------------------------------------------
 
 

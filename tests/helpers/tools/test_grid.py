@@ -34,7 +34,10 @@ class Case:
     foreign_code: int = 0
     #: an error's answer, around its line; empty: the line is on stderr
     error: str = ""
+    aloud: bool = False  # the line of a protocol's error is on stderr as well
     code: int | None = None  # None: as the kind of error has it
+    #: what the store holds for the host
+    token: str = TOKEN
 
 
 def exec_info(host: str) -> str:
@@ -54,10 +57,41 @@ def cargo_get(host: str) -> bytes:
     return json.dumps({**request, "args": ["--x"]}).encode() + b"\n"
 
 
+def nuget_asks(host: str, **payload: bool) -> bytes:
+    asked = {"Uri": f"https://{host}/v3/index.json", "IsRetry": False}
+    request = {
+        "RequestId": "r-1",
+        "Type": "Request",
+        "Method": "GetAuthenticationCredentials",
+        "Payload": {**asked, "IsNonInteractive": True, **payload},
+    }
+    return json.dumps(request).encode() + b"\n"
+
+
+def nuget_said(code: str) -> str:
+    method = "GetAuthenticationCredentials"
+    return (
+        f'{{"RequestId": "r-1", "Type": "Response", "Method": "{method}", '
+        f'"Payload": {{"ResponseCode": {code}}}}}\n'
+    )
+
+
+#: what the exchange `sts` gives
+KEYS = json.dumps({"AccessKeyId": "A", "SecretAccessKey": TOKEN, "SessionToken": "s"})
+
+
 def case(tool: str, host: str = HOST) -> Case:
     """Return how *tool* asks for *host*; ENDS and END stand for the token's end."""
     return {
         "token": Case((host,), f"{TOKEN}\n", foreign_code=1),
+        "aws": Case(
+            ("--host", host),
+            '{"Version": 1, "AccessKeyId": "A", '
+            f'"SecretAccessKey": "{TOKEN}", "SessionToken": "s", '
+            '"Expiration": "ENDS"}\n',
+            foreign_code=1,
+            token=KEYS,
+        ),
         "bazel": Case(
             ("get",),
             f'{{"headers": {{"Authorization": ["Bearer {TOKEN}"]}}, '
@@ -99,6 +133,18 @@ def case(tool: str, host: str = HOST) -> Case:
             environ={"KUBERNETES_EXEC_INFO": exec_info(host)},
             foreign_code=1,
         ),
+        "nuget": Case(
+            ("-Plugin",),
+            nuget_said(
+                f'"Success", "Username": "oauth2", "Password": "{TOKEN}", '
+                '"AuthenticationTypes": ["Basic"]'
+            ),
+            nuget_asks(host),
+            foreign=nuget_said('"NotFound"'),
+            error=nuget_said('"Error", "Message": "hushkey: LINE"'),
+            aloud=True,
+            code=0,
+        ),
         "pnpm": Case((f"{host}/npm/",), f"Bearer {TOKEN}\n", foreign_code=1),
         "terraform": Case(("get", host), f'{{"token": "{TOKEN}"}}\n', foreign="{}\n"),
     }[tool]
@@ -134,7 +180,7 @@ def assert_says(answer: Answer, made: Case, *, code: int, about: str) -> None:
         assert line.startswith(before)
         assert line.endswith(after)
         assert about in line
-        assert answer.lines == ()
+        assert [about in said for said in answer.lines] == [True] * made.aloud
     else:
         assert answer.out == b""
         (said,) = answer.lines
@@ -146,7 +192,7 @@ def assert_says(answer: Answer, made: Case, *, code: int, about: str) -> None:
 
 @each_tool
 def test_ours_is_answered_byte_by_byte(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     expires = machine.token_file().read().tokens()[0].expires_at
     assert expires is not None
     made = case(name)
@@ -162,7 +208,7 @@ def test_ours_is_answered_byte_by_byte(name: str, machine: Machine) -> None:
 
 @each_tool
 def test_token_without_an_end_claims_none(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
+    machine.has(grant(case(name).token, expires_in=None, refresh_token=""))
 
     answer = call(machine, name, case(name))
 
@@ -176,7 +222,7 @@ def test_token_without_an_end_claims_none(name: str, machine: Machine) -> None:
 def test_foreign_host_costs_nothing_and_gets_nothing(
     name: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     monkeypatch.setattr("hushkey.acquire.session.acquirer", None)
     made = case(name, "other.test")
 
@@ -195,7 +241,7 @@ def test_foreign_host_costs_nothing_and_gets_nothing(
 def test_host_that_looks_alike_gets_nothing(
     name: str, machine: Machine, host: str
 ) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
 
     answer = call(machine, name, case(name, host))
 
@@ -204,7 +250,7 @@ def test_host_that_looks_alike_gets_nothing(
 
 @each_tool
 def test_plain_http_gets_nothing(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     made = case(name, "http://git.test")
     made = Case(
         tuple(word.replace("https://http://", "http://") for word in made.argv),
@@ -235,7 +281,7 @@ def test_nobody_signed_in_says_what_to_run(
 
 @each_tool
 def test_wrong_config_is_named(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     machine.configure("[settings2]\n")
     made = case(name)
 
@@ -248,7 +294,7 @@ def test_server_that_fails_is_asked_once_by_many_tries(name: str, home: Path) ->
     with OidcServer() as server:
         machine = Machine(home, server.issuer)
         machine.configure()
-        machine.has(grant(TOKEN, expires_in=1), age=3600)
+        machine.has(grant(case(name).token, expires_in=1), age=3600)
         server.on("/token", Reply({}, 503))
         made = case(name)
         for _ in range(5):
@@ -327,7 +373,7 @@ def test_go_s_first_run_costs_nothing_whatever_is_cached(
 def test_garbage_is_an_error_of_one_line(
     name: str, machine: Machine, stdin: bytes, argv: tuple[str, ...]
 ) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
 
     answer = call(machine, name, Case(argv, "", stdin))
 
@@ -338,7 +384,7 @@ def test_garbage_is_an_error_of_one_line(
 
 @each_tool
 def test_program_answers_as_the_function_does(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
+    machine.has(grant(case(name).token, expires_in=None, refresh_token=""))
     made = case(name)
     expected = call(machine, name, made).out
     greeting = ANSWERS[name][1]
@@ -367,7 +413,7 @@ def test_program_that_fails_keeps_its_streams_apart(
 
     if made.error:
         assert b"hushkey login" in done.stdout
-        assert done.stderr == b""
+        assert done.stderr.count(b"\n") == made.aloud
     else:
         assert done.stdout == b""
         assert done.stderr.count(b"\n") == 1
@@ -378,7 +424,7 @@ def test_program_that_fails_keeps_its_streams_apart(
     "name", [name for name, (ends, *_) in ANSWERS.items() if ends is None]
 )
 def test_stdin_that_never_ends_is_not_waited_for(name: str, machine: Machine) -> None:
-    machine.has(grant(TOKEN))
+    machine.has(grant(case(name).token))
     made = case(name)
     reading, writing = os.pipe()
     try:
@@ -490,3 +536,11 @@ def test_cargo_says_no_word_of_its_settings(machine: Machine) -> None:
     hello, answer = done.stdout.splitlines()
     assert json.loads(hello) == {"v": [1]}
     assert json.loads(answer)["Ok"]["token"] == f"Bearer {TOKEN}"
+
+
+def test_aws_hears_that_a_host_gives_no_keys(machine: Machine) -> None:
+    machine.has(grant(TOKEN))
+
+    assert_says(
+        call(machine, "aws", case("aws")), case("aws"), code=1, about='exchange = "sts"'
+    )

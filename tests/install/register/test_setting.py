@@ -159,6 +159,13 @@ CASES = {
         ("def auth_remote_plugin(remote, user=None):",),
         "CONAN_PASSWORD_MY",
     ),
+    "aws": Case(
+        ("work=git.test",),
+        ".aws/config",
+        "[default]\nregion = eu-west-1  # mine\n\n[profile work]\nregion=x\n",
+        ("credential_process = {ours} aws --host git.test",),
+        "AWS_ACCESS_KEY_ID",
+    ),
     "google": Case(
         ("git.test", "//iam.googleapis.com/p/1"),
         ".config/hushkey/google.json",
@@ -229,7 +236,7 @@ def shape(desk: Desk) -> dict[str, bytes]:
 def test_every_tool_of_settings_is_here() -> None:
     tools = [t.name for t in table.REGISTRATIONS if isinstance(t, SettingsRegistration)]
 
-    assert sorted(CASES) == sorted(tools)
+    assert sorted([*CASES, "nuget"]) == sorted(tools)  # which has no file to set
 
 
 @each_tool
@@ -409,6 +416,7 @@ def test_doctor_names_the_variable_that_goes_before(desk: Desk, tool: str) -> No
             '\n[registries.my]\ncredential-provider = "cargo:token"\n',
             "registries.my.credential-provider",
         ),
+        ("aws", "aws_access_key_id=s3cret\n", "aws_access_key_id of work"),
         (
             "terraform",
             'credentials "git.test" {\n  token = "s3cret"\n}\n',
@@ -434,7 +442,7 @@ def test_doctor_names_the_setting_that_goes_before(
 # -- the right place ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tool", ["bazel", "pnpm", "claude", "codex"])
+@pytest.mark.parametrize("tool", ["aws", "bazel", "pnpm", "claude", "codex"])
 def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
     desk.file(tool)
     before = shape(desk)
@@ -445,7 +453,7 @@ def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
     assert shape(desk) == before
 
 
-@pytest.mark.parametrize("tool", ["bazel", "pnpm", "claude", "codex", "rclone"])
+@pytest.mark.parametrize("tool", ["aws", "bazel", "pnpm", "claude", "codex", "rclone"])
 def test_host_is_needed(desk: Desk, tool: str) -> None:
     desk.file(tool)
 
@@ -489,6 +497,18 @@ def test_file_that_cannot_be_edited_is_left_alone(
     assert "hushkey: " in desk.install(tool, code=1).stderr
 
     assert shape(desk) == before
+
+
+def test_rclone_remotes_go_one_by_one(desk: Desk) -> None:
+    path = desk.file("rclone", RCLONE.replace("foreign.test", "git.test"))
+    desk.install("rclone")
+    one = path.read_text()
+    desk.hushkey("install", "rclone", "away")
+    assert path.read_text().count("bearer_token_command") == 2
+
+    desk.hushkey("uninstall", "rclone", "away")
+
+    assert path.read_text() == one
 
 
 # -- of one tool ---------------------------------------------------------------------
@@ -640,3 +660,70 @@ def test_kubectl_says_that_a_context_has_no_user(
 
     assert "the user of context work is not on" in result.stderr
     assert path.read_text() == text
+
+
+def test_aws_profiles_come_and_go_one_by_one(desk: Desk) -> None:
+    """One that install made goes, unless somebody has written into it since."""
+    text = "[default]\nregion = x\n"
+    path = desk.file("aws", text)
+    desk.hushkey("install", "aws", "git.test")
+    one = path.read_text()
+    assert one == f"{text}credential_process = {desk.ours} aws --host git.test\n"
+    desk.hushkey("install", "aws", "new=git.test/prod")
+    line = f"credential_process = {desk.ours} aws --host git.test/prod\n"
+    assert path.read_text() == f"{one}[profile new]\n{line}"
+
+    desk.hushkey("uninstall", "aws", "new=git.test/prod")
+    assert path.read_text() == one
+    desk.hushkey("install", "aws", "new=git.test/prod")
+    path.write_text(path.read_text() + "region = y\n")
+    desk.hushkey("uninstall", "aws")
+
+    assert path.read_text() == f"{text}[profile new]\nregion = y\n"
+
+
+def test_aws_profile_without_keys_of_ours_stays_the_user_s(desk: Desk) -> None:
+    text = "[profile work]\ncredential_process = /opt/mine --x\n"
+    path = desk.file("aws", text)
+    desk.install("aws")
+    path.write_text(f"# later\n{path.read_text()}")
+
+    desk.hushkey("uninstall", "aws")
+
+    assert path.read_text() == f"# later\n{text}"
+
+
+@pytest.mark.parametrize("word", ["=git.test", "a]=git.test", "a b=git.test"])
+def test_aws_profile_that_cannot_be_named_is_refused(desk: Desk, word: str) -> None:
+    path = desk.file("aws")
+
+    assert (
+        "cannot name a profile" in desk.hushkey("install", "aws", word, code=1).stderr
+    )
+
+    assert path.read_text() == CASES["aws"].text
+
+
+def test_nuget_is_told_of_the_program_by_a_variable(desk: Desk) -> None:
+    before = shape(desk)
+
+    said = desk.hushkey("install", "nuget").stderr
+
+    door = desk.data / "programs" / "nuget-plugin-hushkey"
+    assert f"NUGET_PLUGIN_PATHS={door}" in said
+    assert door.read_text().endswith(f'exec {desk.ours} nuget "$@"\n')
+    assert [each.code for each in desk.findings("nuget")] == [
+        "nuget-missing",
+        "nuget-variable",
+    ]
+    desk.program("dotnet")
+    desk.environ["NUGET_PLUGIN_PATHS"] = f"/other;{door}"
+    assert desk.findings("nuget") == []
+    desk.environ["NUGET_NETCORE_PLUGIN_PATHS"] = "/other"
+    (found,) = desk.findings("nuget")
+    assert found.command == "unset NUGET_NETCORE_PLUGIN_PATHS"
+    (desk.bin / "dotnet").unlink()
+
+    desk.hushkey("uninstall", "nuget")
+
+    assert shape(desk) == before

@@ -29,6 +29,11 @@ def config(host: str, *lines: str) -> str:
         ("ecr.test", ('exchange = "ecr"', ROLE, 'region = "eu-west-1"', LOCAL)),
         (ARTIFACTS, ('exchange = "codeartifact"', ROLE)),
         ("europe-docker.pkg.dev", ('exchange = "gar"', POOL)),
+        ("sts.eu-west-1.amazonaws.com", ('exchange = "sts"', ROLE)),
+        ("sts.cn-north-1.amazonaws.com.cn", ('exchange = "sts"', ROLE)),
+        ("sts-fips.us-east-1.amazonaws.com", ('exchange = "sts"', ROLE)),
+        ("vpce-1-a.sts.eu-west-1.vpce.amazonaws.com", ('exchange = "sts"', ROLE)),
+        ("127.0.0.1:5000", ('exchange = "sts"', ROLE)),
     ],
 )
 def test_good_rule_keeps_its_options(host: str, lines: tuple[str, ...]) -> None:
@@ -53,6 +58,9 @@ def test_good_rule_keeps_its_options(host: str, lines: tuple[str, ...]) -> None:
         ("public.ecr.aws", ('exchange = "ecr"', ROLE), "is for ACCOUNT.dkr.ecr"),
         (f"{ECR}.evil.test", ('exchange = "ecr"', ROLE), "is for ACCOUNT.dkr.ecr"),
         ("x.test", ('exchange = "codeartifact"', ROLE), "is for DOMAIN-OWNER"),
+        ("sts.amazonaws.com", ('exchange = "sts"',), "role: is required"),
+        ("s3.eu-west-1.amazonaws.com", ('exchange = "sts"', ROLE), "is for an STS"),
+        ("eu-west-1.amazonaws.com", ('exchange = "sts"', ROLE), "is for an STS"),
         ("a.pkg.dev", ('exchange = "gar"',), "audience: is required for exchange gar"),
         ("a.pkg.dev", ('exchange = "gar"', 'audience = "x"'), "a provider's name"),
         (

@@ -1,4 +1,5 @@
 import datetime
+import json
 from collections.abc import Iterator
 from email.utils import formatdate
 from typing import Any
@@ -340,3 +341,67 @@ def test_places_are_in_the_registry_s_own_region(
     there = ecr._place(Context(host, "t"))
 
     assert (there.endpoint, there.sts) == (f"https://{endpoint}", f"https://{sts}")
+
+
+# -- the keys themselves ------------------------------------------------------------
+
+STS = "sts.eu-west-1.amazonaws.com"
+
+
+@pytest.fixture
+def sts(server: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """The double in place of the STS of that name."""
+    real = aws.assumed
+
+    def assumed(asked: Context, role: str, url: str, *more: Any) -> Any:
+        assert url == f"https://{STS}"
+        return real(asked, role, server.url, *more)
+
+    monkeypatch.setattr(aws, "assumed", assumed)
+    return server
+
+
+def test_sts_gives_the_keys_of_the_role(clouds: None) -> None:
+    import time
+
+    given = ask("sts", STS, time.time())
+
+    keys = json.loads(given.value)
+    assert keys.keys() == {"AccessKeyId", "SecretAccessKey", "SessionToken"}
+    assert given.username == keys["AccessKeyId"]
+    assert given.lifetime is not None
+    assert 3500 < given.lifetime < 3602
+
+
+@pytest.mark.parametrize(
+    ("end", "lifetime"),
+    [
+        ("2023-11-14T22:43:20Z", 1800.0),
+        ("2023-11-14T23:43:20.5+01:00", 1800.5),
+        ("2023-11-14T22:43:20", 3600),  # in no zone: as long as was asked for
+        ("soon", 3600),
+    ],
+)
+def test_keys_end_when_sts_says(sts: Aws, end: str, lifetime: float) -> None:
+    sts.sts = says(end)
+
+    assert ask("sts", STS).lifetime == lifetime
+    (call,) = sts.calls
+    assert (call.form["RoleArn"], call.form["DurationSeconds"]) == (ROLE, "3600")
+
+
+def test_keys_that_have_ended_are_not_given(sts: Aws) -> None:
+    sts.sts = says("2023-11-14T22:13:19Z")
+
+    with pytest.raises(Transient, match="has ended already"):
+        ask("sts", STS)
+
+
+def says(end: str) -> Dated:
+    text = STS_ANSWER.replace("<Expiration>x<", f"<Expiration>{end}<")
+    return Dated(text.encode(), Content_Type="text/xml")
+
+
+def test_identity_with_keys_gets_no_others() -> None:
+    with pytest.raises(Permanent, match="this identity has AWS keys"):
+        ask("sts", STS, username="AKIAX")

@@ -8,7 +8,7 @@ single flight and renewal are `hushkey.acquire.exchanged`'s, and the same for al
 from __future__ import annotations
 
 from hushkey.errors import Permanent
-from hushkey.providers.exchange import acr, codeartifact, ecr, gar
+from hushkey.providers.exchange import acr, codeartifact, ecr, gar, sts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ KINDS: Mapping[str, Exchange] = {
     "ecr": ecr.EXCHANGE,
     "gar": gar.EXCHANGE,
     "codeartifact": codeartifact.EXCHANGE,
+    "sts": sts.EXCHANGE,
 }
 
 

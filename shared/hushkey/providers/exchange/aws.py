@@ -100,13 +100,16 @@ def keys(asked: Context, there: Place, network: Network) -> Keys:
             f"{asked.host}: no `role` is set",
             hint='write `role = "arn:aws:iam::ACCOUNT:role/NAME"` for the host',
         )
-    return _assumed(asked, named, there, network)
+    return assumed(asked, named, there.sts, network, _KEYS_LIVE)[0]
 
 
-def _assumed(asked: Context, role: str, there: Place, network: Network) -> Keys:
-    """Return keys of *role* for the identity's token.
+def assumed(
+    asked: Context, role: str, sts: str, network: Network, seconds: int
+) -> tuple[Keys, Response]:
+    """Return keys of *role* for the identity's token, for *seconds*, and the answer.
 
-    AssumeRoleWithWebIdentity (docs.aws.amazon.com/STS/latest/APIReference), unsigned.
+    AssumeRoleWithWebIdentity (docs.aws.amazon.com/STS/latest/APIReference), unsigned,
+    at the URL *sts*.
     """
     assertion = asked.beside or asked.token
     form = {
@@ -114,27 +117,27 @@ def _assumed(asked: Context, role: str, there: Place, network: Network) -> Keys:
         "Version": "2011-06-15",
         "RoleArn": role,
         "RoleSessionName": "hushkey",
-        "DurationSeconds": str(_KEYS_LIVE),
+        "DurationSeconds": str(seconds),
         "WebIdentityToken": assertion,
     }
     with network.session() as session:
         answer = session.post(
-            f"{there.sts}/",
+            f"{sts}/",
             data=form,
             headers={"Accept": "text/xml"},
         )
     body = answer.content.decode("utf-8", "replace")
     found = Keys(
-        _tag(body, "AccessKeyId"),
-        _tag(body, "SecretAccessKey"),
-        _tag(body, "SessionToken"),
+        tag(body, "AccessKeyId"),
+        tag(body, "SecretAccessKey"),
+        tag(body, "SessionToken"),
     )
     if answer.status_code != 200 or not (found.id and found.secret and found.session):
         raise _refusal(answer, body, asked, role)
-    return found
+    return found, answer
 
 
-def _tag(body: str, name: str) -> str:
+def tag(body: str, name: str) -> str:
     """Return the text of the first element *name*; keys and codes need no entities."""
     found = re.search(rf"<{name}>\s*([^<&]{{1,8192}}?)\s*</{name}>", body)
     return found[1] if found else ""
@@ -145,10 +148,10 @@ _TRUST = "check the role's trust policy: its conditions compare these by charact
 
 def _refusal(answer: Response, body: str, asked: Context, role: str) -> HushkeyError:
     """Return what an answer of STS that holds no keys means."""
-    code, assertion = _tag(body, "Code"), asked.beside or asked.token
-    detail = plain(_tag(body, "Message").replace(assertion, "***"), 160)
+    code, assertion = tag(body, "Code"), asked.beside or asked.token
+    detail = plain(tag(body, "Message").replace(assertion, "***"), 160)
     said = f" ({code})" + (f": {detail}" if detail else "") if code else ""
-    correlation = outcomes.correlation({}, answer.headers) or _tag(body, "RequestId")
+    correlation = outcomes.correlation({}, answer.headers) or tag(body, "RequestId")
     sts = f"{urlsplit(str(answer.url)).netloc}"
     if code == "ExpiredTokenException":
         return Refused(
