@@ -52,7 +52,7 @@ def run(lock: int, tools: Mapping[str, Answerer]) -> None:
     starting.sign(lock)
     sockets = given or {kind: _listen(os.path.join(folder, kind)) for kind in KINDS}
     places = _places(folder)
-    memory = Memory(_watch(), RenewalSchedule())
+    memory = Memory(watch(), RenewalSchedule())
     workers = Workers()
     answers = Answers(tools, memory, environ)
     sources = _sources()
@@ -162,7 +162,8 @@ def _state(path: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _watch() -> Watch:
+def watch() -> Watch:
+    """Return what hears of changes of this system's keyring."""
     if sys.platform == "linux":
         from hushkey_helpers.agent import keyring_signals
 

@@ -9,13 +9,25 @@ from __future__ import annotations
 import os
 import time
 
-from hushkey import origins
+from hushkey import origins, runtime
+from hushkey.acquire import session, upstream
+from hushkey.acquire.exchanged import ExchangedCredential
 from hushkey.config import rules
-from hushkey.errors import ConfigError, Permanent, StoreError, UiRequired, plain
+from hushkey.errors import (
+    ConfigError,
+    NeedsCaller,
+    Permanent,
+    StoreError,
+    UiRequired,
+    plain,
+)
 from hushkey.net import forwarding
 from hushkey.system import audit, paths
 from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers import table
+from hushkey_helpers.agent import process
+from hushkey_helpers.agent.memory import Memory
+from hushkey_helpers.agent.renewal import RenewalSchedule
 from hushkey_helpers.answer import explained
 
 TYPE_CHECKING = False
@@ -41,6 +53,8 @@ class Answers:
         self._consent = consent
         # The far side's socket may be on this machine: it is not to ask itself.
         self._upstream = _upstream(environ)
+        # As the agent does: opening the store again takes longer than all the rest.
+        self._memory = Memory(process.watch(), RenewalSchedule())
 
     def reply(self, asked: Question, gone: Callable[[], bool] = bool) -> Reply:
         """Return kind and words of the answer; *gone* tells that nobody waits for it.
@@ -65,7 +79,10 @@ class Answers:
 
     def _reply(self, asked: Question, gone: Callable[[], bool]) -> Reply:
         began, request = time.time(), asked.request
-        rule, origin = self._rule(asked), origins.parse_origin("https", request.host)
+        here = runtime.AgentContext(self._memory, began, quick=False, counts=False)
+        with here:
+            rule = self._rule(asked)
+        origin = origins.parse_origin("https", request.host)
         far = rule is None and paths.may_have_upstream(self._pinned())
         if not _is_plain(request) or origin is None or (rule is None and not far):
             return self._unknown(asked)
@@ -80,7 +97,7 @@ class Answers:
                 return self._unknown(asked)
             raise Permanent(f"{plain(self._to, 80)} may have no token for {host}")
         try:
-            found = self._found(asked, rule, host, began, None)
+            found = self._remembered(here, asked, rule, host)
         except (UiRequired, StoreError) as need:
             if isinstance(need, StoreError) and need.reason != "locked":
                 raise
@@ -100,6 +117,24 @@ class Answers:
             "expires": "" if end is None else str(end),
             "scheme": scheme,
         }
+
+    def _remembered(
+        self,
+        here: runtime.AgentContext,
+        asked: Question,
+        rule: HostRule | None,
+        host: str,
+    ) -> tuple[Token, str] | None:
+        """Return `_found` without a person, from memory as far as that goes."""
+        try:
+            with here:
+                return self._found(asked, rule, host, here.began, None)
+        except NeedsCaller:
+            here.lines.clear()
+            return self._found(asked, rule, host, here.began, None)
+        finally:
+            for line in here.lines:
+                session.warn(line)
 
     def _unknown(self, asked: Question) -> Reply:
         self._record(asked, "unknown")
@@ -131,9 +166,6 @@ class Answers:
         *gone* None: nobody is to notice. Without a *rule* the machine is asked that
         somebody reached this one from.
         """
-        from hushkey.acquire import session, upstream
-        from hushkey.acquire.exchanged import ExchangedCredential
-
         environ, request = self._pinned(), asked.request
         options = PromptOptions(tool=asked.tool, tool_may_ask=False)
         if gone is not None:
@@ -144,10 +176,7 @@ class Answers:
                 watch=lambda: gone,
             )
         if rule is None:
-            settings = rules.load(environ).settings
-            there = upstream.find(
-                request, environ, options, warn=session.warn, settings=settings
-            )
+            there = upstream.find(request, environ, asked.tool, lambda: options)
             return (there.token, there.rule.scheme) if there else None
         acquirer = session.acquirer(environ, began, options=options)
         wanted = acquirer.wanted(rule, host, request.username, request=request)

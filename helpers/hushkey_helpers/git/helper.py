@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from hushkey.acquire.acquirer import Acquirer
     from hushkey.model import HostRule, Token
-    from hushkey.tokenrequest import TokenRequest
+    from hushkey.tokenrequest import PromptOptions, TokenRequest
 
 STATE = "hushkey:"
 _ACTIONS = ("get", "store", "erase")
@@ -97,20 +97,22 @@ def _forwarded(
     message: Message, asked: Request, environ: Mapping[str, str], began: float
 ) -> Answer | None:
     """Return the answer of the machine that the person sits at; None: it has none."""
-    from hushkey.acquire import session, upstream
+    from hushkey.acquire import upstream
 
     try:
-        settings = rules.load(environ).settings
-        options = session.options_of(environ, "git")
-        found = upstream.find(
-            asked, environ, options, warn=session.warn, settings=settings
-        )
+        found = upstream.find(asked, environ, "git", lambda: _options(environ))
         if found is None:
             return None
         call = _Call(message, asked, found.rule, environ, began)
         return Answer(call.render(found.token, "", asked.username))
     except HushkeyError as error:
         return _stop(explained(error))
+
+
+def _options(environ: Mapping[str, str]) -> PromptOptions:
+    from hushkey.acquire import session
+
+    return session.options_of(environ, "git")
 
 
 def _rule(request: Request, environ: Mapping[str, str]) -> HostRule | None:

@@ -200,12 +200,9 @@ class Acquirer:
         from hushkey.acquire import upstream
 
         request = wanted.request or origins.parse_url(wanted.host)
+        options = session.options
         found = upstream.find(
-            request,
-            session.environ,
-            session.options,
-            warn=session.warn,
-            settings=session.settings,
+            request, session.environ, options.tool, lambda: options, session.warn
         )
         return found.token if found else None
 

@@ -13,6 +13,7 @@ import os
 import time
 
 from hushkey import origins, runtime
+from hushkey.config import rules
 from hushkey.errors import (
     ConfigError,
     HushkeyError,
@@ -30,7 +31,6 @@ from hushkey.trace import event
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from hushkey.tokenrequest import PromptOptions
 
@@ -61,17 +61,15 @@ class Forwarded(Frozen):
 def find(
     request: Request,
     environ: Mapping[str, str],
-    options: PromptOptions,
-    *,
-    warn: Callable[[str], None],
-    settings: Mapping[str, Any] | None = None,
+    tool: str,
+    options: Callable[[], PromptOptions],
+    warn: Callable[[str], None] = runtime.warn,
 ) -> Forwarded | None:
     """Return the token for *request* from the other side; None: it has none.
 
-    *options* are the calling tool's, and say whether a person may be asked there;
-    *settings* the config's. Where nobody answers, *warn* is told so in a line.
-    Raises Permanent with the other side's line where it refuses,
-    InteractionUnavailable.
+    *options* returns the calling *tool*'s, which say whether a person may be asked
+    there. Where nobody answers, *warn* is told so in a line. Raises Permanent with the
+    other side's line where it refuses, InteractionUnavailable.
     """
     origin = origins.parse_origin(request.protocol, request.host)
     plain_http = request.protocol != "https"
@@ -83,7 +81,7 @@ def find(
     try:
         if not (socket := paths.upstream(environ)):
             return None
-        kind, words = _answer(socket, asked, environ, options, settings or {})
+        kind, words = _answer(socket, asked, environ, tool, options)
     except ConfigError as error:
         _nobody(error, warn)
         return None
@@ -112,22 +110,23 @@ def _answer(
     socket: str,
     asked: Request,
     environ: Mapping[str, str],
-    options: PromptOptions,
-    settings: Mapping[str, Any],
+    tool: str,
+    options: Callable[[], PromptOptions],
 ) -> tuple[str, Mapping[str, str]]:
     """Return kind and words of the answer; raises Garbage, OSError, UiRequired."""
     unknown = _Unknown(socket, asked, environ)
     if unknown.is_noted():
         return forwarding.UNKNOWN, {}
-    question = forwarding.Question(options.tool, asked, _machine())
+    question = forwarding.Question(tool, asked, _machine())
     kind, words = _asked(socket, question)
     if kind == forwarding.PERSON:
-        if reason := _no_person(environ, options, settings):
+        around = options()
+        if reason := _no_person(environ, around):
             raise InteractionUnavailable(
                 f"a sign-in or a consent is needed where you sit, but {reason}",
                 host=asked.host,
             )
-        question = question.changed(command=options.command(), person=True)
+        question = question.changed(command=around.command(), person=True)
         kind, words = _asked(socket, question)
     if kind == forwarding.UNKNOWN:
         unknown.note()
@@ -171,17 +170,16 @@ def _forwarded(host: str, words: Mapping[str, str]) -> Forwarded:
     )
 
 
-def _no_person(
-    environ: Mapping[str, str], options: PromptOptions, settings: Mapping[str, Any]
-) -> str:
+def _no_person(environ: Mapping[str, str], options: PromptOptions) -> str:
     """Return why nobody may be asked, or nothing; a display here does not count."""
     from hushkey.signin import policy  # noqa: PLC0415 - seldom
 
+    settings = rules.load(environ).settings
     around = policy.prompt_environment(
         environ,
         terminal=True,
         tool_may_ask=options.tool_may_ask,
-        settings_mode=settings.get("interactive", "auto"),
+        settings_mode=settings["interactive"],
         interactive=options.interactive(),
         unattended=options.unattended(),
     )
@@ -264,7 +262,13 @@ class _Unknown:
 
 
 def _note_given(secret: str, environ: Mapping[str, str]) -> None:
-    _note(_given_file(_given_folder(environ), secret), _GIVEN)
+    path = _given_file(_given_folder(environ), secret)
+    try:
+        if 0 <= time.time() - os.stat(path).st_mtime < _GIVEN / 2:
+            return
+    except OSError:
+        pass
+    _note(path, _GIVEN)
 
 
 def _note(path: str, seconds: float) -> None:

@@ -6,7 +6,10 @@ import pytest
 
 from hushkey.model import Request
 from hushkey.net.forwarding import Question
+from hushkey.store.tokencache import TokenCache
+from hushkey.store.tokenfile import TokenFile
 from hushkey.system import audit
+from hushkey_helpers.agent import memory
 from hushkey_helpers.forward.answers import Answers
 from hushkey_helpers.forward.consent import Consent
 from kit.oauth import Machine, grant
@@ -78,6 +81,31 @@ def test_token_goes_with_user_end_and_scheme() -> None:
 
     _, words = reply("named.test")
     assert (words["username"], words["scheme"]) == ("robot", "bearer")
+
+
+def test_store_is_opened_once_and_followed(
+    signed_in: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+    read = TokenFile.read
+
+    def counted(self: TokenFile) -> TokenCache:
+        nonlocal opened
+        opened += 1
+        return read(self)
+
+    def token() -> str:
+        asked = Question("git", Request("https", "git.test"))
+        return same.reply(asked)[1]["token"]
+
+    monkeypatch.setattr(TokenFile, "read", counted)
+    monkeypatch.setattr(memory, "_RACY", -1e9)
+    same = answers("git.test")
+
+    assert [token() for _ in range(3)] == ["at-kept"] * 3
+    assert opened == 1
+    signed_in.has(grant("at-next"))
+    assert token() == "at-next"
 
 
 @pytest.mark.parametrize("tool", ["git", "docker", "keyring", "token", "no such tool"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hushkey import runtime
-from hushkey.acquire import session, upstream
+from hushkey.acquire import upstream
 from hushkey.errors import (
     ConfigError,
     HushkeyError,
@@ -92,7 +92,7 @@ def find(
     near: NearSide, request: Request = ASKED, command: str = "git fetch", **more: str
 ) -> upstream.Forwarded | None:
     options = PromptOptions(tool="git", command=lambda: command)
-    return upstream.find(request, environ(near, **more), options, warn=session.warn)
+    return upstream.find(request, environ(near, **more), "git", lambda: options)
 
 
 def test_token_comes_with_its_user_and_end(near: NearSide) -> None:
@@ -201,7 +201,7 @@ def test_nobody_answers_is_a_line_and_no_token(
         dead.bind(str(folder / "upstream"))
     there = {**os.environ, "HUSHKEY_UPSTREAM": str(folder / "upstream")}
 
-    assert upstream.find(ASKED, there, PromptOptions(), warn=session.warn) is None
+    assert upstream.find(ASKED, there, "git", PromptOptions) is None
 
     said = capfd.readouterr().err
     assert "does not answer" in said
@@ -210,8 +210,8 @@ def test_nobody_answers_is_a_line_and_no_token(
         upstream.find(
             ASKED,
             {**there, "HUSHKEY_UPSTREAM": "off"},
-            PromptOptions(),
-            warn=session.warn,
+            "git",
+            PromptOptions,
         )
         is None
     )
@@ -225,10 +225,9 @@ def test_what_a_lost_connection_left_is_removed(
         dead.bind(str(folder / "upstream"))
     there = {**os.environ, "HUSHKEY_RUNTIME_DIR": str(folder)}
 
-    assert [
-        upstream.find(ASKED, there, PromptOptions(), warn=session.warn)
-        for _ in range(2)
-    ] == [None] * 2
+    assert [upstream.find(ASKED, there, "git", PromptOptions) for _ in range(2)] == [
+        None
+    ] * 2
 
     assert capfd.readouterr().err.count("does not answer") == 1
     assert list(folder.iterdir()) == []
