@@ -177,6 +177,8 @@ class _Call:
                     raise
                 return _found(server, found.username, found.value)
         made = self._made_for(registry, rule, host)
+        if config.settings["audit"]:
+            self._derivation(rule, host).given(made)
         return _found(server, rule.answer_user(made.username), made.value)
 
     def store(self, server: str, user: str, secret: str) -> Answer:

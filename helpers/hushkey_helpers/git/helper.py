@@ -190,7 +190,7 @@ class _Call:
                 challenges=self._challenges(),
                 person=True,
             )
-            token = acquirer.acquire(wanted)
+            token = acquirer.given(wanted, acquirer.acquire(wanted))
             state = self._state(acquirer, token) if not retry else ""
             lines: tuple[str, ...] = ()
             user = self._request.username

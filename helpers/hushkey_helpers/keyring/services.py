@@ -84,10 +84,11 @@ class Service:
             host = origins.origin_text(self.request.protocol, *origin)
         request = wanted.changed(host=host, min_lifetime=lifetime)
         if not self.rule.exchange:
-            return acquirer.acquire(request)
+            return acquirer.given(request, acquirer.acquire(request))
         from hushkey.acquire.exchanged import ExchangedCredential
 
-        return ExchangedCredential(acquirer, request).token()
+        made = ExchangedCredential(acquirer, request)
+        return made.given(made.token())
 
 
 def find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:

@@ -237,7 +237,8 @@ def served(
     )
     lifetime = rule.min_lifetime or wanted.min_lifetime + tool.margin
     wanted = wanted.changed(min_lifetime=lifetime)
-    token = ExchangedCredential(acquirer, wanted).token()
+    made = ExchangedCredential(acquirer, wanted)
+    token = made.given(made.token())
     username = rule.answer_user(token.username or rule.identity.git_user)
     return Served(asked, rule, token, username)
 

@@ -115,7 +115,10 @@ def status() -> None:
 @click.option("-n", "count", default=50, show_default=True, help="So many lines.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def log(count: int, as_json: bool) -> None:
-    """Show which tokens `hushkey forward` gave to whom, and what it refused.
+    """Show which tokens went to whom, and what was refused.
+
+    Answers to other machines are always written down; those to this machine's tools
+    are with `audit = true` in the config's settings.
 
     \b
     Example:
@@ -125,7 +128,10 @@ def log(count: int, as_json: bool) -> None:
     if as_json:
         output.say_json(found)
     elif not found:
-        output.say("nobody has asked by hushkey forward")
+        output.say(
+            "nobody has asked by hushkey forward; for this machine's own tools: "
+            "hushkey config set audit true"
+        )
     else:
         _say_lines(found)
 
