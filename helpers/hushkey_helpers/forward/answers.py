@@ -56,13 +56,19 @@ class Answers:
         # As the agent does: opening the store again takes longer than all the rest.
         self._memory = Memory(process.watch(), RenewalSchedule())
 
-    def reply(self, asked: Question, gone: Callable[[], bool] = bool) -> Reply:
+    def reply(
+        self,
+        asked: Question,
+        gone: Callable[[], bool] = bool,
+        tell: Callable[[str], object] = bool,
+    ) -> Reply:
         """Return kind and words of the answer; *gone* tells that nobody waits for it.
 
-        May take as long as a person does, if somebody waits.
+        May take as long as a person does, if somebody waits; *tell* takes a line for
+        them meanwhile.
         """
         try:
-            return self._reply(asked, gone)
+            return self._reply(asked, gone, tell)
         except Exception as error:
             line = explained(error).line()
             self._record(asked, "refused", why=line)
@@ -77,7 +83,9 @@ class Answers:
             self._environ, forward=self._name, to=self._to, outcome="refused", why=why
         )
 
-    def _reply(self, asked: Question, gone: Callable[[], bool]) -> Reply:
+    def _reply(
+        self, asked: Question, gone: Callable[[], bool], tell: Callable[[str], object]
+    ) -> Reply:
         began, request = time.time(), asked.request
         here = runtime.AgentContext(self._memory, began, quick=False, counts=False)
         with here:
@@ -89,7 +97,7 @@ class Answers:
         host = origins.origin_text(request.protocol, *origin)
         allowed = self._consent.known(request, host)
         if allowed is None and asked.person:
-            allowed = self._consent.ask(request, host, self._who(asked))
+            allowed = self._consent.ask(request, host, self._who(asked), gone, tell)
         if allowed is None and rule is not None:
             return forwarding.PERSON, {}
         if allowed is False:

@@ -121,7 +121,9 @@ def _answering(
     place = Place(environ, to=to, only=list(only), until=until)
     try:
         asks = _ask if terminal and sys.stdin.isatty() else None
-        answers = Answers(place.name, to, environ, Consent(to, only, environ, asks))
+        answers = Answers(
+            place.name, to, environ, Consent(to, only, environ, asks, place.ask)
+        )
         path = path or place.path("socket")
         server = Server(path, answers)
         try:

@@ -81,7 +81,7 @@ def find(
     try:
         if not (socket := paths.upstream(environ)):
             return None
-        kind, words = _answer(socket, asked, environ, tool, options)
+        kind, words = _answer(socket, asked, environ, tool, options, warn)
     except ConfigError as error:
         _nobody(error, warn)
         return None
@@ -112,13 +112,14 @@ def _answer(
     environ: Mapping[str, str],
     tool: str,
     options: Callable[[], PromptOptions],
+    warn: Callable[[str], None],
 ) -> tuple[str, Mapping[str, str]]:
     """Return kind and words of the answer; raises Garbage, OSError, UiRequired."""
     unknown = _Unknown(socket, asked, environ)
     if unknown.is_noted():
         return forwarding.UNKNOWN, {}
     question = forwarding.Question(tool, asked, _machine())
-    kind, words = _asked(socket, question)
+    kind, words = _asked(socket, question, warn)
     if kind == forwarding.PERSON:
         around = options()
         if reason := _no_person(environ, around):
@@ -127,7 +128,7 @@ def _answer(
                 host=asked.host,
             )
         question = question.changed(command=around.command(), person=True)
-        kind, words = _asked(socket, question)
+        kind, words = _asked(socket, question, warn)
     if kind == forwarding.UNKNOWN:
         unknown.note()
     return kind, words
@@ -196,8 +197,13 @@ def _machine() -> str:
 # -- the line --------------------------------------------------------------------
 
 
-def _asked(path: str, question: forwarding.Question) -> tuple[str, Mapping[str, str]]:
-    """Return kind and words of the answer; raises Garbage, OSError."""
+def _asked(
+    path: str, question: forwarding.Question, warn: Callable[[str], None]
+) -> tuple[str, Mapping[str, str]]:
+    """Return kind and words of the answer; raises Garbage, OSError.
+
+    *warn* is told the first line that comes before it.
+    """
     import _socket  # 3 ms less than socket, where there is an upstream
 
     data = question.bytes()
@@ -212,7 +218,7 @@ def _asked(path: str, question: forwarding.Question) -> tuple[str, Mapping[str, 
             link.sendall(data)
         except BrokenPipeError:
             pass  # it was refused unread, and is told why
-        rest = bytearray()
+        rest, told = bytearray(), False
         while time.monotonic() < end:
             at = rest.find(b"\n\n") + 2
             if at < 2:
@@ -229,6 +235,9 @@ def _asked(path: str, question: forwarding.Question) -> tuple[str, Mapping[str, 
                 raise forwarding.Garbage("a question instead of an answer")
             if kind != forwarding.WORKING:
                 return kind, words
+            if not told and (line := words.get("line")):
+                warn(f"where you sit: {plain(line, 300)}")
+                told = True
         raise TimeoutError(0, "it took too long")
     finally:
         link.close()

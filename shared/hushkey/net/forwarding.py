@@ -3,10 +3,11 @@
 A message is text: a line ``hushkey-forward 1 KIND``, lines ``name=value``, an empty
 line. A question is a ``get``; its fields are `Question`'s. Before the answer there may
 be any number of ``working`` messages, so that a person has time and a dead line is
-noticed all the same. The answer is ``given`` (user name, token, perhaps when it
-expires and in which scheme its host wants it), ``person`` (ask again with ``person=1``
-if somebody waits: a sign-in or a consent is needed), ``unknown`` (no host of the other
-side's) or ``error`` (one line). Whoever speaks another version gets an ``error``.
+noticed all the same; one may bring a line for the person there. The answer is
+``given`` (user name, token, perhaps when it expires and in which scheme its host wants
+it), ``person`` (ask again with ``person=1`` if somebody waits: a sign-in or a consent
+is needed), ``unknown`` (no host of the other side's) or ``error`` (one line). Whoever
+speaks another version gets an ``error``.
 
 There is no word for anything else: no configuration, no refresh token, no store, no
 erase.
@@ -74,6 +75,7 @@ _FIELDS = {
     GET: {*Question.__annotations__, *Request.__annotations__} - {"request"},
     GIVEN: {"username", "token", "expires", "scheme"},
     ERROR: {"line"},
+    WORKING: {"line"},
 }
 
 

@@ -118,6 +118,17 @@ def test_command_is_worked_out_only_for_a_person(near: NearSide) -> None:
     ]
 
 
+def test_line_from_there_is_said_once(
+    near: NearSide, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = message("working", line="run\u202e this")
+    near.answers = [message("person"), message("working") + line * 3 + GIVEN]
+
+    assert find(near)
+
+    assert capfd.readouterr().err == "hushkey: where you sit: run this\n"
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
