@@ -68,7 +68,7 @@ class Answers:
         them meanwhile.
         """
         try:
-            return self._reply(asked, gone, tell)
+            return self._rejected(asked) or self._reply(asked, gone, tell)
         except Exception as error:
             line = explained(error).line()
             self._record(asked, "refused", why=line)
@@ -125,6 +125,33 @@ class Answers:
             "expires": "" if end is None else str(end),
             "scheme": scheme,
         }
+
+    def _rejected(self, asked: Question) -> Reply | None:
+        """Set the token aside that the far side says was refused; None: it asks.
+
+        As git's `erase` does here: only that token, and only of a host that it may have
+        tokens for. The sign-in stays.
+        """
+        if not asked.token:
+            return None
+        request, rule = asked.request, self._rule(asked)
+        origin = origins.parse_origin("https", request.host)
+        if not _is_plain(request) or origin is None:
+            return self._unknown(asked)
+        if rule is None:
+            environ = self._pinned()
+            if upstream.gave(asked.token, environ):
+                upstream.rejected(request, environ, asked.tool, asked.token)
+            return self._unknown(asked)
+        host = origins.origin_text(request.protocol, *origin)
+        if self._consent.known(request, host):
+            options = PromptOptions(tool=asked.tool, tool_may_ask=False)
+            acquirer = session.acquirer(self._environ, time.time(), options=options)
+            if acquirer.refuse(rule, host, asked.token, request=request):
+                self._record(asked, "rejected")
+                if rule.identity.tenants:
+                    acquirer.forget_tenant(request)
+        return forwarding.UNKNOWN, {}
 
     def _remembered(
         self,

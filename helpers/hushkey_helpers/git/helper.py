@@ -70,7 +70,9 @@ def answer(
     except HushkeyError as error:
         return _stop(explained(error)) if action == "get" else Answer()
     may_be_forwarded = paths.may_have_upstream(environ)
-    if action == "store" and may_be_forwarded and _was_given(message, environ):
+    if action != "get" and may_be_forwarded and _was_given(message, environ):
+        if action == "erase":
+            _reject(message, asked, environ)
         return Answer()
     if not rule or rule.identity.typed:
         kept = typed.answer(action, message, environ, began)
@@ -91,6 +93,13 @@ def _was_given(message: Message, environ: Mapping[str, str]) -> bool:
     from hushkey.acquire import upstream
 
     return upstream.gave(message.secret(), environ)
+
+
+def _reject(message: Message, asked: Request, environ: Mapping[str, str]) -> None:
+    """Tell the machine that the token came from that it was refused."""
+    from hushkey.acquire import upstream
+
+    upstream.rejected(asked, environ, "git", message.secret())
 
 
 def _forwarded(

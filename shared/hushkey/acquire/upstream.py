@@ -146,6 +146,26 @@ def gave(secret: str, environ: Mapping[str, str]) -> bool:
     return os.path.isdir(folder) and os.path.exists(_given_file(folder, secret))
 
 
+def rejected(
+    request: Request, environ: Mapping[str, str], tool: str, secret: str
+) -> None:
+    """Tell the other side that the host refused its token *secret*, as git does us.
+
+    Nobody waits for it: what goes wrong says nothing.
+    """
+    origin = origins.parse_origin(request.protocol, request.host)
+    if request.protocol != "https" or origin is None:
+        return
+    shown = origins.origin_text(request.protocol, *origin)
+    asked = Request("https", shown, request.path, request.username)
+    try:
+        if socket := paths.upstream(environ):
+            question = forwarding.Question(tool, asked, _machine(), token=secret)
+            _asked(socket, question, lambda _: None)
+    except (ConfigError, OSError, forwarding.Garbage):
+        return
+
+
 def _forwarded(host: str, words: Mapping[str, str]) -> Forwarded:
     token, user = words.get("token", ""), words.get("username", "")
     expires = words.get("expires", "")
@@ -231,7 +251,7 @@ def _asked(
                 continue
             whole, rest = bytes(rest[:at]), rest[at:]
             kind, words = forwarding.parse(whole, forwarding.ANSWER_BYTES)
-            if kind == forwarding.GET:
+            if kind in (forwarding.GET, forwarding.REJECTED):
                 raise forwarding.Garbage("a question instead of an answer")
             if kind != forwarding.WORKING:
                 return kind, words

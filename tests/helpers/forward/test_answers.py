@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hushkey.model import Request
+from hushkey.model import Request, TokenKey
 from hushkey.net.forwarding import Question
 from hushkey.store.tokencache import TokenCache
 from hushkey.store.tokenfile import TokenFile
@@ -12,7 +12,7 @@ from hushkey.system import audit
 from hushkey_helpers.agent import memory
 from hushkey_helpers.forward.answers import Answers
 from hushkey_helpers.forward.consent import Consent
-from kit.oauth import Machine, grant
+from kit.oauth import ME, Machine, grant
 
 RULES = """
 [identity.typed]
@@ -106,6 +106,34 @@ def test_store_is_opened_once_and_followed(
     assert opened == 1
     signed_in.has(grant("at-next"))
     assert token() == "at-next"
+
+
+def test_refused_token_is_set_aside_and_nobody_is_signed_out(
+    signed_in: Machine,
+) -> None:
+    def rejects(host: str, token: str, only: str = "git.test") -> str:
+        asked = Question("git", Request("https", host), token=token)
+        return answers(only).reply(asked)[0]
+
+    for host, token, only in (
+        ("git.test", "another", "git.test"),
+        ("git.test", "at-kept", "other.test"),  # not allowed
+        ("other.test", "at-kept", "git.test"),
+        ("evil.test@git.test", "at-kept", "git.test"),
+    ):
+        assert rejects(host, token, only) == "unknown"
+    assert reply("git.test")[1]["token"] == "at-kept"
+
+    assert rejects("git.test", "at-kept") == "unknown"
+
+    cache = signed_in.token_file().read()
+    assert [account.label for account in map(cache.known, cache.accounts)] == [ME.label]
+    assert not cached_token(cache)
+    assert audit.lines(os.environ)[-1]["outcome"] == "rejected"
+
+
+def cached_token(cache: TokenCache) -> object:
+    return cache.token(ME, TokenKey(("git",)))
 
 
 @pytest.mark.parametrize("tool", ["git", "docker", "keyring", "token", "no such tool"])

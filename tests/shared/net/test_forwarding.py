@@ -54,6 +54,21 @@ def test_piece_of_a_question_is_not_whole(asked: Question, data: st.DataObject) 
         forwarding.question(piece)
 
 
+def test_refusal_names_a_token_and_shows_it_nobody() -> None:
+    asked = Question("git", Request("https", "git.test"), token="s3cret")
+
+    assert forwarding.question(asked.bytes()) == asked
+    assert "s3cret" not in repr(asked)
+    for line in (b"", b"\ntoken=", b"\nperson=1\ntoken=a"):
+        head = b"hushkey-forward 1 rejected\nprotocol=https\nhost=git.test"
+        with pytest.raises(Garbage):
+            forwarding.question(head + line + b"\n\n")
+    with pytest.raises(Garbage):
+        forwarding.question(
+            b"hushkey-forward 1 get\nprotocol=https\nhost=g\ntoken=a\n\n"
+        )
+
+
 @pytest.mark.parametrize("verb", ["store", "erase", "config", "refresh", "list", "GET"])
 def test_nothing_but_get_can_be_asked(verb: str) -> None:
     with pytest.raises(Garbage, match="nothing but `get`"):
