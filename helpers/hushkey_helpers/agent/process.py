@@ -96,14 +96,22 @@ def _detach(keep: set[int]) -> None:
     for descriptor in keep:
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
-    session.leave_no_core()
+    hide_memory()
     sys.setswitchinterval(0.001)  # a quick answer does not wait for an import
     if sys.platform == "linux":
         import ctypes
 
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         libc.prctl(_PR_SET_NAME, starting.NAME.encode(), 0, 0, 0)
+
+
+def hide_memory() -> None:
+    """Let no program of this user but root's look into this process, and no crash."""
+    session.leave_no_core()
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _given_sockets() -> dict[str, socket.socket]:

@@ -132,22 +132,23 @@ class Answers:
         As git's `erase` does here: only that token, and only of a host that it may have
         tokens for. The sign-in stays.
         """
-        if not asked.token:
+        if not asked.refused:
             return None
         request, rule = asked.request, self._rule(asked)
         origin = origins.parse_origin("https", request.host)
         if not _is_plain(request) or origin is None:
             return self._unknown(asked)
         if rule is None:
-            environ = self._pinned()
-            if upstream.gave(asked.token, environ):
-                upstream.rejected(request, environ, asked.tool, asked.token)
+            upstream.rejected(request, self._pinned(), asked.tool, asked.refused)
             return self._unknown(asked)
         host = origins.origin_text(request.protocol, *origin)
         if self._consent.known(request, host):
             options = PromptOptions(tool=asked.tool, tool_may_ask=False)
             acquirer = session.acquirer(self._environ, time.time(), options=options)
-            if acquirer.refuse(rule, host, asked.token, request=request):
+            tokens = acquirer.file_of(rule.identity).read().tokens()
+            names = {forwarding.named(token.value): token.value for token in tokens}
+            secret = names.get(asked.refused)
+            if secret and acquirer.refuse(rule, host, secret, request=request):
                 self._record(asked, "rejected")
                 if rule.identity.tenants:
                     acquirer.forget_tenant(request)

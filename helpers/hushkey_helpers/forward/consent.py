@@ -54,6 +54,7 @@ class Consent:
         self._ask_elsewhere = ask_elsewhere
         self._said: dict[str, bool] = {}
         self._unsaid: dict[str, float] = {}
+        self._notified: set[str] = set()
         self._turn = threading.Lock()
 
     def known(self, request: Request, host: str) -> bool | None:
@@ -102,7 +103,9 @@ class Consent:
             raise self._nobody(host)
         command = f"hushkey forward allow {host}"
         tell(f"waiting for a consent; run `{command}`")
-        notify(f"{question} To allow it, run: {command}", self._environ)
+        if host not in self._notified:
+            self._notified.add(host)
+            notify(f"{question} To allow it, run: {command}", self._environ)
         said = self._ask_elsewhere(host, question, gone)
         if said is None:
             if not gone():

@@ -98,8 +98,9 @@ def _was_given(message: Message, environ: Mapping[str, str]) -> bool:
 def _reject(message: Message, asked: Request, environ: Mapping[str, str]) -> None:
     """Tell the machine that the token came from that it was refused."""
     from hushkey.acquire import upstream
+    from hushkey.net import forwarding  # noqa: PLC0415 - seldom
 
-    upstream.rejected(asked, environ, "git", message.secret())
+    upstream.rejected(asked, environ, "git", forwarding.named(message.secret()))
 
 
 def _forwarded(

@@ -25,7 +25,6 @@ from hushkey.errors import (
 from hushkey.model import FORWARDED, Account, Frozen, HostRule, Identity, Request, Token
 from hushkey.net import forwarding
 from hushkey.system import ownership, paths
-from hushkey.system.digest import blake2s
 from hushkey.trace import event
 
 TYPE_CHECKING = False
@@ -147,12 +146,15 @@ def gave(secret: str, environ: Mapping[str, str]) -> bool:
 
 
 def rejected(
-    request: Request, environ: Mapping[str, str], tool: str, secret: str
+    request: Request, environ: Mapping[str, str], tool: str, name: str
 ) -> None:
-    """Tell the other side that the host refused its token *secret*, as git does us.
+    """Tell the other side that the host refused its token, as git tells us.
 
-    Nobody waits for it: what goes wrong says nothing.
+    *name* is the token's (`forwarding.named`): the socket may lead to somebody else by
+    now. Nothing is said where no such token came from there, nor of what goes wrong.
     """
+    if not os.path.exists(os.path.join(_given_folder(environ), name)):
+        return
     origin = origins.parse_origin(request.protocol, request.host)
     if request.protocol != "https" or origin is None:
         return
@@ -160,7 +162,7 @@ def rejected(
     asked = Request("https", shown, request.path, request.username)
     try:
         if socket := paths.upstream(environ):
-            question = forwarding.Question(tool, asked, _machine(), token=secret)
+            question = forwarding.Question(tool, asked, _machine(), refused=name)
             _asked(socket, question, lambda _: None)
     except (ConfigError, OSError, forwarding.Garbage):
         return
@@ -276,7 +278,7 @@ class _Unknown:
         status = os.lstat(socket)
         text = f"{socket} {status.st_ino} {status.st_mtime_ns} {request.host}"
         text += f"/{request.path} {request.username}"
-        self._path = os.path.join(folder, _named(text))
+        self._path = os.path.join(folder, forwarding.named(text))
 
     def is_noted(self) -> bool:
         """Tell whether that was said a moment ago."""
@@ -331,9 +333,4 @@ def _given_folder(environ: Mapping[str, str]) -> str:
 
 
 def _given_file(folder: str, secret: str) -> str:
-    return os.path.join(folder, _named(secret))
-
-
-def _named(text: str) -> str:
-    encoded = text.encode("utf-8", "surrogateescape")
-    return blake2s(encoded, digest_size=16, person=b"upstream").hexdigest()
+    return os.path.join(folder, forwarding.named(secret))

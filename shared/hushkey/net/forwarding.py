@@ -16,6 +16,7 @@ There is no word for anything else: no configuration, no refresh token, no store
 from __future__ import annotations
 
 from hushkey.model import Frozen, Request
+from hushkey.system.digest import blake2s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,22 +48,22 @@ class Question(Frozen):
     """What the far side asks: for *tool*, on *machine*, because of *command*.
 
     All of it is its word and no more. *person*: somebody waits there, so that it may
-    take a sign-in here. *token*: the one that the host refused, if it says that.
+    take a sign-in here. *refused*: the hash (`named`) of the token that the host
+    refused, if it says that; the token itself does not go back.
     """
 
-    _secret = ("token",)
     tool: str
     request: Request
     machine: str = ""
     command: str = ""
     person: bool = False
-    token: str = ""
+    refused: str = ""
 
     def bytes(self) -> bytes:
         """Return the message; raises Garbage for what cannot be written."""
         asked = self.request
         return message(
-            REJECTED if self.token else GET,
+            REJECTED if self.refused else GET,
             tool=self.tool,
             protocol=asked.protocol,
             host=asked.host,
@@ -71,13 +72,13 @@ class Question(Frozen):
             machine=self.machine,
             command=self.command,
             person="1" if self.person else "",
-            token=self.token,
+            refused=self.refused,
         )
 
 
-_ASKED = {*Question.__annotations__, *Request.__annotations__} - {"request", "_secret"}
+_ASKED = {*Question.__annotations__, *Request.__annotations__} - {"request"}
 _FIELDS = {
-    GET: _ASKED - {"token"},
+    GET: _ASKED - {"refused"},
     REJECTED: _ASKED - {"person"},
     GIVEN: {"username", "token", "expires", "scheme"},
     ERROR: {"line"},
@@ -92,7 +93,7 @@ def question(data: bytes) -> Question:
         raise Garbage(f"nothing but `{GET}` can be asked")
     if not words.get("host") or not words.get("protocol"):
         raise Garbage("the question names no host")
-    if kind == REJECTED and not words.get("token"):
+    if kind == REJECTED and not _is_name(words.get("refused", "")):
         raise Garbage("the refusal names no token")
     asked = (words.get(key, "") for key in ("protocol", "host", "path", "username"))
     return Question(
@@ -101,8 +102,18 @@ def question(data: bytes) -> Question:
         words.get("machine", ""),
         words.get("command", ""),
         words.get("person") == "1",
-        words.get("token", ""),
+        words.get("refused", ""),
     )
+
+
+def named(token: str) -> str:
+    """Return what stands for *token* where it must not be itself: a hash, in hex."""
+    encoded = token.encode("utf-8", "surrogateescape")
+    return blake2s(encoded, digest_size=16, person=b"upstream").hexdigest()
+
+
+def _is_name(text: str) -> bool:
+    return len(text) == 32 and not {*text} - {*"0123456789abcdef"}
 
 
 def message(kind: str, **words: str) -> bytes:

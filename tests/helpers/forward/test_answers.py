@@ -5,6 +5,7 @@ import os
 import pytest
 
 from hushkey.model import Request, TokenKey
+from hushkey.net import forwarding
 from hushkey.net.forwarding import Question
 from hushkey.store.tokencache import TokenCache
 from hushkey.store.tokenfile import TokenFile
@@ -112,7 +113,8 @@ def test_refused_token_is_set_aside_and_nobody_is_signed_out(
     signed_in: Machine,
 ) -> None:
     def rejects(host: str, token: str, only: str = "git.test") -> str:
-        asked = Question("git", Request("https", host), token=token)
+        name = forwarding.named(token)
+        asked = Question("git", Request("https", host), refused=name)
         return answers(only).reply(asked)[0]
 
     for host, token, only in (

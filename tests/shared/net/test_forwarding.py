@@ -54,19 +54,18 @@ def test_piece_of_a_question_is_not_whole(asked: Question, data: st.DataObject) 
         forwarding.question(piece)
 
 
-def test_refusal_names_a_token_and_shows_it_nobody() -> None:
-    asked = Question("git", Request("https", "git.test"), token="s3cret")
+def test_refusal_names_a_token_by_its_hash() -> None:
+    name = forwarding.named("s3cret")
+    asked = Question("git", Request("https", "git.test"), refused=name)
 
     assert forwarding.question(asked.bytes()) == asked
-    assert "s3cret" not in repr(asked)
-    for line in (b"", b"\ntoken=", b"\nperson=1\ntoken=a"):
-        head = b"hushkey-forward 1 rejected\nprotocol=https\nhost=git.test"
+    assert b"s3cret" not in asked.bytes()
+    head = b"hushkey-forward 1 rejected\nprotocol=https\nhost=git.test"
+    for line in ("", "refused=", f"person=1\nrefused={name}", "refused=" + "../" * 10):
         with pytest.raises(Garbage):
-            forwarding.question(head + line + b"\n\n")
+            forwarding.question(head + b"\n" + line.encode() + b"\n\n")
     with pytest.raises(Garbage):
-        forwarding.question(
-            b"hushkey-forward 1 get\nprotocol=https\nhost=g\ntoken=a\n\n"
-        )
+        forwarding.question(GET.replace(b"\n\n", f"\nrefused={name}\n\n".encode()))
 
 
 @pytest.mark.parametrize("verb", ["store", "erase", "config", "refresh", "list", "GET"])
