@@ -205,6 +205,25 @@ def test_only_what_was_given_is_known_again(near: NearSide) -> None:
     assert not upstream.gave("another", environ(near))
 
 
+def test_refusal_is_told_by_hash_and_only_of_what_came_from_there(
+    near: NearSide, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert find(near)
+    near.answers = [message("unknown")]
+
+    for secret in ("another", "at-far"):
+        name = forwarding.named(secret)
+        upstream.rejected(ASKED, environ(near), "git", name)
+    near.answers = [message("error", line="no")]
+    upstream.rejected(ASKED, environ(near), "git", forwarding.named("at-far"))
+    gone = {**environ(near), "HUSHKEY_UPSTREAM": str(near.path) + "-gone"}
+    upstream.rejected(ASKED, gone, "git", forwarding.named("at-far"))
+
+    _, *told = near.asked
+    assert [asked.refused for asked in told] == [forwarding.named("at-far")] * 2
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nobody_answers_is_a_line_and_no_token(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
