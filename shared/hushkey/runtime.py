@@ -7,9 +7,10 @@ context, and every question below is answered by doing nothing.
 
 from __future__ import annotations
 
+import sys
 from _thread import get_ident
 
-from hushkey.errors import NeedsCaller
+from hushkey.errors import NeedsCaller, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,6 +150,18 @@ _contexts: dict[int, AgentContext] = {}
 def current() -> AgentContext | None:
     """Return the context of this thread; None in a process of its own."""
     return _contexts.get(get_ident())
+
+
+def warn(line: str) -> None:
+    """Write one line for the person to stderr."""
+    if here := current():
+        here.lines.append(line)
+        return
+    try:
+        sys.stderr.write(f"hushkey: {plain(line, 1000)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return  # nobody can read it
 
 
 def memory() -> Memory | None:

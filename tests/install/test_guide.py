@@ -290,7 +290,7 @@ def test_every_setting_is_in_the_guide_with_its_default() -> None:
     assert set().union(*map(codes, found)) == schema.SETTINGS.keys()
     for name, row in found.items():
         default = schema.DEFAULTS[name.strip("`")]
-        spelled = "true" if default is True else str(default)
+        spelled = str(default).lower() if isinstance(default, bool) else str(default)
         assert row[0].strip('`"') == spelled, name
 
 

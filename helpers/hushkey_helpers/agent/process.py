@@ -55,7 +55,7 @@ def run(lock: int, tools: Mapping[str, Answerer], step: int = 0) -> None:
     starting.sign(lock)
     sockets = given or {kind: _listen(os.path.join(folder, kind)) for kind in KINDS}
     places = _places(folder)
-    memory = Memory(_watch(), RenewalSchedule())
+    memory = Memory(watch(), RenewalSchedule())
     workers = Workers()
     answers = Answers(tools, memory, environ)
     sources = _sources()
@@ -105,14 +105,22 @@ def _detach(keep: set[int]) -> None:
     for descriptor in keep:
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
-    session.leave_no_core()
+    hide_memory()
     sys.setswitchinterval(0.001)  # a quick answer does not wait for an import
     if sys.platform == "linux":
         import ctypes
 
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         libc.prctl(_PR_SET_NAME, starting.NAME.encode(), 0, 0, 0)
+
+
+def hide_memory() -> None:
+    """Let no program of this user but root's look into this process, and no crash."""
+    session.leave_no_core()
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _given_sockets() -> dict[str, socket.socket]:
@@ -171,7 +179,8 @@ def _state(path: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _watch() -> Watch:
+def watch() -> Watch:
+    """Return what hears of changes of this system's keyring."""
     if sys.platform == "linux":
         from hushkey_helpers.agent import keyring_signals
 

@@ -9,13 +9,25 @@ from __future__ import annotations
 import os
 import time
 
-from hushkey import origins
+from hushkey import origins, runtime
+from hushkey.acquire import session, upstream
+from hushkey.acquire.exchanged import ExchangedCredential
 from hushkey.config import rules
-from hushkey.errors import ConfigError, Permanent, StoreError, UiRequired, plain
+from hushkey.errors import (
+    ConfigError,
+    NeedsCaller,
+    Permanent,
+    StoreError,
+    UiRequired,
+    plain,
+)
 from hushkey.net import forwarding
 from hushkey.system import audit, paths
 from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers import table
+from hushkey_helpers.agent import process
+from hushkey_helpers.agent.memory import Memory
+from hushkey_helpers.agent.renewal import RenewalSchedule
 from hushkey_helpers.answer import explained
 
 TYPE_CHECKING = False
@@ -41,14 +53,22 @@ class Answers:
         self._consent = consent
         # The far side's socket may be on this machine: it is not to ask itself.
         self._upstream = _upstream(environ)
+        # As the agent does: opening the store again takes longer than all the rest.
+        self._memory = Memory(process.watch(), RenewalSchedule())
 
-    def reply(self, asked: Question, gone: Callable[[], bool] = bool) -> Reply:
+    def reply(
+        self,
+        asked: Question,
+        gone: Callable[[], bool] = bool,
+        tell: Callable[[str], object] = bool,
+    ) -> Reply:
         """Return kind and words of the answer; *gone* tells that nobody waits for it.
 
-        May take as long as a person does, if somebody waits.
+        May take as long as a person does, if somebody waits; *tell* takes a line for
+        them meanwhile.
         """
         try:
-            return self._reply(asked, gone)
+            return self._rejected(asked) or self._reply(asked, gone, tell)
         except Exception as error:
             line = explained(error).line()
             self._record(asked, "refused", why=line)
@@ -63,16 +83,21 @@ class Answers:
             self._environ, forward=self._name, to=self._to, outcome="refused", why=why
         )
 
-    def _reply(self, asked: Question, gone: Callable[[], bool]) -> Reply:
+    def _reply(
+        self, asked: Question, gone: Callable[[], bool], tell: Callable[[str], object]
+    ) -> Reply:
         began, request = time.time(), asked.request
-        rule, origin = self._rule(asked), origins.parse_origin("https", request.host)
+        here = runtime.AgentContext(self._memory, began, quick=False, counts=False)
+        with here:
+            rule = self._rule(asked)
+        origin = origins.parse_origin("https", request.host)
         far = rule is None and paths.may_have_upstream(self._pinned())
         if not _is_plain(request) or origin is None or (rule is None and not far):
             return self._unknown(asked)
         host = origins.origin_text(request.protocol, *origin)
         allowed = self._consent.known(request, host)
         if allowed is None and asked.person:
-            allowed = self._consent.ask(request, host, self._who(asked))
+            allowed = self._consent.ask(request, host, self._who(asked), gone, tell)
         if allowed is None and rule is not None:
             return forwarding.PERSON, {}
         if allowed is False:
@@ -80,7 +105,7 @@ class Answers:
                 return self._unknown(asked)
             raise Permanent(f"{plain(self._to, 80)} may have no token for {host}")
         try:
-            found = self._found(asked, rule, host, began, None)
+            found = self._remembered(here, asked, rule, host)
         except (UiRequired, StoreError) as need:
             if isinstance(need, StoreError) and need.reason != "locked":
                 raise
@@ -100,6 +125,52 @@ class Answers:
             "expires": "" if end is None else str(end),
             "scheme": scheme,
         }
+
+    def _rejected(self, asked: Question) -> Reply | None:
+        """Set the token aside that the far side says was refused; None: it asks.
+
+        As git's `erase` does here: only that token, and only of a host that it may have
+        tokens for. The sign-in stays.
+        """
+        if not asked.refused:
+            return None
+        request, rule = asked.request, self._rule(asked)
+        origin = origins.parse_origin("https", request.host)
+        if not _is_plain(request) or origin is None:
+            return self._unknown(asked)
+        if rule is None:
+            upstream.rejected(request, self._pinned(), asked.tool, asked.refused)
+            return self._unknown(asked)
+        host = origins.origin_text(request.protocol, *origin)
+        if self._consent.known(request, host):
+            options = PromptOptions(tool=asked.tool, tool_may_ask=False)
+            acquirer = session.acquirer(self._environ, time.time(), options=options)
+            tokens = acquirer.file_of(rule.identity).read().tokens()
+            names = {forwarding.named(token.value): token.value for token in tokens}
+            secret = names.get(asked.refused)
+            if secret and acquirer.refuse(rule, host, secret, request=request):
+                self._record(asked, "rejected")
+                if rule.identity.tenants:
+                    acquirer.forget_tenant(request)
+        return forwarding.UNKNOWN, {}
+
+    def _remembered(
+        self,
+        here: runtime.AgentContext,
+        asked: Question,
+        rule: HostRule | None,
+        host: str,
+    ) -> tuple[Token, str] | None:
+        """Return `_found` without a person, from memory as far as that goes."""
+        try:
+            with here:
+                return self._found(asked, rule, host, here.began, None)
+        except NeedsCaller:
+            here.lines.clear()
+            return self._found(asked, rule, host, here.began, None)
+        finally:
+            for line in here.lines:
+                session.warn(line)
 
     def _unknown(self, asked: Question) -> Reply:
         self._record(asked, "unknown")
@@ -131,9 +202,6 @@ class Answers:
         *gone* None: nobody is to notice. Without a *rule* the machine is asked that
         somebody reached this one from.
         """
-        from hushkey.acquire import session, upstream
-        from hushkey.acquire.exchanged import ExchangedCredential
-
         environ, request = self._pinned(), asked.request
         options = PromptOptions(tool=asked.tool, tool_may_ask=False)
         if gone is not None:
@@ -144,10 +212,7 @@ class Answers:
                 watch=lambda: gone,
             )
         if rule is None:
-            settings = rules.load(environ).settings
-            there = upstream.find(
-                request, environ, options, warn=session.warn, settings=settings
-            )
+            there = upstream.find(request, environ, asked.tool, lambda: options)
             return (there.token, there.rule.scheme) if there else None
         acquirer = session.acquirer(environ, began, options=options)
         wanted = acquirer.wanted(rule, host, request.username, request=request)

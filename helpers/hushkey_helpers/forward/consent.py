@@ -2,7 +2,8 @@
 
 ``--only`` answers in advance. Else a window asks: the program that SSH_ASKPASS names,
 as ssh-add(1) has it confirm the use of a key, or the desktop's own dialog. Else the
-terminal, if nothing else has it. Whatever does not say yes means no.
+terminal, if nothing else has it; else another one, by `hushkey forward allow`. Whatever
+does not say yes means no.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 
 from hushkey import origins
 from hushkey.errors import Permanent, plain
@@ -31,6 +34,8 @@ class Consent:
     """The answers of one forward, *to* a machine; *only* are host patterns.
 
     *ask_terminal* asks a question there and returns the answer; None: it is taken.
+    *ask_elsewhere* waits for what another terminal says about a host, to a question,
+    until nobody waits any more; it returns None if nothing was said.
     """
 
     def __init__(
@@ -39,12 +44,17 @@ class Consent:
         only: tuple[str, ...],
         environ: Mapping[str, str],
         ask_terminal: Callable[[str], bool] | None = None,
+        ask_elsewhere: Callable[[str, str, Callable[[], bool]], bool | None]
+        | None = None,
     ) -> None:
         self._to = to
         self._only = [origins.parse_pattern(text) for text in only]
         self._environ = environ
         self._ask_terminal = ask_terminal
+        self._ask_elsewhere = ask_elsewhere
         self._said: dict[str, bool] = {}
+        self._unsaid: dict[str, float] = {}
+        self._notified: set[str] = set()
         self._turn = threading.Lock()
 
     def known(self, request: Request, host: str) -> bool | None:
@@ -53,15 +63,63 @@ class Consent:
             return any(_covers(pattern, request) for pattern in self._only)
         return self._said.get(host)
 
-    def ask(self, request: Request, host: str, who: str) -> bool:
-        """Ask for *host*, on behalf of *who*, unless it has been; raises Permanent."""
+    def ask(
+        self,
+        request: Request,
+        host: str,
+        who: str,
+        gone: Callable[[], bool] = bool,
+        tell: Callable[[str], object] = bool,
+    ) -> bool:
+        """Ask for *host*, on behalf of *who*, unless it has been; raises Permanent.
+
+        *gone* tells that nobody waits any more, *tell* takes a line for who does.
+        """
+        began = time.monotonic()
         with self._turn:
             known = self.known(request, host)
             if known is None:
-                known = self._said[host] = self._ask(host, who)
+                if self._unsaid.get(host, -1.0) >= began:
+                    raise self._nobody(host)  # whoever waited behind it waited as long
+                known = self._said[host] = self._ask(host, who, gone, tell)
         return known
 
-    def _ask(self, host: str, who: str) -> bool:
+    def _nobody(self, host: str) -> Permanent:
+        return Permanent(
+            f"nobody could be asked whether {plain(self._to, 80)} may have tokens "
+            f"for {host}",
+            hint=f"start it again with `hushkey forward --only {host}`",
+        )
+
+    def _elsewhere(
+        self,
+        host: str,
+        question: str,
+        gone: Callable[[], bool],
+        tell: Callable[[str], object],
+    ) -> bool:
+        """Return what another terminal says; raises Permanent if it says nothing."""
+        if self._ask_elsewhere is None:
+            raise self._nobody(host)
+        command = f"hushkey forward allow {host}"
+        tell(f"waiting for a consent; run `{command}`")
+        if host not in self._notified:
+            self._notified.add(host)
+            notify(f"{question} To allow it, run: {command}", self._environ)
+        said = self._ask_elsewhere(host, question, gone)
+        if said is None:
+            if not gone():
+                self._unsaid[host] = time.monotonic()
+            raise self._nobody(host)
+        return said
+
+    def _ask(
+        self,
+        host: str,
+        who: str,
+        gone: Callable[[], bool],
+        tell: Callable[[str], object],
+    ) -> bool:
         question = (
             f"May {plain(self._to, 80)} have tokens for {plain(host, 80)} until "
             f"hushkey forward ends? {plain(who, 120)} asks for one."
@@ -70,11 +128,7 @@ class Consent:
         if not words:
             if self._ask_terminal is not None:
                 return self._ask_terminal(question)
-            raise Permanent(
-                f"nobody could be asked whether {plain(self._to, 80)} may have tokens "
-                f"for {host}",
-                hint=f"start it again with `hushkey forward --only {host}`",
-            )
+            return self._elsewhere(host, question, gone, tell)
         environ = {**self._environ, "SSH_ASKPASS_PROMPT": "confirm"}
         try:
             done = subprocess.run(
@@ -110,6 +164,23 @@ def dialog(question: str, environ: Mapping[str, str]) -> list[str]:
         shown = ["--title=hushkey", "--no-markup", f"--text={question}"]
         return [program, "--question", "--default-cancel", *shown]
     return []
+
+
+def notify(text: str, environ: Mapping[str, str]) -> None:
+    """Show *text* as a notification of the desktop, if there is one that can."""
+    if not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
+        return
+    if program := programs.find("notify-send", environ):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [program, "--app-name=hushkey", "hushkey", text],
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=5,
+                check=False,
+            )
 
 
 def _covers(pattern: Pattern, request: Request) -> bool:

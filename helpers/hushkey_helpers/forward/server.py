@@ -111,11 +111,16 @@ class Server:
         done = threading.Event()
         reply: list[tuple[str, dict[str, str]]] = []
 
+        lines: list[str] = []
+
+        def is_gone() -> bool:
+            return gone.is_set() or self._over.is_set()
+
         def work() -> None:
-            reply.append(
-                self._answers.reply(asked, lambda: gone.is_set() or self._over.is_set())
-            )
-            done.set()
+            try:
+                reply.append(self._answers.reply(asked, is_gone, lines.append))
+            finally:
+                done.set()
 
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
@@ -126,10 +131,11 @@ class Server:
                 if self._over.is_set() or _has_gone(link):
                     return
                 wait = _TICK
-                if time.monotonic() >= beat:
-                    self._say(link, (forwarding.WORKING, {}))
+                if lines or time.monotonic() >= beat:
+                    line = {"line": lines.pop(0)} if lines else {}
+                    self._say(link, (forwarding.WORKING, line))
                     beat = time.monotonic() + forwarding.HEARTBEAT
-            if not self._over.is_set():  # what comes too late is not given
+            if reply and not self._over.is_set():  # what comes too late is not given
                 self._say(link, reply[0])
         finally:
             gone.set()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from hushkey.acquire.acquirer import Acquirer
     from hushkey.model import HostRule, Token
-    from hushkey.tokenrequest import TokenRequest
+    from hushkey.tokenrequest import PromptOptions, TokenRequest
 
 STATE = "hushkey:"
 _ACTIONS = ("get", "store", "erase")
@@ -70,7 +70,9 @@ def answer(
     except HushkeyError as error:
         return _stop(explained(error)) if action == "get" else Answer()
     may_be_forwarded = paths.may_have_upstream(environ)
-    if action == "store" and may_be_forwarded and _was_given(message, environ):
+    if action != "get" and may_be_forwarded and _was_given(message, environ):
+        if action == "erase":
+            _reject(message, asked, environ)
         return Answer()
     if not rule or rule.identity.typed:
         kept = typed.answer(action, message, environ, began)
@@ -93,24 +95,34 @@ def _was_given(message: Message, environ: Mapping[str, str]) -> bool:
     return upstream.gave(message.secret(), environ)
 
 
+def _reject(message: Message, asked: Request, environ: Mapping[str, str]) -> None:
+    """Tell the machine that the token came from that it was refused."""
+    from hushkey.acquire import upstream
+    from hushkey.net import forwarding  # noqa: PLC0415 - seldom
+
+    upstream.rejected(asked, environ, "git", forwarding.named(message.secret()))
+
+
 def _forwarded(
     message: Message, asked: Request, environ: Mapping[str, str], began: float
 ) -> Answer | None:
     """Return the answer of the machine that the person sits at; None: it has none."""
-    from hushkey.acquire import session, upstream
+    from hushkey.acquire import upstream
 
     try:
-        settings = rules.load(environ).settings
-        options = session.options_of(environ, "git")
-        found = upstream.find(
-            asked, environ, options, warn=session.warn, settings=settings
-        )
+        found = upstream.find(asked, environ, "git", lambda: _options(environ))
         if found is None:
             return None
         call = _Call(message, asked, found.rule, environ, began)
         return Answer(call.render(found.token, "", asked.username))
     except HushkeyError as error:
         return _stop(explained(error))
+
+
+def _options(environ: Mapping[str, str]) -> PromptOptions:
+    from hushkey.acquire import session
+
+    return session.options_of(environ, "git")
 
 
 def _rule(request: Request, environ: Mapping[str, str]) -> HostRule | None:
@@ -188,7 +200,7 @@ class _Call:
                 challenges=self._challenges(),
                 person=True,
             )
-            token = acquirer.acquire(wanted)
+            token = acquirer.given(wanted, acquirer.acquire(wanted))
             state = self._state(acquirer, token) if not retry else ""
             lines: tuple[str, ...] = ()
             user = self._request.username

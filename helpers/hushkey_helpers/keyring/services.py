@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hushkey.model import HostRule, Token
+    from hushkey.tokenrequest import PromptOptions
 
 #: seconds that a token must have left: an installer runs on with it
 MIN_LIFETIME = 600
@@ -83,10 +84,11 @@ class Service:
             host = origins.origin_text(self.request.protocol, *origin)
         request = wanted.changed(host=host, min_lifetime=lifetime)
         if not self.rule.exchange:
-            return acquirer.acquire(request)
+            return acquirer.given(request, acquirer.acquire(request))
         from hushkey.acquire.exchanged import ExchangedCredential
 
-        return ExchangedCredential(acquirer, request).token()
+        made = ExchangedCredential(acquirer, request)
+        return made.given(made.token())
 
 
 def find(name: str, username: str, environ: Mapping[str, str]) -> Service | None:
@@ -134,15 +136,17 @@ def forwarded(name: str, username: str, environ: Mapping[str, str]) -> Token | N
     request = _request(name) if "://" in name else None
     if request is None or not paths.may_have_upstream(environ):
         return None
-    from hushkey.acquire import session, upstream
+    from hushkey.acquire import upstream
 
     request = _without_user(request).changed(username=username or request.username)
-    options = session.options_of(environ, "keyring")
-    settings = rules.load(environ).settings
-    found = upstream.find(
-        request, environ, options, warn=session.warn, settings=settings
-    )
+    found = upstream.find(request, environ, "keyring", lambda: _options(environ))
     return found.token if found else None
+
+
+def _options(environ: Mapping[str, str]) -> PromptOptions:
+    from hushkey.acquire import session
+
+    return session.options_of(environ, "keyring")
 
 
 def _request(name: str) -> Request | None:

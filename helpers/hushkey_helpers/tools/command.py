@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hushkey.model import HostRule, Token
+    from hushkey.tokenrequest import PromptOptions
 
 #: seconds for which a failure is shared with the tool's next try: several of them run
 #: a failing command 5 to 10 times
@@ -212,7 +213,7 @@ def answer(
         rule = config.rule_for(asked.request)
         if rule is None:
             event("not-ours", host=asked.host)
-            if made := forwarded(tool, asked, environ, config.settings):
+            if made := forwarded(tool, asked, environ):
                 return Answer(tool.render(made))
             return tool.foreign(asked, config.missing_for(asked.request))
         if (settled := tool.settled(asked)) is not None:
@@ -255,7 +256,7 @@ def served(
         else:
             value, more = given.value, (asked.challenges, asked.request)
             acquirer.refuse(rule, asked.host, value, *more)
-    token = credential.token()
+    token = credential.given(credential.token())
     username = rule.answer_user(token.username or rule.identity.git_user)
     return Served(asked, rule, token, username)
 
@@ -264,18 +265,19 @@ def forwarded(
     tool: CommandTool,
     asked: Asked,
     environ: Mapping[str, str],
-    settings: Mapping[str, Any],
 ) -> Served | None:
     """Return the token of the machine that the person sits at; None: it has none."""
     if not paths.may_have_upstream(environ):
         return None
-    from hushkey.acquire import session, upstream
+    from hushkey.acquire import upstream
 
-    may_ask = _may_ask(tool) and asked.may_ask
-    options = session.options_of(environ, tool.name, tool_may_ask=may_ask)
-    found = upstream.find(
-        asked.request, environ, options, warn=session.warn, settings=settings
-    )
+    def options() -> PromptOptions:
+        from hushkey.acquire import session
+
+        may_ask = _may_ask(tool) and asked.may_ask
+        return session.options_of(environ, tool.name, tool_may_ask=may_ask)
+
+    found = upstream.find(asked.request, environ, tool.name, options)
     if found is None:
         return None
     return Served(asked, found.rule, found.token, found.username)

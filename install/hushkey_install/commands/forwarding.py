@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hushkey import origins
+from hushkey.errors import Permanent
 from hushkey.system import audit
 from hushkey_install.commands import completing
 from hushkey_install.common import output
@@ -86,6 +87,34 @@ def ssh(ctx: click.Context, words: tuple[str, ...]) -> None:
 
 
 @forward.command()
+@click.argument("host")
+@click.option("--deny", is_flag=True, help="Refuse it instead.")
+@click.option("--forward", "name", default="", help="Which one, if several ask.")
+def allow(host: str, deny: bool, name: str) -> None:
+    """Say that a running forward may answer for HOST, which it is asked for.
+
+    For where no window can ask, and the terminal belongs to the ssh session.
+
+    \b
+    Example:
+      hushkey forward allow git.example.com
+    """
+    every = places.waiting(os.environ)
+    found = [row for row in every if row[1] == host and name in ("", row[0])]
+    if len(found) > 1:
+        names = ", ".join(row[0] for row in found)
+        raise click.UsageError(f"several ask for it: name one by --forward ({names})")
+    if not found:
+        others = ", ".join(sorted({row[1] for row in every}))
+        hint = f"these are asked for: {others}" if others else "run it while one asks"
+        raise Permanent(f"no forward asks for {host}", hint=hint)
+    ((forward_name, _, question),) = found
+    output.say(question)
+    places.answer(os.environ, forward_name, host, allow=not deny)
+    output.say("refused" if deny else "allowed")
+
+
+@forward.command()
 def status() -> None:
     """Show the forwards that run, and who asked for what, when."""
     running = places.living(os.environ)
@@ -104,6 +133,8 @@ def status() -> None:
         for name, facts in running
     ]
     output.say_table(("to", "since", "until", "hosts", "forward"), rows)
+    for name, host, question in places.waiting(os.environ):
+        output.say(f"{question} To allow it: hushkey forward allow {host} ({name})")
     names = {name for name, _ in running}
     asked = [facts for facts in every if facts.get("forward") in names][-_LAST:]
     if asked:
@@ -115,7 +146,10 @@ def status() -> None:
 @click.option("-n", "count", default=50, show_default=True, help="So many lines.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def log(count: int, as_json: bool) -> None:
-    """Show which tokens `hushkey forward` gave to whom, and what it refused.
+    """Show which tokens went to whom, and what was refused.
+
+    Answers to other machines are always written down; those to this machine's tools
+    are with `audit = true` in the config's settings.
 
     \b
     Example:
@@ -125,7 +159,10 @@ def log(count: int, as_json: bool) -> None:
     if as_json:
         output.say_json(found)
     elif not found:
-        output.say("nobody has asked by hushkey forward")
+        output.say(
+            "nobody has asked by hushkey forward; for this machine's own tools: "
+            "hushkey config set audit true"
+        )
     else:
         _say_lines(found)
 

@@ -7,16 +7,23 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from hushkey.errors import HushkeyError
 from hushkey.system import cachefile, ownership, paths
+from hushkey.system.digest import blake2s
+from hushkey_helpers.forward import consent
 
 if sys.platform != "win32":
     import fcntl
 
 _PREFIX = "forward-"
+#: a question that waits for `hushkey forward allow`, and its answer
+_ASKED, _SAID = "asked-", "said-"
+#: seconds between two looks for an answer
+_LOOK = 0.2
 #: a socket's path has room for so many bytes (sun_path), and ssh needs 18 for a name
 _PATH_BYTES = 100 - 18
 
@@ -45,6 +52,23 @@ class Place:
         """Return the path of the socket *name*."""
         return os.path.join(self._sockets, name)
 
+    def ask(self, host: str, question: str, gone: Callable[[], bool]) -> bool | None:
+        """Return what `answer` says about *host*; None: nothing in PATIENCE seconds."""
+        asked = os.path.join(self.folder, f"{_ASKED}{_name(host)}")
+        said = os.path.join(self.folder, f"{_SAID}{_name(host)}")
+        end = time.monotonic() + consent.PATIENCE
+        cachefile.write(asked, {"host": host, "question": question})
+        try:
+            while time.monotonic() < end and not gone():
+                if found := cachefile.read(said):
+                    return found.get("allow") is True
+                time.sleep(_LOOK)
+            return None
+        finally:
+            for path in (asked, said):
+                with suppress(OSError):
+                    os.unlink(path)
+
     def close(self) -> None:
         """Take the folder away, sockets and all."""
         for folder in {self._sockets, self.folder}:
@@ -60,6 +84,31 @@ def living(environ: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
         if _is_held(folder) and (facts := cachefile.read(os.path.join(folder, "about")))
     ]
     return sorted(found, key=lambda pair: json.dumps(pair[1].get("began", 0)))
+
+
+def waiting(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return forward, host and question of everything that waits for an answer."""
+    runtime, found = paths.runtime_folder(environ), []
+    for name, _ in living(environ):
+        folder = os.path.join(runtime, f"{_PREFIX}{name}")
+        for file in sorted(os.listdir(folder)):
+            if file.startswith(_ASKED):
+                facts = cachefile.read(os.path.join(folder, file)) or {}
+                host, question = facts.get("host"), facts.get("question")
+                if isinstance(host, str) and isinstance(question, str):
+                    found.append((name, host, question))
+    return found
+
+
+def answer(environ: Mapping[str, str], name: str, host: str, *, allow: bool) -> None:
+    """Tell the forward called *name*, which waits for it, whether *host* may be."""
+    folder = os.path.join(paths.runtime_folder(environ), f"{_PREFIX}{name}")
+    said = os.path.join(folder, f"{_SAID}{_name(host)}")
+    cachefile.write(said, {"allow": allow})
+
+
+def _name(host: str) -> str:
+    return blake2s(host.encode(), digest_size=8).hexdigest()
 
 
 def clean(environ: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from hushkey import runtime
 from hushkey.errors import Permanent, span
 from hushkey.system import paths
 from hushkey_helpers import table
+from hushkey_helpers.agent import process
 from hushkey_helpers.forward import consent
 from hushkey_helpers.forward.answers import Answers
 from hushkey_helpers.forward.consent import Consent
@@ -117,11 +118,14 @@ def _answering(
 ) -> Iterator[tuple[Place, Server, str]]:
     """Give a place and a server that is not started yet, and take both away."""
     runtime.tool_of = table.tool_of
+    process.hide_memory()  # it remembers tokens, as the agent does
     until = int(time.time()) + lasts if lasts else 0
     place = Place(environ, to=to, only=list(only), until=until)
     try:
         asks = _ask if terminal and sys.stdin.isatty() else None
-        answers = Answers(place.name, to, environ, Consent(to, only, environ, asks))
+        answers = Answers(
+            place.name, to, environ, Consent(to, only, environ, asks, place.ask)
+        )
         path = path or place.path("socket")
         server = Server(path, answers)
         try:

@@ -199,8 +199,8 @@ class SettingsRegistration(Registration):
             if door.path not in needed
         ]
 
-        made = [f for path in paths for f in madefolders.missing(path)]
-        folders = list(dict.fromkeys((*made, *self._noted(environ).folders)))
+        missing = [f for path in paths for f in madefolders.missing(path)]
+        folders = list(dict.fromkeys((*missing, *self._noted(environ).folders)))
 
         def shown() -> bool:
             some = [show(change) for _, _, change in changes]

@@ -43,7 +43,7 @@ def _variables(
     rule = config.rule_for(asked.request)
     if rule is not None:
         served = command.served(TOOL, asked, rule, environ)
-    elif there := command.forwarded(TOOL, asked, environ, config.settings):
+    elif there := command.forwarded(TOOL, asked, environ):
         served = there
     else:
         raise command.not_served(asked, config.missing_for(asked.request))

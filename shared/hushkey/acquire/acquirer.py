@@ -175,6 +175,23 @@ class Acquirer:
                 host=wanted.host, identity=rule.identity.name, account=rule.account
             ) from error.__cause__
 
+    def given(self, wanted: TokenRequest, token: Token) -> Token:
+        """Return *token*, which goes out for *wanted*; the audit log says so if on."""
+        session = self.session
+        if session.settings["audit"]:
+            from hushkey.system import audit  # noqa: PLC0415 - if on
+
+            audit.record(
+                session.environ,
+                tool=session.options.tool,
+                host=wanted.host,
+                path=wanted.request.path if wanted.request else wanted.place,
+                outcome="given",
+                account=token.account.label,
+                expires=token.expires_at,
+            )
+        return token
+
     def _acquire(self, wanted: TokenRequest) -> Token:
         seen = self.file_of(wanted.rule.identity).stamp()
         try:
@@ -200,12 +217,9 @@ class Acquirer:
         from hushkey.acquire import upstream
 
         request = wanted.request or origins.parse_url(wanted.host)
+        options = session.options
         found = upstream.find(
-            request,
-            session.environ,
-            session.options,
-            warn=session.warn,
-            settings=session.settings,
+            request, session.environ, options.tool, lambda: options, session.warn
         )
         return found.token if found else None
 

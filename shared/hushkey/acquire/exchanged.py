@@ -74,6 +74,10 @@ class ExchangedCredential:
         issued = token.expires_at - token.obtained_at
         return token if _LAST_RESORT < left <= issued + 5 else None
 
+    def given(self, token: Token) -> Token:
+        """Return *token*, which goes out; see `Acquirer.given`."""
+        return self._acquirer.given(self._wanted, token)
+
     def forget(self) -> bool:
         """Forget what the host takes, keep the account; tell if there was any."""
         token = self._stored(self._file.read())

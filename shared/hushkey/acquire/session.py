@@ -9,7 +9,8 @@ import sys
 
 from hushkey import runtime
 from hushkey.config import rules
-from hushkey.errors import StoreError, plain
+from hushkey.errors import StoreError
+from hushkey.runtime import warn as warn
 from hushkey.system import paths
 from hushkey.tokenrequest import PromptOptions, Session
 
@@ -130,18 +131,6 @@ def with_typed_credentials(
         how = unlock.decision(session)
         unlock.unlock(typed_store.data_key, error, how, session, began=session.began)
         return act(typed_store)
-
-
-def warn(line: str) -> None:
-    """Write one line for the person to stderr."""
-    if here := runtime.current():
-        here.lines.append(line)
-        return
-    try:
-        sys.stderr.write(f"hushkey: {plain(line, 1000)}\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        return  # nobody can read it
 
 
 def options_of(

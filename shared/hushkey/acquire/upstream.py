@@ -13,6 +13,7 @@ import os
 import time
 
 from hushkey import origins, runtime
+from hushkey.config import rules
 from hushkey.errors import (
     ConfigError,
     HushkeyError,
@@ -24,13 +25,11 @@ from hushkey.errors import (
 from hushkey.model import FORWARDED, Account, Frozen, HostRule, Identity, Request, Token
 from hushkey.net import forwarding
 from hushkey.system import ownership, paths
-from hushkey.system.digest import blake2s
 from hushkey.trace import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from hushkey.tokenrequest import PromptOptions
 
@@ -61,17 +60,15 @@ class Forwarded(Frozen):
 def find(
     request: Request,
     environ: Mapping[str, str],
-    options: PromptOptions,
-    *,
-    warn: Callable[[str], None],
-    settings: Mapping[str, Any] | None = None,
+    tool: str,
+    options: Callable[[], PromptOptions],
+    warn: Callable[[str], None] = runtime.warn,
 ) -> Forwarded | None:
     """Return the token for *request* from the other side; None: it has none.
 
-    *options* are the calling tool's, and say whether a person may be asked there;
-    *settings* the config's. Where nobody answers, *warn* is told so in a line.
-    Raises Permanent with the other side's line where it refuses,
-    InteractionUnavailable.
+    *options* returns the calling *tool*'s, which say whether a person may be asked
+    there. Where nobody answers, *warn* is told so in a line. Raises Permanent with the
+    other side's line where it refuses, InteractionUnavailable.
     """
     origin = origins.parse_origin(request.protocol, request.host)
     plain_http = request.protocol != "https"
@@ -83,7 +80,7 @@ def find(
     try:
         if not (socket := paths.upstream(environ)):
             return None
-        kind, words = _answer(socket, asked, environ, options, settings or {})
+        kind, words = _answer(socket, asked, environ, tool, options, warn)
     except ConfigError as error:
         _nobody(error, warn)
         return None
@@ -112,23 +109,25 @@ def _answer(
     socket: str,
     asked: Request,
     environ: Mapping[str, str],
-    options: PromptOptions,
-    settings: Mapping[str, Any],
+    tool: str,
+    options: Callable[[], PromptOptions],
+    warn: Callable[[str], None],
 ) -> tuple[str, Mapping[str, str]]:
     """Return kind and words of the answer; raises Garbage, OSError, UiRequired."""
     unknown = _Unknown(socket, asked, environ)
     if unknown.is_noted():
         return forwarding.UNKNOWN, {}
-    question = forwarding.Question(options.tool, asked, _machine())
-    kind, words = _asked(socket, question)
+    question = forwarding.Question(tool, asked, _machine())
+    kind, words = _asked(socket, question, warn)
     if kind == forwarding.PERSON:
-        if reason := _no_person(environ, options, settings):
+        around = options()
+        if reason := _no_person(environ, around):
             raise InteractionUnavailable(
                 f"a sign-in or a consent is needed where you sit, but {reason}",
                 host=asked.host,
             )
-        question = question.changed(command=options.command(), person=True)
-        kind, words = _asked(socket, question)
+        question = question.changed(command=around.command(), person=True)
+        kind, words = _asked(socket, question, warn)
     if kind == forwarding.UNKNOWN:
         unknown.note()
     return kind, words
@@ -144,6 +143,29 @@ def gave(secret: str, environ: Mapping[str, str]) -> bool:
     """Tell whether *secret* came from the other side, so that nobody keeps it here."""
     folder = _given_folder(environ)
     return os.path.isdir(folder) and os.path.exists(_given_file(folder, secret))
+
+
+def rejected(
+    request: Request, environ: Mapping[str, str], tool: str, name: str
+) -> None:
+    """Tell the other side that the host refused its token, as git tells us.
+
+    *name* is the token's (`forwarding.named`): the socket may lead to somebody else by
+    now. Nothing is said where no such token came from there, nor of what goes wrong.
+    """
+    if not os.path.exists(os.path.join(_given_folder(environ), name)):
+        return
+    origin = origins.parse_origin(request.protocol, request.host)
+    if request.protocol != "https" or origin is None:
+        return
+    shown = origins.origin_text(request.protocol, *origin)
+    asked = Request("https", shown, request.path, request.username)
+    try:
+        if socket := paths.upstream(environ):
+            question = forwarding.Question(tool, asked, _machine(), refused=name)
+            _asked(socket, question, lambda _: None)
+    except (ConfigError, OSError, forwarding.Garbage):
+        return
 
 
 def _forwarded(host: str, words: Mapping[str, str]) -> Forwarded:
@@ -171,17 +193,16 @@ def _forwarded(host: str, words: Mapping[str, str]) -> Forwarded:
     )
 
 
-def _no_person(
-    environ: Mapping[str, str], options: PromptOptions, settings: Mapping[str, Any]
-) -> str:
+def _no_person(environ: Mapping[str, str], options: PromptOptions) -> str:
     """Return why nobody may be asked, or nothing; a display here does not count."""
     from hushkey.signin import policy  # noqa: PLC0415 - seldom
 
+    settings = rules.load(environ).settings
     around = policy.prompt_environment(
         environ,
         terminal=True,
         tool_may_ask=options.tool_may_ask,
-        settings_mode=settings.get("interactive", "auto"),
+        settings_mode=settings["interactive"],
         interactive=options.interactive(),
         unattended=options.unattended(),
     )
@@ -198,8 +219,13 @@ def _machine() -> str:
 # -- the line --------------------------------------------------------------------
 
 
-def _asked(path: str, question: forwarding.Question) -> tuple[str, Mapping[str, str]]:
-    """Return kind and words of the answer; raises Garbage, OSError."""
+def _asked(
+    path: str, question: forwarding.Question, warn: Callable[[str], None]
+) -> tuple[str, Mapping[str, str]]:
+    """Return kind and words of the answer; raises Garbage, OSError.
+
+    *warn* is told the first line that comes before it.
+    """
     import _socket  # 3 ms less than socket, where there is an upstream
 
     data = question.bytes()
@@ -214,7 +240,7 @@ def _asked(path: str, question: forwarding.Question) -> tuple[str, Mapping[str, 
             link.sendall(data)
         except BrokenPipeError:
             pass  # it was refused unread, and is told why
-        rest = bytearray()
+        rest, told = bytearray(), False
         while time.monotonic() < end:
             at = rest.find(b"\n\n") + 2
             if at < 2:
@@ -227,10 +253,13 @@ def _asked(path: str, question: forwarding.Question) -> tuple[str, Mapping[str, 
                 continue
             whole, rest = bytes(rest[:at]), rest[at:]
             kind, words = forwarding.parse(whole, forwarding.ANSWER_BYTES)
-            if kind == forwarding.GET:
+            if kind in (forwarding.GET, forwarding.REJECTED):
                 raise forwarding.Garbage("a question instead of an answer")
             if kind != forwarding.WORKING:
                 return kind, words
+            if not told and (line := words.get("line")):
+                warn(f"where you sit: {plain(line, 300)}")
+                told = True
         raise TimeoutError(0, "it took too long")
     finally:
         link.close()
@@ -249,7 +278,7 @@ class _Unknown:
         status = os.lstat(socket)
         text = f"{socket} {status.st_ino} {status.st_mtime_ns} {request.host}"
         text += f"/{request.path} {request.username}"
-        self._path = os.path.join(folder, _named(text))
+        self._path = os.path.join(folder, forwarding.named(text))
 
     def is_noted(self) -> bool:
         """Tell whether that was said a moment ago."""
@@ -264,7 +293,13 @@ class _Unknown:
 
 
 def _note_given(secret: str, environ: Mapping[str, str]) -> None:
-    _note(_given_file(_given_folder(environ), secret), _GIVEN)
+    path = _given_file(_given_folder(environ), secret)
+    try:
+        if 0 <= time.time() - os.stat(path).st_mtime < _GIVEN / 2:
+            return
+    except OSError:
+        pass
+    _note(path, _GIVEN)
 
 
 def _note(path: str, seconds: float) -> None:
@@ -298,9 +333,4 @@ def _given_folder(environ: Mapping[str, str]) -> str:
 
 
 def _given_file(folder: str, secret: str) -> str:
-    return os.path.join(folder, _named(secret))
-
-
-def _named(text: str) -> str:
-    encoded = text.encode("utf-8", "surrogateescape")
-    return blake2s(encoded, digest_size=16, person=b"upstream").hexdigest()
+    return os.path.join(folder, forwarding.named(secret))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: rises with every change of the compiled form, and of what a ProviderSpec puts there
-FORMAT = 9
+FORMAT = 10
 MAX_BYTES = 4 * 1024 * 1024
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.

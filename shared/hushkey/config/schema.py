@@ -153,6 +153,7 @@ def pattern(value: str) -> str | None:
 SETTINGS: Mapping[str, Check] = {
     "interactive": one_of(*INTERACTIVE),
     "agent": flag,
+    "audit": flag,
     "key_store": key_store,
     "ca_file": absolute_path,
     "proxy": proxy_url,
@@ -165,6 +166,7 @@ SETTINGS: Mapping[str, Check] = {
 DEFAULTS: Mapping[str, Any] = {
     "interactive": "auto",
     "agent": True,
+    "audit": False,
     "key_store": "keyring",
     "ca_file": "",
     "proxy": "",

@@ -1,20 +1,22 @@
 """What goes over a forwarded socket: one question, one answer, nothing else.
 
 A message is text: a line ``hushkey-forward 1 KIND``, lines ``name=value``, an empty
-line. A question is a ``get``; its fields are `Question`'s. Before the answer there may
+line. A question is a ``get``, or a ``rejected``: that the host refused the token which
+came from here before; its fields are `Question`'s. Before the answer there may
 be any number of ``working`` messages, so that a person has time and a dead line is
-noticed all the same. The answer is ``given`` (user name, token, perhaps when it
-expires and in which scheme its host wants it), ``person`` (ask again with ``person=1``
-if somebody waits: a sign-in or a consent is needed), ``unknown`` (no host of the other
-side's) or ``error`` (one line). Whoever speaks another version gets an ``error``.
+noticed all the same; one may bring a line for the person there. The answer is
+``given`` (user name, token, perhaps when it expires and in which scheme its host wants
+it), ``person`` (ask again with ``person=1`` if somebody waits: a sign-in or a consent
+is needed), ``unknown`` (no host of the other side's) or ``error`` (one line). Whoever
+speaks another version gets an ``error``.
 
-There is no word for anything else: no configuration, no refresh token, no store, no
-erase.
+There is no word for anything else: no configuration, no refresh token, no store.
 """
 
 from __future__ import annotations
 
 from hushkey.model import Frozen, Request
+from hushkey.system.digest import blake2s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,15 +26,16 @@ VERSION = 1
 _NAME = b"hushkey-forward"
 #: bytes of a whole question and of a whole answer; a token of many groups has 30 KiB
 QUESTION_BYTES, ANSWER_BYTES = 16 * 1024, 256 * 1024
-GET, GIVEN, PERSON, UNKNOWN, ERROR, WORKING = (
+GET, REJECTED, GIVEN, PERSON, UNKNOWN, ERROR, WORKING = (
     "get",
+    "rejected",
     "given",
     "person",
     "unknown",
     "error",
     "working",
 )
-_KINDS = (GET, GIVEN, PERSON, UNKNOWN, ERROR, WORKING)
+_KINDS = (GET, REJECTED, GIVEN, PERSON, UNKNOWN, ERROR, WORKING)
 #: seconds between two signs of life of a side that is at work
 HEARTBEAT = 2.0
 
@@ -45,7 +48,8 @@ class Question(Frozen):
     """What the far side asks: for *tool*, on *machine*, because of *command*.
 
     All of it is its word and no more. *person*: somebody waits there, so that it may
-    take a sign-in here.
+    take a sign-in here. *refused*: the hash (`named`) of the token that the host
+    refused, if it says that; the token itself does not go back.
     """
 
     tool: str
@@ -53,12 +57,13 @@ class Question(Frozen):
     machine: str = ""
     command: str = ""
     person: bool = False
+    refused: str = ""
 
     def bytes(self) -> bytes:
         """Return the message; raises Garbage for what cannot be written."""
         asked = self.request
         return message(
-            GET,
+            REJECTED if self.refused else GET,
             tool=self.tool,
             protocol=asked.protocol,
             host=asked.host,
@@ -67,23 +72,29 @@ class Question(Frozen):
             machine=self.machine,
             command=self.command,
             person="1" if self.person else "",
+            refused=self.refused,
         )
 
 
+_ASKED = {*Question.__annotations__, *Request.__annotations__} - {"request"}
 _FIELDS = {
-    GET: {*Question.__annotations__, *Request.__annotations__} - {"request"},
+    GET: _ASKED - {"refused"},
+    REJECTED: _ASKED - {"person"},
     GIVEN: {"username", "token", "expires", "scheme"},
     ERROR: {"line"},
+    WORKING: {"line"},
 }
 
 
 def question(data: bytes) -> Question:
     """Return the question in the whole message *data*; raises Garbage."""
     kind, words = parse(data, QUESTION_BYTES)
-    if kind != GET:
+    if kind not in (GET, REJECTED):
         raise Garbage(f"nothing but `{GET}` can be asked")
     if not words.get("host") or not words.get("protocol"):
         raise Garbage("the question names no host")
+    if kind == REJECTED and not _is_name(words.get("refused", "")):
+        raise Garbage("the refusal names no token")
     asked = (words.get(key, "") for key in ("protocol", "host", "path", "username"))
     return Question(
         words.get("tool", ""),
@@ -91,7 +102,18 @@ def question(data: bytes) -> Question:
         words.get("machine", ""),
         words.get("command", ""),
         words.get("person") == "1",
+        words.get("refused", ""),
     )
+
+
+def named(token: str) -> str:
+    """Return what stands for *token* where it must not be itself: a hash, in hex."""
+    encoded = token.encode("utf-8", "surrogateescape")
+    return blake2s(encoded, digest_size=16, person=b"upstream").hexdigest()
+
+
+def _is_name(text: str) -> bool:
+    return len(text) == 32 and not {*text} - {*"0123456789abcdef"}
 
 
 def message(kind: str, **words: str) -> bytes:

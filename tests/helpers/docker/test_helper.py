@@ -792,3 +792,12 @@ def test_user_name_goes_with_the_secret(
     own = KINDS[exchange].username if exchange else ""
 
     assert found.answer_user(own) == expected
+
+
+@pytest.mark.parametrize("secret", ["plain", 'qu"ote', "back\\slash", "\u00e4", "\t"])
+def test_answer_is_json_whatever_the_secret_holds(secret: str) -> None:
+    found = docker_helper._found("git.test", "me", secret)
+
+    expected = {"ServerURL": "git.test", "Username": "me", "Secret": secret}
+    assert json.loads(found.out) == expected
+    assert found.out.endswith(b"}\n")

@@ -4,12 +4,16 @@ import os
 
 import pytest
 
-from hushkey.model import Request
+from hushkey.model import Request, TokenKey
+from hushkey.net import forwarding
 from hushkey.net.forwarding import Question
+from hushkey.store.tokencache import TokenCache
+from hushkey.store.tokenfile import TokenFile
 from hushkey.system import audit
+from hushkey_helpers.agent import memory
 from hushkey_helpers.forward.answers import Answers
 from hushkey_helpers.forward.consent import Consent
-from kit.oauth import Machine, grant
+from kit.oauth import ME, Machine, grant
 
 RULES = """
 [identity.typed]
@@ -78,6 +82,60 @@ def test_token_goes_with_user_end_and_scheme() -> None:
 
     _, words = reply("named.test")
     assert (words["username"], words["scheme"]) == ("robot", "bearer")
+
+
+def test_store_is_opened_once_and_followed(
+    signed_in: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+    read = TokenFile.read
+
+    def counted(self: TokenFile) -> TokenCache:
+        nonlocal opened
+        opened += 1
+        return read(self)
+
+    def token() -> str:
+        asked = Question("git", Request("https", "git.test"))
+        return same.reply(asked)[1]["token"]
+
+    monkeypatch.setattr(TokenFile, "read", counted)
+    monkeypatch.setattr(memory, "_RACY", -1e9)
+    same = answers("git.test")
+
+    assert [token() for _ in range(3)] == ["at-kept"] * 3
+    assert opened == 1
+    signed_in.has(grant("at-next"))
+    assert token() == "at-next"
+
+
+def test_refused_token_is_set_aside_and_nobody_is_signed_out(
+    signed_in: Machine,
+) -> None:
+    def rejects(host: str, token: str, only: str = "git.test") -> str:
+        name = forwarding.named(token)
+        asked = Question("git", Request("https", host), refused=name)
+        return answers(only).reply(asked)[0]
+
+    for host, token, only in (
+        ("git.test", "another", "git.test"),
+        ("git.test", "at-kept", "other.test"),  # not allowed
+        ("other.test", "at-kept", "git.test"),
+        ("evil.test@git.test", "at-kept", "git.test"),
+    ):
+        assert rejects(host, token, only) == "unknown"
+    assert reply("git.test")[1]["token"] == "at-kept"
+
+    assert rejects("git.test", "at-kept") == "unknown"
+
+    cache = signed_in.token_file().read()
+    assert [account.label for account in map(cache.known, cache.accounts)] == [ME.label]
+    assert not cached_token(cache)
+    assert audit.lines(os.environ)[-1]["outcome"] == "rejected"
+
+
+def cached_token(cache: TokenCache) -> object:
+    return cache.token(ME, TokenKey(("git",)))
 
 
 @pytest.mark.parametrize("tool", ["git", "docker", "keyring", "token", "no such tool"])

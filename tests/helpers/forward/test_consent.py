@@ -2,7 +2,9 @@
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -109,6 +111,83 @@ def test_terminal_is_asked_where_there_is_no_window() -> None:
     assert asking.ask(request, "git.test", "git on far")
     assert asking.known(request, "git.test") is True
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_another_terminal_is_asked_where_there_is_no_other_way(said: bool) -> None:
+    told: list[str] = []
+    asked: list[tuple[str, str]] = []
+
+    def elsewhere(host: str, question: str, gone: object) -> bool:
+        asked.append((host, question))
+        return said
+
+    asking = Consent("me@far", (), {}, None, elsewhere)
+    request = Request("https", "git.test")
+
+    for _ in range(2):
+        assert asking.ask(request, "git.test", "git", bool, told.append) is said
+    assert told == ["waiting for a consent; run `hushkey forward allow git.test`"]
+    ((host, question),) = asked
+    assert host == "git.test"
+    assert question.startswith("May me@far have tokens for git.test")
+
+
+@pytest.mark.parametrize("hung_up", [True, False])
+def test_who_waited_in_line_is_asked_for_only_if_the_first_hung_up(
+    hung_up: bool,
+) -> None:
+    asked: list[str] = []
+    outcomes: list[object] = []
+
+    def elsewhere(host: str, question: str, gone: object) -> bool | None:
+        asked.append(host)
+        if len(asked) == 1:
+            threads[1].start()
+            assert queued.wait(20)
+            return None
+        return True
+
+    asking = Consent("me@far", (), {}, None, elsewhere)
+    queued = threading.Event()
+
+    def ask(gone: Callable[[], bool]) -> None:
+        try:
+            request = Request("https", "git.test")
+            outcomes.append(asking.ask(request, "git.test", "git", gone))
+        except Permanent as error:
+            outcomes.append(error.hint)
+
+    def behind() -> None:
+        with mock.patch.object(asking, "_turn", Turn(asking._turn, queued)):
+            ask(bool)
+
+    threads = [
+        threading.Thread(target=ask, args=(lambda: hung_up,)),
+        threading.Thread(target=behind),
+    ]
+    threads[0].start()
+    for thread in threads:
+        thread.join(20)
+
+    assert len(asked) == (2 if hung_up else 1)
+    assert outcomes.count(True) == (1 if hung_up else 0)
+    assert "start it again with `hushkey forward --only git.test`" in outcomes
+
+
+class Turn:
+    """A lock that says when somebody stands in line for it."""
+
+    def __init__(self, lock: threading.Lock, queued: threading.Event) -> None:
+        self._lock = lock
+        self._queued = queued
+
+    def __enter__(self) -> None:
+        self._queued.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def test_dialog_of_the_working_directory_is_never_started(

@@ -26,14 +26,20 @@ class Said:
     def __init__(self) -> None:
         self.asked: list[Question] = []
         self.refusals: list[str] = []
+        self.lines: list[str] = []
         self.until = threading.Event()
         self.until.set()
         self.left = threading.Event()
 
     def reply(
-        self, asked: Question, gone: Callable[[], bool] = bool
+        self,
+        asked: Question,
+        gone: Callable[[], bool] = bool,
+        tell: Callable[[str], object] = bool,
     ) -> tuple[str, dict[str, str]]:
         self.asked.append(asked)
+        for line in self.lines:
+            tell(line)
         while not self.until.wait(0.01):
             if gone():
                 self.left.set()
@@ -161,6 +167,18 @@ def test_who_waits_hears_that_somebody_works(
     with connected(path) as link:
         link.sendall(ASKED.bytes())
         assert link.recv(4096) == forwarding.message("working")
+        said.until.set()
+        assert rest(link).endswith(
+            forwarding.message("given", username="me", token="at")
+        )
+
+
+def test_who_waits_is_told_what_to_do(path: Path, said: Said) -> None:
+    said.lines = ["run this"]
+    said.until.clear()
+    with connected(path) as link:
+        link.sendall(ASKED.bytes())
+        assert link.recv(4096) == forwarding.message("working", line="run this")
         said.until.set()
         assert rest(link).endswith(
             forwarding.message("given", username="me", token="at")

@@ -42,6 +42,7 @@ def test_nothing_to_show_is_said(machine: Machine) -> None:
         assert result.exit_code == 0, result.output
         assert result.stdout.strip() in (
             "no forward runs; to start one: hushkey forward ssh USER@SERVER",
-            "nobody has asked by hushkey forward",
+            "nobody has asked by hushkey forward; for this machine's own tools: "
+            "hushkey config set audit true",
             "[]",
         )

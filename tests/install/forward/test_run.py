@@ -1,12 +1,16 @@
 """How long a forward lasts, and where it listens."""
 
+import ctypes
 import os
+import shutil
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import do_without
 from hushkey.errors import Permanent, StoreError
 from hushkey_install.forward import places, run
 from servers.process import short_folder
@@ -24,6 +28,28 @@ def test_length_of_time(text: str, seconds: int) -> None:
 def test_what_is_no_length_of_time(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         run.seconds(text)
+
+
+def test_nobody_but_root_looks_into_its_memory(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sys.platform != "linux":
+        do_without("what is not dumpable is Linux's")
+    folder = short_folder("hidden")
+    monkeypatch.setattr(run, "_wait", lambda *_: os._exit(not_dumpable()))
+
+    child = os.fork()
+    if not child:
+        run.by_socket(str(folder / "upstream"), ("git.test",), 0, os.environ)
+        os._exit(9)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    shutil.rmtree(folder)
+
+
+def not_dumpable() -> int:
+    """Return PR_GET_DUMPABLE (prctl(2)): 0 for a process that is nobody's to read."""
+    return ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)  # type: ignore[no-any-return]
 
 
 def test_socket_that_a_killed_forward_left_is_replaced() -> None:

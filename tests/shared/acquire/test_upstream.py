@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hushkey import runtime
-from hushkey.acquire import session, upstream
+from hushkey.acquire import upstream
 from hushkey.errors import (
     ConfigError,
     HushkeyError,
@@ -92,7 +92,7 @@ def find(
     near: NearSide, request: Request = ASKED, command: str = "git fetch", **more: str
 ) -> upstream.Forwarded | None:
     options = PromptOptions(tool="git", command=lambda: command)
-    return upstream.find(request, environ(near, **more), options, warn=session.warn)
+    return upstream.find(request, environ(near, **more), "git", lambda: options)
 
 
 def test_token_comes_with_its_user_and_end(near: NearSide) -> None:
@@ -116,6 +116,17 @@ def test_command_is_worked_out_only_for_a_person(near: NearSide) -> None:
         (False, ""),
         (True, "git fetch"),
     ]
+
+
+def test_line_from_there_is_said_once(
+    near: NearSide, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = message("working", line="run\u202e this")
+    near.answers = [message("person"), message("working") + line * 3 + GIVEN]
+
+    assert find(near)
+
+    assert capfd.readouterr().err == "hushkey: where you sit: run this\n"
 
 
 @pytest.mark.parametrize(
@@ -194,6 +205,25 @@ def test_only_what_was_given_is_known_again(near: NearSide) -> None:
     assert not upstream.gave("another", environ(near))
 
 
+def test_refusal_is_told_by_hash_and_only_of_what_came_from_there(
+    near: NearSide, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert find(near)
+    near.answers = [message("unknown")]
+
+    for secret in ("another", "at-far"):
+        name = forwarding.named(secret)
+        upstream.rejected(ASKED, environ(near), "git", name)
+    near.answers = [message("error", line="no")]
+    upstream.rejected(ASKED, environ(near), "git", forwarding.named("at-far"))
+    gone = {**environ(near), "HUSHKEY_UPSTREAM": str(near.path) + "-gone"}
+    upstream.rejected(ASKED, gone, "git", forwarding.named("at-far"))
+
+    _, *told = near.asked
+    assert [asked.refused for asked in told] == [forwarding.named("at-far")] * 2
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nobody_answers_is_a_line_and_no_token(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,7 +231,7 @@ def test_nobody_answers_is_a_line_and_no_token(
         dead.bind(str(folder / "upstream"))
     there = {**os.environ, "HUSHKEY_UPSTREAM": str(folder / "upstream")}
 
-    assert upstream.find(ASKED, there, PromptOptions(), warn=session.warn) is None
+    assert upstream.find(ASKED, there, "git", PromptOptions) is None
 
     said = capfd.readouterr().err
     assert "does not answer" in said
@@ -210,8 +240,8 @@ def test_nobody_answers_is_a_line_and_no_token(
         upstream.find(
             ASKED,
             {**there, "HUSHKEY_UPSTREAM": "off"},
-            PromptOptions(),
-            warn=session.warn,
+            "git",
+            PromptOptions,
         )
         is None
     )
@@ -225,10 +255,9 @@ def test_what_a_lost_connection_left_is_removed(
         dead.bind(str(folder / "upstream"))
     there = {**os.environ, "HUSHKEY_RUNTIME_DIR": str(folder)}
 
-    assert [
-        upstream.find(ASKED, there, PromptOptions(), warn=session.warn)
-        for _ in range(2)
-    ] == [None] * 2
+    assert [upstream.find(ASKED, there, "git", PromptOptions) for _ in range(2)] == [
+        None
+    ] * 2
 
     assert capfd.readouterr().err.count("does not answer") == 1
     assert list(folder.iterdir()) == []

@@ -154,7 +154,7 @@ SETTINGS_FAULTS = [
     ("keyring_timeout = 121", "keyring_timeout: expected a whole number of seconds"),
     ("min_lifetime = -1", "min_lifetime: expected a whole number of seconds from 0"),
     ("interactiv = 1", "interactiv: unknown key; did you mean interactive?"),
-    ("zzz = 1", "zzz: unknown key; valid: agent, ca_file, interactive"),
+    ("zzz = 1", "zzz: unknown key; valid: agent, audit, ca_file, interactive"),
 ]
 
 

@@ -54,6 +54,20 @@ def test_piece_of_a_question_is_not_whole(asked: Question, data: st.DataObject) 
         forwarding.question(piece)
 
 
+def test_refusal_names_a_token_by_its_hash() -> None:
+    name = forwarding.named("s3cret")
+    asked = Question("git", Request("https", "git.test"), refused=name)
+
+    assert forwarding.question(asked.bytes()) == asked
+    assert b"s3cret" not in asked.bytes()
+    head = b"hushkey-forward 1 rejected\nprotocol=https\nhost=git.test"
+    for line in ("", "refused=", f"person=1\nrefused={name}", "refused=" + "../" * 10):
+        with pytest.raises(Garbage):
+            forwarding.question(head + b"\n" + line.encode() + b"\n\n")
+    with pytest.raises(Garbage):
+        forwarding.question(GET.replace(b"\n\n", f"\nrefused={name}\n\n".encode()))
+
+
 @pytest.mark.parametrize("verb", ["store", "erase", "config", "refresh", "list", "GET"])
 def test_nothing_but_get_can_be_asked(verb: str) -> None:
     with pytest.raises(Garbage, match="nothing but `get`"):
