@@ -52,20 +52,28 @@ def explain(url: str, probe: bool, as_json: bool) -> None:
 @click.command()
 @click.option("--fix", is_flag=True, help="Fix what can be fixed, asking before each.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
+@click.option(
+    "--probe", is_flag=True, help="Also ask the servers, without credentials."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Also show what is fine.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def doctor(fix: bool, yes: bool, as_json: bool) -> None:
+def doctor(fix: bool, yes: bool, probe: bool, verbose: bool, as_json: bool) -> None:
     """Find what is wrong, and say what fixes it.
 
-    Changes nothing without --fix, asks no server. Exits with 0 if there is
-    nothing to fix, with 1 if there is. Notes do not count.
+    Changes nothing without --fix, asks no server without --probe, which also
+    compares this machine's clock with theirs. Exits with 0 if there is nothing to
+    fix, with 1 if there is. Notes do not count.
 
     \b
     Examples:
       hushkey doctor
       hushkey doctor --fix
+      hushkey doctor --probe -v
       hushkey doctor --json | jq -r '.findings[].command'
     """
-    raise click.exceptions.Exit(run.make(fix=fix, yes=yes, as_json=as_json))
+    raise click.exceptions.Exit(
+        run.make(fix=fix, yes=yes, as_json=as_json, probe=probe, verbose=verbose)
+    )
 
 
 @click.command()

@@ -10,7 +10,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -19,6 +21,8 @@ from hushkey.errors import visible
 #: nobody reads a line much longer than this
 _WIDEST = 120
 _GAP = 2
+#: seconds after which a person is told what takes so long
+_SOON = 2.0
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -29,6 +33,17 @@ def say(line: str, *, err: bool = False) -> None:
 def say_level(level: str, colour: str, line: str) -> None:
     """Write *line* behind its *level*, a word of ours, in *colour*."""
     click.echo(f"{styled(level, colour)}: {visible(line)}")
+
+
+def say_fine(line: str) -> None:
+    """Write *line* behind a tick, or behind "ok" where the screen has no tick."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        "\u2713".encode(encoding)
+    except (UnicodeError, LookupError):
+        click.echo(f"{styled('ok', 'green')} {visible(line)}")
+    else:
+        click.echo(f"{styled(chr(0x2713), 'green')} {visible(line)}")
 
 
 def say_styled(line: str, colour: str | None) -> None:
@@ -80,6 +95,33 @@ def prompt(
 def secret(question: str) -> str:
     """Ask on standard error for what nobody is to see; it is not shown."""
     return str(click.prompt(visible(question), hide_input=True, err=True))
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Show *what* on standard error while it takes more than two seconds.
+
+    On a terminal only, and gone from it once it is done.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    shown = f"hushkey: {visible(what)} ..."[: width() - 1]
+
+    def show() -> None:
+        if not done.wait(_SOON):
+            click.echo(shown, err=True, nl=False)
+            done.wait()
+            click.echo(f"\r{' ' * len(shown)}\r", err=True, nl=False)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def width() -> int:

@@ -1,6 +1,6 @@
 """What the servers themselves say, asked without any credential.
 
-Only `setup`, `config add-host` and `explain --probe` come here: everything else says
+Only `setup`, `config add-host` and the two `--probe` come here: everything else says
 what it knows without the network. What a server says of itself is believed for that
 very server alone: nothing of it leads to another authority.
 """
@@ -65,6 +65,8 @@ class Host(NamedTuple):
     status: int
     schemes: tuple[str, ...]
     location: str
+    #: its clock, as it writes it (RFC 9110 6.6.1); nothing if it does not say
+    date: str = ""
 
     def line(self) -> str:
         """Return it as a person reads it."""
@@ -107,6 +109,7 @@ def host(url: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> H
         answer.status_code,
         tuple(dict.fromkeys(schemes)),
         plain(location.rpartition("@")[2]),
+        answer.headers.get("Date", ""),
     )
 
 

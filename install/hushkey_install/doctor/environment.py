@@ -49,12 +49,24 @@ def _starts(text: str, environ: Mapping[str, str]) -> bool:
 
 def twice(installation: Installation) -> Iterator[Finding]:
     """Yield a second installation on PATH, if it is of another version."""
-    for program in _PROGRAMS:
-        found = _all_on_path(program, installation.environ)
-        if not found:
-            yield Finding(
-                "not-on-path", PROBLEM, f"{program} is not on PATH", "pipx ensurepath"
-            )
+    lacking = [p for p in _PROGRAMS if not _all_on_path(p, installation.environ)]
+    broken = [link for p in _PROGRAMS for link in _broken(p, installation.environ)]
+    if broken:
+        leads = "leads" if len(broken) == 1 else "lead"
+        yield Finding(
+            "link-broken",
+            PROBLEM,
+            f"{', '.join(broken)} {leads} to a hushkey that is gone: install it again",
+            "pipx reinstall hushkey",
+        )
+    elif lacking:
+        are = "is" if len(lacking) == 1 else "are"
+        yield Finding(
+            "not-on-path",
+            PROBLEM,
+            f"{' and '.join(lacking)} {are} not on PATH",
+            "pipx ensurepath",
+        )
     installed = _all_on_path("hushkey", installation.environ)
     if len(installed) < 2:
         return
@@ -83,6 +95,14 @@ def _all_on_path(name: str, environ: Mapping[str, str]) -> list[str]:
         if path is not None:
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
+
+
+def _broken(name: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the links called *name* on PATH that lead nowhere."""
+    for folder in dict.fromkeys(environ.get("PATH", "").split(os.pathsep)):
+        path = os.path.join(folder, name)
+        if os.path.isabs(path) and os.path.islink(path) and not os.path.exists(path):
+            yield path
 
 
 def _version(path: str, environ: Mapping[str, str]) -> str:
