@@ -68,7 +68,8 @@ def make(
     """
     if as_json and fix:
         raise click.UsageError("--json only looks; leave out --fix")
-    found = findings(probe=probe)
+    with output.progress("asking the servers" if probe else "looking at the tools"):
+        found = findings(probe=probe)
     if as_json:
         shown = [f for f in found if verbose or f.level != FINE]
         listed = [_row(f) for f in shown]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from hushkey import origins
 from hushkey.errors import HushkeyError, plain, span
 from hushkey.providers import registry
-from hushkey_install.common import output, probe
+from hushkey_install.common import probe
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import FINE, PROBLEM, Finding
 from hushkey_install.tools.installation import Installation
@@ -47,10 +47,7 @@ def check(installation: Installation) -> Iterator[Finding]:
     if not questions:
         return
     began = time.time()
-    with (
-        output.progress(f"asking {output.counted(len(questions), 'server')}"),
-        ThreadPoolExecutor(_AT_ONCE) as pool,
-    ):
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         answers = list(pool.map(lambda ask: ask(), questions))
     failed = [answer for answer in answers if answer.error is not None]
     if len(failed) == len(answers) > 1:  # the network, a proxy, certificates: one cause
