@@ -106,7 +106,13 @@ for verb in (
 @main.command("version")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def print_version(as_json: bool) -> None:
-    """Print the version."""
+    """Print the version.
+
+    \b
+    Examples:
+      hushkey version
+      hushkey version --json | jq -r .version
+    """
     if as_json:
         output.say_json({"version": version("hushkey")})
         return

@@ -89,7 +89,13 @@ def ssh(ctx: click.Context, words: tuple[str, ...]) -> None:
 @forward.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:
-    """Show the forwards that run, and who asked for what, when."""
+    """Show the forwards that run, and who asked for what, when.
+
+    \b
+    Examples:
+      hushkey forward status
+      hushkey forward status --json | jq -r '.forwards[].to'
+    """
     running = places.living(os.environ)
     if as_json:
         output.say_json({"forwards": [_row(name, facts) for name, facts in running]})

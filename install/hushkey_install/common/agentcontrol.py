@@ -50,7 +50,13 @@ def stop() -> None:
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:
-    """Show whether it runs, since when, and how many tokens it has; no secret."""
+    """Show whether it runs, since when, and how many tokens it has; no secret.
+
+    \b
+    Examples:
+      hushkey agent status
+      hushkey agent status --json | jq -r .state
+    """
     environ = dict(os.environ)
     folder = paths.runtime_folder(environ)
     facts = ask(folder, "status")
