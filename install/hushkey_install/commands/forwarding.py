@@ -38,7 +38,7 @@ def forward(ctx: click.Context, only: tuple[str, ...], lasts: str, socket: str) 
     of this machine's config. A sign-in that is needed opens here. Nothing but access
     tokens goes there.
 
-    \\b
+    \b
     Examples:
       hushkey forward ssh me@build.example.com
       hushkey forward --only git.example.com --for 8h ssh me@build.example.com

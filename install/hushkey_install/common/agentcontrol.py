@@ -56,7 +56,7 @@ def status(as_json: bool) -> None:
     Examples:
       hushkey agent status
       hushkey agent status --json | jq -r .state
-    """
+    """  # noqa: D301 - click's mark, as in the commands
     environ = dict(os.environ)
     folder = paths.runtime_folder(environ)
     facts = ask(folder, "status")

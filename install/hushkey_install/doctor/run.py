@@ -47,6 +47,7 @@ def topics() -> tuple[Topic, ...]:
         agent.check,
         environment.browser,
         environment.twice,
+        environment.desktop,
         *overriding.TOPICS,
     )
 

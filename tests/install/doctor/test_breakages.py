@@ -175,6 +175,13 @@ def http_rewrite(base: str) -> Callable[[Desk], object]:
     return git_says(OURS + more)
 
 
+def desktop_without_us(desk: Desk) -> None:
+    """As where ~/.local/bin was made after the desktop's session began."""
+    (desk.home / "run" / "systemd").mkdir()
+    desk.program("systemctl")
+    (desk.bin / "systemctl").write_text("#!/bin/sh\necho PATH=/usr/bin:/bin\n")
+
+
 def settings(line: str) -> Callable[[Desk], None]:
     return lambda desk: desk.edits("[settings]\n", f"[settings]\n{line}\n")
 
@@ -362,6 +369,12 @@ BREAKAGES = {
     ),
     "broken link": Broken(
         broken_link, "link-broken", "bin/git-credential-hushkey", "pipx reinstall"
+    ),
+    "PATH of the desktop": Broken(
+        desktop_without_us,
+        "desktop-path",
+        "/bin is not on their PATH",
+        "systemctl --user import-environment PATH",
     ),
     "BROWSER": Broken(
         has(BROWSER="no-such"), "browser-wrong", "BROWSER", "unset BROWSER"
