@@ -10,15 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from hushkey.errors import plain
+from hushkey.model import HostRule
 from hushkey.providers import realms
 from hushkey.providers.registry import SPECS
+from hushkey.signin import redirect
 from hushkey.system import paths
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 
+#: nobody listens there, nor is anybody sent there: any port will do (RFC 8252 7.3)
+_PORT = 53682
 _TOKEN68 = r"[A-Za-z0-9._~+/-]+=*"
 _SCHEME = re.compile(
     rf"(?:^|,)\s*([A-Za-z][\w-]*)(?=\s*(?:,|$)|\s+(?:[\w-]+\s*=|{_TOKEN68}\s*(?:,|$)))"
@@ -94,6 +98,32 @@ def issuer(
         revocation="revocation_endpoint" in found,
         scopes=scopes,
     )
+
+
+def client_status(
+    rule: HostRule, settings: Mapping[str, Any], environ: Mapping[str, str]
+) -> int:
+    """Return the HTTP status with which the issuer takes a sign-in by our client.
+
+    The request that a browser would open, with ``prompt=none``: nobody is signed in,
+    and a client that is known is sent on, be it with an error (OpenID Connect Core
+    1.0, 3.1.2.6). One that is not gets an error page. Raises Transient, Permanent.
+    """
+    from hushkey.net import http  # noqa: PLC0415 - only here is the network due
+
+    identity = rule.identity
+    network = http.Network(settings, environ, whole=True)
+    folder = paths.data_folder(environ)
+    spec = SPECS[identity.provider]
+    provider = spec.open(identity, network, folder, environ, "", "")
+    configured = identity.option("redirect_uri") or spec.redirect_uri
+    loopback = redirect.parse(str(configured))
+    uri = loopback.uri(loopback.port or _PORT)
+    asked = urlsplit(provider.begin_code(rule.scopes, uri, "").url)
+    query = [pair for pair in parse_qsl(asked.query) if pair[0] != "prompt"]
+    url = asked._replace(query=urlencode([*query, ("prompt", "none")])).geturl()
+    with network.session() as session:
+        return int(session.get(url).status_code)
 
 
 def host(url: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Host:

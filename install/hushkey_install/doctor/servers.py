@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from hushkey import origins
 from hushkey.errors import HushkeyError, plain, span
+from hushkey.model import HostRule
 from hushkey.providers import registry
 from hushkey_install.common import probe
 from hushkey_install.common.context import Context
@@ -22,6 +24,8 @@ from hushkey_install.tools.installation import Installation
 
 #: seconds by which a server's clock may differ from ours: what ID tokens are given
 _SKEW = 60
+#: how a server shows a client that it does not know (RFC 6749 4.1.2.1)
+_REFUSED = (400, 401, 403, 404)
 #: servers that are asked at once; each has the deadline of `silent_timeout`
 _AT_ONCE = 8
 #: where addresses, `proxy` and `ca_file` are written
@@ -36,6 +40,8 @@ class _Answer(NamedTuple):
     line: str = ""
     date: str = ""
     error: HushkeyError | None = None
+    #: the HTTP status for our client's sign-in, 0 where that is not known
+    client: int = 0
 
 
 def check(installation: Installation) -> Iterator[Finding]:
@@ -62,6 +68,8 @@ def check(installation: Installation) -> Iterator[Finding]:
         if answer.error is None:
             text = f"{answer.address}: {plain(answer.line, 200)}"
             yield Finding("server-answers", FINE, text)
+        if answer.client in _REFUSED:
+            yield _unknown_client(context, answer)
     yield from _clock(answers, began)
 
 
@@ -74,14 +82,19 @@ def _questions(context: Context) -> Iterator[Callable[[], _Answer]]:
         if not identity.typed and registry.SPECS[identity.provider].open_id:
             issuer = identity.issuer
 
-            def ask(issuer: str = issuer, name: str = identity.name) -> _Answer:
-                return _asked(
+            def ask(issuer: str = issuer, rule: HostRule = rule) -> _Answer:
+                found = _asked(
                     issuer,
-                    name,
+                    rule.identity.name,
                     lambda: (probe.issuer(issuer, settings, environ).line(), ""),
                 )
+                if found.error is None:
+                    with suppress(HushkeyError):  # what it lacks is no client's fault
+                        status = probe.client_status(rule, settings, environ)
+                        return found._replace(client=status)
+                return found
 
-            asked.setdefault(issuer, ask)
+            asked.setdefault(f"{issuer} {identity.client_id}", ask)
         pattern = origins.parse_pattern(written)
         if pattern.wild or pattern.scheme != "https":
             continue
@@ -104,6 +117,17 @@ def _asked(address: str, identity: str, ask: Callable[[], tuple[str, str]]) -> _
         return _Answer(address, identity, *ask())
     except HushkeyError as error:
         return _Answer(address, identity, error=error)
+
+
+def _unknown_client(context: Context, answer: _Answer) -> Finding:
+    client = context.config.identity(answer.identity).client_id
+    return Finding(
+        "client-refused",
+        PROBLEM,
+        f"{answer.address} refuses sign-ins by client {client} (HTTP "
+        f"{answer.client}): it does not know the client, or its redirect address",
+        f"hushkey config set identity.{answer.identity}.client_id CLIENT_ID",
+    )
 
 
 def _why(answer: _Answer) -> str:

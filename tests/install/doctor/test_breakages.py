@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from hushkey_install.cli import main
 from hushkey_install.common import probe
 from hushkey_install.doctor import folders
-from kit.oauth import BIN, CANARY, Machine, Scripted, grant
+from kit.oauth import BIN, CANARY, CONFIG, Machine, Scripted, grant
+from servers.issuer import Issuer
 
 HELPER = f"{BIN}/git-credential-hushkey"
 OURS = f'[credential "https://git.test"]\n\thelper = \n\thelper = {HELPER}\n'
@@ -502,6 +503,7 @@ def probed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             there = f"http://127.0.0.1:{1 if down else port}/"
             offered = probe.Issuer(True, True, True, ())
             monkeypatch.setattr(probe, "issuer", lambda *_: offered)
+            monkeypatch.setattr(probe, "client_status", lambda *_: 302)
             if down:
                 monkeypatch.setattr(
                     probe, "issuer", lambda _, *more: head(there, *more)
@@ -548,3 +550,19 @@ def test_without_probe_no_server_is_asked(
     monkeypatch.setattr(probe, "issuer", never)
 
     assert desk.found() == []
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize(("client", "refused"), [("hushkey", False), ("other", True)])
+def test_client_that_the_server_does_not_know(
+    desk: Desk, plain_issuer: Issuer, client: str, refused: bool
+) -> None:
+    text = CONFIG.replace("{issuer}", plain_issuer.url).replace('"c"', f'"{client}"')
+    desk.config_file.write_text(text.replace("git.test", "127.0.0.1:1"))
+
+    found = {row["code"]: row for row in desk.found("--probe")}
+
+    assert "server-silent" in found  # the host, of which there is none
+    assert ("client-refused" in found) is refused
+    if refused:
+        assert "client other" in found["client-refused"]["text"]
