@@ -133,14 +133,20 @@ def end(environ: dict[str, str]) -> bool:
     """
     folder = paths.runtime_folder(environ)
     paths.check_owner(folder)
-    process = starting.holder(folder)
-    if ask(folder, "stop"):
-        _wait(lambda: not starting.holder(folder), "it is still at work")
-        return True
-    if not process:
+    if not starting.holder(folder):
         return False
-    starting.kill(process)
-    _wait(lambda: not starting.holder(folder), "it cannot be ended")
+    told = False
+
+    def ended() -> bool:
+        nonlocal told
+        process = starting.holder(folder)
+        if process and not told:  # one that is on its way listens a little later
+            told = bool(ask(folder, "stop"))
+            if not told:
+                starting.kill(process)
+        return not process
+
+    _wait(ended, "it cannot be ended")
     return True
 
 

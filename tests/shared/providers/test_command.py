@@ -25,7 +25,6 @@ from kit.core import ANY
 
 SCOPES = ("499b84ac/.default",)
 #: an hour from now, as programs write it
-LATER = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="the programs are sh scripts"
 )
@@ -314,6 +313,10 @@ def test_times_are_epoch_seconds_or_iso_with_a_zone(
     assert moment(written) == seconds
 
 
+def in_an_hour() -> str:
+    return (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+
 def test_exec_credential_is_read_and_asked_for(shelf: Shelf) -> None:
     shelf.has(
         "plugin",
@@ -322,14 +325,14 @@ def test_exec_credential_is_read_and_asked_for(shelf: Shelf) -> None:
         "esac",
         f"cat '{shelf.folder}/answer'",
     )
-    status = {"token": "t-1", "expirationTimestamp": LATER}
+    status = {"token": "t-1", "expirationTimestamp": in_an_hour()}
     answer = {"kind": "ExecCredential", "status": status}
     (shelf.folder / "answer").write_text(json.dumps(answer))
 
     granted = shelf.get("plugin", format="execcredential")
 
     assert granted.access_token == "t-1"
-    assert granted.expires_in == pytest.approx(3600, abs=300)
+    assert granted.expires_in == pytest.approx(3600, abs=60)
 
 
 def test_exec_credential_without_a_token_is_refused(shelf: Shelf) -> None:
@@ -345,7 +348,7 @@ def test_credential_process_gives_keys(shelf: Shelf) -> None:
         "AccessKeyId": "AKIAEXAMPLE",
         "SecretAccessKey": "s3cret",
         "SessionToken": "sess",
-        "Expiration": LATER,
+        "Expiration": in_an_hour(),
     }
     shelf.prints("aws", keys)
 
@@ -353,7 +356,7 @@ def test_credential_process_gives_keys(shelf: Shelf) -> None:
 
     assert (granted.username, granted.access_token) == ("AKIAEXAMPLE", "s3cret")
     assert granted.beside == "sess"
-    assert granted.expires_in == pytest.approx(3600, abs=300)
+    assert granted.expires_in == pytest.approx(3600, abs=60)
 
 
 def test_lifetime_counts_where_the_output_names_no_end(shelf: Shelf) -> None:
@@ -377,7 +380,7 @@ OUTPUT: Mapping[str, object] = {
     },
     "gcloud": {
         "configuration": {},
-        "credential": {"access_token": "ya29.1", "token_expiry": LATER},
+        "credential": {"access_token": "ya29.1", "token_expiry": in_an_hour()},
     },
 }
 ARGUMENTS = {
