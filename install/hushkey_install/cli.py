@@ -119,8 +119,18 @@ for verb in (
 
 
 @main.command("version")
-def print_version() -> None:
-    """Print the version."""
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def print_version(as_json: bool) -> None:
+    """Print the version.
+
+    \b
+    Examples:
+      hushkey version
+      hushkey version --json | jq -r .version
+    """
+    if as_json:
+        output.say_json({"version": version("hushkey")})
+        return
     output.say(_VERSION % {"prog": "hushkey", "version": version("hushkey")})
 
 
@@ -159,6 +169,7 @@ def _for_tool(tool: str, run: Callable[..., None], about: str) -> click.Command:
     @click.command(tool, help=about)
     @click.argument("hosts", nargs=-1, shell_complete=completing.urls)
     @click.option("--dry-run", is_flag=True, help="Only show what would change.")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
     def command(hosts: tuple[str, ...], dry_run: bool, **more: object) -> None:
         run(hosts, dry_run, **more)
 

@@ -97,7 +97,8 @@ def question(desk: Desk, path: str = "") -> str:
 
 
 def log(desk: Desk) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(desk.hushkey("log", "--json").stdout)
+    told = json.loads(desk.hushkey("log", "--json").stdout)
+    found: list[dict[str, str]] = told["lines"]
     return found
 
 

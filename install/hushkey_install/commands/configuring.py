@@ -138,6 +138,9 @@ def unset(key: str) -> None:
     help="Ask the issuer first what it offers; --probe: it has to answer.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option(
+    "--yes", is_flag=True, help="Ask nothing; without a keyring, use a key file."
+)
 def add_host(
     host: str,
     identity: str,
@@ -147,6 +150,7 @@ def add_host(
     scheme: str | None,
     probe: bool | None,
     dry_run: bool,
+    yes: bool,
     **named: str | None,
 ) -> None:
     """Give HOST an identity, and make the identity if there is none.
@@ -170,5 +174,6 @@ def add_host(
         scopes,
         username,
         scheme or "",
+        may_ask=not yes,
     )
     addhost.run(given, ask_server=probe, dry_run=dry_run)

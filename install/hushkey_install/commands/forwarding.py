@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -38,7 +39,7 @@ def forward(ctx: click.Context, only: tuple[str, ...], lasts: str, socket: str) 
     of this machine's config. A sign-in that is needed opens here. Nothing but access
     tokens goes there.
 
-    \\b
+    \b
     Examples:
       hushkey forward ssh me@build.example.com
       hushkey forward --only git.example.com --for 8h ssh me@build.example.com
@@ -115,9 +116,19 @@ def allow(host: str, deny: bool, name: str) -> None:
 
 
 @forward.command()
-def status() -> None:
-    """Show the forwards that run, and who asked for what, when."""
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool) -> None:
+    """Show the forwards that run, and who asked for what, when.
+
+    \b
+    Examples:
+      hushkey forward status
+      hushkey forward status --json | jq -r '.forwards[].to'
+    """
     running = places.living(os.environ)
+    if as_json:
+        output.say_json({"forwards": [_row(name, facts) for name, facts in running]})
+        return
     if not running:
         output.say("no forward runs; to start one: hushkey forward ssh USER@SERVER")
         return
@@ -142,6 +153,17 @@ def status() -> None:
         _say_lines(asked)
 
 
+def _row(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one forward for programs; times are seconds since 1970, or null."""
+    return {
+        "forward": name,
+        "to": str(facts.get("to", "")),
+        "began": facts.get("began") or None,
+        "until": facts.get("until") or None,
+        "only": list(map(str, facts.get("only") or ())),
+    }
+
+
 @click.command()
 @click.option("-n", "count", default=50, show_default=True, help="So many lines.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -157,7 +179,7 @@ def log(count: int, as_json: bool) -> None:
     """
     found = audit.lines(os.environ)[-max(0, count) :] if count > 0 else []
     if as_json:
-        output.say_json(found)
+        output.say_json({"lines": found})
     elif not found:
         output.say(
             "nobody has asked by hushkey forward; for this machine's own tools: "

@@ -12,19 +12,31 @@ from hushkey_install.inspect import status as state
 
 
 @click.command()
+@click.argument("host", required=False, shell_complete=completing.urls)
+@click.option(
+    "--check", is_flag=True, help="Only an exit code: does all answer without you?"
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def status(as_json: bool) -> None:
+def status(host: str | None, check: bool, as_json: bool) -> None:
     """Show who is signed in where, and for how long.
 
-    Also as which client, and where each token came from. Asks no server and shows
-    no secret. Built-in hosts are listed once you are signed in to them.
+    Of HOST alone if you name one: a host, a URL or an identity. Also as which
+    client, and where each token came from. Asks no server and shows no secret.
+    Built-in hosts are listed once you are signed in to them.
+
+    --check prints nothing where all is well. It exits with 0 if a tool gets its
+    answer without you, with 3 if a sign-in is needed, with 6 if what is stored
+    cannot be read, with 1 if there is nothing to check.
 
     \b
     Examples:
       hushkey status
+      hushkey status --check git.example.com || hushkey login git.example.com
       hushkey status --json | jq '.hosts[] | select(.account == null) | .host'
     """
-    state.show(as_json)
+    if check:
+        raise click.exceptions.Exit(state.check(as_json, host))
+    state.show(as_json, host)
 
 
 @click.command()
@@ -52,20 +64,28 @@ def explain(url: str, probe: bool, as_json: bool) -> None:
 @click.command()
 @click.option("--fix", is_flag=True, help="Fix what can be fixed, asking before each.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
+@click.option(
+    "--probe", is_flag=True, help="Also ask the servers, without credentials."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Also show what is fine.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def doctor(fix: bool, yes: bool, as_json: bool) -> None:
+def doctor(fix: bool, yes: bool, probe: bool, verbose: bool, as_json: bool) -> None:
     """Find what is wrong, and say what fixes it.
 
-    Changes nothing without --fix, asks no server. Exits with 0 if there is
-    nothing to fix, with 1 if there is. Notes do not count.
+    Changes nothing without --fix, asks no server without --probe, which also
+    compares this machine's clock with theirs. Exits with 0 if there is nothing to
+    fix, with 1 if there is. Notes do not count.
 
     \b
     Examples:
       hushkey doctor
       hushkey doctor --fix
+      hushkey doctor --probe -v
       hushkey doctor --json | jq -r '.findings[].command'
     """
-    raise click.exceptions.Exit(run.make(fix=fix, yes=yes, as_json=as_json))
+    raise click.exceptions.Exit(
+        run.make(fix=fix, yes=yes, as_json=as_json, probe=probe, verbose=verbose)
+    )
 
 
 @click.command()

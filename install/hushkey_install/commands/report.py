@@ -8,7 +8,6 @@ for their names. It is shown before it is written.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -83,7 +82,7 @@ class Names:
 
 def show(output: str | None, *, with_hosts: bool, yes: bool) -> None:
     """Show the report; write it to *output* after the person has seen it."""
-    text = json.dumps(bundle(Names(with_hosts)), indent=2)
+    text = screen.as_json(bundle(Names(with_hosts)))
     screen.block(text)
     if output is None:
         return

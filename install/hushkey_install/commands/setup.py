@@ -124,7 +124,8 @@ def run(
     environ = dict(os.environ)
     target = questions.address(flags, environ, _folder())
     config = rules.load(environ)
-    found = recognise.find(config, target, environ, ask=flags.probe)
+    with output.progress(f"asking {target.host} what it is"):
+        found = recognise.find(config, target, environ, ask=flags.probe)
     output.say(found.line(), err=True)
     answers = questions.ask(config, found, flags, environ)
     made = plan.make(answers, flags, environ)

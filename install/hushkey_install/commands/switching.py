@@ -17,8 +17,6 @@ from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.inspect import status
 
-#: of the JSON; rises when a field changes its meaning or goes
-SCHEMA = 1
 _TITLES = ("host", "identity", "account", "default", "state")
 
 
@@ -36,9 +34,13 @@ def accounts(as_json: bool) -> None:
     """
     rows = _rows(Context())
     if as_json:
-        output.say_json({"schema": SCHEMA, "accounts": rows})
+        listed = [{k: v for k, v in row.items() if k != "words"} for row in rows]
+        output.say_json({"accounts": listed})
     elif rows:
-        shown = [r | {"default": "yes" if r["default"] else ""} for r in rows]
+        shown = [
+            r | {"default": "yes" if r["default"] else "", "state": r["words"]}
+            for r in rows
+        ]
         output.say_table(_TITLES, [[r[title] for title in _TITLES] for r in shown])
     else:
         output.say("nobody is signed in; `hushkey login HOST` signs in")
@@ -48,9 +50,9 @@ def _rows(context: Context) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for row in status.rows(context):
         if row["account"]:
-            keys = ("host", "identity", "provider", "account")
-            more = {"default": row.get("default", True), "state": status.state(row)}
-            found.append({key: row[key] for key in keys} | more)
+            keys = ("host", "identity", "provider", "account", "state")
+            told = {"default": row.get("default", True), "words": status.words(row)}
+            found.append({key: row[key] for key in keys} | told)
     known = {(r["identity"], r["account"]): r for r in found}
     for rule in context.config.rules():
         if rule.account or not context.is_used(rule.identity):

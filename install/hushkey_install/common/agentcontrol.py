@@ -48,11 +48,21 @@ def stop() -> None:
 
 
 @command.command()
-def status() -> None:
-    """Show whether it runs, since when, and how many tokens it has; no secret."""
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool) -> None:
+    """Show whether it runs, since when, and how many tokens it has; no secret.
+
+    \b
+    Examples:
+      hushkey agent status
+      hushkey agent status --json | jq -r .state
+    """  # noqa: D301 - click's mark, as in the commands
     environ = dict(os.environ)
     folder = paths.runtime_folder(environ)
     facts = ask(folder, "status")
+    if as_json:
+        output.say_json(_row(folder, facts))
+        return
     if facts:
         minutes = int(facts.pop("seconds")) // 60
         facts = {"running": f"for {minutes} min", "sockets": folder, **facts}
@@ -66,6 +76,16 @@ def status() -> None:
             facts["starts"] = f"no: {reason}"
     for name, value in facts.items():
         output.say(f"{name + ':':<10} {value}")
+
+
+def _row(folder: str, facts: dict[str, str]) -> dict[str, object]:
+    """Return the same for programs; ``seconds``: for how long it has been running."""
+    state = "running"
+    if not facts:
+        process = starting.holder(folder)
+        state = "frozen" if process > 0 else "changing" if process else "stopped"
+    numbers = {name: int(v) if v.isdigit() else v for name, v in facts.items()}
+    return {"state": state, "sockets": folder, **numbers}
 
 
 def _foreign(folder: str) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-PROBLEM, NOTE = "problem", "note"
+PROBLEM, NOTE, FINE = "problem", "note", "fine"
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong, or worth knowing.
+    """One thing that is wrong, worth knowing, or as it should be.
 
-    ``code`` is a fixed name for programs; ``level`` is problem or note; ``text``
-    says what, for whom; ``command`` is what mends it, to be typed as it is, and
-    empty where no command can; ``mend`` does the same for `doctor --fix`, or is
-    None where only the person can.
+    ``code`` is a fixed name for programs; ``level`` is problem, note or fine (shown
+    with ``-v`` only); ``text`` says what, for whom; ``command`` is what fixes it, to be
+    typed as it is, and empty where no command can; ``mend`` does the same for
+    `doctor --fix`, or is None where only the person can. Findings of one ``cause``
+    are told as one, for all of their ``tool``s.
     """
 
     code: str
@@ -22,3 +23,5 @@ class Finding(NamedTuple):
     text: str
     command: str = ""
     mend: Callable[[], object] | None = None
+    cause: str = ""
+    tool: str = ""

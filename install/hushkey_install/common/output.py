@@ -10,25 +10,44 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from hushkey.errors import visible
 
+#: of all JSON that is written; rises when a key changes its meaning or goes
+SCHEMA = 1
 #: nobody reads a line much longer than this
 _WIDEST = 120
 _GAP = 2
+#: seconds after which a person is told what takes so long
+_SOON = 2.0
 
 
 def say(line: str, *, err: bool = False) -> None:
     """Write *line*, which stays one line whatever is in it."""
+    _clear()
     click.echo(visible(line), err=err)
 
 
 def say_level(level: str, colour: str, line: str) -> None:
     """Write *line* behind its *level*, a word of ours, in *colour*."""
     click.echo(f"{styled(level, colour)}: {visible(line)}")
+
+
+def say_fine(line: str) -> None:
+    """Write *line* behind a tick, or behind "ok" where the screen has no tick."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        "\u2713".encode(encoding)
+    except (UnicodeError, LookupError):
+        click.echo(f"{styled('ok', 'green')} {visible(line)}")
+    else:
+        click.echo(f"{styled(chr(0x2713), 'green')} {visible(line)}")
 
 
 def say_styled(line: str, colour: str | None) -> None:
@@ -48,9 +67,18 @@ def laid_out(text: str) -> str:
     return "\n".join("\t".join(map(visible, line.split("\t"))) for line in lines)
 
 
-def say_json(value: object) -> None:
-    """Write *value* for programs: escaped to ASCII, so that nothing is lost."""
-    click.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
+def say_json(value: Mapping[str, Any]) -> None:
+    """Write *value* for programs, and which `SCHEMA` its keys are of.
+
+    Escaped to ASCII, so that nothing is lost.
+    """
+    click.echo(as_json(value))
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """Return *value* as `say_json` writes it."""
+    text = json.dumps({"schema": SCHEMA, **value}, indent=2)
+    return text.replace("\x7f", "\\u007f")
 
 
 def confirm(question: str, *, default: bool = False, abort: bool = False) -> bool:
@@ -80,6 +108,44 @@ def prompt(
 def secret(question: str) -> str:
     """Ask on standard error for what nobody is to see; it is not shown."""
     return str(click.prompt(visible(question), hide_input=True, err=True))
+
+
+#: the words of `progress` that are on the terminal now
+_waiting: list[str] = []
+
+
+def _clear() -> None:
+    """Take the words of `progress` off the terminal, for a line of another's."""
+    while _waiting:
+        click.echo(f"\r{' ' * len(_waiting.pop())}\r", err=True, nl=False)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Show *what* on standard error while it takes more than two seconds.
+
+    On a terminal only, and gone from it once it is done.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    shown = f"hushkey: {visible(what)} ..."[: width() - 1]
+
+    def show() -> None:
+        if not done.wait(_SOON):
+            click.echo(shown, err=True, nl=False)
+            _waiting.append(shown)
+            done.wait()
+            _clear()
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def width() -> int:
@@ -112,30 +178,51 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    colours: Mapping[str, str] | None = None,
+) -> str:
     """Return *rows* in columns, or as blocks where columns would not fit.
 
-    A wrapped column cannot be read, nor copied from.
+    A wrapped column cannot be read, nor copied from. A cell that is one of *colours*
+    gets that colour.
     """
+    paint = colours or {}
     rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     if sum(widths) + _GAP * (len(widths) - 1) > width():
-        return "\n".join(_block(titles, row) for row in rows)
-    lines = [_line(titles, widths), *(_line(row, widths) for row in rows)]
+        return "\n".join(_block(titles, row, paint) for row in rows)
+    lines = [_line(titles, widths, {}), *(_line(row, widths, paint) for row in rows)]
     return "\n".join((styled(lines[0], "cyan"), *lines[1:]))
 
 
-def say_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def say_table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    colours: Mapping[str, str] | None = None,
+) -> None:
     """Write *rows* as `table` lays them out."""
-    click.echo(table(titles, rows))
+    click.echo(table(titles, rows, colours))
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (cell.ljust(size + _GAP) for cell, size in zip(cells, widths, strict=True))
+def _line(
+    cells: Sequence[str], widths: Sequence[int], colours: Mapping[str, str]
+) -> str:
+    padded = (
+        _painted(cell, colours) + " " * (size + _GAP - len(cell))
+        for cell, size in zip(cells, widths, strict=True)
+    )
     return "".join(padded).rstrip()
 
 
-def _block(titles: Sequence[str], row: Sequence[str]) -> str:
+def _block(
+    titles: Sequence[str], row: Sequence[str], colours: Mapping[str, str]
+) -> str:
     first, *others = zip(titles, row, strict=True)
-    lines = [first[1], *(f"  {title}: {cell}" for title, cell in others)]
-    return "\n".join(lines)
+    more = (f"  {title}: {_painted(cell, colours)}" for title, cell in others)
+    return "\n".join((first[1], *more))
+
+
+def _painted(cell: str, colours: Mapping[str, str]) -> str:
+    return styled(cell, colours[cell]) if cell in colours else cell

@@ -1,6 +1,6 @@
 """What the servers themselves say, asked without any credential.
 
-Only `setup`, `config add-host` and `explain --probe` come here: everything else says
+Only `setup`, `config add-host` and the two `--probe` come here: everything else says
 what it knows without the network. What a server says of itself is believed for that
 very server alone: nothing of it leads to another authority.
 """
@@ -10,16 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from hushkey.errors import plain
+from hushkey.model import HostRule
 from hushkey.providers import realms
 from hushkey.providers.registry import SPECS
 from hushkey.providers.spec import ENDPOINTS
+from hushkey.signin import redirect
 from hushkey.system import paths
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 
+#: nobody listens there, nor is anybody sent there: any port will do (RFC 8252 7.3)
+_PORT = 53682
 _TOKEN68 = r"[A-Za-z0-9._~+/-]+=*"
 _SCHEME = re.compile(
     rf"(?:^|,)\s*([A-Za-z][\w-]*)(?=\s*(?:,|$)|\s+(?:[\w-]+\s*=|{_TOKEN68}\s*(?:,|$)))"
@@ -66,6 +70,8 @@ class Host(NamedTuple):
     status: int
     schemes: tuple[str, ...]
     location: str
+    #: its clock, as it writes it (RFC 9110 6.6.1); nothing if it does not say
+    date: str = ""
 
     def line(self) -> str:
         """Return it as a person reads it."""
@@ -95,6 +101,32 @@ def issuer(
     )
 
 
+def client_status(
+    rule: HostRule, settings: Mapping[str, Any], environ: Mapping[str, str]
+) -> int:
+    """Return the HTTP status with which the issuer takes a sign-in by our client.
+
+    The request that a browser would open, with ``prompt=none``: nobody is signed in,
+    and a client that is known is sent on, be it with an error (OpenID Connect Core
+    1.0, 3.1.2.6). One that is not gets an error page. Raises Transient, Permanent.
+    """
+    from hushkey.net import http  # noqa: PLC0415 - only here is the network due
+
+    identity = rule.identity
+    network = http.Network(settings, environ, whole=True)
+    folder = paths.data_folder(environ)
+    spec = SPECS[identity.provider]
+    provider = spec.open(identity, network, folder, environ, "", "")
+    configured = identity.option("redirect_uri") or spec.redirect_uri
+    loopback = redirect.parse(str(configured))
+    uri = loopback.uri(loopback.port or _PORT)
+    asked = urlsplit(provider.begin_code(rule.scopes, uri, "").url)
+    query = [pair for pair in parse_qsl(asked.query) if pair[0] != "prompt"]
+    url = asked._replace(query=urlencode([*query, ("prompt", "none")])).geturl()
+    with network.session() as session:
+        return int(session.get(url).status_code)
+
+
 def host(url: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Host:
     """Send one anonymous HEAD to *url*, a redirect is only named."""
     from hushkey.net import http  # noqa: PLC0415
@@ -108,6 +140,7 @@ def host(url: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> H
         answer.status_code,
         tuple(dict.fromkeys(schemes)),
         plain(location.rpartition("@")[2]),
+        answer.headers.get("Date", ""),
     )
 
 

@@ -73,7 +73,8 @@ def run(given: Given, *, ask_server: bool | None, dry_run: bool) -> None:
         config.source, f"add {plain(pattern)}", lambda doc: write(doc, plan, pattern)
     )
     if ask_server is not False:
-        _probe(config, plan, insists=bool(ask_server))
+        with output.progress("asking the identity server what it offers"):
+            _probe(config, plan, insists=bool(ask_server))
     output.block(document.shown(change).diff())
     if dry_run:
         return
@@ -83,7 +84,7 @@ def run(given: Given, *, ask_server: bool | None, dry_run: bool) -> None:
     if rules.load(os.environ).identity(plan.identity).machine:
         output.say("next: `hushkey install git`; nobody signs in", err=True)
         return
-    keystore.offer(os.environ)
+    keystore.offer(os.environ, sure=not given.may_ask)
     output.say(
         f"next: `hushkey install git`, then `hushkey login {pattern}` "
         "(or just use git)",

@@ -25,13 +25,19 @@ def trouble(environ: Mapping[str, str]) -> StoreError | None:
     return None
 
 
-def offer(environ: Mapping[str, str]) -> None:
-    """Where there is no keyring, offer a key file: a person chooses, or reads of it."""
+def offer(environ: Mapping[str, str], *, sure: bool = False) -> None:
+    """Where there is no keyring, offer a key file: a person chooses, or reads of it.
+
+    *sure*: it is chosen already.
+    """
     error = trouble(environ)
     if error is None or error.reason != "absent":
         return
     if COMMAND not in error.hint:  # it would lock out what is stored already
         output.say(f"note: {error.line()}", err=True)
+        return
+    if sure:
+        settings.set_value("key_store", "file")
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         output.say(f"note: there is no OS keyring here; run `{COMMAND}`", err=True)

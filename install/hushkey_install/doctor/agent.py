@@ -1,11 +1,20 @@
-"""Doctor on the agent's systemd unit: one of an older or another hushkey."""
+"""Doctor on the agent: its systemd unit, a frozen one, and a socket left behind."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import stat
+import sys
 from collections.abc import Iterator
 from functools import partial
 
-from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey.errors import HushkeyError, span
+from hushkey.system import paths
+from hushkey_helpers.agent import start as starting
+from hushkey_install.common import agentcontrol
+from hushkey_install.common.filechange import remove
+from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register import systemd
 from hushkey_install.tools.installation import Installation
 
@@ -16,6 +25,7 @@ def check(installation: Installation) -> Iterator[Finding]:
     """Yield that systemd starts the agent as hushkey no longer does, or not at all."""
     written = systemd.written_command(installation.environ)
     if written is None:
+        yield from _process(installation.environ)
         return
     mend = partial(systemd.AGENT.install, (), False)
     if not written.starts:
@@ -24,3 +34,52 @@ def check(installation: Installation) -> Iterator[Finding]:
     elif not written.is_isolated:
         text = "systemd starts the agent in a Python that obeys PYTHON* variables"
         yield Finding("agent-unit-old", NOTE, text, _INSTALL, mend)
+
+
+def _process(environ: dict[str, str]) -> Iterator[Finding]:
+    """Yield how the agent is that a helper has started; none has to run."""
+    if sys.platform == "win32":
+        return
+    try:
+        folder = paths.runtime_folder(environ)
+    except HushkeyError:
+        return  # has a finding of its own
+    if facts := agentcontrol.ask(folder, "status"):
+        since = span(int(facts.get("seconds", "0")))
+        yield Finding("agent-runs", FINE, f"the agent has been running for {since}")
+        return
+    process = starting.holder(folder)
+    if process > 0:
+        yield Finding(
+            "agent-frozen",
+            PROBLEM,
+            f"the agent (process {process}) gives no answer, so every tool waits for "
+            "it first",
+            "hushkey agent stop",
+            partial(agentcontrol.end, environ),
+        )
+    elif not process and (left := list(_sockets(folder))):
+        yield Finding(
+            "agent-dead",
+            NOTE,
+            f"the agent was killed, and left {left[0]} behind; the next one replaces "
+            "it",
+            shlex.join(["rm", *left]),
+            partial(_remove, left),
+        )
+
+
+def _sockets(folder: str) -> Iterator[str]:
+    for name in ("agent", "git"):
+        path = os.path.join(folder, name)
+        try:
+            status = os.lstat(path)
+        except OSError:
+            continue
+        if stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid():
+            yield path
+
+
+def _remove(sockets: list[str]) -> None:
+    for path in sockets:
+        remove(path)

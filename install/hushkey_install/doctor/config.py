@@ -15,7 +15,7 @@ from hushkey.model import Request
 from hushkey.net import trust
 from hushkey.providers.registry import SPECS
 from hushkey.system import ownership, paths
-from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register import table
 from hushkey_install.tools.installation import Installation
 
@@ -34,15 +34,17 @@ def check(installation: Installation) -> Iterator[Finding]:
         problems = installation.config_error.problems or (
             installation.config_error.what,
         )
-        for problem in problems:
-            yield Finding("config-wrong", PROBLEM, problem, "hushkey config edit")
-    elif status is None:
+        told = "; ".join(problems)
+        yield Finding("config-wrong", PROBLEM, told, "hushkey config edit")
+    elif status is None and not _is_in_use(installation):
         yield Finding(
             "config-missing",
             NOTE,
-            f"{source} does not exist: only the built-in hosts count",
+            f"{source} does not exist, and nobody is signed in to a built-in host",
             "hushkey setup HOST",
         )
+    elif status is not None:
+        yield Finding("config-right", FINE, f"config: {source}")
     if installation.config is not None:
         try:
             trust.check(str(installation.config.settings["ca_file"]))
@@ -56,6 +58,15 @@ def check(installation: Installation) -> Iterator[Finding]:
             )
         else:
             yield from _certificates(installation, installation.config)
+
+
+def _is_in_use(installation: Installation) -> bool:
+    """Tell whether somebody is signed in, or a host has a rule of an administrator."""
+    if installation.context is None:
+        return False
+    context = installation.context
+    identities = context.config.identities().values()
+    return any(context.own_rules()) or any(map(context.is_used, identities))
 
 
 def _certificates(installation: Installation, config: Config) -> Iterator[Finding]:

@@ -24,6 +24,15 @@ _DAMAGED = ".damaged-"
 _CHMOD = {0o077: "700", 0o022: "go-w", 0o002: "o-w"}
 #: bytes that a change of a token file may need
 _ROOM = 64 * 1024
+#: bytes below which a disk is almost full
+_LITTLE = 16 * 1024 * 1024
+#: the ending of the files that hold tokens; of so many each is named
+_SEALED, _SHOWN = ".sealed", 3
+_CHOOSING = {
+    "data": "HUSHKEY_DATA_DIR",
+    "runtime": "HUSHKEY_RUNTIME_DIR",
+    "config": "HUSHKEY_CONFIG",
+}
 _VARIABLES = ("DATA_DIR", "RUNTIME_DIR", "CONFIG")
 
 
@@ -84,7 +93,16 @@ def _folder(
             "" if common else command,
             None if common or chosen else partial(_chmod, place, mode),
         )
-    elif name != "outer" and not os.access(folder, os.W_OK):
+    elif name != "outer" and os.statvfs(place).f_flag & os.ST_RDONLY:
+        yield Finding(
+            "folder-unwritable",
+            PROBLEM,
+            f"the {name} folder {folder} is on a read-only file system; make that "
+            f"writable, or let {_CHOOSING[name]} name another place",
+        )
+    elif name != "outer" and not (
+        status.st_mode & stat.S_IWUSR and os.access(folder, os.W_OK)
+    ):
         yield Finding(
             "folder-unwritable",
             PROBLEM,
@@ -92,9 +110,49 @@ def _folder(
             f"chmod u+rwx {quoted}",
             partial(_chmod, place, stat.S_IMODE(status.st_mode) | 0o700),
         )
-    elif name == "data" and (why := _lacks_room(place)):
+    elif name == "data":
+        yield from _room(folder, place)
+        yield from _files_open(place)
+
+
+def _room(folder: str, place: str) -> Iterator[Finding]:
+    """Yield that the disk of the data folder is full, or nearly so."""
+    command = f"df -h {shlex.quote(folder)}"
+    free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+    if why := _lacks_room(place):
         text = f"no room in {folder}: {why}; no sign-in or renewal can be kept"
-        yield Finding("disk-full", PROBLEM, text, f"df -h {quoted}")
+        yield Finding("disk-full", PROBLEM, text, command)
+    elif free < _LITTLE:
+        text = f"the disk of {folder} is almost full: {free // 1024} KiB are left"
+        yield Finding("disk-low", NOTE, text, command)
+
+
+def _files_open(data: str) -> Iterator[Finding]:
+    """Yield that others have permissions on files with tokens, if encrypted ones."""
+    found = [
+        path
+        for folder, _, names in os.walk(data)
+        for path in (os.path.join(folder, n) for n in names if n.endswith(_SEALED))
+        if stat.S_IMODE(os.lstat(path).st_mode) & 0o077
+    ]
+    if not found:
+        return
+    one = found[0] if len(found) == 1 else output.counted(len(found), "token file")
+    where = "" if len(found) == 1 else f" in {data}"
+    yield Finding(
+        "file-open",
+        PROBLEM,
+        f"others may read or change {one}{where}",
+        shlex.join(["chmod", "600", *found[:_SHOWN]])
+        if len(found) <= _SHOWN
+        else f"find {shlex.quote(data)} -name '*{_SEALED}' -exec chmod 600 {{}} +",
+        partial(_close_all, found),
+    )
+
+
+def _close_all(found: list[str]) -> None:
+    for path in found:
+        _chmod(path, 0o600)
 
 
 def _lacks_room(folder: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shlex
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from hushkey.errors import StoreError
@@ -11,11 +13,11 @@ from hushkey.signin import policy
 from hushkey.store import typed_index
 from hushkey.store.typed import open_typed_credentials
 from hushkey.system import paths
-from hushkey_install.common.finding import PROBLEM, Finding
+from hushkey_install.common.finding import FINE, PROBLEM, Finding
 from hushkey_install.config import keystore, settings
 from hushkey_install.tools.installation import Installation
 
-#: what each reason of a StoreError is called here, and the command that mends it
+#: what each reason of a StoreError is called here, and the command that fixes it
 _MENDS = {
     "absent": ("keyring-absent", keystore.COMMAND),
     "locked": ("keyring-locked", "hushkey login"),
@@ -52,6 +54,13 @@ def check(installation: Installation) -> Iterator[Finding]:
         ).check_key()
     except StoreError as error:
         yield _finding(error)
+    else:
+        text = f"the key in {data_key.name} opens what is stored"
+        yield Finding("key-right", FINE, text)
+
+
+def _close(path: str) -> None:
+    os.chmod(paths.check_owner(path), 0o600)
 
 
 def _is_needed(installation: Installation) -> bool:
@@ -88,9 +97,12 @@ def _finding(error: StoreError) -> Finding:
     code, command = _MENDS.get(error.reason, (f"store-{error.reason}", ""))
     if command == keystore.COMMAND and command not in error.hint:
         command = ""  # another place for the key would lock out what is stored
-    mend = None
+    mend: Callable[[], object] | None = None
     if command == keystore.COMMAND and error.reason == "absent":
         mend = partial(settings.set_value, "key_store", "file")
+    if error.reason == "denied" and error.path:
+        command = f"chmod 600 {shlex.quote(error.path)}"
+        mend = partial(_close, error.path)
     # A hint is a sentence, not a command that can be typed as it is.
     text = error.what if command or not error.hint else f"{error.what}; {error.hint}"
     return Finding(code, PROBLEM, text, command, mend)

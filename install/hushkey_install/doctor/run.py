@@ -1,4 +1,4 @@
-"""Going through all topics, showing what was found, and mending it on consent.
+"""Going through all topics, showing what was found, and fixing it on consent.
 
 Exit codes: 0 nothing to fix (notes do not count), 1 there is, or was refused.
 A topic is a function from an `Installation` to findings: `topics` lists them.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
 from hushkey.errors import HushkeyError, Permanent, plain, visible
 from hushkey_install.common import output
-from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.doctor import (
     agent,
     config,
@@ -22,12 +22,14 @@ from hushkey_install.doctor import (
     folders,
     keys,
     machines,
+    overriding,
+    servers,
     signins,
 )
 from hushkey_install.register import table
 from hushkey_install.tools.installation import Installation
 
-#: it asks no server, changes nothing, and never prompts
+#: it changes nothing, never prompts, and asks no server unless it is in `servers`
 Topic = Callable[[Installation], Iterator[Finding]]
 
 
@@ -48,37 +50,88 @@ def topics() -> tuple[Topic, ...]:
         agent.check,
         environment.browser,
         environment.twice,
+        environment.desktop,
+        *overriding.TOPICS,
     )
 
 
 _LONG = 600
 
 
-def make(*, fix: bool, yes: bool, as_json: bool) -> int:
-    """Show every finding, mend with *fix*; return the exit code."""
+def make(
+    *,
+    fix: bool,
+    yes: bool,
+    as_json: bool,
+    probe: bool = False,
+    verbose: bool = False,
+) -> int:
+    """Show every finding, fix with *fix*; return the exit code.
+
+    With *probe* the servers are asked, too; *verbose*: what is fine is shown.
+    """
     if as_json and fix:
         raise click.UsageError("--json only looks; leave out --fix")
-    found = findings()
+    with output.progress("asking the servers" if probe else "looking at the tools"):
+        found = findings(probe=probe)
     if as_json:
-        listed = [f._asdict() | {"mend": f.mend is not None} for f in found]
+        shown = [f for f in found if verbose or f.level != FINE]
+        listed = [_row(f) for f in shown]
         output.say_json({"findings": listed})
     else:
-        for finding in found:
-            _show(finding)
-        output.say(_summary(found))
+        _show_all(found, verbose)
     if fix and any(f.mend for f in found):
         _mend_all(found, yes)
-        found = findings()
+        found = findings(probe=probe)
         output.say(f"after fixing: {_summary(found)}")
     return 1 if any(f.level == PROBLEM for f in found) else 0
 
 
-def findings() -> list[Finding]:
-    """Return what every topic has to say, problems first."""
+def findings(*, probe: bool = False) -> list[Finding]:
+    """Return what every topic has to say, problems first, one for each cause."""
     looked_at = installation()
-    found = [finding for topic in topics() for finding in _of(topic, looked_at)]
+    every = (*topics(), *(servers.TOPICS if probe else ()))
+    found = [finding for topic in every for finding in _of(topic, looked_at)]
     unique = {(f.code, f.text): f for f in found}
-    return sorted(unique.values(), key=lambda f: f.level != PROBLEM)
+    order = (PROBLEM, NOTE, FINE)
+    return sorted(_by_cause(unique.values()), key=lambda f: order.index(f.level))
+
+
+def _by_cause(found: Iterable[Finding]) -> list[Finding]:
+    """Return *found* with those of one cause as one, for all of their tools."""
+    kept: dict[str, Finding] = {}
+    tools: dict[str, list[str]] = {}
+    for number, finding in enumerate(found):
+        key = finding.cause or str(number)
+        known = kept.setdefault(key, finding)
+        if finding.level == PROBLEM != known.level:  # it counts for one tool at least
+            kept[key] = finding
+        tools.setdefault(key, []).append(finding.tool)
+    return [
+        f._replace(text=f"{', '.join(tools[key])}: {f.cause}") if f.cause else f
+        for key, f in kept.items()
+    ]
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    """Return *finding* for programs."""
+    return {
+        "code": finding.code,
+        "level": finding.level,
+        "text": finding.text,
+        "command": finding.command,
+        "mend": finding.mend is not None,
+    }
+
+
+def _show_all(found: list[Finding], verbose: bool) -> None:
+    for finding in found:
+        if finding.level != FINE:
+            _show(finding)
+    for finding in found:
+        if verbose and finding.level == FINE:
+            output.say_fine(plain(finding.text, _LONG))
+    output.say(_summary(found))
 
 
 def installation() -> Installation:
@@ -127,7 +180,7 @@ def _summary(found: list[Finding]) -> str:
 
 
 def _mend_all(found: list[Finding], yes: bool) -> None:
-    """Mend what can be mended here, each after its own question."""
+    """Fix what can be fixed here, each after its own question."""
     if not yes and not _is_person():
         raise Permanent(
             "nobody can be asked here", hint="run `hushkey doctor --fix --yes`"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hushkey.acquire import cached
 from hushkey.errors import HushkeyError, span
 from hushkey.signin import policy
-from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.inspect import status
 from hushkey_install.tools.installation import Installation
 
@@ -24,11 +24,12 @@ def check(installation: Installation) -> Iterator[Finding]:
     seen = set()
     for row in status.rows(installation.context):
         # Nobody signs in to what keeps what is typed.
-        if "kept" in row or row["error"] or row["identity"] in seen:
+        who = row["identity"], row["account"]
+        if "kept" in row or row["error"] or who in seen:
             continue
+        seen.add(who)  # one sign-in may be for several hosts
         command = f"hushkey login {shlex.quote(row['identity'])}"
         if row["account"] is None:
-            seen.add(row["identity"])
             yield Finding(
                 "signed-out",
                 NOTE,
@@ -38,9 +39,17 @@ def check(installation: Installation) -> Iterator[Finding]:
         elif "ended_at" in row:
             yield Finding(
                 "sign-in-ended",
-                NOTE,
+                PROBLEM,
                 f"the sign-in to {row['host']} as {row['account']} has ended at the "
                 "server",
+                command,
+            )
+        elif not row["renewable"] and row["seconds_left"] == 0:
+            yield Finding(
+                "sign-in-expired",
+                PROBLEM,
+                f"the sign-in to {row['host']} as {row['account']} has expired, and "
+                "the server gave no refresh token",
                 command,
             )
         elif not row["renewable"] and row["seconds_left"] is not None:
@@ -51,6 +60,9 @@ def check(installation: Installation) -> Iterator[Finding]:
                 "no refresh token",
                 command,
             )
+        else:
+            text = f"signed in to {row['host']} as {row['account']}"
+            yield Finding("signed-in", FINE, text)
 
 
 def refused(installation: Installation) -> Iterator[Finding]:

@@ -28,7 +28,8 @@ def run(wanted: tuple[str, ...], *, yes: bool, dry_run: bool) -> list[HushkeyErr
     config = rules.load(os.environ)
     ownership.check_private(paths.data_folder(os.environ))  # where it all would go
     failed: list[HushkeyError] = []
-    found = list(_found(wanted or tuple(SOURCES), failed))
+    with output.progress("looking for what other helpers keep"):
+        found = list(_found(wanted or tuple(SOURCES), failed))
     new = [entry for entry in found if not _skipped(config, entry)]
     if not new:
         output.say("there is nothing to take over", err=True)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hushkey import origins
 from hushkey.acquire import cached
@@ -40,6 +40,22 @@ _LISTED = {
 _EPHEMERAL = (2, 46)
 
 
+class Next(NamedTuple):
+    """What would happen next: an *outcome* for programs, and *told* for people.
+
+    cached, refresh, minted (a machine's token), sign-in, refused (the host refuses the
+    token), typed (what a person typed), empty (nobody's host) or error.
+    """
+
+    outcome: str
+    told: str
+
+    def facts(self) -> Facts:
+        """Yield both; a person is shown the words alone."""
+        yield "outcome", self.outcome
+        yield "next", self.told
+
+
 #: HostRule.origin, in words
 _WRITTEN = {"user": "config.toml", "system": "system config", "preset": "built in"}
 
@@ -47,9 +63,10 @@ _WRITTEN = {"user": "config.toml", "system": "system config", "preset": "built i
 def show(url: str, *, ask: bool = False, as_json: bool = False) -> None:
     """Print one fact a line; *ask* the servers, too."""
     context = Context()
-    found = list(_facts(context, url, ask))
+    with output.progress("asking the servers" if ask else "asking git"):
+        found = list(_facts(context, url, ask))
     if not as_json:
-        output.block(output.facts(found))
+        output.block(output.facts((n, v) for n, v in found if n != "outcome"))
         return
     once = {name: value for name, value in found if name not in _LISTED}
     lists = {key: [v for n, v in found if n == name] for name, key in _LISTED.items()}
@@ -63,7 +80,7 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
     origin = origins.parse_origin(request.protocol, request.host)
     if origin is None:
         yield "host", "not a host name that hushkey serves"
-        yield "next", _PASSED_ON
+        yield from Next("empty", _PASSED_ON).facts()
         return
     yield "host", origins.origin_text(request.protocol, *origin)
     yield "config", context.config.source
@@ -71,7 +88,7 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
         rule = context.config.rule_for(request)
     except HushkeyError as error:
         yield from _git(context, request)
-        yield "next", f"an error: {error.line()}"
+        yield from Next("error", f"an error: {error.line()}").facts()
         return
     if rule is None:
         if missing := context.config.missing_for(request):
@@ -101,10 +118,8 @@ def _facts(context: Context, url: str, ask: bool) -> Facts:
     yield from _git(context, request)
     if ask:
         yield from _asked(context, rule, request)
-    yield (
-        "next",
-        _next(context, rule, request) if rule else _typed(context, request),
-    )
+    step = _next(context, rule, request) if rule else _typed(context, request)
+    yield from step.facts()
 
 
 def _rule(context: Context, rule: HostRule, request: Request) -> Facts:
@@ -248,16 +263,17 @@ def _said(ask: Callable[[], str]) -> str:
 # -- what would happen ------------------------------------------------------------
 
 
-def _typed(context: Context, request: Request) -> str:
+def _typed(context: Context, request: Request) -> Next:
     """Say what git gets for a host without tokens, from the index alone."""
     key = typed.key_of(request.protocol, request.host, user=request.username or None)
     kept = typedsecrets.tools_of(request.protocol, request.host, context.environ)
     if "git" not in kept and kept:
-        return f"{', '.join(kept)} gets what was typed for this host, git nothing"
+        told = f"{', '.join(kept)} gets what was typed for this host, git nothing"
+        return Next("typed", told)
     if typed_index.holds(paths.data_folder(context.environ), key):
-        return "git gets what was typed for this host and stored"
+        return Next("typed", "git gets what was typed for this host and stored")
     empty = "git gets an empty answer, asks its next helper, and has the answer stored"
-    return f"{_forward(context)}{empty}"
+    return Next("empty", f"{_forward(context)}{empty}")
 
 
 def _forward(context: Context) -> str:
@@ -270,18 +286,18 @@ def _forward(context: Context) -> str:
     return f"{where} ({path}); else " if path else ""
 
 
-def _next(context: Context, rule: HostRule, request: Request) -> str:
+def _next(context: Context, rule: HostRule, request: Request) -> Next:
     rule, organisation = azure.known(context, rule, request)
     try:
         try:
             return _step(context, rule, organisation or rule.pattern, request)
         except UiRequired as need:
-            return _sign_in(context, rule, need.what)
+            return Next("sign-in", _sign_in(context, rule, need.what))
     except HushkeyError as error:
-        return f"an error: {error.line()}"
+        return Next("error", f"an error: {error.line()}")
 
 
-def _step(context: Context, rule: HostRule, host: str, request: Request) -> str:
+def _step(context: Context, rule: HostRule, host: str, request: Request) -> Next:
     """Return the silent step; raises UiRequired where there is none."""
     # To ask for a tenant takes the network.
     placed = None if rule.identity.tenants else request
@@ -291,17 +307,18 @@ def _step(context: Context, rule: HostRule, host: str, request: Request) -> str:
     account = cached.account_for(cache, wanted)
     name = account.shown
     if cached.fresh_token(cache, wanted, time.time()):
-        return f"the cached token, as {name}: no network"
+        return Next("cached", f"the cached token, as {name}: no network")
     now = time.time()
     if machine:
         cached.check_not_refused(cache, account, wanted, now)
-        return _minted(context, rule, host)
+        return Next("minted", _minted(context, rule, host))
     if cached.was_refused(cache, account, wanted, now):
         if cached.refused_token(cache, account, wanted, now):
-            return f"the same token again, as {name}: {wanted.where} has refused it"
+            told = f"the same token again, as {name}: {wanted.where} has refused it"
+            return Next("refused", told)
         cached.check_not_refused(cache, account, wanted, now)
     if cache.grants(account, rule.token_key):
-        return f"a silent refresh, as {name}: one request"
+        return Next("refresh", f"a silent refresh, as {name}: one request")
     if cache.ended(account) is not None:
         raise cached.need(cache, account)
     raise UiRequired("no refresh token covers these scopes")

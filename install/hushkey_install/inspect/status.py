@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,44 +14,145 @@ from hushkey.model import Account, HostRule, Identity, Token
 from hushkey.providers import registry
 from hushkey.store import typed_index
 from hushkey.store.tokencache import TokenCache
+from hushkey.store.typed import open_typed_credentials
 from hushkey.system import paths
 from hushkey_install.common import output, typedsecrets
-from hushkey_install.common.context import Context
+from hushkey_install.common.context import Context, shown
 from hushkey_install.inspect import azure
 
-_TITLES = ("host", "identity", "account", "token", "from")
+_TITLES = ("host", "state", "identity", "account", "token", "from")
+#: of a row -> what a person reads, and its colour
+STATES = {
+    "signed-in": ("signed in", "green"),
+    "renews": ("renews", "cyan"),
+    "expired": ("expired", "red"),
+    "ended": ("needs you", "red"),
+    "signed-out": ("needs you", "red"),
+    "typed": ("typed", "green"),
+    "not-typed": ("nothing typed", "yellow"),
+    "unreadable": ("unreadable", "red"),
+}
+#: the states in which a tool gets an answer without a person
+_ANSWERS = ("signed-in", "renews", "typed")
+#: exit codes of `--check` (the table of `hushkey --help`)
+_GOOD, _UNKNOWN, _NEEDED, _STORE = 0, 1, 3, 6
+#: so many typed logins are opened to be listed; more are only counted
+_LISTED = 200
+#: and so many are named to a person
+_SHOWN = 10
 
 
-def show(as_json: bool) -> None:
-    """Print the status, as a table or as JSON."""
+def show(as_json: bool, target: str | None = None) -> None:
+    """Print the status, as a table or as JSON; of *target* alone if it is given."""
     context = Context()
-    found = rows(context)
+    found = _wanted(context, target)
+    typed = _typed(context, target)
     if as_json:
         report = {
             "config": context.config.source,
             "key": context.acquirer.data_key.name,
             "hosts": found,
             "typed": stored(context),
+            "typed_logins": typed,
         }
         output.say_json(report)
         return
-    if not found:
+    if not found and not typed:
         output.say(
-            "nobody is signed in yet, and no host of yours has an identity; add one: "
-            f"`hushkey setup HOST` (it goes to {context.config.source}); "
+            f"nothing is typed or signed in for {shown(target)}"
+            if target
+            else "nobody is signed in yet, and no host of yours has an identity; add "
+            f"one: `hushkey setup HOST` (it goes to {context.config.source}); "
             "built-in ones, such as dev.azure.com, need only `hushkey login HOST`"
         )
         return
-    cells = [_cells(row) for row in found]
-    output.say_table(_TITLES, cells)
-    output.say("")
+    if found:
+        colours = dict(STATES.values())
+        output.say_table(_TITLES, [_cells(row) for row in found], colours)
+        output.say("")
     for line in _clients(found):
         output.say(line)
-    if typed := stored(context):
-        told = output.counted(typed, "typed credential")
-        output.say(f"beside these: {told} for other hosts")
+    if number := len(typed) if target else stored(context):
+        told = output.counted(number, "typed credential")
+        named = ", ".join(map(_login, typed[:_SHOWN]))
+        more = f", and {number - _SHOWN} more" if number > _SHOWN and named else ""
+        output.say(
+            f"beside these: {told} for other hosts{f': {named}{more}' if named else ''}"
+        )
     for error in dict.fromkeys(row["error"] for row in found if row["error"]):
         output.say(f"hushkey: {error}", err=True)
+
+
+def check(as_json: bool, target: str | None = None) -> int:
+    """Say on standard error what needs a person; return the exit code.
+
+    0: every host (of *target*) answers without a person; 1: there is none; 3: a
+    sign-in is needed; 6: what is stored cannot be read.
+    """
+    context = Context()
+    found = _wanted(context, target)
+    if as_json:
+        output.say_json({"hosts": found})
+    needing = [row for row in found if row["state"] not in _ANSWERS]
+    for row in needing:
+        word = STATES[row["state"]][0]
+        how = f"run `hushkey login {shlex.quote(row['identity'])}`"
+        if row["state"] == "not-typed":
+            how = "the next use asks for it"
+        why = row["error"] or f"{word}; {how}"
+        output.say(f"hushkey: {row['host']}: {why}", err=True)
+    if not found and not _typed(context, target):
+        output.say("hushkey: nobody is signed in; run `hushkey setup HOST`", err=True)
+        return _UNKNOWN
+    if any(row["state"] == "unreadable" for row in needing):
+        return _STORE
+    return _NEEDED if needing else _GOOD
+
+
+def _wanted(context: Context, target: str | None) -> list[dict[str, Any]]:
+    """Return the rows of *target*, a host, a URL or an identity, or of all."""
+    if target is None:
+        return rows(context)
+    if target in context.config.identities():
+        return [row for row in rows(context) if row["identity"] == target]
+    rule = context.rule_or_none(target)
+    if rule is None and _typed(context, target):
+        return []
+    rule, _ = context.rule(target)  # says why it is not ours
+    return list(rows_of(context, rule))
+
+
+def _typed(context: Context, target: str | None) -> list[dict[str, str]]:
+    """Return what was typed for whom, never the secret; of *target*'s host alone.
+
+    Nothing where the key cannot be read, or where there is too much to be opened.
+    """
+    folder = paths.data_folder(context.environ)
+    if not 0 < stored(context) <= _LISTED:
+        return []
+    settings = context.config.settings
+    try:
+        keys = open_typed_credentials(settings, folder, _quiet).all_keys()
+    except HushkeyError:
+        return []  # told where a token cannot be read
+    host = "" if target is None else context.request(target).host
+    listed = [{"tool": k.tool, "host": k.host, "user": k.user or ""} for k in keys]
+    return [row for row in listed if not host or _is_of(row["host"], host)]
+
+
+def _quiet(line: str) -> None:
+    """Say nothing: the row is left out."""
+
+
+def _is_of(kept: str, host: str) -> bool:
+    """Tell whether *kept*, a host as its tool writes it, is *host*."""
+    place = kept.partition("://")[2] or kept
+    return place.partition("/")[0].removesuffix(":443") == host.removesuffix(":443")
+
+
+def _login(row: dict[str, str]) -> str:
+    user = f"{row['user']}@" if row["user"] else ""
+    return f"{user}{row['host']} ({row['tool']})"
 
 
 def rows(context: Context) -> list[dict[str, Any]]:
@@ -90,6 +192,7 @@ def _rows(context: Context, rule: HostRule, host: str) -> Iterator[dict[str, Any
     identity = rule.identity
     row: dict[str, Any] = {
         "host": host,
+        "state": "signed-out",
         "origin": rule.origin,
         "identity": identity.name,
         "provider": identity.provider,
@@ -105,7 +208,8 @@ def _rows(context: Context, rule: HostRule, host: str) -> Iterator[dict[str, Any
     }
     row |= {"user": rule.user} if rule.user else {}
     if identity.typed:
-        yield row | {"kept": typedsecrets.tools_of_rule(rule, context.environ)}
+        kept = typedsecrets.tools_of_rule(rule, context.environ)
+        yield row | {"state": "typed" if kept else "not-typed", "kept": kept}
         return
     if identity.machine:
         row["by"] = registry.SPECS[identity.provider].words(identity)
@@ -117,9 +221,10 @@ def _rows(context: Context, rule: HostRule, host: str) -> Iterator[dict[str, Any
         default = cached.account_for(cache, wanted)
         others = [] if wanted.account else cached.fitting(cache, wanted)
     except UiRequired:
-        yield row  # nobody is signed in: the row says so
+        # Nobody is signed in: the row says so.
+        yield row | {"state": "renews" if identity.machine else "signed-out"}
     except HushkeyError as error:
-        yield row | {"error": error.line()}
+        yield row | {"state": "unreadable", "error": error.line()}
     else:
         everybody = tuple(dict.fromkeys((default, *others)))
         for account in everybody:
@@ -134,16 +239,29 @@ def _signed_in(cache: TokenCache, rule: HostRule, account: Account) -> dict[str,
     ``ended_at`` is in it where the server has declared the sign-in dead.
     """
     token = cache.token(account, rule.token_key)
-    renewable = bool(cache.grants(account, rule.token_key))
+    renewable = bool(cache.grants(account, rule.token_key)) or rule.identity.machine
     ended = None if renewable else cache.ended(account)
+    left = _left(token)
     return {
         **({} if ended is None else {"ended_at": ended}),
+        "state": _state(token, left, renewable=renewable, ended=ended is not None),
         "account": account.shown,
-        "renewable": rule.identity.machine or renewable,
-        "seconds_left": _left(token),
+        "renewable": renewable,
+        "seconds_left": left,
         "obtained_at": token.obtained_at if token else None,
         "obtained_by": cache.origin_of(token) or None if token else None,
     }
+
+
+def _state(
+    token: Token | None, left: int | None, *, renewable: bool, ended: bool
+) -> str:
+    """Return one of `STATES` for somebody who has signed in."""
+    if token is not None and left != 0:
+        return "signed-in"
+    if renewable:
+        return "renews"
+    return "ended" if ended else "expired" if token else "signed-out"
 
 
 def _left(token: Token | None) -> int | None:
@@ -159,7 +277,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     user = f"{row['user']}@" if "user" in row else ""
     host = user + row["host"] + (" (built in)" if row["origin"] == "preset" else "")
     account = (row["account"] or "-") + (" (default)" if row.get("default") else "")
-    return host, row["identity"], account, state(row), _came(row)
+    if row["tenant"] and row["account"]:
+        account = f"{account} in {row['tenant']}"
+    word = STATES[row["state"]][0]
+    return host, word, row["identity"], account, words(row), _came(row)
 
 
 def _clients(found: list[dict[str, Any]]) -> list[str]:
@@ -196,13 +317,13 @@ def _came(row: dict[str, Any]) -> str:
     return f"{row['obtained_by'] or 'server'} at {day}{moment:%H:%M}"
 
 
-def state(row: dict[str, Any]) -> str:
+def words(row: dict[str, Any]) -> str:
     """Return what there is of a token, and what happens at its end."""
     if "kept" in row:
         kept = ", ".join(row["kept"])
         return f"kept for {kept}" if kept else "nothing typed yet"
     if row["error"]:
-        return "unreadable"
+        return "-"
     if row["account"] is None:
         return "signed out"
     if "by" in row and not row["seconds_left"]:

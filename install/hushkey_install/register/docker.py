@@ -11,6 +11,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import click
@@ -67,6 +68,10 @@ class Client(Registration):
     def others(self, text: str) -> str:
         """Return its helper for all registries without one of their own, if any."""
         return ""
+
+    def is_elsewhere(self, context: Context, key: str) -> bool:
+        """Tell whether *key* is asked for by another client, and not by this one."""
+        return False
 
     def login_file(self, environ: Mapping[str, str]) -> str:
         """Return the file whose helpers its `login` goes by; nothing if unknown."""
@@ -262,6 +267,7 @@ class Client(Registration):
                     f"{path} gives {key} to hushkey, which has no identity and no "
                     "password for it",
                     f"hushkey uninstall {self.name} {shlex.quote(key)}",
+                    partial(self.uninstall, (key,), False),
                 )
         found = programs.find(self.name, context.environ)
         if found is not None or os.path.exists(path):
@@ -294,6 +300,7 @@ class Client(Registration):
         for key in self.known(context, text):
             helper = helpers.get(key, "")
             command = f"hushkey install {self.name} {key}"
+            mend = partial(self.install, (key,), False)
             if helper not in ("", ociconfig.SUFFIX):
                 yield Finding(
                     f"{self.name}-other-helper",
@@ -301,14 +308,16 @@ class Client(Registration):
                     f"{key} has an identity here, but {path} gives it to "
                     f"docker-credential-{helper}: two tools for one registry",
                     command,
+                    mend,
                 )
-            elif not helper and not everything:
+            elif not helper and not everything and not self.is_elsewhere(context, key):
                 yield Finding(
                     f"{self.name}-unregistered",
                     NOTE,
                     f"{key} has an identity, and {self.name} does not ask hushkey for "
                     "it",
                     command,
+                    mend,
                 )
 
 
@@ -332,6 +341,18 @@ class Docker(Client):
     def key(self, registry: registries.Registry) -> str:
         """Return *registry* as docker calls it."""
         return registry.key
+
+    def is_elsewhere(self, context: Context, key: str) -> bool:
+        """Tell whether podman has been told to ask us, and docker never logged in."""
+        try:
+            podman = ociconfig.text_of(ociconfig.podman_file(context.environ))
+            docker = ociconfig.text_of(self.file(context.environ))
+        except HushkeyError:
+            return False
+        registry = registries.parse(key)
+        ours = {place for step in ociconfig.ours(podman) for place in step[1:]}
+        used = {r.place for r in map(registries.parse, ociconfig.used(docker)) if r}
+        return bool(registry and registry.place in ours - used)
 
     def others(self, text: str) -> str:
         """Return docker's `credsStore`."""
@@ -385,6 +406,19 @@ class Podman(Client):
         # Looked up as it is written: docker's own key of the Hub is none of podman's.
         keys = (key for step in ociconfig.ours(text) for key in step[1:])
         return dict.fromkeys(keys, ociconfig.SUFFIX)
+
+    def is_elsewhere(self, context: Context, key: str) -> bool:
+        """Tell whether docker, whose file podman reads, is to ask first for *key*."""
+        environ, registry = context.environ, registries.parse(key)
+        if environ.get("REGISTRY_AUTH_FILE") or not programs.find("docker", environ):
+            return False
+        try:
+            used = ociconfig.used(ociconfig.text_of(self.file(environ)))
+            docker = ociconfig.registered(ociconfig.text_of(DOCKER.file(environ)))
+        except HushkeyError:
+            return False
+        places = {r.place for r in map(registries.parse, used) if r}
+        return bool(registry and key not in places and registry.key not in docker)
 
     def _findings(self, context: Context) -> Iterator[Finding]:
         yield from super()._findings(context)

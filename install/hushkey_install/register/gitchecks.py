@@ -14,7 +14,7 @@ from hushkey.model import HostRule, Request
 from hushkey.net import gitsettings
 from hushkey.system import programs
 from hushkey_install.common.context import Context
-from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register import gitdoor, gitsections
 from hushkey_install.tools import githelpers, purposes
 from hushkey_install.tools.gitfile import Git
@@ -41,13 +41,15 @@ def check(
     git, as `hushkey install git` does, and *forget* takes one section out again.
     """
     if installation.git is None:
-        if installation.git_error is not None:
+        missing = _unserved(installation, elsewhere, lambda _: False)
+        if installation.git_error is not None and missing:
             yield Finding("git-missing", NOTE, installation.git_error.line())
         return
     try:
         yield from _version(installation.git)
         yield from _reachable(installation, installation.git, mend)
         yield from _rules(installation, installation.git, elsewhere, mend)
+        yield from _rewritten(installation, installation.git)
         yield from _wrong_socket(installation.git)
         yield from _door(installation, installation.git, mend)
         yield from _network(installation)
@@ -65,7 +67,7 @@ def _network(installation: Installation) -> Iterator[Finding]:
     if named:
         yield Finding(
             "git-network",
-            NOTE,
+            FINE,
             f"when git asks, its {', '.join(named)} counts after `proxy` and `ca_file`",
         )
     if unverified:
@@ -87,7 +89,7 @@ def _version(git: Git) -> Iterator[Finding]:
     elif version < _EPHEMERAL:
         yield Finding(
             "git-basic",
-            NOTE,
+            FINE,
             f"git {shown} cannot mark tokens as not to be kept, and replaces a "
             "refused one only at the next command; 2.46 can",
         )
@@ -122,32 +124,27 @@ def _reachable(installation: Installation, git: Git, mend: Mend) -> Iterator[Fin
 def _rules(
     installation: Installation, git: Git, elsewhere: Iterable[str], mend: Mend
 ) -> Iterator[Finding]:
-    if installation.context is None:
-        return
-    others = set(_served(installation.context, elsewhere))
-    others -= set(_served(installation.context, urls_in_use(installation)))
-    # To git the rules of one pattern, each for a user name, are one host.
-    rules = {
-        rule.pattern: rule
-        for rule, _ in installation.context.own_rules()
-        if not rule.identity.typed
+    asked: list[str] = []
+
+    def has_ours(rule: HostRule) -> bool:
+        if ours := chains[rule.pattern].has_ours:
+            asked.append(rule.pattern)
+        return ours
+
+    chains = {
+        rule.pattern: githelpers.chain(git, githelpers.request_of(rule.pattern))
+        for rule in _own(installation)
     }
-    unregistered = []
-    for rule in rules.values():
-        request = githelpers.request_of(rule.pattern)
-        chain = githelpers.chain(git, request)
-        # What says nothing of its purpose, and is asked for by another tool only.
-        is_others = not purposes.of(rule) and rule.pattern in others
-        if not chain.has_ours and (
-            is_others or not purposes.may_be_for(rule, purposes.GIT)
-        ):
-            continue
-        if not chain.has_ours:
-            unregistered.append(rule.pattern)
-            continue
-        yield from _listeners(rule, chain, mend)
-        yield from _paths(rule, chain, mend)
-        yield from _repository(installation, git, rule, request)
+    unregistered = _unserved(installation, elsewhere, has_ours)
+    for rule in _own(installation):
+        if rule.pattern in asked:
+            chain = chains[rule.pattern]
+            yield from _listeners(rule, chain, mend)
+            yield from _paths(rule, chain, mend)
+            request = githelpers.request_of(rule.pattern)
+            yield from _repository(installation, git, rule, request)
+    if asked:
+        yield Finding("git-asks", FINE, f"git asks hushkey for {', '.join(asked)}")
     if unregistered:
         yield Finding(
             "git-not-registered",
@@ -156,6 +153,39 @@ def _rules(
             _INSTALL,
             mend,
         )
+
+
+def _own(installation: Installation) -> list[HostRule]:
+    """Return one of the user's rules for each pattern.
+
+    To git the rules of one pattern, each for a user name, are one host.
+    """
+    if installation.context is None:
+        return []
+    own = (rule for rule, _ in installation.context.own_rules())
+    return list(
+        {rule.pattern: rule for rule in own if not rule.identity.typed}.values()
+    )
+
+
+def _unserved(
+    installation: Installation,
+    elsewhere: Iterable[str],
+    has_ours: Callable[[HostRule], bool],
+) -> list[str]:
+    """Return the hosts that are git's, and that it does not ask us for."""
+    if installation.context is None:
+        return []
+    others = set(_served(installation.context, elsewhere))
+    others -= set(_served(installation.context, urls_in_use(installation)))
+    return [
+        rule.pattern
+        for rule in _own(installation)
+        if not has_ours(rule)
+        and purposes.may_be_for(rule, purposes.GIT)
+        # What says nothing of its purpose, and is asked for by another tool only.
+        and (purposes.of(rule) or rule.pattern not in others)
+    ]
 
 
 def _served(context: Context, urls: Iterable[str]) -> Iterator[str]:
@@ -256,6 +286,63 @@ def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]
             _INSTALL,
             mend,
         )
+
+
+def _rewritten(installation: Installation, git: Git) -> Iterator[Finding]:
+    """Yield a `url.BASE.insteadOf` that leads git away from us (git-config(1))."""
+    words = ("--show-scope", "-z", "--get-regexp", r"^url\..*\.insteadof$")
+    fields = iter(git.listing(*words).split("\0")[:-1])
+    bases: dict[str, tuple[str, str]] = {}
+    for scope, entry in zip(fields, fields, strict=False):
+        key, _, prefix = entry.partition("\n")
+        bases[prefix] = (scope, key.removeprefix("url.").removesuffix(".insteadof"))
+    told: dict[str, list[str]] = {}
+    for rule in _own(installation):
+        request = githelpers.request_of(rule.pattern)
+        url = f"{request.protocol}://{request.host}/{request.path}"
+        fitting = [prefix for prefix in bases if prefix and url.startswith(prefix)]
+        if fitting:
+            told.setdefault(max(fitting, key=len), []).append(rule.pattern)
+    for prefix, patterns in told.items():
+        scope, base = bases[prefix]
+        if why := _leads_away(base):
+            key = f"url.{base}.insteadOf"
+            names = f"the URLs of {', '.join(patterns)}"
+            command = f"git config --{scope} --unset-all {shlex.quote(key)}"
+            secret = "@" in base and base.startswith("http")
+            yield Finding(
+                "git-rewritten",
+                NOTE if why == _SSH else PROBLEM,
+                f"git's insteadOf rewrites {names} to {_public(base)}, {why}",
+                "git config --global --edit" if secret else command,
+                None if secret or scope != "global" else partial(_unset, git, key),
+            )
+
+
+_SSH = "which goes by ssh and asks nobody for a password"
+
+
+def _leads_away(base: str) -> str:
+    """Return why git asks us no more for URLs that begin with *base*, or nothing."""
+    scheme, marker, rest = base.partition("://")
+    if marker and scheme == "https":
+        user, at, _ = rest.partition("/")[0].rpartition("@")
+        return "which holds a password of its own" if at and ":" in user else ""
+    if marker and scheme == "http":
+        return "where hushkey gives no token, since it is not https"
+    is_ssh = scheme.endswith("ssh") if marker else ":" in base
+    return _SSH if is_ssh else "for which git asks no helper"
+
+
+def _public(base: str) -> str:
+    """Return *base* without what may be a password."""
+    scheme, marker, rest = base.partition("://")
+    return f"{scheme}{marker}{rest.rpartition('@')[2]}" if marker else base
+
+
+def _unset(git: Git, key: str) -> None:
+    change = git.edited(lambda copy: git.run(copy, "--unset-all", key))
+    change.apply(backup=False)
 
 
 def _short(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:

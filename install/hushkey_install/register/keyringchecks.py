@@ -2,7 +2,8 @@
 
 There are two ways: the program called `keyring` on PATH, and the backend in the tool's
 own environment. Who never set one of them up hears nothing; after that, what does not
-work is a problem where `hushkey install` has registered the tool, else a note.
+work is a problem where `hushkey install` has registered the tool, and a note where its
+settings name a host of ours; else the tool is for other hosts, and nothing is wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hushkey_helpers.keyring.command import (
     is_ours,
     is_switched_off,
 )
-from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register.launcher import leads_here
 from hushkey_install.register.registration import Checked
 from hushkey_install.tools import pythontools
@@ -37,7 +38,11 @@ def check(name: str, installation: Installation, look: Look) -> Iterator[Finding
         return
     client = pythontools.find(name, environ)
     for finding in look(client, environ) if client else ():
-        yield finding if name in registered else finding._replace(level=NOTE)
+        if name in registered or finding.level == FINE:
+            yield finding
+        else:
+            asked = installation.asks_for_ours(name)
+            yield finding._replace(level=NOTE if asked else FINE)
 
 
 def pinned_backend(environ: Mapping[str, str]) -> tuple[str, str]:
@@ -81,7 +86,7 @@ def _shut(tool: str, pinned: tuple[str, str]) -> Finding | None:
         if where == "PYTHON_KEYRING_BACKEND"
         else f"rm {shlex.quote(where)}"
     )
-    return Finding(f"{tool}-keyring-pinned", PROBLEM, f"{tool}: {text}", command)
+    return Finding(f"{tool}-keyring-pinned", PROBLEM, text, command)
 
 
 def importing(
@@ -96,10 +101,10 @@ def importing(
         text = f"{name}: {client.prefix or client.program} has no hushkey in it"
         yield Finding(f"{name}-no-backend", PROBLEM, text, command)
     elif shut := _shut(name, pinned_backend(environ)):
-        yield shut
+        yield shut._replace(text=f"{name}: {shut.text}", cause=shut.text, tool=name)
     else:
         text = f"{name}: asks the backend in {client.prefix}"
-        yield Finding(f"{name}-door", NOTE, text)
+        yield Finding(f"{name}-door", FINE, text)
 
 
 def through_program(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -107,10 +112,13 @@ def through_program(client: Client, environ: Mapping[str, str]) -> Iterator[Find
     name = client.name
     problem = program_problem(environ, pinned_backend(environ))
     if problem is None:
-        yield Finding(f"{name}-door", NOTE, f"{name}: asks the program keyring on PATH")
+        yield Finding(f"{name}-door", FINE, f"{name}: asks the program keyring on PATH")
     else:
         yield problem._replace(
-            code=f"{name}-{problem.code}", text=f"{name}: {problem.text}"
+            code=f"{name}-{problem.code}",
+            text=f"{name}: {problem.text}",
+            cause=problem.text,
+            tool=name,
         )
 
 

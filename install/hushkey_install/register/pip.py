@@ -24,7 +24,7 @@ from hushkey.system import paths
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change
-from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.common.finding import FINE, PROBLEM, Finding
 from hushkey_install.register import launcher
 from hushkey_install.register.keyringchecks import (
     Look,
@@ -441,7 +441,7 @@ def _look(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
         version = client.version("pip")
         if version and _number(version) < (26, 2):
             text = f"pip {version} asks only for URLs with a user name: https://me@HOST"
-            yield Finding("pip-user-name", NOTE, text)
+            yield Finding("pip-user-name", FINE, text)
         return
     if place.provider == "import":
         yield from importing(client, environ)

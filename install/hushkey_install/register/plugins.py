@@ -17,8 +17,6 @@ from json import loads
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import click
-
 from hushkey.errors import Permanent
 from hushkey.system import programs
 from hushkey_install.common import output
@@ -31,7 +29,6 @@ from hushkey_install.tools import pythontools
 from hushkey_install.tools.installation import Installation
 from hushkey_install.tools.pythontools import Client
 
-_YES = click.option("--yes", is_flag=True, help="Do not ask.")
 #: seconds that a package manager may take
 _PATIENCE = 600
 
@@ -40,7 +37,6 @@ class Plugin(Registration):
     """One tool that imports keyring: hushkey goes into its environment."""
 
     asks_keyring = True
-    install_options = uninstall_options = (_YES,)
 
     def plan(
         self,

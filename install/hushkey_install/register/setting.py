@@ -284,9 +284,9 @@ class SettingsRegistration(Registration):
     def _changed(
         self, environ: dict[str, str], words: tuple[str, ...], command: str
     ) -> Iterator[Finding]:
-        setup = Setup(environ, Context(environ), answering(environ), words)
         code = f"{self.name}-settings"
         try:
+            setup = Setup(environ, Context(environ), answering(environ), words)
             made: list[Change] = []
             for setting in self.settings(setup):
                 file = self._file(environ, setting.path, words)

@@ -39,7 +39,7 @@ def run(
     failed: list[HushkeyError] = []
     for tool in plan.tools:
         try:
-            tool.install(plan.hosts(tool), False, sure=True)
+            tool.install(plan.hosts(tool), False, sure=True, yes=True)
         except HushkeyError as error:
             output.say(f"hushkey: {tool.name}: {error.line()}", err=True)
             failed.append(error)

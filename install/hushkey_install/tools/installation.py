@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 
+from hushkey import origins
 from hushkey.config import rules
 from hushkey.errors import ConfigError, HushkeyError
 from hushkey_install.common.context import Context
@@ -37,6 +39,16 @@ class Installation:
         for user, find in self._users.items():
             if user != name:
                 yield from find(self)
+
+    def asks_for_ours(self, name: str) -> bool:
+        """Tell whether the tool *name* asks here for a host that has a rule."""
+        if self.context is None or name not in self._users:
+            return False
+        for url in self._users[name](self):
+            with suppress(ValueError, HushkeyError):
+                if self.context.config.rule_for(origins.parse_url(url)):
+                    return True
+        return False
 
     @cached_property
     def _opened(self) -> Context | ConfigError:

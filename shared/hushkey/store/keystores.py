@@ -82,12 +82,14 @@ class KeyFile:
                 "denied",
                 f"cannot read {self._path}: {error.strerror}",
                 hint="make it readable for you alone (mode 0600)",
+                path=self._path,
             ) from error
         if hasattr(os, "getuid") and mode & 0o077:
             raise StoreError(
                 "denied",
                 f"{self._path} can be read by others",
                 hint=f"run `chmod 600 {self._path}`, and sign in again if unsure",
+                path=self._path,
             )
         return text
 

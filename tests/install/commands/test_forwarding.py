@@ -44,5 +44,5 @@ def test_nothing_to_show_is_said(machine: Machine) -> None:
             "no forward runs; to start one: hushkey forward ssh USER@SERVER",
             "nobody has asked by hushkey forward; for this machine's own tools: "
             "hushkey config set audit true",
-            "[]",
+            '{\n  "schema": 1,\n  "lines": []\n}',
         )

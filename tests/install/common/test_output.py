@@ -1,5 +1,7 @@
 import io
 import json
+import time
+from pathlib import Path
 
 import pytest
 
@@ -58,7 +60,7 @@ def test_json_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
     out = capsys.readouterr().out
     assert unseen(out) == set()
-    assert json.loads(out) == {HOSTILE: f"a\n{HOSTILE}"}
+    assert json.loads(out) == {"schema": 1, HOSTILE: f"a\n{HOSTILE}"}
 
 
 def test_question_is_one_harmless_line(
@@ -89,3 +91,81 @@ def test_no_colours_but_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as changed:
             changed.setenv(name, value)
             assert output.styled("x", "red") == "x"
+
+
+class Screen(io.StringIO):
+    """Standard error on a terminal, or not."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_takes_long_is_told_on_a_terminal_and_gone_then(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    screen = Screen(terminal=terminal)
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr(output, "_SOON", 0.0)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    with output.progress("asking\x1b[2J servers"):
+        while terminal and not output._waiting:
+            time.sleep(0.001)
+        output.say("note: slow", err=True)
+
+    told = "hushkey: asking [2J servers ..."
+    blank = f"\r{' ' * len(told)}\r"
+    assert screen.getvalue() == (f"{told}{blank}" if terminal else "") + "note: slow\n"
+
+
+def test_what_is_quick_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(terminal=True)
+    monkeypatch.setattr("sys.stderr", screen)
+
+    with output.progress("asking"):
+        pass
+
+    assert screen.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environ", "coloured"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+    environ: dict[str, str],
+    coloured: bool,
+) -> None:
+    monkeypatch.delenv("TERM", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    screen = Screen(terminal=terminal)
+    monkeypatch.setattr("sys.stdout", screen)
+
+    output.say_level("problem", "red", "x")
+    output.say_fine("x")
+    output.say_styled("x", "green")
+    output.say_table(("host", "state"), [("x", "needs you")], {"needs you": "red"})
+
+    lines = screen.getvalue().splitlines()
+    assert ["\x1b[" in line for line in lines] == [coloured] * 5
+
+
+def test_only_here_is_anything_coloured() -> None:
+    room = Path(output.__file__).parents[1]
+    texts = {p.name: p.read_text() for p in room.rglob("*.py") if p.name != "output.py"}
+
+    assert [n for n, t in texts.items() if "click.style" in t or "secho(" in t] == []

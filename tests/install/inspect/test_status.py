@@ -2,6 +2,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -117,6 +118,7 @@ def test_status_for_programs(machine: Machine) -> None:
     assert abs(time.time() - obtained_at) < 60
     assert row == {
         "host": "git.test",
+        "state": "signed-in",
         "origin": "user",
         "identity": "corp",
         "provider": "oidc",
@@ -151,6 +153,95 @@ def test_store_that_cannot_be_read_is_one_line_for_all_its_hosts(
     assert result.stdout.count("signed out") == 1
     assert len(result.stderr.splitlines()) == 1
     assert "holds no hushkey key" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("age", "granted", "ended", "state", "word"),
+    [
+        (30, {"refresh_token": "rt"}, False, "signed-in", "signed in"),
+        (30, {"refresh_token": ""}, False, "signed-in", "signed in"),
+        (30, {"expires_in": None, "refresh_token": ""}, False, "signed-in", "signed"),
+        (7200, {"refresh_token": "rt"}, False, "renews", "renews"),
+        (7200, {"refresh_token": ""}, False, "expired", "expired"),
+        (7200, {"refresh_token": "rt"}, True, "ended", "needs you"),
+        (0, None, False, "signed-out", "needs you"),
+    ],
+)
+def test_state_is_a_word_and_an_exit_code(
+    machine: Machine,
+    age: int,
+    granted: dict[str, Any] | None,
+    ended: bool,
+    state: str,
+    word: str,
+) -> None:
+    if granted is not None:
+        machine.has(grant(**granted), age=age)
+    if ended:
+        with machine.token_file().change(5) as change:
+            change.cache.drop_grant("rt", ended=1)
+            change.save()
+
+    checked = check(machine)
+
+    assert report(machine)[0]["state"] == state
+    assert f"git.test  {word}" in status(machine).stdout
+    good = state in ("signed-in", "renews")
+    assert (checked.exit_code, checked.stdout) == (0 if good else 3, "")
+    assert good == (checked.stderr == "")
+    assert good or "run `hushkey login corp`" in checked.stderr
+
+
+def check(machine: Machine, *words: str) -> Result:
+    argv = ["status", "--check", *words]
+    return CliRunner().invoke(main, argv, env=machine.environ)
+
+
+def test_one_host_alone_is_shown_and_checked(machine: Machine) -> None:
+    machine.configure(OTHER)
+    machine.has(grant())
+    machine.types("typed.test", "me", CANARY)
+
+    shown = status(machine, "git.test").stdout
+
+    assert "other.test" not in shown
+    assert "typed.test" not in shown
+    assert check(machine, "https://git.test/a/b.git").exit_code == 0
+    assert check(machine, "other.test").exit_code == 3
+    assert check(machine, "other").exit_code == 3
+    assert check(machine).exit_code == 3
+    assert check(machine, "typed.test").exit_code == 0
+    assert "me@typed.test (git)" in status(machine, "typed.test").stdout
+    assert check(machine, "nobody.test").exit_code == 1
+
+
+def test_check_says_that_the_store_cannot_be_read(machine: Machine) -> None:
+    machine.has(grant())
+    (machine.data / "key").unlink()
+
+    checked = check(machine)
+
+    assert checked.exit_code == 6
+    assert "holds no hushkey key" in checked.stderr
+
+
+def test_check_of_nothing_is_not_well(home: Path) -> None:
+    assert check(Machine(home)).exit_code == 1
+
+
+def test_typed_logins_are_listed_without_their_secrets(machine: Machine) -> None:
+    machine.types("typed.test", "me", CANARY)
+    machine.types("b.test", "", CANARY)
+
+    found = json.loads(status(machine, "--json").stdout)
+    shown = status(machine).stdout
+
+    assert found["typed_logins"] == [
+        {"tool": "git", "host": "b.test", "user": ""},
+        {"tool": "git", "host": "typed.test", "user": "me"},
+    ]
+    assert "2 typed credentials for other hosts: b.test (git), me@typed.test" in shown
+    assert CANARY not in shown + json.dumps(found)
 
 
 def test_status_never_shows_a_secret(machine: Machine) -> None:

@@ -87,7 +87,7 @@ def test_pip_that_asks_the_program_is_well(desk: Desk) -> None:
     desk.launcher()
     desk.write("pip/pip.conf", "[global]\nkeyring-provider = subprocess\n")
 
-    assert levels(desk.found()) == {"pip-door": "note"}
+    assert levels(desk.found()) == {"pip-door": "fine"}
 
 
 def test_older_pip_wants_a_user_name(desk: Desk) -> None:
@@ -96,7 +96,7 @@ def test_older_pip_wants_a_user_name(desk: Desk) -> None:
 
     found = desk.found(PIP_KEYRING_PROVIDER="subprocess")
 
-    assert levels(found) == {"pip-door": "note", "pip-user-name": "note"}
+    assert levels(found) == {"pip-door": "fine", "pip-user-name": "fine"}
     assert "26.1.2" in found["pip-user-name"].text
 
 
@@ -209,7 +209,7 @@ def test_uv(desk: Desk) -> None:
     desk.write("uv/uv.toml", 'keyring-provider = "subprocess"\n')
     assert levels(desk.found()) == {"uv-keyring-program-missing": "problem"}
     desk.launcher()
-    assert levels(desk.found()) == {"uv-door": "note"}
+    assert levels(desk.found()) == {"uv-door": "fine"}
     assert levels(desk.found(UV_KEYRING_PROVIDER="disabled")) == {
         "uv-disabled": "problem"
     }
@@ -319,7 +319,7 @@ def test_launcher_of_ours_is_immune_to_pins_but_not_to_the_switch(desk: Desk) ->
 def test_tool_with_the_backend_is_well(desk: Desk, tool: str) -> None:
     desk.tool(tool, "keyring-25.7.0", "hushkey-0.1.0")
 
-    assert levels(desk.found()) == {f"{tool}-door": "note"}
+    assert levels(desk.found()) == {f"{tool}-door": "fine"}
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_pdm_without_keyring_asks_the_program(desk: Desk) -> None:
     assert levels(desk.found()) == {"pdm-keyring-program-missing": "problem"}
 
     desk.launcher()
-    assert levels(desk.found()) == {"pdm-door": "note"}
+    assert levels(desk.found()) == {"pdm-door": "fine"}
 
 
 def test_pinned_or_switched_off_keyring_is_told(desk: Desk) -> None:
@@ -406,13 +406,20 @@ def test_only_a_registered_tool_that_does_not_ask_is_a_problem(
     after = {f.code: f.level for f in keyring_findings(installation(desk))}
 
     assert before == []
-    assert after == {"pip-auto": "problem", "uv-disabled": "note"}
+    assert after == {"pip-auto": "problem", "uv-disabled": "fine"}
 
 
-def test_launcher_of_ours_is_reason_enough_to_look(desk: Desk) -> None:
+@pytest.mark.parametrize(("url", "level"), [("git.test", "note"), ("x.test", "fine")])
+def test_launcher_of_ours_is_reason_to_look_at_what_asks_for_our_hosts(
+    desk: Desk, url: str, level: str
+) -> None:
     desk.tool("pip", "pip-26.3")
     desk.launcher()
+    desk.configure()
+    environ = {**desk.environ, "PIP_INDEX_URL": f"https://{url}/simple"}
+    users = {tool.name: tool.urls_in_use for tool in table.REGISTRATIONS}
 
-    found = {f.code: f.level for f in keyring_findings(installation(desk))}
+    looked_at = Installation(environ, "/", (), users)
+    found = {f.code: f.level for f in keyring_findings(looked_at)}
 
-    assert found == {"pip-auto": "note"}
+    assert found == {"pip-auto": level}
