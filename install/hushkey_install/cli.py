@@ -166,7 +166,7 @@ def _registering(verb: str, about: str) -> click.Group:
 
 
 def _for_tool(tool: str, run: Callable[..., None], about: str) -> click.Command:
-    @click.command(tool, help=about)
+    @click.command(tool, help=about, short_help=table.WHAT[tool])
     @click.argument("hosts", nargs=-1, shell_complete=completing.urls)
     @click.option("--dry-run", is_flag=True, help="Only show what would change.")
     @click.option("--yes", is_flag=True, help="Do not ask.")

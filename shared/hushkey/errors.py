@@ -7,6 +7,7 @@ HushkeyError
  +-- Transient                  network, captive portal, 429, 5xx: try again later
  +-- Permanent                  configuration, policy, trust, rejected client
  |    +-- ConfigError           the config file, with file, line and key
+ |    +-- Unheard               no answer was had at all: trust, a proxy, a URL
  +-- StoreError                 the keyring or the token files; `reason` says which way
 
 Only UiRequired may lead to a browser. Every error renders as one line without
@@ -184,6 +185,10 @@ class ConfigError(Permanent):
     exit_code = 5
 
     problems: tuple[str, ...] = ()
+
+
+class Unheard(Permanent):
+    """A server gave no answer, and trying again changes nothing: trust, proxy, URL."""
 
 
 #: why keyring or token files cannot serve

@@ -233,3 +233,16 @@ def test_verbs_that_ask_no_server_load_no_network() -> None:
 
     heavy = {"requests", "authlib", "joserfc", "msal", "keyring", "rich", "psutil"}
     assert heavy & set(done.stdout.split()) == set()
+
+
+def test_lists_of_commands_are_whole_at_80_columns() -> None:
+    def lists(command: click.Command, above: click.Context | None) -> None:
+        context = click.Context(command, above, command.name, terminal_width=80)
+        if isinstance(command, click.Group):
+            told = command.get_help(context).splitlines()
+            cut = [line for line in told if line.endswith("...")]
+            assert [line for line in cut if not line.startswith("Usage:")] == []
+            for inner in command.commands.values():
+                lists(inner, context)
+
+    lists(main, None)

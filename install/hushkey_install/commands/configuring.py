@@ -51,7 +51,7 @@ def check() -> None:
 
 @config.command()
 def edit() -> None:
-    """Open the config file in $VISUAL or $EDITOR, and check it before it counts.
+    """Open the config file in $VISUAL or $EDITOR; it is checked first.
 
     A file with mistakes is not put in place: they are named, and you can go on
     editing. What you wrote is kept.

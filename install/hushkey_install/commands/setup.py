@@ -76,7 +76,7 @@ def command(
     dry_run: bool,
     **named: str | None,
 ) -> None:
-    """Set up URL: a host, what you clone from, a registry, an index, a sign-in server.
+    """Set up URL: a host, repository, registry, index or issuer.
 
     Without URL, the remote of the repository you are in. It finds out what it can,
     asks for the rest, shows what will change, signs you in and registers your tools.

@@ -23,7 +23,7 @@ _TITLES = ("host", "identity", "account", "default", "state")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def accounts(as_json: bool) -> None:
-    """List the accounts that are signed in, and where each is the default one.
+    """List who is signed in, and whose token is the default.
 
     Asks no server and shows no secret.
 

@@ -83,7 +83,11 @@ def as_json(value: Mapping[str, Any]) -> str:
 
 def confirm(question: str, *, default: bool = False, abort: bool = False) -> bool:
     """Ask a question for yes or no on standard error; *abort* ends us at a no."""
-    return click.confirm(visible(question), default=default, abort=abort, err=True)
+    with _left_alone():
+        said = click.confirm(visible(question), default=default, err=True)
+    if abort and not said:
+        raise click.Abort
+    return said
 
 
 def prompt(
@@ -94,20 +98,31 @@ def prompt(
 ) -> str:
     """Ask on standard error for a text; *check* refuses one by BadParameter."""
     shown = f"{question} [{default}]" if default else question
-    return str(
-        click.prompt(
-            visible(shown),
-            default=default,
-            show_default=False,
-            value_proc=check,
-            err=True,
+    with _left_alone():
+        return str(
+            click.prompt(
+                visible(shown),
+                default=default,
+                show_default=False,
+                value_proc=check,
+                err=True,
+            )
         )
-    )
 
 
 def secret(question: str) -> str:
     """Ask on standard error for what nobody is to see; it is not shown."""
     return str(click.prompt(visible(question), hide_input=True, err=True))
+
+
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """Begin a new line behind a question that was left with Ctrl-C or Ctrl-D."""
+    try:
+        yield
+    except click.Abort:
+        click.echo(err=True)
+        raise
 
 
 #: the words of `progress` that are on the terminal now

@@ -170,6 +170,9 @@ def _plan(config: rules.Config, given: Given, pattern: str) -> Plan:
         table: dict[str, object] = {}
     else:
         table = _identity(given, pattern)
+        if not name and (name := _same(config, table)):
+            output.say(f"identity {plain(name)} signs in as that client", err=True)
+            table = {}
         # A built-in identity's name would make it that of all its hosts.
         taken = {*own, *config.identities()}
         name = name or _free_name(str(table.get("issuer") or ""), pattern, taken)
@@ -290,6 +293,24 @@ def _own_identities(config: rules.Config) -> list[str]:
     """Return the names of the identities that the user's file has."""
     doc = document.tables(config.source)
     return list(doc.get("identity", {}))
+
+
+def _same(config: rules.Config, table: Mapping[str, object]) -> str:
+    """Return the user's one identity that is the client of *table*, if there is one.
+
+    A second identity of one client would need an account to tell them apart.
+    """
+    kept = document.tables(config.source).get("identity", {})
+
+    def known(other: Mapping[str, object]) -> bool:
+        return all(_alike(other.get(key), value) for key, value in table.items())
+
+    found = [name for name, other in kept.items() if known(other)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _alike(one: object, other: object) -> bool:
+    return str(one).rstrip("/") == str(other).rstrip("/")
 
 
 def _chosen(own: list[str]) -> str:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from hushkey.config import identities, rules, schema
-from hushkey.errors import HushkeyError, Permanent, Transient
+from hushkey.errors import HushkeyError, Permanent, Transient, Unheard
 from hushkey.model import Identity
 from hushkey.providers.registry import SPECS
 from hushkey.signin import redirect
@@ -24,7 +24,8 @@ def fault(provider: str, table: Mapping[str, object]) -> HushkeyError | None:
     """Return why the server of the identity *table* takes no such client, if it says.
 
     None, too, where something is missing or wrong that the config's own check tells,
-    and where the server cannot be asked, which is said.
+    and where the server cannot be asked now, which is said. Raises Unheard where it
+    never can be: no other client would help.
     """
     spec = SPECS.get(provider)
     if spec is None:
@@ -49,6 +50,8 @@ def fault(provider: str, table: Mapping[str, object]) -> HushkeyError | None:
             spec.check_client(identity, network, folder, environ, uri)
     except Transient as error:
         output.say(f"note: the client could not be checked: {error.line()}", err=True)
+    except Unheard:
+        raise
     except Permanent as error:
         return error
     return None

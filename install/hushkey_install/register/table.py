@@ -51,6 +51,32 @@ REGISTRATIONS: tuple[Registration, ...] = (
     systemd.AGENT,
 )
 
+#: what is set of each, for the list of them in `hushkey install --help`
+WHAT = {
+    "git": "credential helper in ~/.gitconfig",
+    "docker": "credential helper in ~/.docker/config.json",
+    "podman": "credential helper in auth.json, which skopeo and buildah read",
+    "pip": "a setting in pip.conf, and a program `keyring`",
+    "uv": "a setting in uv.toml, and a program `keyring`",
+    "twine": "a keyring backend in twine's own environment",
+    "poetry": "a keyring backend in poetry's own environment",
+    "kubectl": "a user in kubeconfig; also for helm and k9s",
+    "cargo": "credential provider in cargo's config.toml",
+    "go": "GOAUTH in go's own environment file",
+    "terraform": "credentials helper in ~/.terraformrc",
+    "tofu": "credentials helper in ~/.tofurc",
+    "bazel": "credential helper in ~/.bazelrc, for each HOST",
+    "pnpm": "token helper in pnpm's auth.ini, for each registry",
+    "nuget": "a plug-in of NuGet and dotnet",
+    "claude": "API key helper of Claude Code",
+    "codex": "command that prints the token of Codex's model providers",
+    "rclone": "command that prints the token of rclone's remotes",
+    "conan": "a plug-in of Conan 2",
+    "aws": "credential process in ~/.aws/config, for each profile",
+    "google": "a credentials file for Google's libraries and gcloud",
+    "agent": "systemd starts the agent at the first question",
+}
+
 #: every tool that `hushkey doctor` looks at, in this order
 CHECKED: tuple[Checked, ...] = (
     *REGISTRATIONS,

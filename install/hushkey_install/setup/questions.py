@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import click
 
 from hushkey.config.rules import Config
-from hushkey.errors import Permanent, plain
+from hushkey.errors import Permanent, Transient, plain
 from hushkey.model import Frozen, HostRule
 from hushkey.providers.checks import secure_url
 from hushkey.providers.registry import SPECS
 from hushkey.providers.spec import ProviderSpec
-from hushkey_install.common import output, typedsecrets
+from hushkey_install.common import output, probe, typedsecrets
 from hushkey_install.config import addhost, clientcheck, keystore
 from hushkey_install.register import table
 from hushkey_install.setup import programs, recognise
@@ -23,6 +25,8 @@ from hushkey_install.setup.recognise import Found
 
 #: who signs in where people type what is kept
 _TYPED = next(spec.name for spec in SPECS.values() if spec.typed)
+#: what people answer to a question that looks like the others
+_YES_OR_NO = {"y": "all", "yes": "all", "n": "none", "no": "none"}
 _KEY_FILE = "there is no OS keyring here; keep the key in a file only you can read?"
 
 
@@ -134,12 +138,13 @@ def tools(found: Found, flags: Flags, installed: Sequence[str]) -> tuple[str, ..
         return fit
 
     def checked(text: str) -> str:
-        words = text.replace(",", " ").split()
+        words = _YES_OR_NO.get(text.strip().lower(), text).replace(",", " ").split()
+        words = list(fit) if words == ["all"] else words
         if wrong := [word for word in words if word not in (*installed, "none")]:
             raise click.BadParameter(f"no such tool here: {plain(wrong[0])}")
         return " ".join(words)
 
-    question = "register hushkey with (names, or none)"
+    question = "register hushkey with (names, all or none)"
     said = output.prompt(question, default=" ".join(fit), check=checked).split()
     return tuple(name for name in said if name != "none")
 
@@ -269,7 +274,9 @@ def _client(
     keys = dict(flags.keys)
     issuer = found.issuer if not keys.keys() & {"issuer", "provider"} else ""
     if by_issuer:
-        keys["issuer"] = _text("issuer (its https address)", secure_url)
+        keys["issuer"] = _text(
+            "issuer (its https address)", partial(_no_issuer, config, tried=flags.tried)
+        )
     elif issuer:
         keys["issuer"] = issuer
     elif found.provider and "issuer" not in keys:
@@ -287,6 +294,23 @@ def _client(
         if known := _known(config, found, issuer):
             return Answers(known)
     return Answers(found, given=_given(found, flags, flags.identity, keys))
+
+
+def _no_issuer(config: Config, text: str, *, tried: bool) -> str | None:
+    """Return why *text* is the address of no OpenID Connect server, if it is none.
+
+    A wrong one would be taken for a wrong client id at the next question.
+    """
+    if expected := secure_url(text):
+        return f"expected {expected}"
+    if tried:
+        try:
+            probe.issuer(text, config.settings, os.environ)
+        except Transient as error:
+            output.say(f"note: it could not be asked: {error.line()}", err=True)
+        except Permanent as error:
+            return error.line()
+    return None
 
 
 def _known(config: Config, found: Found, issuer: str) -> Found | None:
@@ -413,8 +437,8 @@ def _table(found: Found) -> dict[str, str]:
 
 def _text(words: str, check: Callable[[str], str | None] | None = None) -> str:
     def checked(text: str) -> str:
-        if check is not None and (expected := check(text)):
-            raise click.BadParameter(f"expected {expected}")  # asked once more
+        if check is not None and (wrong := check(text)):
+            raise click.BadParameter(wrong)  # asked once more
         return text
 
     return output.prompt(words, check=checked)

@@ -21,6 +21,7 @@ from hushkey.errors import (
     Permanent,
     Transient,
     UiRequired,
+    Unheard,
     plain,
 )
 
@@ -290,17 +291,17 @@ def from_failure(error: Exception, server: str) -> HushkeyError:
     """Return the outcome of a request that got no answer (a requests error)."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if "SSLError" in names:
-        return Permanent(
+        return Unheard(
             f"{server}: its TLS certificate is not trusted here",
             hint="set `ca_file` if your network has its own authority, or check "
             "this machine's clock",
         )
     if "ProxyError" in names and not _dropped(error):
-        return Permanent(
+        return Unheard(
             f"{server}: the proxy refused the connection", hint="set `proxy`"
         )
     if names & {"InvalidProxyURL", "InvalidURL", "InvalidSchema", "MissingSchema"}:
-        return Permanent(f"{server}: the URL or proxy setting is wrong", hint=_CONFIG)
+        return Unheard(f"{server}: the URL or proxy setting is wrong", hint=_CONFIG)
     if "TooManyRedirects" in names:  # of which none are followed
         what, portal = "a redirect instead of an answer", _PORTAL
         return Transient(f"{server}: {what}{_status(error)}", hint=portal)

@@ -1,8 +1,10 @@
 import io
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from hushkey_install.common import output
@@ -73,6 +75,20 @@ def test_question_is_one_harmless_line(
     err = capsys.readouterr().err
     assert "\n" not in err
     assert unseen(err) == set()
+
+
+@pytest.mark.parametrize("ask", [output.confirm, output.prompt])
+def test_question_that_is_left_ends_its_line(
+    ask: Callable[[str], object],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    with pytest.raises(click.Abort):
+        ask("who?")
+
+    assert capsys.readouterr().err.endswith("\n")
 
 
 def test_same_name_is_written_once() -> None:

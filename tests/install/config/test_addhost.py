@@ -399,3 +399,34 @@ def test_client_that_is_missing_leads_to_the_page_that_makes_one(
     result = add(machine, "g.test", "--provider", provider, code=1)
 
     assert "--client-id is needed; register a client at " + page in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "words", "reused"),
+    [
+        ("", OIDC, True),
+        ("", ("--issuer", f"{OIDC[1]}/", *OIDC[2:]), True),
+        ('account = "me"\n', OIDC, True),
+        ("", (*OIDC[:3], "other"), False),
+        ("", (*OIDC, "--identity", "second"), None),
+    ],
+)
+def test_second_host_of_one_client_needs_no_second_identity(
+    machine: Machine, more: str, words: tuple[str, ...], reused: bool | None
+) -> None:
+    add(machine, "git.example.com", *OIDC)
+    text = machine.config_file.read_text()
+    client = 'client_id = "hushkey"\n'
+    machine.config_file.write_text(text.replace(client, client + more))
+
+    # Two of one client would have to be told apart by their accounts.
+    code = 5 if reused is None else 0
+    said = add(machine, "registry.example.com", *words, "--no-probe", code=code)
+
+    told = "identity example signs in as that client" in said.output
+    assert told == bool(reused)
+    if code == 0:
+        request = Request("https", "registry.example.com")
+        rule = rules.load(machine.environ).rule_for(request)
+        assert rule
+        assert (rule.identity.name == "example") == reused

@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey.config import rules
-from hushkey.errors import Permanent
+from hushkey.errors import Permanent, Unheard
 from hushkey.origins import parse_url
 from hushkey_install.cli import main
-from hushkey_install.common import output
+from hushkey_install.common import output, probe
 from hushkey_install.config import addhost, clientcheck
+from hushkey_install.setup import recognise
 from kit.oauth import Machine
 
 KEY = '[settings]\nkey_store = "file"\n'
@@ -240,6 +241,39 @@ def test_tools_that_are_here_and_fit_are_offered(person: Person) -> None:
     assert person.asked == 1
     assert "podman asks hushkey" in chosen.output
     assert "docker asks hushkey" not in chosen.output
+
+
+@pytest.mark.parametrize(
+    ("said", "asking"),
+    [("y", "docker podman"), ("all", "docker podman"), ("No", ""), ("none", "")],
+)
+def test_yes_and_no_answer_which_tools_too(
+    person: Person, said: str, asking: str
+) -> None:
+    for name in ("docker", "podman"):
+        person.program(name, ":")
+
+    shown = person.setup("contoso.azurecr.io", "--dry-run", typed=f"{said}\n")
+
+    for name in ("docker", "podman"):
+        assert (f"{name} asks hushkey" in shown.output) == (name in asking)
+
+
+def test_address_that_is_no_issuer_is_asked_for_again(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def issuer(address: str, *_: object) -> None:
+        if "wrong" in address:
+            raise Unheard(f"{address}: its TLS certificate is not trusted here")
+
+    monkeypatch.setattr(probe, "issuer", issuer)
+    monkeypatch.setattr(recognise, "_seen", lambda *_: probe.Server())
+    typed = "1\nhttps://wrong.example\nhttps://id.example\nhushkey\n\nn\n"
+
+    said = person.setup("git.example.com", "--tool", "none", typed=typed, code=1)
+
+    assert "Error: https://wrong.example: its TLS certificate" in said.output
+    assert '+issuer = "https://id.example"' in said.output
 
 
 def test_program_that_fails_at_the_sign_in_is_one_line(person: Person) -> None:

@@ -7,6 +7,7 @@ from hushkey.errors import (
     Permanent,
     Transient,
     UiRequired,
+    Unheard,
 )
 from hushkey.net import outcomes
 from hushkey.system.deadline import Expired
@@ -246,12 +247,12 @@ def test_suberror_that_is_no_string_is_passed_over(odd: object) -> None:
     ("error", "kind"),
     [
         # SSLError and ProxyError are ConnectionErrors, and must be seen first.
-        (requests.exceptions.SSLError("bad certificate"), Permanent),
-        (requests.exceptions.ProxyError("407"), Permanent),
-        (requests.exceptions.InvalidURL("?"), Permanent),
-        (requests.exceptions.InvalidSchema("?"), Permanent),
-        (requests.exceptions.MissingSchema("?"), Permanent),
-        (requests.exceptions.InvalidProxyURL("?"), Permanent),
+        (requests.exceptions.SSLError("bad certificate"), Unheard),
+        (requests.exceptions.ProxyError("407"), Unheard),
+        (requests.exceptions.InvalidURL("?"), Unheard),
+        (requests.exceptions.InvalidSchema("?"), Unheard),
+        (requests.exceptions.MissingSchema("?"), Unheard),
+        (requests.exceptions.InvalidProxyURL("?"), Unheard),
         (requests.exceptions.ConnectionError("refused"), Transient),
         (requests.exceptions.ConnectTimeout("slow"), Transient),
         (requests.exceptions.ReadTimeout("slow"), Transient),
