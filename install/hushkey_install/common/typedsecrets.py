@@ -39,8 +39,9 @@ def check_not_typed(identity: Identity, host: str) -> None:
     """Raise Permanent where *identity* is one that nobody signs in to."""
     if identity.typed:
         raise Permanent(
-            f"nobody signs in to {host or identity.name}: identity {identity.name} is "
-            f'provider = "{identity.provider}", which keeps what you type',
+            (f"nobody signs in to {host}: " if host else "nobody signs in: ")
+            + f'identity {identity.name} is provider = "{identity.provider}", which '
+            "keeps what you type",
             hint="answer git's question, or run `docker login`; "
             "`git credential reject` and `docker logout` forget it",
         )

@@ -386,7 +386,7 @@ def _questions(provider: str, key: str) -> tuple[str, Check | None]:
     """Return how to ask for *key*, and what the answer has to be."""
     words = {
         "issuer": "issuer (the https address of your identity server)",
-        "client_id": "client id (as which hushkey is registered there)",
+        "client_id": "client id (of hushkey's registration there)",
     }
     return words.get(key, key), schema.identity_keys(provider).get(key)
 

@@ -76,9 +76,7 @@ def show(as_json: bool, target: str | None = None) -> None:
         told = output.counted(number, "typed credential")
         named = ", ".join(map(_login, typed[:_SHOWN]))
         more = f", and {number - _SHOWN} more" if number > _SHOWN and named else ""
-        output.say(
-            f"beside these: {told} for other hosts{f': {named}{more}' if named else ''}"
-        )
+        output.say(f"kept: {told}{f': {named}{more}' if named else ''}")
     for error in dict.fromkeys(row["error"] for row in found if row["error"]):
         output.say(f"hushkey: {error}", err=True)
 

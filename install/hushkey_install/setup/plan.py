@@ -49,10 +49,8 @@ class Plan(NamedTuple):
             output.say(f"the token for {self.host} is kept, encrypted", err=True)
         if self.signs_in:
             whom = f", as client {self.client}" if self.client else ""
-            about = "is asked for its token" if self.machine else "signs you in"
-            output.say(
-                f"identity {self.identity}{whom} {about} ({self.host})", err=True
-            )
+            about = "is asked for a token for" if self.machine else "signs you in to"
+            output.say(f"identity {self.identity} {about} {self.host}{whom}", err=True)
         for tool in self.tools:
             output.say(f"{tool.name} asks hushkey", err=True)
         if whole and self.tools:

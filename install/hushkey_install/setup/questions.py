@@ -229,7 +229,7 @@ def _forge(
             lambda: _typed(config, found, flags),
         )
         ways.append(told)
-    question = f"{plain(found.target.host)} knows no client of yours; which way?"
+    question = f"how do you want to sign in to {plain(found.target.host)}?"
     hint = f"register one at {client.page}: {client.fields}" if client else ""
     return _chosen(question, ways, flags, hint)
 

@@ -39,6 +39,11 @@ class Found(NamedTuple):
     #: its name says what it is
     named: bool = False
 
+    @property
+    def known(self) -> bool:
+        """Tell whether anything says who signs in there."""
+        return bool(self.rule or self.provider or self.issuer)
+
     def line(self) -> str:
         """Return who it is, and how that is known, for a person."""
         host = plain(self.target.host)
@@ -46,7 +51,7 @@ class Found(NamedTuple):
             where = _WRITTEN[self.rule.origin]
             return f"{host}: identity {self.rule.identity.name} ({where})"
         if self.waits:
-            return f"{host}: {self.provider}, built in, without a client of yours"
+            return f"{host}: {self.provider}, built in; it needs a client of yours"
         if self.provider:
             how = "by its name" if self.named else "as it says itself"
             return f"{host}: a {self.provider} server, {how}"

@@ -40,6 +40,8 @@ class Helper(NamedTuple):
     @property
     def name(self) -> str:
         """Its first word: further ones, and shell snippets, may hold a secret."""
+        if self.is_socket:
+            return "hushkey's agent"
         text = self.value.removeprefix("!").strip()
         try:
             word = (shlex.split(text) or [""])[0]

@@ -240,7 +240,7 @@ def test_typed_logins_are_listed_without_their_secrets(machine: Machine) -> None
         {"tool": "git", "host": "b.test", "user": ""},
         {"tool": "git", "host": "typed.test", "user": "me"},
     ]
-    assert "2 typed credentials for other hosts: b.test (git), me@typed.test" in shown
+    assert "kept: 2 typed credentials: b.test (git), me@typed.test" in shown
     assert CANARY not in shown + json.dumps(found)
 
 
@@ -263,7 +263,7 @@ def test_typed_credentials_are_counted(machine: Machine) -> None:
     machine.types("typed.test", "me", CANARY)
 
     assert json.loads(status(machine, "--json").stdout)["typed"] == 1
-    assert "1 typed credential for other hosts" in status(machine).stdout
+    assert "kept: 1 typed credential: me@typed.test (git)" in status(machine).stdout
 
 
 def test_built_in_host_is_listed_once_somebody_is_signed_in(machine: Machine) -> None:

@@ -259,6 +259,15 @@ def test_yes_and_no_answer_which_tools_too(
         assert (f"{name} asks hushkey" in shown.output) == (name in asking)
 
 
+def test_who_is_named_is_not_called_unknown(person: Person) -> None:
+    words = ["git.test", "--no-probe", "--no-login"]
+    named = ["--issuer", "https://id.test", "--client-id", "c", "--scope", "git"]
+
+    said = person.setup(*words, *named, "--yes")
+
+    assert "not known" not in said.output
+
+
 def test_address_that_is_no_issuer_is_asked_for_again(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,6 +174,10 @@ RIGHT_DOOR = (
 )
 
 
+def test_our_agent_s_door_has_a_name() -> None:
+    assert githelpers.Helper(RIGHT_DOOR, "global", "", "").name == "hushkey's agent"
+
+
 @pytest.mark.parametrize(
     ("value", "ours", "wrong"),
     [

@@ -56,7 +56,7 @@ class GitHub(ForgeSpec):
         'tick "Enable Device Flow"; then copy the Client ID, no secret'
     )
     typed_path = "/settings/tokens/new?scopes=repo,workflow&description=hushkey"
-    typed_fields = 'choose an end, "Generate token"; then copy it'
+    typed_fields = 'choose an expiration, "Generate token"; then copy it'
     program = "gh"
     realms = ("GitHub",)
     header_mark = "X-GitHub-Request-Id"

@@ -63,7 +63,7 @@ class GitLab(ForgeSpec):
         "/-/user_settings/personal_access_tokens?name=hushkey"
         "&scopes=read_repository,write_repository"
     )
-    typed_fields = 'choose an end, "Create token"; then copy it'
+    typed_fields = 'choose an expiration date, "Create token"; then copy it'
     program = "glab"
     realms = ("GitLab",)
     header_mark = "X-Gitlab-Meta"
