@@ -377,7 +377,7 @@ def asked(
         if not tried or key != "client_id":
             return None
         fault = clientcheck.fault(provider, {**table, key: text})
-        return fault.line() if fault else None
+        return clientcheck.words(fault) if fault else None
 
     return _needed(key, words, taken)
 

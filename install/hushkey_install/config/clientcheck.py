@@ -20,6 +20,11 @@ from hushkey_install.common.filechange import temporary_folder
 _PORT = 8400
 
 
+def words(error: HushkeyError) -> str:
+    """Return *error* for whom is asked once more: nothing is in a config yet."""
+    return error.line().replace(" in config.toml", "")
+
+
 def fault(provider: str, table: Mapping[str, object]) -> HushkeyError | None:
     """Return why the server of the identity *table* takes no such client, if it says.
 

@@ -142,6 +142,8 @@ def put(table: Any, path: list[str], value: object) -> None:
     """Set the value at *path* in a document, making tables on the way."""
     # A table that only holds tables needs no line of its own.
     only_tables = len(path) > 2 or isinstance(value, dict)
+    if isinstance(value, Table) and path[0] in table and path[0] != [*table][-1]:
+        value.add(tomlkit.nl())  # the next table does not begin right below it
     for name in path[:-1]:
         if name not in table:
             table[name] = tomlkit.table(is_super_table=only_tables)

@@ -36,7 +36,7 @@ class GitRegistration(Registration):
 
     takes_hosts = True
     kind = purposes.GIT
-    trial = "git clone https://{host}/OWNER/REPOSITORY"
+    trial = "git clone {origin}/OWNER/REPOSITORY"
     install_options = (
         click.option(
             "--ci",

@@ -76,7 +76,8 @@ class Registration(Checked):
     takes_hosts = False
     #: what kind of tool it is, of `purposes`, where `hushkey setup` may offer it
     kind = ""
-    #: what a person may try with a host then; holds ``{host}``
+    #: what a person may try with a host then; holds ``{host}`` or
+    #: ``{origin}``
     trial = ""
     #: it asks a keyring, in one way or another
     asks_keyring = False

@@ -60,7 +60,8 @@ def say_done(plan: Plan, environ: Mapping[str, str]) -> None:
     trials = [tool.trial for tool in plan.registered if tool.trial]
     for trial in trials:
         own = plan.target.path and not plan.target.ssh and trial.startswith("git ")
-        words = f"git clone {plan.target.url}" if own else trial.format(host=host)
+        filled = trial.format(host=host, origin=plan.target.origin)
+        words = f"git clone {plan.target.url}" if own else filled
         output.say(f"done; try: {words}", err=True)
     if not trials:
         output.say("done", err=True)

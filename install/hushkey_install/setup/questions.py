@@ -306,10 +306,8 @@ def _no_issuer(config: Config, text: str, *, tried: bool) -> str | None:
     if tried:
         try:
             probe.issuer(text, config.settings, os.environ)
-        except Transient as error:
-            output.say(f"note: it could not be asked: {error.line()}", err=True)
-        except Permanent as error:
-            return error.line()
+        except (Transient, Permanent) as error:
+            return clientcheck.words(error)  # a sign-in follows, which needs it, too
     return None
 
 
@@ -349,7 +347,7 @@ def _client_keys(
             break
         if not asks:
             raise fault
-        output.say(f"Error: {fault.line()}", err=True)  # asked once more
+        output.say(f"Error: {clientcheck.words(fault)}", err=True)  # asked once more
     if not found.waits and found.base:
         made["base_url"] = found.base
     return made

@@ -430,3 +430,15 @@ def test_second_host_of_one_client_needs_no_second_identity(
         rule = rules.load(machine.environ).rule_for(request)
         assert rule
         assert (rule.identity.name == "example") == reused
+
+
+def test_new_identity_stands_apart_from_the_hosts_below_it(machine: Machine) -> None:
+    add(machine, "git.example.com", *OIDC)
+    add(machine, "other.example.com", *OIDC[:3], "second", "--no-probe")
+
+    text = machine.config_file.read_text()
+
+    assert "\n\n[identity.example2]\n" in text
+    assert 'client_id = "second"\n\n[host."git.example.com"]\n' in text
+    assert not text.endswith("\n\n")
+    assert "\n\n\n" not in text

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushkey.config import rules
-from hushkey.errors import Permanent, Unheard
+from hushkey.errors import Permanent, Transient, Unheard
 from hushkey.origins import parse_url
 from hushkey_install.cli import main
 from hushkey_install.common import output, probe
@@ -274,14 +274,18 @@ def test_address_that_is_no_issuer_is_asked_for_again(
     def issuer(address: str, *_: object) -> None:
         if "wrong" in address:
             raise Unheard(f"{address}: its TLS certificate is not trusted here")
+        if "gone" in address:
+            raise Transient(f"{address}: cannot be reached", hint="do x in config.toml")
 
     monkeypatch.setattr(probe, "issuer", issuer)
     monkeypatch.setattr(recognise, "_seen", lambda *_: probe.Server())
-    typed = "1\nhttps://wrong.example\nhttps://id.example\nhushkey\n\nn\n"
+    wrong = "https://wrong.example\nhttps://gone.example\n"
+    typed = f"1\n{wrong}https://id.example\nhushkey\n\nn\n"
 
     said = person.setup("git.example.com", "--tool", "none", typed=typed, code=1)
 
     assert "Error: https://wrong.example: its TLS certificate" in said.output
+    assert "Error: https://gone.example: cannot be reached; do x\n" in said.output
     assert '+issuer = "https://id.example"' in said.output
 
 
