@@ -157,8 +157,11 @@ def _registering(verb: str, about: str) -> click.Group:
         installs = verb == "install"
         run = tool.install if installs else tool.uninstall
         line = f"hushkey {verb} {tool.name}"
+        what = table.WHAT[tool.name]
         example = f"\b\nExamples:\n  {line} --dry-run\n  {line}"
-        command = _for_tool(tool.name, run, f"{about} {tool.name}.\n\n{example}")
+        command = _for_tool(
+            tool.name, run, f"{about} {tool.name}: {what}.\n\n{example}"
+        )
         for option in tool.install_options if installs else tool.uninstall_options:
             option(command)  # what only this tool has
         group.add_command(command)

@@ -26,6 +26,8 @@ _OLDEST = (2, 26)
 _EPHEMERAL = (2, 46)
 _HELPER = "git-credential-hushkey"
 _INSTALL = "hushkey install git"
+#: who has set up a host for another tool alone need not register it with git
+_NOT_GIT = " (one that is not for git says so by `tools`: `hushkey help config`)"
 Mend = Callable[[], object]
 
 
@@ -146,10 +148,12 @@ def _rules(
     if asked:
         yield Finding("git-asks", FINE, f"git asks hushkey for {', '.join(asked)}")
     if unregistered:
+        hosts = ", ".join(rule.pattern for rule in unregistered)
+        unclear = not all(map(purposes.of, unregistered))
         yield Finding(
             "git-not-registered",
             PROBLEM,
-            f"git does not ask hushkey for {', '.join(unregistered)}",
+            f"git does not ask hushkey for {hosts}{_NOT_GIT if unclear else ''}",
             _INSTALL,
             mend,
         )
@@ -172,14 +176,14 @@ def _unserved(
     installation: Installation,
     elsewhere: Iterable[str],
     has_ours: Callable[[HostRule], bool],
-) -> list[str]:
-    """Return the hosts that are git's, and that it does not ask us for."""
+) -> list[HostRule]:
+    """Return the rules of hosts that are git's, and that it does not ask us for."""
     if installation.context is None:
         return []
     others = set(_served(installation.context, elsewhere))
     others -= set(_served(installation.context, urls_in_use(installation)))
     return [
-        rule.pattern
+        rule
         for rule in _own(installation)
         if not has_ours(rule)
         and purposes.may_be_for(rule, purposes.GIT)
