@@ -28,15 +28,33 @@ def is_possible() -> bool:
     return sys.platform == "linux"
 
 
+def begin(job: Callable[[], bytes]) -> Apart | None:
+    """Return a process that does *job*; None where there can be none, or no more now.
+
+    Then a thread is to do it.
+    """
+    if not is_possible():
+        return None
+    try:
+        return Apart(job)
+    except OSError:  # a limit of processes or descriptors, or no memory
+        return None
+
+
 class Apart:
-    """A process that does *job*, begun in the thread that makes this.
+    """A process that does *job*, begun in the thread that makes this; or OSError.
 
     No other thread may be in the middle of something then: it would never end there.
     """
 
     def __init__(self, job: Callable[[], bytes]) -> None:
         self._said, out = os.pipe()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(self._said)
+            os.close(out)
+            raise
         if self._pid == 0:
             _be(job, out)
         os.close(out)

@@ -84,3 +84,14 @@ def test_too_much_is_cut() -> None:
     process = apart.Apart(lambda: b"x" * size)
 
     assert protocol.MAX < len(process.wait(30)) < size + 1
+
+
+def test_no_process_is_possible_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    before = os.listdir("/proc/self/fd")
+
+    assert apart.begin(lambda: b"") is None
+    assert os.listdir("/proc/self/fd") == before
