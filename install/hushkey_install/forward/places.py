@@ -60,7 +60,9 @@ class Place:
         cachefile.write(asked, {"host": host, "question": question})
         try:
             while time.monotonic() < end and not gone():
-                if found := cachefile.read(said):
+                found = cachefile.read(said)
+                # One that came too late for the question before is not this one's.
+                if found.get("question") == question:
                     return found.get("allow") is True
                 time.sleep(_LOOK)
             return None
@@ -100,11 +102,13 @@ def waiting(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
     return found
 
 
-def answer(environ: Mapping[str, str], name: str, host: str, *, allow: bool) -> None:
-    """Tell the forward called *name*, which waits for it, whether *host* may be."""
+def answer(
+    environ: Mapping[str, str], name: str, host: str, question: str, *, allow: bool
+) -> None:
+    """Tell the forward called *name* whether *host* may be, which its *question* is."""
     folder = os.path.join(paths.runtime_folder(environ), f"{_PREFIX}{name}")
     said = os.path.join(folder, f"{_SAID}{_name(host)}")
-    cachefile.write(said, {"allow": allow})
+    cachefile.write(said, {"allow": allow, "question": question})
 
 
 def _name(host: str) -> str:

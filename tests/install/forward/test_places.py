@@ -100,3 +100,12 @@ def test_nobody_waits_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(consent, "PATIENCE", 0)
     assert place.ask("git.test", "May it?", bool) is None
+
+
+def test_late_answer_is_not_the_next_question_s(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places.answer(os.environ, place.name, "git.test", "May another one?", allow=True)
+    monkeypatch.setattr(consent, "PATIENCE", 0.5)
+
+    assert place.ask("git.test", "May it?", bool) is None
