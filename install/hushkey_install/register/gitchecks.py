@@ -309,12 +309,12 @@ def _rewritten(installation: Installation, git: Git) -> Iterator[Finding]:
         if why := _leads_away(base):
             key = f"url.{base}.insteadOf"
             names = f"the URLs of {', '.join(patterns)}"
-            words = ["--unset-all", key]
+            taken = ["--unset-all", key]
             if sum(base == other for _, other in bases.values()) > 1:
-                words.append(f"^{_SPECIAL.sub(_ESCAPED, prefix)}$")
+                taken.append(f"^{_SPECIAL.sub(_ESCAPED, prefix)}$")
             # Not in a file that this one includes, nor a program's own.
             there = scope == "global" and prefix in git.values(git.path, key)
-            command = shlex.join(["git", "config", f"--{scope}", *words])
+            command = shlex.join(["git", "config", f"--{scope}", *taken])
             if not there and scope != "system":
                 command = "git config --show-origin --get-regexp insteadof"
             secret = "@" in base and base.startswith("http")
@@ -325,7 +325,7 @@ def _rewritten(installation: Installation, git: Git) -> Iterator[Finding]:
                 NOTE if why == _SSH else PROBLEM,
                 f"git's insteadOf rewrites {names} to {_public(base)}, {why}",
                 "git config --global --edit" if secret else command,
-                None if kept else partial(_unset, git, words),
+                None if kept else partial(_unset, git, taken),
             )
 
 
