@@ -235,12 +235,13 @@ class Server:
             return
         process = None
         if not self._workers.busy:
-            process = apart.begin(lambda: self._answers.apart(question))
+            seconds = patience(question.environ)
+            process = apart.begin(lambda: self._answers.apart(question), seconds)
 
         def work() -> object:
             if process is None:
                 return self._answers.slow(question)
-            said = process.wait(patience(question.environ))
+            said = process.wait()
             return tuple(protocol.fields(said)) if said else (protocol.NOT_OURS,)
 
         self._workers.run(work, done)
@@ -293,10 +294,11 @@ class Server:
         # A machine's token may be in this memory only.
         if not use.wanted.rule.identity.machine:
             own = Memory(Watch(), RenewalSchedule())
-            process = apart.begin(lambda: renewal.apart(use, own, time.time()))
+            seconds = patience(use.environ)
+            process = apart.begin(lambda: renewal.apart(use, own, time.time()), seconds)
 
         def renew() -> None:
-            if process is None or uses.heard(use, process.wait(patience(use.environ))):
+            if process is None or uses.heard(use, process.wait()):
                 uses.renew(use, self._memory, time.time())
 
         return renew
