@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
 from hushkey_install.common import probe
-from hushkey_install.doctor import folders
+from hushkey_install.doctor import agent, folders
 from kit.oauth import BIN, CANARY, CONFIG, Machine, Scripted, grant
 from servers.issuer import Issuer
 
@@ -435,6 +435,21 @@ def test_fix_leaves_the_other_short_names_of_a_base(desk: Desk) -> None:
     assert finding["command"].endswith(r" '^https://git\.test/$'")
     assert (desk.home / ".gitconfig").read_text() == OURS + base + own
     assert desk.found() == []
+
+
+def test_fix_takes_no_socket_at_which_somebody_listens(desk: Desk) -> None:
+    """Another program's in a folder that somebody chose, or a new agent's."""
+    agent_socket(desk)
+    (finding,) = desk.found()
+    path = desk.home / "run" / "hushkey" / "agent"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        agent._remove([str(path)])
+        assert "agent-dead" not in {row["code"] for row in desk.found()}
+        assert path.exists()
+    assert finding["code"] == "agent-dead"
 
 
 def test_fix_changes_no_file_that_a_link_leads_to(desk: Desk) -> None:
