@@ -24,6 +24,8 @@ _PREFIX = "forward-"
 _ASKED, _SAID = "asked-", "said-"
 #: seconds between two looks for an answer
 _LOOK = 0.2
+#: seconds in which a forward that starts has its folder and not yet its lock
+_YOUNG = 10.0
 #: a socket's path has room for so many bytes (sun_path), and ssh needs 18 for a name
 _PATH_BYTES = 100 - 18
 
@@ -41,7 +43,8 @@ class Place:
         self._lock = os.open(
             os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600
         )
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Nobody knows its name; who looks at all of them holds it for a moment only.
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._sockets = self.folder
         if len(os.fsencode(os.path.join(self.folder, "control"))) > _PATH_BYTES:
             self._sockets = tempfile.mkdtemp(prefix="hushkey-", dir="/tmp")
@@ -118,7 +121,7 @@ def _name(host: str) -> str:
 def clean(environ: Mapping[str, str]) -> None:
     """Remove what killed forwards have left."""
     for folder in _folders(environ):
-        if not _is_held(folder):
+        if not _is_held(folder) and not _starts(folder):
             _remove(folder)
 
 
@@ -129,6 +132,15 @@ def _folders(environ: Mapping[str, str]) -> list[str]:
     except (OSError, HushkeyError):
         return []
     return [os.path.join(runtime, n) for n in names if n.startswith(_PREFIX)]
+
+
+def _starts(folder: str) -> bool:
+    """Tell whether *folder* may be one that is only just made."""
+    try:
+        age = time.time() - os.stat(folder).st_mtime
+        return age < _YOUNG and set(os.listdir(folder)) <= {"lock"}
+    except OSError:
+        return True  # somebody else has removed it
 
 
 def _is_held(folder: str) -> bool:
