@@ -194,7 +194,20 @@ def test_bearer_token_is_taken(desk: Desk, kind: str | None) -> None:
     assert desk.sign_in(token_type=kind).access_token == "at"
 
 
-ODD = [7, -1, 0.5, True, [], {}, ["a"], {"a": 1}, "", "x", "\x1b[2J", "9" * 400]
+ODD: list[Any] = [
+    7,
+    -1,
+    0.5,
+    True,
+    [],
+    {},
+    ["a"],
+    {"a": 1},
+    "",
+    "x",
+    "\x1b[2J",
+    "9" * 400,
+]
 
 
 @pytest.mark.parametrize(
