@@ -171,17 +171,6 @@ def open_file(identity: Identity, session: Session, data_key: DataKey) -> Machin
 class MachineFile(TokenFile):
     """A token file that needs no disk: without a key, this process remembers."""
 
-    def __init__(
-        self,
-        folder: str,
-        issuer: str,
-        client_id: str,
-        data_key: DataKey,
-        warn: Callable[[str], None],
-    ) -> None:
-        super().__init__(folder, issuer, client_id, data_key, warn)
-        self.folder = folder
-
     def read_cached(self) -> TokenCache:
         """Return the access tokens; see `TokenFile`."""
         try:

@@ -73,8 +73,7 @@ class Desk:
 @pytest.fixture
 def desk(ca: Authority, tmp_path: Path) -> Iterator[Desk]:
     with OidcServer("/realm", ca.server_context()) as server:
-        server.metadata["device_authorization_endpoint"] = f"{server.url}/device"
-        server.on("/realm/.well-known/openid-configuration", Reply(server.metadata))
+        server.publishes(device_authorization_endpoint=f"{server.url}/device")
         yield Desk(server, ca, tmp_path)
 
 
