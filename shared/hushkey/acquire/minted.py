@@ -2,7 +2,7 @@
 
 What is stored and good costs no network. Else one process mints under the lock, and
 whoever waited looks again, or shares the failure. What a host has refused while it was
-young is not minted anew within the minute (`hushkey.acquire.cached.was_refused`), so
+young is not minted again within the minute (`hushkey.acquire.cached.was_refused`), so
 that a tool which asks again and again does not hammer the server that mints.
 
 Nothing of a pipeline's job outlives it: its tokens are kept in the job's own folder
