@@ -128,9 +128,9 @@ def test_foreign_line_of_the_log_says_nothing(
     log = tmp_path / "log"
     log.write_text(f"{line}\n")
 
-    done = machine.run("hushkey", "report", HUSHKEY_LOG=str(log))
+    done = report(machine, HUSHKEY_LOG=str(log))
 
-    assert CANARY not in done.stdout.decode()
+    assert CANARY not in done.stdout
     assert json.loads(done.stdout)["log"]
 
 
