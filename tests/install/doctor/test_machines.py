@@ -66,7 +66,7 @@ def test_sign_in_that_is_stored_needs_its_key_in_a_job_too(machine: Machine) -> 
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "words"),
+    ("environ", "code", "words"),
     [
         ({"ID_TOKEN": -60}, "job-token-ended", "the token in ID_TOKEN ended at"),
         ({"ID_TOKEN": 240}, "job-token-ends", "the token in ID_TOKEN ends in"),
@@ -78,14 +78,14 @@ def test_sign_in_that_is_stored_needs_its_key_in_a_job_too(machine: Machine) -> 
     ids=["ended", "ends", "job", "opaque", "no-moment", "no-number"],
 )
 def test_token_that_is_given_once_is_told_before_it_ends(
-    machine: Machine, given: dict[str, str | int], code: str, words: str
+    machine: Machine, environ: dict[str, str | int], code: str, words: str
 ) -> None:
-    """A number is how many seconds from now the token ends."""
-    environ = {k: v if isinstance(v, str) else token(v) for k, v in given.items()}
-    findings = found(machine, **{**CI, "ID_TOKEN": "x", **environ})
+    given = {k: v if isinstance(v, str) else token(v) for k, v in environ.items()}
+
+    findings = found(machine, **{**CI, "ID_TOKEN": "x", **given})
 
     assert set(findings) == ({code} if code else set())
     if code:
         assert words in findings[code]["text"]
         assert "once for a job" in findings[code]["text"]
-        assert not any(value in str(findings) for value in environ.values())
+        assert not any(value in str(findings) for value in given.values())
