@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from conftest import running
 from kit.desk import Desk
 from servers.apache import Apache
 from servers.authority import Authority
 from servers.browser import Browser
 from servers.issuer import Issuer
+from servers.registry import DockerRegistry, seed
 
 
 @pytest.fixture
@@ -27,3 +29,15 @@ def desk(
     made.configure()
     yield made
     assert made.leaks() == []
+
+
+@pytest.fixture(scope="module")
+def registry(authority: Authority, issuer_process: Issuer) -> Iterator[Apache]:
+    """A registry with the image app, behind Apache."""
+    for behind in running(DockerRegistry()):
+        seed(behind.port, "app")
+        basic = ['Basic realm="registry"']
+        front = Apache(
+            authority, issuer_process, challenges=basic, registry=behind.port
+        )
+        yield from running(front)

@@ -14,7 +14,7 @@ from servers.browser import Browser
 from servers.issuer import Issuer
 from servers.packages import SCOPE, PackageIndex, client
 from servers.process import Missing, wait_until
-from servers.registry import DockerRegistry, find_client, seed
+from servers.registry import find_client
 from servers.ssh import SshServer
 
 pytestmark = pytest.mark.contract
@@ -28,17 +28,6 @@ def sshd(authority: Authority) -> Iterator[SshServer]:
 @pytest.fixture(scope="module")
 def index(authority: Authority, issuer_process: Issuer) -> Iterator[PackageIndex]:
     yield from running(PackageIndex(authority, issuer_process))
-
-
-@pytest.fixture(scope="module")
-def registry(authority: Authority, issuer_process: Issuer) -> Iterator[Apache]:
-    for behind in running(DockerRegistry()):
-        seed(behind.port, "app")
-        basic = ['Basic realm="hushkey test registry"']
-        front = Apache(
-            authority, issuer_process, challenges=basic, registry=behind.port
-        )
-        yield from running(front)
 
 
 def desk_of(

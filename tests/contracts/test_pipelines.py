@@ -24,7 +24,7 @@ from servers.gits import Git
 from servers.issuer import Issuer
 from servers.packages import PackageIndex, client
 from servers.process import Missing
-from servers.registry import DockerRegistry, find_client, seed
+from servers.registry import find_client
 from servers.tokenexchange import REQUEST_TOKEN, TokenExchange
 
 pytestmark = pytest.mark.contract
@@ -53,17 +53,6 @@ scopes = ["{scope}"]
 @pytest.fixture(scope="module")
 def pipelines() -> Iterator[TokenExchange]:
     yield from running(TokenExchange())
-
-
-@pytest.fixture(scope="module")
-def registry(authority: Authority, issuer_process: Issuer) -> Iterator[Apache]:
-    for behind in running(DockerRegistry()):
-        seed(behind.port, "app")
-        basic = ['Basic realm="registry"']
-        front = Apache(
-            authority, issuer_process, challenges=basic, registry=behind.port
-        )
-        yield from running(front)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from conftest import do_without
 from hushkey.model import Grant
 from kit.desk import Desk
 from kit.oauth import (
-    WELL_KNOWN,
     Machine,
     OidcServer,
     Reply,
@@ -320,16 +319,7 @@ def test_person_signs_in_at_the_terminal_of_any_client(
 ) -> None:
     """Whatever the client does with our streams, the code is read and it goes on."""
     with OidcServer() as issuer:
-        issuer.metadata["device_authorization_endpoint"] = f"{issuer.url}/device"
-        issuer.on(WELL_KNOWN, Reply(issuer.metadata))
-        device = {
-            "device_code": "d",
-            "user_code": "ABCD-EFGH",
-            "verification_uri": f"{issuer.url}/activate",
-            "expires_in": 60,
-            "interval": 1,
-        }
-        issuer.on("/device", Reply(device))
+        issuer.offers_devices()
         proof = signed(claims(issuer.issuer, time.time(), nonce=None))
         issuer.grants(access_token=TOKEN, id_token=proof)
         machine = machine_of(home, issuer.issuer, server.host)
@@ -354,16 +344,7 @@ def test_person_who_refuses_is_asked_once(
 ) -> None:
     """kubectl runs a failing command five times over, Go as often at once."""
     with OidcServer() as issuer:
-        issuer.metadata["device_authorization_endpoint"] = f"{issuer.url}/device"
-        issuer.on(WELL_KNOWN, Reply(issuer.metadata))
-        device = {
-            "device_code": "d",
-            "user_code": "ABCD-EFGH",
-            "verification_uri": f"{issuer.url}/activate",
-            "expires_in": 60,
-            "interval": 1,
-        }
-        issuer.on("/device", Reply(device))
+        issuer.offers_devices()
         issuer.on("/token", Reply({"error": "access_denied"}, 400))
         machine = machine_of(home, issuer.issuer, server.host)
         machine.environ["HUSHKEY_INTERACTIVE"] = "device"

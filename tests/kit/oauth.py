@@ -214,8 +214,26 @@ class OidcServer(Scripted):
             "jwks_uri": f"{self.url}/jwks",
             "id_token_signing_alg_values_supported": ["ES256", "RS256"],
         } | metadata
-        self.on(path.rstrip("/") + WELL_KNOWN, Reply(self.metadata))
+        self._path = path.rstrip("/")
+        self.publishes()
         self.on("/jwks", Reply(jwks(KEY)))
+
+    def publishes(self, **metadata: Any) -> None:
+        """Let the metadata be as they are, with these changes."""
+        self.metadata |= metadata
+        self.on(self._path + WELL_KNOWN, Reply(self.metadata))
+
+    def offers_devices(self, **changes: Any) -> None:
+        """Hand out a device code."""
+        self.publishes(device_authorization_endpoint=f"{self.url}/device")
+        answer = {
+            "device_code": "d",
+            "user_code": "ABCD-EFGH",
+            "verification_uri": f"{self.url}/activate",
+            "expires_in": 60,
+            "interval": 1,
+        }
+        self.on("/device", Reply(answer | changes))
 
     def grants(self, **changes: Any) -> None:
         """Let /token grant; a field that is None is left out."""

@@ -26,7 +26,6 @@ import secrets
 import select
 import shutil
 import socket
-import socketserver
 import ssl
 import string
 import sys
@@ -39,7 +38,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -52,6 +51,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from servers import visitor
 from servers.authority import Authority
 from servers.browser import Browser
+from servers.listener import Listener
 from servers.process import Server, free_port, short_folder
 
 ANSWERS = Path(__file__).with_suffix("")
@@ -264,73 +264,7 @@ def _fill(value: Any, values: Mapping[str, str]) -> Any:
     return value
 
 
-# ---------------------------------------------------------------- listeners
-
-
-class _Listener(ThreadingHTTPServer):
-    """A server whose connections can all be ended, so that nothing outlives it."""
-
-    daemon_threads = False
-    request_queue_size = 128
-
-    def __init__(
-        self,
-        port: int,
-        handler: type[socketserver.BaseRequestHandler],
-        context: ssl.SSLContext | None,
-    ) -> None:
-        self.context = context
-        self._open: set[socket.socket] = set()
-        self._ended = False
-        self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), handler)
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.02}
-        )
-        self._thread.start()
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        # The handshake happens here, in the connection's own thread: a client that
-        # says nothing holds up nobody.
-        request.settimeout(30)
-        if self.context is not None:
-            request = self.context.wrap_socket(
-                request, server_side=True, do_handshake_on_connect=False
-            )
-        with self._lock:
-            self._open.add(request)
-            ended = self._ended
-        try:
-            if ended:
-                self.shutdown_request(request)
-                return
-            if isinstance(request, ssl.SSLSocket):
-                try:
-                    request.do_handshake()
-                except OSError:
-                    self.shutdown_request(request)
-                    return
-            super().process_request_thread(request, client_address)
-        finally:
-            with self._lock:
-                self._open.discard(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-    def end(self) -> None:
-        self.shutdown()
-        self._thread.join()
-        with self._lock:
-            self._ended = True
-            still_open = list(self._open)
-        for each in still_open:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown: it would pull the TLS from under a reader.
-                socket.socket.shutdown(each, socket.SHUT_RDWR)
-        self.server_close()
+# ---------------------------------------------------------------- answering
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -414,7 +348,7 @@ class _Site(Server):
     def __init__(self, authority: Authority, *, port: int = 0) -> None:
         self.authority = authority
         self.port = port
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
         self._stopping = threading.Event()
         self._lock = threading.RLock()
         self._log: list[Record] = []
@@ -439,7 +373,7 @@ class _Site(Server):
             shutil.rmtree(folder)
         self.port = self.port or free_port()
         handler = type("Handler", (_Handler,), {"site": self})
-        self._listener = _Listener(self.port, handler, context)
+        self._listener = Listener(self.port, handler, context)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -1607,7 +1541,7 @@ class Detour(Server):
         self.asked: list[str] = []
         self.refused: list[str] = []
         self.failing = ""
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
         self._stopping = threading.Event()
 
     @property
@@ -1618,7 +1552,7 @@ class Detour(Server):
         self._stopping.clear()
         self.port = self.port or free_port()
         handler = type("Tunnel", (_Tunnel,), {"detour": self})
-        self._listener = _Listener(self.port, handler, None)
+        self._listener = Listener(self.port, handler, None)
 
     def stop(self) -> None:
         self._stopping.set()

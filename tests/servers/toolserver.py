@@ -15,16 +15,17 @@ import json
 import re
 import ssl
 import tarfile
-import threading
 import zipfile
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs
 
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
+
+from servers.listener import Listener
 
 JSON, TEXT, BYTES = "application/json", "text/plain", "application/octet-stream"
 #: RFC 4918 9.1
@@ -73,17 +74,15 @@ class ToolServer:
         self.trusts: Callable[[str], bool] = lambda token: token.count(".") == 2
         self._sessions: set[str] = set()
         self.log: list[Seen] = []
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.tools = self
-        self._server.context = context
+        self._server = Listener(
+            0, type("Handler", (_Handler,), {"tools": self}), context
+        )
         self.port = self._server.server_port
         self.host = f"127.0.0.1:{self.port}"
         self.url = f"https://{self.host}"
         self.pages = _pages(self.url)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(
@@ -92,9 +91,7 @@ class ToolServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.end()
 
     @property
     def served(self) -> list[str]:
@@ -136,24 +133,8 @@ def _password(authorization: str) -> str:
     return pair.partition(":")[2]
 
 
-class _Server(ThreadingHTTPServer):
-    tools: ToolServer
-    context: ssl.SSLContext
-    daemon_threads = True
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        # In the connection's own thread: one slow handshake holds up nobody.
-        request.settimeout(30)
-        wrapped = self.context.wrap_socket(request, server_side=True)
-        _Handler(wrapped, client_address, self)
-        wrapped.close()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients hang up as they like."""
-
-
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    tools: ToolServer
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -169,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
     def _answer(self, body: bytes) -> None:
-        tools, authorization = self.server.tools, self.headers.get("Authorization", "")
+        tools, authorization = self.tools, self.headers.get("Authorization", "")
         path = self.path.partition("?")[0].replace("%2f", "/")
         page = tools.pages.get(path) or Page(b"{}", status=404)
         if path == "/":

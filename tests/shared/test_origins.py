@@ -569,7 +569,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(st.one_of(PIECES, PIECES, ANY), max_size=8).map("".join))
-@settings(max_examples=1000)
+@settings(max_examples=500)
 def test_site_for_any_host_is_never_a_look_alike(host: str) -> None:
     rule = EXACT.rule_for(Request("https", host))
 

@@ -70,7 +70,7 @@ ADDRESSES = st.lists(st.one_of(LETTERS, LETTERS, ANY), max_size=6).map("".join)
 
 
 @given(ADDRESSES)
-@settings(max_examples=1500)
+@settings(max_examples=700)
 @example(f"{_IDN}.exa\uff4dple")
 @example("a.evil\uff03@exact.example")
 @example(f"{_IDN}.example.\u00ad")
@@ -89,7 +89,7 @@ def test_served_host_is_the_same_one_to_every_reader(text: str) -> None:
 
 
 @given(ADDRESSES)
-@settings(max_examples=1500)
+@settings(max_examples=700)
 @example(f"{_IDN}.exa\uff4dple")
 @example("exact.exa\uff4dple")
 @example("a.evil\uff03@exact.example")
@@ -191,7 +191,7 @@ def strict_owner(path: str) -> str:
 
 
 @given(TARGETS)
-@settings(max_examples=3000)
+@settings(max_examples=1000)
 @example("Contoso/app")
 @example("contoso;v=1/app")
 @example("fabrikam/..%255ccontoso/app")

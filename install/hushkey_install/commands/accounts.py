@@ -118,7 +118,7 @@ def logout(
         typedsecrets.check_not_typed(identities[0], "")
     done = 0
     for identity in identities:
-        # Looked at anew: identities of one server and client share their sign-ins.
+        # Looked at again: identities of one server and client share their sign-ins.
         if not everyone or context.is_used(identity):
             line = _logout(context, identity.name, account, local=local)
             output.say(line, err=True)

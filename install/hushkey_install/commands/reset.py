@@ -1,4 +1,4 @@
-"""Starting anew when the key is gone: everything sealed is moved aside."""
+"""A new start when the key is gone: everything sealed is moved aside."""
 
 from __future__ import annotations
 

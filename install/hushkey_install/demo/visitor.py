@@ -18,7 +18,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
 
-PAGE_SECONDS = 10.0
+PAGE_SECONDS = 30.0
 PAGES = 5
 VISITS = "HUSHKEY_DEMO_VISITS"
 

@@ -30,7 +30,7 @@ class HiddenLogin(Frozen):
     in_file: bool
 
     def line(self, client: str) -> str:
-        """Return what a person is to know, without the command that mends it."""
+        """Return what a person is to know, without the command that fixes it."""
         what = f"{client}'s login to {self.server} in {self.place} is no longer used"
         if self.identity:
             return f"{what}: identity {self.identity} signs in instead"

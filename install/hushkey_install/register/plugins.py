@@ -192,7 +192,7 @@ def _python(client: Client) -> str:
 
 
 def _uv_tool(client: Client, *more: str) -> list[str]:
-    """Return the command that makes a uv tool anew, as it is but for *more*."""
+    """Return the command that installs a uv tool again, as it is but for *more*."""
     path = os.path.join(client.prefix, "uv-receipt.toml")
     try:
         with open(path, "rb") as file:

@@ -102,7 +102,7 @@ def address(flags: Flags, environ: dict[str, str], folder: str) -> targets.Targe
         return targets.parse(remotes[0])
     if not flags.may_ask:
         raise Permanent(
-            "what is to be set up? This folder is not a repository with a remote",
+            "name what to set up: this folder is not a repository with a remote",
             hint="for example: hushkey setup git.example.com",
         )
     words = "what to set up (a host, a URL to clone from, a registry, an index)"

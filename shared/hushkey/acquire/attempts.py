@@ -217,7 +217,7 @@ class FailureCache:
 def circumstances(identity: Identity, session: Session) -> str:
     """Return what changes with the config and the way to the server.
 
-    Somebody who has mended either does not hear the old failure again.
+    Somebody who has fixed either does not hear the old failure again.
     """
     settings = {k: v for k, v in session.settings.items() if k != "git_url"}
     named = {name: session.environ.get(name, "") for name in _AROUND}

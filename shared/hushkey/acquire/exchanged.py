@@ -2,7 +2,7 @@
 
 The same rule as for tokens. A secret that is still good costs no network and no
 lock; else one process exchanges, under a lock of that host, and whoever waited looks
-again, or shares the failure. It lies beside the access tokens, under a key of its
+again, or shares the failure. It is kept beside the access tokens, under a key of its
 own (`TokenKey.exchange`), so that signing out forgets it too.
 """
 

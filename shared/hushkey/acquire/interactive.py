@@ -104,7 +104,7 @@ class Interaction:
         return once(self._turn(), look, act)
 
     def sign_in(self, wanted: TokenRequest) -> Token:
-        """Sign in even if nothing requires it: another account, or anew."""
+        """Sign in even if nothing requires it: as another account, or again."""
         decision = self._decision(wanted)
         if not decision.methods:
             need = UiRequired("a sign-in was asked for")
@@ -201,7 +201,7 @@ class Interaction:
             raise failure
 
     def _key(self, wanted: TokenRequest) -> str:
-        """Return what a permanent failure concerns: not what has been mended."""
+        """Return what a permanent failure concerns: not what has been fixed."""
         around = attempts.circumstances(wanted.rule.identity, self._session)
         return f"{wanted.expected} {wanted.rule.token_key.text} {around}"
 

@@ -2,7 +2,7 @@
 
 What is stored and good costs no network. Else one process mints under the lock, and
 whoever waited looks again, or shares the failure. What a host has refused while it was
-young is not minted anew within the minute (`hushkey.acquire.cached.was_refused`), so
+young is not minted again within the minute (`hushkey.acquire.cached.was_refused`), so
 that a tool which asks again and again does not hammer the server that mints.
 
 Nothing of a pipeline's job outlives it: its tokens are kept in the job's own folder
@@ -170,17 +170,6 @@ def open_file(identity: Identity, session: Session, data_key: DataKey) -> Machin
 
 class MachineFile(TokenFile):
     """A token file that needs no disk: without a key, this process remembers."""
-
-    def __init__(
-        self,
-        folder: str,
-        issuer: str,
-        client_id: str,
-        data_key: DataKey,
-        warn: Callable[[str], None],
-    ) -> None:
-        super().__init__(folder, issuer, client_id, data_key, warn)
-        self.folder = folder
 
     def read_cached(self) -> TokenCache:
         """Return the access tokens; see `TokenFile`."""

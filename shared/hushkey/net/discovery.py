@@ -51,7 +51,7 @@ class Discovery:
         return self._document(self.url, self._checked_metadata)
 
     def keys(self, again: bool = False) -> dict[str, Any]:
-        """Return the issuer's JWK set; *again* fetches it anew."""
+        """Return the issuer's JWK set; *again* fetches it even if it is kept."""
         uri = self.metadata().get("jwks_uri")
         if not isinstance(uri, str):
             raise Permanent(f"{self.issuer}: its metadata names no jwks_uri")

@@ -71,6 +71,8 @@ class Network:
         self._environ = environ
         git_url = settings.get("git_url")
         self._git = None if git_url is None else GitConfig(git_url, environ)
+        #: reading the certificates takes longer than most answers
+        self._trusted: ssl.SSLContext | None = None
         #: the servers that have answered
         self.answered: set[str] = set()
 
@@ -145,8 +147,12 @@ class Network:
 
         Whom git trusts there counts beside them, unless there is a ``ca_file``.
         """
-        made = trust.context(self._ca_file, self._environ)
         told = self.of_git(url) if url else GitSettings()
+        if not (told.ca or told.certificate):
+            if self._trusted is None:
+                self._trusted = trust.context(self._ca_file, self._environ)
+            return self._trusted
+        made = trust.context(self._ca_file, self._environ)
         if not self._ca_file:
             trust.add(made, told.ca, "git's http.sslCAInfo")
         if told.certificate:
@@ -161,7 +167,8 @@ class _Adapter(HTTPAdapter):
     sent twice revokes the whole grant at servers that rotate.
     """
 
-    def __init__(self, trust: ssl.SSLContext) -> None:
+    def __init__(self, trust: ssl.SSLContext | None) -> None:
+        """*trust*: None for plain HTTP, straight to the server."""
         self._trust = trust
         super().__init__(
             max_retries=Retry(
@@ -278,12 +285,19 @@ class Session(requests.Session):
         self._limit = limit
         self._told: set[str] = set()
         self.headers.update({"Accept": "application/json", "User-Agent": "hushkey"})
-        trusted = network.trust()
-        self.mount("https://", _Adapter(trusted))
-        self.mount("http://", _Adapter(trusted))
+        self.adapters.clear()  # requests' own would trust as it does
+        self.mount("http://", _Adapter(None))
 
-    def _prepare(self, url: str) -> None:
-        """Trust at the origin of *url* whom git trusts there, if git asks."""
+    def _prepare(self, url: str, proxies: Mapping[str, str]) -> None:
+        """Trust somebody where TLS may be spoken; at *url* whom git trusts, if it asks.
+
+        Plain HTTP, straight to the server, needs no certificates.
+        """
+        speaks_tls = proxies or not url.lower().startswith("http://")
+        if speaks_tls and "https://" not in self.adapters:
+            trusted = self._network.trust()
+            self.mount("https://", _Adapter(trusted))
+            self.mount("http://", _Adapter(trusted))
         origin = "/".join([*url.split("/", 3)[:3], ""])
         if origin in self._told:
             return
@@ -305,7 +319,7 @@ class Session(requests.Session):
             left = min(left, self._limit)
         kw.update(allow_redirects=False, timeout=(_STEP, left), stream=True)
         kw.setdefault("proxies", self._network.proxies(url))
-        self._prepare(url)
+        self._prepare(url, kw["proxies"])
         send = super().request
 
         def whole() -> Response:

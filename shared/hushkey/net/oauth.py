@@ -28,7 +28,7 @@ class Client(http.Session, OAuth2Session):  # type: ignore[misc]
 
     def parse_response_token(self, resp: Response) -> Any:
         """Return the token answer (code, device), or raise Refused."""
-        # The parent would parse the body anew; what we made of it counts. It
+        # The parent would parse the body again; what we made of it counts. It
         # trips over an odd expires_at, which no RFC knows.
         self.token = {**http.token_of(resp), "expires_at": None}
         return self.token

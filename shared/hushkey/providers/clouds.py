@@ -58,6 +58,12 @@ def is_tenant(text: str) -> bool:
     return plain and 0 < len(text) <= 253 and ".." not in text
 
 
+def tenant(value: object) -> str | None:
+    """Accept a tenant id or a domain of the tenant; return what it should be."""
+    good = isinstance(value, str) and is_tenant(value)
+    return None if good else "a tenant id or domain, such as contoso.onmicrosoft.com"
+
+
 def is_home(account: str, tenant: str) -> bool:
     """Tell whether the home account id *account* (uid.utid) is of *tenant*."""
     home, tenant = account.rpartition(".")[2].lower(), tenant.lower()

@@ -40,15 +40,15 @@ class TokenFile(SealedFile):
     ) -> None:
         pair = issuer.encode() + b"\0" + client_id.encode()
         self.name = blake2s(pair, digest_size=12).hexdigest()
+        self.folder = folder
         self._tokens = os.path.join(folder, "tokens")
-        self._locks = os.path.join(folder, "locks")
         self._warn = warn
         path = os.path.join(self._tokens, self.name + SUFFIX)
         super().__init__(path, b"\0tokens\0" + pair, data_key)
 
     def lock_path(self, kind: str) -> str:
         """Return the path of the lock for *kind* of work on this file."""
-        return os.path.join(self._locks, f"{self.name}.{kind}.lock")
+        return os.path.join(self.folder, "locks", f"{self.name}.{kind}.lock")
 
     def read_cached(self) -> TokenCache:
         """Return the access tokens, from the agent's memory if it has them.

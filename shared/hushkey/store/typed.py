@@ -183,7 +183,7 @@ class TypedCredentials:
         return locks.held(os.path.join(self._folder, "locks", "stash.lock"), _PATIENCE)
 
     def _index(self) -> typed_index.Index | None:
-        """Return the index, made anew if it was lost; None if nothing is kept."""
+        """Return the index, rebuilt if it was lost; None if nothing is kept."""
         try:
             return typed_index.read(self._folder)
         except typed_index.Lost:

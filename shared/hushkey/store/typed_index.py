@@ -56,7 +56,7 @@ class CredentialKey(Frozen):
 
 
 class Lost(Exception):
-    """The index of what is kept is not usable: `TypedCredentials` makes it anew."""
+    """The index of what is kept is not usable: `TypedCredentials` rebuilds it."""
 
 
 class Index:

@@ -46,18 +46,9 @@ identity = "other"
 def server() -> Iterator[OidcServer]:
     """An issuer whose device codes are approved at once."""
     with OidcServer() as running:
-        url = running.url
-        running.metadata["device_authorization_endpoint"] = f"{url}/device"
-        running.metadata["revocation_endpoint"] = f"{url}/revoke"
-        running.on(WELL_KNOWN, Reply(running.metadata))
+        running.publishes(revocation_endpoint=f"{running.url}/revoke")
         running.on("/revoke", Reply())
-        device = {
-            "device_code": "d",
-            "user_code": "ABCD",
-            "verification_uri": "https://id.test/device",
-            "interval": 0.001,
-        }
-        running.on("/device", Reply(device))
+        running.offers_devices(interval=0.001)
         running.grants(
             access_token="at-signed-in",
             id_token=signed(claims(running.issuer, time.time(), nonce=None)),

@@ -128,9 +128,9 @@ def test_foreign_line_of_the_log_says_nothing(
     log = tmp_path / "log"
     log.write_text(f"{line}\n")
 
-    done = machine.run("hushkey", "report", HUSHKEY_LOG=str(log))
+    done = report(machine, HUSHKEY_LOG=str(log))
 
-    assert CANARY not in done.stdout.decode()
+    assert CANARY not in done.stdout
     assert json.loads(done.stdout)["log"]
 
 
@@ -140,7 +140,7 @@ def test_what_is_no_log_is_not_read(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "pipe", "none", "."):
-        done = machine.run("hushkey", "report", HUSHKEY_LOG=str(tmp_path / name))
+        done = report(machine, HUSHKEY_LOG=str(tmp_path / name))
 
         log = json.loads(done.stdout)["log"]
         assert [line for line in log if "pid=4711" in line] == []

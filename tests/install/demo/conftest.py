@@ -38,7 +38,7 @@ class Receiver:
 
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.handle_request)
-        self._server.timeout = 20
+        self._server.timeout = 60
         self._thread.start()
         self.uri = f"http://127.0.0.1:{self._server.server_port}/callback"
 

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from hushkey_install.cli import main
-from kit.oauth import BIN, CANARY, Machine, grant
+from kit.oauth import BIN, CANARY, grant
+from kit.toolbox import Toolbox
 
 SETTINGS = '[settings]\nkey_store = "file"\n'
 IDENTITY = (
@@ -18,28 +19,14 @@ IDENTITY = (
 PROGRAMS = ("hushkey", "git-credential-hushkey", "docker-credential-hushkey")
 
 
-class Healthy(Machine):
+class Healthy(Toolbox):
     """A home with only the programs that its purpose needs."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
-        self.bin = home / "bin"
-        self.bin.mkdir()
         self.environ = {**os.environ, "PATH": str(self.bin)}
         for name in (*PROGRAMS, "hushkey-keyring", "hushkey-answer"):
             (self.bin / name).symlink_to(BIN / name)
-
-    def tool(self, name: str, *distributions: str) -> None:
-        """Put a Python tool on PATH whose environment has *distributions*."""
-        prefix = self.home / "env" / name
-        program = prefix / "bin" / name
-        program.parent.mkdir(parents=True)
-        program.write_text(f"#!{prefix}/bin/python\n")
-        program.chmod(0o755)
-        for distribution in distributions:
-            info = f"lib/python3.11/site-packages/{distribution}.dist-info"
-            (prefix / info).mkdir(parents=True)
-        (self.bin / name).symlink_to(program)
 
     def program(self, name: str) -> None:
         (self.bin / name).write_text("#!/bin/sh\n")

@@ -8,31 +8,18 @@ from hushkey_install.common.finding import Finding
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.register import keyringchecks, table
 from hushkey_install.tools.installation import Installation
-from kit.oauth import BIN, Machine
+from kit.oauth import BIN
+from kit.toolbox import Toolbox
 
 NULL = "keyring.backends.null.Keyring"
 
 
-class Desk(Machine):
-    """A home with Python tools in environments of their own."""
+class Desk(Toolbox):
+    """A home with Python tools in environments of their own, and little else."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
-        self.bin = home / "bin"
-        self.bin.mkdir()
         self.environ = {"HOME": str(home), "PATH": str(self.bin)}
-
-    def tool(self, name: str, *distributions: str) -> None:
-        """Put a tool on PATH whose environment has *distributions*."""
-        prefix = self.home / "env" / name
-        program = prefix / "bin" / name
-        program.parent.mkdir(parents=True)
-        program.write_text(f"#!{prefix}/bin/python\n")
-        program.chmod(0o755)
-        for distribution in distributions:
-            info = f"lib/python3.11/site-packages/{distribution}.dist-info"
-            (prefix / info).mkdir(parents=True)
-        (self.bin / name).symlink_to(program)
 
     def launcher(self) -> None:
         (self.bin / "keyring").symlink_to(BIN / "hushkey-keyring")

@@ -539,7 +539,7 @@ def test_text_that_is_no_toml_is_refused(text: str) -> None:
     "start", ["[identity.me]\nprovider", "[settings]\ninteractive", "identity", "z"]
 )
 def test_key_that_is_a_deep_table_is_refused(start: str) -> None:
-    assert problems(f"{start}.{'a.' * 5000}a = 1\n")
+    assert problems(f"{start}.{'a.' * 2000}a = 1\n")
 
 
 def test_problem_is_one_harmless_line() -> None:
@@ -549,7 +549,6 @@ def test_problem_is_one_harmless_line() -> None:
 
 
 @given(st.text())
-@settings(max_examples=300)
 def test_any_text_compiles_or_is_a_config_error(text: str) -> None:
     _compiles_or_is_refused(text)
 
@@ -576,7 +575,7 @@ LINES = st.one_of(
 
 
 @given(st.lists(LINES, max_size=8).map("\n".join))
-@settings(max_examples=1000)
+@settings(max_examples=400)
 def test_any_toml_compiles_or_is_a_config_error(text: str) -> None:
     _compiles_or_is_refused(text)
 

@@ -295,7 +295,7 @@ def test_ca_file_that_cannot_serve_is_permanent(
         path.write_text(content)
 
     with pytest.raises(Permanent, match=str(path)):
-        network(ca_file=str(path)).session()
+        network(ca_file=str(path)).trust()
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "file in a folder"])
@@ -308,11 +308,11 @@ def test_ca_file_that_others_can_change_is_refused(
     file.write_bytes(ca.ca_file.read_bytes())
     file.chmod(0o644)
     chosen = file if kind == "file" else folder
-    network(ca_file=str(chosen)).session()
+    network(ca_file=str(chosen)).trust()
     (folder if kind == "folder" else file).chmod(0o777)
 
     with pytest.raises(Permanent, match="can be changed by others") as caught:
-        network(ca_file=str(chosen)).session()
+        network(ca_file=str(chosen)).trust()
 
     assert "chmod go-w" in caught.value.line()
 
@@ -324,7 +324,30 @@ def test_ca_file_of_another_user_is_refused(ca: Authority, tmp_path: Path) -> No
     os.chown(file, 65534, 65534)
 
     with pytest.raises(Permanent, match="belongs to another user"):
-        network(ca_file=str(file)).session()
+        network(ca_file=str(file)).trust()
+
+
+def test_certificates_are_read_once_and_for_tls_alone(
+    ca: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading a system's whole bundle takes longer than most answers."""
+    read: list[str] = []
+
+    def context(*words: Any) -> ssl.SSLContext:
+        read.append("once")
+        return original(*words)
+
+    original = trust.context
+    monkeypatch.setattr(trust, "context", context)
+    ours = network(ca_file=str(ca.ca_file))
+    with Scripted() as plain:
+        assert ours.session().get(f"{plain.url}/").status_code == 404
+    assert read == []
+
+    with Scripted(ca.server_context()) as server:
+        for _ in range(2):
+            assert ours.session().get(f"{server.url}/").status_code == 404
+    assert read == ["once"]
 
 
 def hashed(folder: Path, ca: Authority) -> Path:

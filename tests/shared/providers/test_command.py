@@ -19,8 +19,9 @@ from hushkey.config.identities import compiled
 from hushkey.errors import ConfigError, HushkeyError, Permanent, Transient
 from hushkey.model import Grant, HostRule, Identity
 from hushkey.providers import registry
+from hushkey.providers.program import without_secrets
 from hushkey.providers.specs import command
-from hushkey.providers.specs.command import READY, moment, without_secrets
+from hushkey.providers.specs.command import READY, moment
 from kit.core import ANY
 
 SCOPES = ("499b84ac/.default",)

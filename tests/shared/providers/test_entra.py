@@ -1,6 +1,7 @@
 """The provider on MSAL with an authority that is not Microsoft's."""
 
 import base64
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -72,8 +73,7 @@ class Desk:
 @pytest.fixture
 def desk(ca: Authority, tmp_path: Path) -> Iterator[Desk]:
     with OidcServer("/realm", ca.server_context()) as server:
-        server.metadata["device_authorization_endpoint"] = f"{server.url}/device"
-        server.on("/realm/.well-known/openid-configuration", Reply(server.metadata))
+        server.publishes(device_authorization_endpoint=f"{server.url}/device")
         yield Desk(server, ca, tmp_path)
 
 
@@ -193,10 +193,22 @@ def test_bearer_token_is_taken(desk: Desk, kind: str | None) -> None:
     assert desk.sign_in(token_type=kind).access_token == "at"
 
 
-ODD = [7, -1, 0.5, True, [], {}, ["a"], {"a": 1}, "", "x", "\x1b[2J", "9" * 400]
+ODD: list[Any] = [
+    7,
+    -1,
+    0.5,
+    True,
+    [],
+    {},
+    ["a"],
+    {"a": 1},
+    "",
+    "x",
+    "\x1b[2J",
+    "9" * 400,
+]
 
 
-@pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:20])
 @pytest.mark.parametrize(
     "name",
     [
@@ -215,16 +227,15 @@ ODD = [7, -1, 0.5, True, [], {}, ["a"], {"a": 1}, "", "x", "\x1b[2J", "9" * 400]
         "suberror",
     ],
 )
-def test_odd_field_of_a_token_answer_is_no_traceback(
-    desk: Desk, name: str, odd: Any
-) -> None:
+def test_odd_field_of_a_token_answer_is_no_traceback(desk: Desk, name: str) -> None:
     code = desk.begin_device()
     kept = desk.sign_in().refresh_token
     good = desk.id_token(nonce=None)
-    for ask in (
+    asks = (
         partial(desk.provider.poll_device, code),
         partial(desk.provider.refresh, kept, ("git",)),
-    ):
+    )
+    for odd, ask in itertools.product(ODD, asks):
         desk.server.grants(**{"id_token": good, name: odd})
         try:
             granted = ask()

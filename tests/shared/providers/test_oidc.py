@@ -494,8 +494,7 @@ DEVICE = {
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[Desk]:
     with OidcServer() as server:
-        server.metadata["device_authorization_endpoint"] = f"{server.url}/device"
-        server.on("/.well-known/openid-configuration", Reply(server.metadata))
+        server.publishes(device_authorization_endpoint=f"{server.url}/device")
         server.on("/device", Reply(DEVICE))
         yield Desk(server, tmp_path)
 

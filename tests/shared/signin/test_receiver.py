@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hushkey.errors import Cancelled, Permanent
-from hushkey.signin import pages
+from hushkey.signin import listener, pages
 from hushkey.signin.receiver import Receiver
 from kit.signin import another_user, needs_another_user
 
@@ -293,8 +293,9 @@ def test_forms_without_one_honest_length_are_refused(
 
 
 def test_slow_body_is_given_up_and_delays_nobody(
-    receiver: Receiver, pool: ThreadPoolExecutor
+    receiver: Receiver, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(listener, "PATIENCE", 1)
     request = (
         b"POST / HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
         b"Content-Length: 100\r\n\r\nstate=the-"
@@ -304,7 +305,7 @@ def test_slow_body_is_given_up_and_delays_nobody(
     assert ask(receiver, "/favicon.ico")[0] == 404
 
     assert slow.result(10).startswith(b"HTTP/1.1 408 ")
-    assert 4 < time.monotonic() - began < 9
+    assert time.monotonic() - began > 0.9
 
 
 def test_answer_carries_the_security_headers(receiver: Receiver) -> None:

@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 def test_what_was_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, object]
 ) -> None:
-    path = str(tmp_path_factory.mktemp("state") / "notes.json")
+    path = str(tmp_path_factory.getbasetemp() / "written" / "notes.json")
     cachefile.write(path, content)
 
     assert cachefile.read(path) == content

@@ -16,18 +16,12 @@ if TYPE_CHECKING:
     from hushkey.providers.base import Provider
 
 
-def tenant(value: Any) -> str | None:
-    """Accept a tenant id or a domain of the tenant."""
-    good = isinstance(value, str) and clouds.is_tenant(value)
-    return None if good else "a tenant id or domain, such as contoso.onmicrosoft.com"
-
-
 class Entra(ProviderSpec):
     """Microsoft Entra ID."""
 
     name = "entra"
     keys = {  # noqa: RUF012 - read only
-        "tenant": tenant,
+        "tenant": clouds.tenant,
         "cloud": one_of(*clouds.HOSTS),
         "authority": secure_url,
     }

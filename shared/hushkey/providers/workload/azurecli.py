@@ -10,8 +10,8 @@ import time
 
 from hushkey.errors import Permanent, plain
 from hushkey.model import Grant
+from hushkey.providers import clouds
 from hushkey.providers.checks import text
-from hushkey.providers.specs import entra
 from hushkey.providers.workload import assertions
 from hushkey.providers.workload.kind import Kind
 
@@ -34,7 +34,7 @@ class AzureCli(Kind):
     """Azure's command line."""
 
     name = "azure-cli"
-    keys = {"tenant": entra.tenant, "subscription": text}  # noqa: RUF012 - read only
+    keys = {"tenant": clouds.tenant, "subscription": text}  # noqa: RUF012 - read only
 
     def proof(self, table: Mapping[str, Any]) -> Needs:
         return (), (("program:az",),)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.providers import clouds
 from hushkey.providers.checks import one_of, text
-from hushkey.providers.specs import entra
 from hushkey.providers.workload import assertions
 from hushkey.providers.workload.kind import Kind, from_environ
 
@@ -35,7 +34,7 @@ class Federated(Kind):
     #: azure-identity sends the assertion there instead (its workload_identity.py)
     ignores = ("AZURE_KUBERNETES_TOKEN_PROXY",)
     keys = {  # noqa: RUF012 - read only
-        "tenant": entra.tenant,
+        "tenant": clouds.tenant,
         "cloud": one_of(*clouds.HOSTS),
         "assertion": assertions.check,
         "audience": text,

@@ -7,7 +7,6 @@ import re
 from hushkey.errors import Permanent, plain
 from hushkey.providers import clouds
 from hushkey.providers.checks import absolute_path, flag, one_of
-from hushkey.providers.specs import entra
 from hushkey.providers.workload import secrets
 from hushkey.providers.workload.kind import Kind, from_environ
 
@@ -32,7 +31,7 @@ class ServicePrincipal(Kind):
 
     name = "service-principal"
     keys = {  # noqa: RUF012 - read only
-        "tenant": entra.tenant,
+        "tenant": clouds.tenant,
         "cloud": one_of(*clouds.HOSTS),
         "secret_from": secrets.secret_from,
         "certificate": absolute_path,
