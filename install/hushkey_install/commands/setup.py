@@ -126,7 +126,8 @@ def run(
     config = rules.load(environ)
     with output.progress(f"asking {target.host} what it is"):
         found = recognise.find(config, target, environ, ask=flags.probe)
-    output.say(found.line(), err=True)
+    if found.known or not (flags.keys or flags.identity):
+        output.say(found.line(), err=True)
     answers = questions.ask(config, found, flags, environ)
     made = plan.make(answers, flags, environ)
     if not made:

@@ -277,6 +277,8 @@ def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     values = {entry.partition("\n")[2] for entry in found}
     doors = set(filter(gitdoor.is_door, values))
+    if installation.context is None:
+        return  # the line cannot be made, so the one that is there may be right
     if doors and doors != {gitdoor.line(installation.environ)}:
         yield Finding(
             "agent-line-old",
@@ -363,8 +365,11 @@ def _short(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding
 def _stale(
     installation: Installation, git: Git, forget: Callable[[str], object]
 ) -> Iterator[Finding]:
-    """Yield hosts that left the config, for which git asks nobody but us."""
-    if installation.context is None:
+    """Yield hosts that left the config, for which git asks nobody but us.
+
+    Not where another machine answers for them.
+    """
+    if installation.context is None or installation.forwarded:
         return
     for section in gitsections.stale(installation.context, git):
         yield Finding(

@@ -39,6 +39,11 @@ class Found(NamedTuple):
     #: its name says what it is
     named: bool = False
 
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it, from the config or by asking."""
+        return bool(self.rule or self.provider or self.issuer)
+
     def line(self) -> str:
         """Return who it is, and how that is known, for a person."""
         host = plain(self.target.host)
@@ -109,7 +114,7 @@ def _seen(config: Config, target: Target, environ: Mapping[str, str]) -> probe.S
     try:
         return probe.server(target.origin, target.path, config.settings, environ)
     except HushkeyError as error:
-        output.say(f"note: it could not be asked what it is: {error.line()}", err=True)
+        output.say(f"note: the server could not be asked: {error.line()}", err=True)
         return probe.Server()
 
 

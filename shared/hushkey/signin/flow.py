@@ -99,7 +99,7 @@ def sign_in(
         # The tool does not say whose token it got, and the window may have been left to
         # somebody else. Standard error hears it unless it is that terminal.
         done = messages.signed_in(who.host, _label(grant, who))
-        if chosen is not None:
+        if chosen is not None and not (says_who and os.isatty(2)):
             chosen.line(done)
         if not says_who and (chosen is None or not os.isatty(2)):
             warn(done)
