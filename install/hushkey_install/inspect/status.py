@@ -18,7 +18,7 @@ from hushkey.store.typed import open_typed_credentials
 from hushkey.system import paths
 from hushkey_install.common import output, typedsecrets
 from hushkey_install.common.context import Context, shown
-from hushkey_install.inspect import azure
+from hushkey_install.inspect import azure, minting
 
 _TITLES = ("host", "state", "identity", "account", "token", "from")
 #: of a row -> what a person reads, and its colour
@@ -229,6 +229,9 @@ def _rows(context: Context, rule: HostRule, host: str) -> Iterator[dict[str, Any
         everybody = tuple(dict.fromkeys((default, *others)))
         for account in everybody:
             found = _signed_in(cache, rule, account)
+            lacks = minting.lack(context, rule, host)
+            if lacks and found["state"] == "renews":
+                found |= {"state": "signed-out", "error": lacks.line()}
             found |= {"default": account == default} if len(everybody) > 1 else {}
             yield row | found
 

@@ -98,8 +98,13 @@ _NOT_THE_SIGN_IN = frozenset(
     )
 )
 _DECLINED = (UiRequired, "the server declines to renew the sign-in", "")
+_ASSERTION = (UiRequired, "the server refuses the assertion", "")
 #: (grant type, error code) -> the same three, where that grant needs other words
 BY_GRANT: Mapping[tuple[str, str], tuple[type[HushkeyError], str, str]] = {
+    **{
+        (f"urn:ietf:params:oauth:grant-type:{name}", "invalid_grant"): _ASSERTION
+        for name in ("token-exchange", "jwt-bearer")
+    },
     (REFRESH, "access_denied"): _DECLINED,
     (REFRESH, "authorization_declined"): _DECLINED,
     ("authorization_code", "invalid_grant"): (
