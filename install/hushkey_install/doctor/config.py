@@ -35,7 +35,11 @@ def check(installation: Installation) -> Iterator[Finding]:
             installation.config_error.what,
         )
         told = "; ".join(problems)
-        yield Finding("config-wrong", PROBLEM, told, "hushkey config edit")
+        if status is None:  # no file that could be edited
+            told, command = installation.config_error.line(), ""
+        else:
+            command = "hushkey config edit"
+        yield Finding("config-wrong", PROBLEM, told, command)
     elif installation.forwarded and not _is_in_use(installation):
         text = "tools here are answered by `hushkey forward` on another machine"
         yield Finding("forwarded", FINE, text)

@@ -206,14 +206,16 @@ def _listeners(
         place = chain.helpers.index(helper)
         ours = next(n for n, h in enumerate(chain.helpers) if h.is_ours)
         where = "before" if place < ours else "after"
+        # What another section says behind ours is reset by one that is written last.
+        last = place > ours and helper.section != chain.helpers[ours].section
         keeps = helper.name in githelpers.KEEPERS
         yield Finding(
             "helper-keeps-tokens" if keeps else "helper-sees-tokens",
             PROBLEM if keeps else NOTE,
             f"for {rule.pattern} git also asks {helper.line()} {where} hushkey, and "
             f"hands it our tokens{' to keep' if keeps else ''}",
-            _INSTALL,
-            mend,
+            f"hushkey uninstall git && {_INSTALL}" if last else _INSTALL,
+            None if last else mend,
         )
 
 
