@@ -86,8 +86,8 @@ def twice(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "installed-copies",
             NOTE,
-            f"hushkey {version('hushkey')} is on PATH {len(installed)} times, the first "
-            f"is used: {', '.join(installed)}",
+            f"hushkey {version('hushkey')} is on PATH {len(installed)} times, and the "
+            f"first is used: {', '.join(installed)}",
         )
 
 
