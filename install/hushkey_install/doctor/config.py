@@ -35,7 +35,7 @@ def check(installation: Installation) -> Iterator[Finding]:
             installation.config_error.what,
         )
         told = "; ".join(problems)
-        if status is None:  # no file that could be edited
+        if not status or not stat.S_ISREG(status.st_mode):  # nothing to edit
             told, command = installation.config_error.line(), ""
         else:
             command = "hushkey config edit"

@@ -57,6 +57,12 @@ def show(as_json: bool, target: str | None = None) -> None:
         }
         output.say_json(report)
         return
+    if not found and not typed and not target and _forwarded(context):
+        output.say(
+            "nobody is signed in here; tools are answered by `hushkey forward` on the "
+            "machine that you came from"
+        )
+        return
     if not found and not typed:
         output.say(
             f"nothing is typed or signed in for {shown(target)}"
@@ -81,6 +87,13 @@ def show(as_json: bool, target: str | None = None) -> None:
         )
     for error in dict.fromkeys(row["error"] for row in found if row["error"]):
         output.say(f"hushkey: {error}", err=True)
+
+
+def _forwarded(context: Context) -> bool:
+    try:
+        return bool(paths.upstream(context.environ))
+    except HushkeyError:
+        return False  # `explain` says what is wrong with HUSHKEY_UPSTREAM
 
 
 def check(as_json: bool, target: str | None = None) -> int:

@@ -247,6 +247,19 @@ def test_config_that_is_wrong_is_the_only_finding(machine: Machine) -> None:
     assert set(found(machine)) == {"config-wrong"}
 
 
+def test_config_that_is_no_file_is_told_once_and_not_to_be_edited(
+    machine: Machine,
+) -> None:
+    relative = found(machine, HUSHKEY_CONFIG="config.toml")
+    machine.config_file.unlink()
+    machine.config_file.mkdir()
+
+    (wrong,) = relative.values()
+    assert "absolute path" in wrong["text"]
+    assert "config edit" not in wrong["command"]
+    assert found(machine)["config-wrong"]["command"] == ""
+
+
 def test_machine_that_another_one_answers_for(machine: Machine) -> None:
     """`hushkey install git HOST` on the far side of a forward is all it needs."""
     machine.config_file.unlink()
@@ -260,6 +273,7 @@ def test_machine_that_another_one_answers_for(machine: Machine) -> None:
     machine.environ["HUSHKEY_UPSTREAM"] = str(folder / "upstream")
     try:
         assert found(machine) == {}
+        assert "hushkey forward" in machine.run("hushkey", "status").stdout.decode()
     finally:
         shutil.rmtree(folder)
 
