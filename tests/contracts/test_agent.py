@@ -272,6 +272,28 @@ def test_killed_agent_s_renewal_is_saved(desk: Desk, warm: Agent) -> None:
         wait_until(lambda: process.status() in ended, "its end")
 
 
+def test_renewal_that_outlives_its_agent_stores_nothing_after_a_sign_out(
+    desk: Desk, warm: Agent
+) -> None:
+    desk.age(3601)
+    desk.issuer.set(delay=1)
+    with ThreadPoolExecutor(2) as pool:
+        caller = pool.submit(desk.get, HUSHKEY_INTERACTIVE="never")
+        agent = psutil.Process(warm.pid())
+        wait_until(lambda: bool(agent.children()), "its process", pause=0.01)
+        (process,) = agent.children()
+        gone = pool.submit(desk.hushkey, "logout", "corp", "--local")
+        warm.kill()
+        assert gone.result().returncode == 0
+        caller.result()
+    ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        wait_until(lambda: process.status() in ended, "its end")
+
+    assert not desk.token_file().read().accounts
+    assert desk.get(HUSHKEY_INTERACTIVE="never").stdout == b"quit=1\n"
+
+
 def test_sign_in_is_the_caller_s_own(desk: Desk, warm: Agent) -> None:
     desk.age(3601)
     desk.issuer.forget()

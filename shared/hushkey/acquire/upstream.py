@@ -63,11 +63,14 @@ def find(
     tool: str,
     options: Callable[[], PromptOptions],
     warn: Callable[[str], None] = runtime.warn,
+    *,
+    passes_on: bool = False,
 ) -> Forwarded | None:
     """Return the token for *request* from the other side; None: it has none.
 
     *options* returns the calling *tool*'s, which say whether a person may be asked
-    there. Where nobody answers, *warn* is told so in a line. Raises Permanent with the
+    there. Where nobody answers, *warn* is told so in a line. *passes_on*: it is for
+    another machine, and no tool of this one gets it. Raises Permanent with the
     other side's line where it refuses, InteractionUnavailable.
     """
     origin = origins.parse_origin(request.protocol, request.host)
@@ -102,6 +105,12 @@ def find(
     found = _forwarded(shown, words)
     _note_given(found.token.value, environ)
     event("forwarded", host=shown)
+    if not passes_on and rules.load(environ).settings["audit"]:
+        from hushkey.system import audit  # noqa: PLC0415 - if on
+
+        end = found.token.expires_at
+        place = {"host": shown, "path": request.path}
+        audit.record(environ, tool=tool, **place, outcome="given", expires=end)
     return found
 
 
