@@ -35,7 +35,14 @@ def check(installation: Installation) -> Iterator[Finding]:
             installation.config_error.what,
         )
         told = "; ".join(problems)
-        yield Finding("config-wrong", PROBLEM, told, "hushkey config edit")
+        if not status or not stat.S_ISREG(status.st_mode):  # nothing to edit
+            told, command = installation.config_error.line(), ""
+        else:
+            command = "hushkey config edit"
+        yield Finding("config-wrong", PROBLEM, told, command)
+    elif installation.forwarded and not _is_in_use(installation):
+        text = "tools here are answered by `hushkey forward` on another machine"
+        yield Finding("forwarded", FINE, text)
     elif status is None and not _is_in_use(installation):
         yield Finding(
             "config-missing",
@@ -89,7 +96,8 @@ def _certificates(installation: Installation, config: Config) -> Iterator[Findin
 def _untrusted(error: StoreError) -> Iterator[Finding]:
     """Yield why a config that others could have written does not count."""
     if error.reason != "open":
-        yield Finding("config-foreign", PROBLEM, error.what)
+        text = f"{error.what}; {error.hint}" if error.hint else error.what
+        yield Finding("config-foreign", PROBLEM, text)
         return
     path = error.path
     yield Finding(

@@ -86,7 +86,8 @@ def twice(installation: Installation) -> Iterator[Finding]:
         yield Finding(
             "installed-copies",
             NOTE,
-            f"hushkey {version('hushkey')} is on PATH {len(installed)} times",
+            f"hushkey {version('hushkey')} is on PATH {len(installed)} times, and the "
+            f"first is used: {', '.join(installed)}",
         )
 
 

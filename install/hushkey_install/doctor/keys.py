@@ -78,6 +78,8 @@ def _is_needed(installation: Installation) -> bool:
     if any(True for _ in typed_index.files(paths.data_folder(environ))):
         return True
     own = [rule.identity for rule, _ in installation.context.own_rules()]
+    if not own and installation.forwarded:
+        return False  # nobody signs in here
     only_machines = bool(own) and all(each.machine for each in own)
     return not (policy.ci(environ) or only_machines)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from hushkey.errors import HushkeyError, span
 from hushkey.providers.registry import SPECS
 from hushkey.providers.workload import claims
+from hushkey_install.common.context import Context
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
+from hushkey_install.inspect import minting
 from hushkey_install.tools.installation import Installation
 
 #: seconds before its end at which a token is worth a word
@@ -17,12 +20,13 @@ _SOON = 600
 
 
 def check(installation: Installation) -> Iterator[Finding]:
-    """Yield the tokens in this job's variables that have ended, or will soon.
+    """Yield what keeps this job from tokens, and those that have ended, or will soon.
 
     Only what says itself when it ends (RFC 7519 4.1.4, ``exp``) is looked at.
     """
-    if installation.config is None:
+    if installation.context is None:
         return
+    yield from _lacking(installation.context)
     environ = installation.environ
     for name in dict.fromkeys(_variables(installation)):
         end = claims.end(environ.get(name, ""))
@@ -41,6 +45,14 @@ def check(installation: Installation) -> Iterator[Finding]:
         elif left < _SOON:
             text = f"the token in {name} ends in {span(int(left))}, and {once}"
             yield Finding("job-token-ends", NOTE, text)
+
+
+def _lacking(context: Context) -> Iterator[Finding]:
+    """Yield what the identities of this job lack: a permission, a variable."""
+    with suppress(HushkeyError):  # told by the config's own finding
+        for rule, host in context.own_rules():
+            if error := minting.lack(context, rule, host):
+                yield Finding("job-lacks", PROBLEM, error.line())
 
 
 def _variables(installation: Installation) -> Iterator[str]:

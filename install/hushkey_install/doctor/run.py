@@ -91,8 +91,11 @@ def findings(*, probe: bool = False) -> list[Finding]:
     """Return what every topic has to say, problems first, one for each cause."""
     looked_at = installation()
     every = (*topics(), *(servers.TOPICS if probe else ()))
-    found = [finding for topic in every for finding in _of(topic, looked_at)]
-    unique = {(f.code, f.text): f for f in found}
+    found = [each for topic in every for each in _of(topic, looked_at)]
+    # Several topics may meet the same fault; the first to tell it is nearest to it.
+    unique: dict[str, Finding] = {}
+    for finding in found:
+        unique.setdefault(finding.text, finding)
     order = (PROBLEM, NOTE, FINE)
     return sorted(_by_cause(unique.values()), key=lambda f: order.index(f.level))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from hushkey import origins
@@ -15,16 +14,16 @@ from hushkey.model import HostRule, Identity, Request
 from hushkey.providers import exchange, registry
 from hushkey.signin import policy, terminal
 from hushkey.store import typed_index
-from hushkey.system import jobs, paths, proofs
+from hushkey.system import jobs, paths
 from hushkey_helpers.git import typed
 from hushkey_install.common import output, probe, typedsecrets
 from hushkey_install.common.context import Context
-from hushkey_install.inspect import azure, nosignin
+from hushkey_install.inspect import azure, minting, nosignin
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
 
 if TYPE_CHECKING:
-    from hushkey.net.http import Network
+    pass
 
 Facts = Iterator[tuple[str, str]]
 
@@ -311,7 +310,7 @@ def _step(context: Context, rule: HostRule, host: str, request: Request) -> Next
     now = time.time()
     if machine:
         cached.check_not_refused(cache, account, wanted, now)
-        return Next("minted", _minted(context, rule, host))
+        return Next("minted", minting.words(context, rule, host))
     if cached.was_refused(cache, account, wanted, now):
         if cached.refused_token(cache, account, wanted, now):
             told = f"the same token again, as {name}: {wanted.where} has refused it"
@@ -322,27 +321,6 @@ def _step(context: Context, rule: HostRule, host: str, request: Request) -> Next
     if cache.ended(account) is not None:
         raise cached.need(cache, account)
     raise UiRequired("no refresh token covers these scopes")
-
-
-class _WouldAsk(Exception):
-    """A machine's token would be asked for now, and explaining asks nobody."""
-
-
-def _minted(context: Context, rule: HostRule, host: str) -> str:
-    """Return that a machine gets a token by itself, or raise what it lacks for that."""
-    identity = rule.identity
-    spec = registry.SPECS[identity.provider]
-    proof = proofs.check(identity.proof, context.environ)
-    if proof.proven:
-        return f"a new token: {spec.words(identity)}; nobody is asked"
-    with suppress(_WouldAsk):
-        folder = context.acquirer.session.folder
-        spec.minter(identity, _nobody, folder, context.environ).mint(rule, host)
-    return f"it is tried, though {proof.lacks}: {spec.words(identity)}"
-
-
-def _nobody(seconds: float = 0) -> Network:
-    raise _WouldAsk
 
 
 def _sign_in(context: Context, rule: HostRule, why: str) -> str:

@@ -18,7 +18,7 @@ from hushkey.store.typed import open_typed_credentials
 from hushkey.system import paths
 from hushkey_install.common import output, typedsecrets
 from hushkey_install.common.context import Context, shown
-from hushkey_install.inspect import azure
+from hushkey_install.inspect import azure, minting
 
 _TITLES = ("host", "state", "identity", "account", "token", "from")
 #: of a row -> what a person reads, and its colour
@@ -57,6 +57,12 @@ def show(as_json: bool, target: str | None = None) -> None:
         }
         output.say_json(report)
         return
+    if not found and not typed and not target and _forwarded(context):
+        output.say(
+            "nobody is signed in here; tools are answered by `hushkey forward` on the "
+            "machine that you came from"
+        )
+        return
     if not found and not typed:
         output.say(
             f"nothing is typed or signed in for {shown(target)}"
@@ -79,6 +85,13 @@ def show(as_json: bool, target: str | None = None) -> None:
         output.say(f"kept: {told}{f': {named}{more}' if named else ''}")
     for error in dict.fromkeys(row["error"] for row in found if row["error"]):
         output.say(f"hushkey: {error}", err=True)
+
+
+def _forwarded(context: Context) -> bool:
+    try:
+        return bool(paths.upstream(context.environ))
+    except HushkeyError:
+        return False  # `explain` says what is wrong with HUSHKEY_UPSTREAM
 
 
 def check(as_json: bool, target: str | None = None) -> int:
@@ -227,6 +240,9 @@ def _rows(context: Context, rule: HostRule, host: str) -> Iterator[dict[str, Any
         everybody = tuple(dict.fromkeys((default, *others)))
         for account in everybody:
             found = _signed_in(cache, rule, account)
+            lacks = minting.lack(context, rule, host)
+            if lacks and found["state"] == "renews":
+                found |= {"state": "signed-out", "error": lacks.line()}
             found |= {"default": account == default} if len(everybody) > 1 else {}
             yield row | found
 

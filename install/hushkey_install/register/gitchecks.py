@@ -211,14 +211,16 @@ def _listeners(
         place = chain.helpers.index(helper)
         ours = next(n for n, h in enumerate(chain.helpers) if h.is_ours)
         where = "before" if place < ours else "after"
+        # What another section says behind ours is reset by one that is written last.
+        last = place > ours and helper.section != chain.helpers[ours].section
         keeps = helper.name in githelpers.KEEPERS
         yield Finding(
             "helper-keeps-tokens" if keeps else "helper-sees-tokens",
             PROBLEM if keeps else NOTE,
             f"for {rule.pattern} git also asks {helper.line()} {where} hushkey, and "
             f"hands it our tokens{' to keep' if keeps else ''}",
-            _INSTALL,
-            mend,
+            f"hushkey uninstall git && {_INSTALL}" if last else _INSTALL,
+            None if last else mend,
         )
 
 
@@ -282,6 +284,8 @@ def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     values = {entry.partition("\n")[2] for entry in found}
     doors = set(filter(gitdoor.is_door, values))
+    if installation.context is None:
+        return  # the line cannot be made, so the one that is there may be right
     if doors and doors != {gitdoor.line(installation.environ)}:
         yield Finding(
             "agent-line-old",
@@ -379,8 +383,11 @@ def _short(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding
 def _stale(
     installation: Installation, git: Git, forget: Callable[[str], object]
 ) -> Iterator[Finding]:
-    """Yield hosts that left the config, for which git asks nobody but us."""
-    if installation.context is None:
+    """Yield hosts that left the config, for which git asks nobody but us.
+
+    Not where another machine answers for them.
+    """
+    if installation.context is None or installation.forwarded:
         return
     for section in gitsections.stale(installation.context, git):
         yield Finding(

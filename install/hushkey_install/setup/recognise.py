@@ -114,7 +114,7 @@ def _seen(config: Config, target: Target, environ: Mapping[str, str]) -> probe.S
     try:
         return probe.server(target.origin, target.path, config.settings, environ)
     except HushkeyError as error:
-        output.say(f"note: it could not be asked what it is: {error.line()}", err=True)
+        output.say(f"note: the server could not be asked: {error.line()}", err=True)
         return probe.Server()
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from hushkey import origins
 from hushkey.config import rules
 from hushkey.errors import ConfigError, HushkeyError
+from hushkey.system import paths
 from hushkey_install.common.context import Context
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.tools.gitfile import Git
@@ -71,6 +72,14 @@ class Installation:
     def config(self) -> rules.Config | None:
         """The config, or None if it is wrong."""
         return self.context.config if self.context else None
+
+    @cached_property
+    def forwarded(self) -> bool:
+        """Whether `hushkey forward` on another machine answers here now."""
+        try:
+            return bool(paths.upstream(self.environ))
+        except HushkeyError:
+            return False  # `explain` says what is wrong with HUSHKEY_UPSTREAM
 
     @cached_property
     def asking_keyring(self) -> frozenset[str]:

@@ -136,7 +136,7 @@ def text_of(path: str) -> str:
             raise ValueError(f"{HELPERS} is not a table of names by registry")
     except ValueError as error:
         raise Permanent(
-            f"{path} is not in the form that its owner writes: {error}",
-            hint="fix it; nothing was changed",
+            f"{path} is not a config file of docker or podman: {error}",
+            hint="fix it, or move it away; nothing was changed",
         ) from error
     return text

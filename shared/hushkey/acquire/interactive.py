@@ -22,7 +22,7 @@ from hushkey.errors import (
 from hushkey.model import UNNAMED, Account
 from hushkey.providers.registry import SPECS, methods_of
 from hushkey.scopes import covers
-from hushkey.signin import choice, messages, terminal
+from hushkey.signin import choice, messages, policy, terminal
 from hushkey.signin.flow import PromptSubject, sign_in
 from hushkey.store.tokencache import place_of
 from hushkey.system import cachefile, locks
@@ -232,7 +232,11 @@ class Interaction:
     ) -> InteractionUnavailable:
         hint = f"run: {_login_command(wanted)}"
         if self._session.options.login:
-            hint = "run it on a desktop or a terminal, or try --method device"
+            hint = (
+                "run it on a desktop or a terminal, or with HUSHKEY_INTERACTIVE=device"
+            )
+        elif policy.ci(self._session.environ):
+            hint = "a job signs in as itself: hushkey help machines"
         return InteractionUnavailable(
             f"{need.what}, but {reason}",
             hint=hint,

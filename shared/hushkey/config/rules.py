@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 #: rises with every change of the compiled form, and of what a ProviderSpec puts there
 FORMAT = 10
 MAX_BYTES = 4 * 1024 * 1024
+_EDIT = "run `hushkey config edit`"
 # A file changed this recently (seconds) may change again within one tick of
 # its timestamp, keeping size and inode: git's "racy" problem. Not kept yet.
 _SETTLED = 2.0
@@ -457,12 +458,12 @@ def _text(source: str) -> str:
     except OSError as error:
         raise _unreadable(source, error) from error
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{source} is larger than {MAX_BYTES} bytes")
+        raise ConfigError(f"{source} is larger than {MAX_BYTES >> 20} MiB", hint=_EDIT)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{source}:{line}: not UTF-8 text") from error
+        raise ConfigError(f"{source}:{line}: not UTF-8 text", hint=_EDIT) from error
 
 
 def _write_side(side: str, source: str, stamp: Any, compiled: Any) -> None:

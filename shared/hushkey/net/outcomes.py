@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # The longest Retry-After that is believed, and how many digits of one are read.
 _LONGEST_WAIT, _DIGITS = 3600.0, 9
 _PORTAL = "is there a captive portal or proxy in between?"
+_PROXY = "check it, or run `hushkey config set proxy http://HOST:PORT`"
 _SIGN_IN_AGAIN = "the server wants a new sign-in"
 _CONFIG = "check this identity's client_id, scopes and endpoints in config.toml"
 
@@ -98,8 +99,13 @@ _NOT_THE_SIGN_IN = frozenset(
     )
 )
 _DECLINED = (UiRequired, "the server declines to renew the sign-in", "")
+_ASSERTION = (UiRequired, "the server refuses the assertion", "")
 #: (grant type, error code) -> the same three, where that grant needs other words
 BY_GRANT: Mapping[tuple[str, str], tuple[type[HushkeyError], str, str]] = {
+    **{
+        (f"urn:ietf:params:oauth:grant-type:{name}", "invalid_grant"): _ASSERTION
+        for name in ("token-exchange", "jwt-bearer")
+    },
     (REFRESH, "access_denied"): _DECLINED,
     (REFRESH, "authorization_declined"): _DECLINED,
     ("authorization_code", "invalid_grant"): (
@@ -271,7 +277,7 @@ def _row(
     if status >= 500:
         return Transient, f"the server failed (HTTP {status})", "try again later"
     if status == 407:
-        return Permanent, "a proxy wants a password (HTTP 407)", "set `proxy`"
+        return Permanent, "a proxy wants a password (HTTP 407)", _PROXY
     # A policy that blocks arrives under interaction_required too: no sign-in helps.
     if code in _REFINED and str(suberror) in BY_SUBERROR:
         return BY_SUBERROR[str(suberror)]
@@ -293,13 +299,11 @@ def from_failure(error: Exception, server: str) -> HushkeyError:
     if "SSLError" in names:
         return Unheard(
             f"{server}: its TLS certificate is not trusted here",
-            hint="set `ca_file` if your network has its own authority, or check "
-            "this machine's clock",
+            hint="if your network has its own authority run `hushkey config set "
+            "ca_file FILE`; else check this machine's clock",
         )
     if "ProxyError" in names and not _dropped(error):
-        return Unheard(
-            f"{server}: the proxy refused the connection", hint="set `proxy`"
-        )
+        return Unheard(f"{server}: the proxy refused the connection", hint=_PROXY)
     if names & {"InvalidProxyURL", "InvalidURL", "InvalidSchema", "MissingSchema"}:
         return Unheard(f"{server}: the URL or proxy setting is wrong", hint=_CONFIG)
     if "TooManyRedirects" in names:  # of which none are followed

@@ -51,7 +51,7 @@ def context(ca_file: str, environ: Mapping[str, str]) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise Permanent(
             f"cannot read certificates from {path or 'the system'}",
-            hint="set `ca_file`",
+            hint="run `hushkey config set ca_file FILE`",
         ) from error
 
 

@@ -655,3 +655,18 @@ def test_server_that_git_s_certificate_vouches_for_is_reached(
     machine.run("hushkey", "agent", "stop")
     assert b"certificate is not trusted" in alone.stderr
     assert f"password={TOKEN}".encode() in done.stdout
+
+
+def test_token_of_a_job_without_a_folder_is_none_that_somebody_typed(
+    machine: Machine,
+) -> None:
+    """git hands every answer back, and this one was in no file."""
+    typed = ASKED + b"username=oauth2\npassword=minted\n"
+    assert "did not store" in ask(machine, "store", typed).lines[0]
+
+    machine.config_file.write_text(
+        '[identity.ci]\nprovider = "workload"\nkind = "exchange"\n'
+        'issuer = "https://id.test"\nclient_id = "robot"\nassertion = "env:ID_TOKEN"\n'
+        '[host."git.test"]\nidentity = "ci"\n'
+    )
+    assert ask(machine, "store", typed).lines == ()

@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,9 +14,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey_helpers.agent import git_socket
 from hushkey_install.cli import main
-from hushkey_install.register import gitsections
+from hushkey_install.register import gitdoor, gitsections
 from kit.oauth import BIN, CANARY, Machine, grant
+from servers.process import short_folder
 
 HELPER = f"{BIN}/git-credential-hushkey"
 OURS = f'[credential "https://git.test"]\n\thelper = \n\thelper = {HELPER}\n'
@@ -225,6 +229,53 @@ def test_what_belongs_to_another_user(machine: Machine, place: str, code: str) -
     assert finding["level"] == "problem"
     assert str(path) in finding["text"]
     assert finding["mend"] is False
+    assert "sudo" in finding["text"]  # what to do, where no command can
+
+
+def test_config_that_is_wrong_is_the_only_finding(machine: Machine) -> None:
+    """git's line to the agent cannot be compared without the config."""
+    door = f"{gitdoor._BEGINNING}{git_socket.MARK} {git_socket.MARK}=1"
+    file = str(machine.home / ".gitconfig")
+    Path(file).unlink()
+    for value in ("", door, HELPER):
+        words = ("--add", "credential.https://git.test.helper", value)
+        git(machine, "config", "-f", file, *words)
+    assert "agent-line-old" in found(machine)
+
+    machine.config_file.write_text("[")
+
+    assert set(found(machine)) == {"config-wrong"}
+
+
+def test_config_that_is_no_file_is_told_once_and_not_to_be_edited(
+    machine: Machine,
+) -> None:
+    relative = found(machine, HUSHKEY_CONFIG="config.toml")
+    machine.config_file.unlink()
+    machine.config_file.mkdir()
+
+    (wrong,) = relative.values()
+    assert "absolute path" in wrong["text"]
+    assert "config edit" not in wrong["command"]
+    assert found(machine)["config-wrong"]["command"] == ""
+
+
+def test_machine_that_another_one_answers_for(machine: Machine) -> None:
+    """`hushkey install git HOST` on the far side of a forward is all it needs."""
+    machine.config_file.unlink()
+    shutil.rmtree(machine.data)
+    (machine.home / ".gitconfig").write_text(OURS)
+    assert {"git-stale", "config-missing"} <= set(found(machine))
+
+    folder = short_folder("forwarded")
+    with socket.socket(socket.AF_UNIX) as link:
+        link.bind(str(folder / "upstream"))
+    machine.environ["HUSHKEY_UPSTREAM"] = str(folder / "upstream")
+    try:
+        assert found(machine) == {}
+        assert "hushkey forward" in machine.run("hushkey", "status").stdout.decode()
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("way", ["remote", "registered"])
@@ -459,7 +510,11 @@ def test_other_helpers_that_are_handed_our_tokens(
     findings = found(machine)
 
     assert list(findings) == ([code] if code else [])
-    assert not code or f"{place} hushkey" in findings[code]["text"]
+    if code:
+        assert f"{place} hushkey" in findings[code]["text"]
+        for command in findings[code]["command"].split(" && "):
+            machine.run(*command.split(), "--yes")
+        assert found(machine) == {}
 
 
 def test_helper_before_ours(machine: Machine) -> None:
@@ -766,7 +821,10 @@ def test_two_installations_on_path(
     other.chmod(0o755)
     path = f"{machine.environ['PATH']}:{tmp_path}"
 
-    assert list(found(machine, PATH=path)) == codes
+    findings = found(machine, PATH=path)
+
+    assert list(findings) == codes
+    assert str(other) in findings[codes[0]]["text"]
 
 
 # -- asking ----------------------------------------------------------------------------

@@ -62,7 +62,8 @@ def test_machines_alone_need_no_keyring(machine: Machine) -> None:
 def test_sign_in_that_is_stored_needs_its_key_in_a_job_too(machine: Machine) -> None:
     machine.has(grant("at-kept"))
 
-    assert set(found(machine, **CI)) == {"keyring-absent"}
+    job = CI | {"ID_TOKEN": token(3600)}
+    assert set(found(machine, **job)) == {"keyring-absent"}
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,14 @@ def test_token_that_is_given_once_is_told_before_it_ends(
         assert words in findings[code]["text"]
         assert "once for a job" in findings[code]["text"]
         assert not any(value in str(findings) for value in given.values())
+
+
+def test_what_the_job_lacks_is_said_before_a_tool_fails(machine: Machine) -> None:
+    finding = found(machine, **CI)["job-lacks"]
+
+    assert "ID_TOKEN is not set; add `id_tokens:" in finding["text"]
+    assert finding["level"] == "problem"
+    machine.environ |= CI
+    status = machine.run("hushkey", "status", "--check", "git.test")
+    assert status.returncode == 3
+    assert b"git.test: the variable ID_TOKEN is not set" in status.stderr

@@ -270,13 +270,16 @@ def test_crlf_lines_are_fine(home: Home) -> None:
 def test_latin_1_text_is_refused_with_its_line(home: Home) -> None:
     home.write(b"[settings]\n# caf\xe9\n")
 
-    assert refusal(home) == f"{home.source}:2: not UTF-8 text"
+    assert (
+        refusal(home) == f"{home.source}:2: not UTF-8 text; run `hushkey config edit`"
+    )
 
 
 def test_huge_file_is_refused(home: Home) -> None:
     home.write(b"#" * 5 * 1024 * 1024)
 
-    assert refusal(home) == f"{home.source} is larger than {MAX_BYTES} bytes"
+    what = f"{home.source} is larger than {MAX_BYTES >> 20} MiB"
+    assert refusal(home) == f"{what}; run `hushkey config edit`"
 
 
 def test_folder_in_place_of_the_file_is_refused(home: Home) -> None:

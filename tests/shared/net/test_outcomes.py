@@ -10,6 +10,7 @@ from hushkey.errors import (
     Unheard,
 )
 from hushkey.net import outcomes
+from hushkey.providers.workload import asking
 from hushkey.system.deadline import Expired
 
 SERVER = "id.example.com"
@@ -370,3 +371,14 @@ def test_code_that_is_refused_is_no_sign_in_that_has_ended() -> None:
 
     assert "ended" not in found.line()
     assert not found.ended
+
+
+def test_machine_s_assertion_is_no_sign_in_that_has_ended() -> None:
+    sent = {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange"}
+    answer = requests.Response()
+    answer.status_code, answer.url = 400, f"https://{SERVER}/token"
+    answer._content = b'{"error": "invalid_grant"}'
+
+    line = asking.Reply(answer).refusal(sent).line()
+
+    assert "the server refuses the assertion" in line

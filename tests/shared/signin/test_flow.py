@@ -153,13 +153,17 @@ def test_browser_without_terminal_is_announced_in_one_line(
 
 
 def test_caller_who_says_who_signed_in_is_not_doubled(
-    browser: str, capfd: pytest.CaptureFixture[str]
+    browser: str,
+    terminal: FakeTerminal,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("os.isatty", lambda _: True)
     provider = FakeProvider()
     with Person(provider, visit):
-        climb(provider, "browser", browser=browser, says_who=True)
+        climb(provider, *ALL, browser=browser, terminal=terminal, says_who=True)
 
-    assert "signed in to" not in capfd.readouterr().err
+    assert "signed in to" not in capfd.readouterr().err + terminal.said
 
 
 def test_standard_error_that_is_no_terminal_hears_who_signed_in_too(

@@ -50,7 +50,10 @@ class Reply:
     def refusal(self, sent: Mapping[str, str]) -> HushkeyError:
         """Return what a token endpoint meant that gave no token for *sent*."""
         body = http.without_secrets(self.data, urlencode(sent))
-        return outcomes.from_answer(self.status, body, self.headers, self.server)
+        grant = sent.get("grant_type", "")
+        return outcomes.from_answer(
+            self.status, body, self.headers, self.server, grant=grant
+        )
 
     def failure(self, hint: str) -> Transient | Permanent:
         """Return what this answer means, which brought no token.
