@@ -135,6 +135,25 @@ def test_nothing_of_a_token_is_kept_over_there(desk: Desk, sshd: SshServer) -> N
     assert not (data / "tokens").exists()
 
 
+def test_docker_logout_over_there_drops_the_token_here(
+    desk: Desk, sshd: SshServer
+) -> None:
+    assert desk.get().returncode == 0
+    helper = f"printf %s {desk.apache.host} | docker-credential-hushkey"
+    foreign = "printf other.test | docker-credential-hushkey erase"
+
+    done = forwarded(desk, sshd, f"{helper} get && {helper} erase && {helper} get")
+    nothing = forwarded(desk, sshd, foreign)
+
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads(text)["Secret"] for text in done.stdout.splitlines())
+    assert first != second
+    assert (nothing.returncode, nothing.stdout) == (0, b"")
+    outcomes = [line["outcome"] for line in log(desk)]
+    assert outcomes == ["given", "given", "rejected", "given", "unknown"]
+    assert len(desk.visitor.visits()) == 1
+
+
 def test_every_helper_is_answered(desk: Desk, sshd: SshServer) -> None:
     assert desk.get().returncode == 0
     host = desk.apache.host
@@ -421,9 +440,9 @@ def test_forged_questions_get_no_token(desk: Desk, open_forward: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        (b"hushkey-forward 1 get\nhost=" + b"x" * 1_000_000, "too long"),
-        (b"hushkey-forward 9 get\nhost=a\n\n", "speaks version 1"),
-        (b"hushkey-forward 1 erase\nhost=a\n\n", "nothing but `get`"),
+        (b"hushkey-forward 2 get\nhost=" + b"x" * 1_000_000, "too long"),
+        (b"hushkey-forward 9 get\nhost=a\n\n", "speaks version 9 of"),
+        (b"hushkey-forward 2 erase\nhost=a\n\n", "nothing but `get`"),
         (b"hk\x01\x00\x00\x00\x08\x00\x00\x00\x04stop", "its own protocol"),
         (os.urandom(1_000_000), "its own protocol"),
     ],

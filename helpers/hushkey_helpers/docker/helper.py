@@ -213,6 +213,7 @@ class _Call:
             self._typed_store(
                 lambda typed_store: typed.erase(typed_store, registry), asks=False
             )
+            self._drop_forwarded(registry)
             return Answer()
         if not self._derivation(rule, host).forget():
             return Answer()
@@ -316,6 +317,26 @@ class _Call:
                 return found.token
         return None
 
+    def _drop_forwarded(self, registry: Registry) -> None:
+        """Have the machine that the person sits at set the registry's token aside.
+
+        docker names no token, so it is asked for first, without a person.
+        """
+        if registry.holds_token or not paths.may_have_upstream(self._environ):
+            return
+        from hushkey.acquire import upstream
+        from hushkey.net import forwarding  # noqa: PLC0415 - seldom
+
+        for request in registry.requests():
+            try:
+                found = upstream.find(request, self._environ, _TOOL, _silent)
+            except HushkeyError:  # nothing was given, so there is nothing to drop
+                continue
+            if found:
+                name = forwarding.named(found.token.value)
+                upstream.rejected(request, self._environ, _TOOL, name)
+                return
+
     def _unneeded(self, registry: Registry) -> str:
         return "" if self._is_needed(registry) else "docker may not need this registry"
 
@@ -355,7 +376,13 @@ class _Call:
             record = self._typed_store(first)
         if record is None:
             raise Said(NOT_FOUND)
-        return _found(server, record.values["username"], record.values["secret"])
+        from hushkey.config import audited  # noqa: PLC0415 - seldom
+
+        user, place = record.values["username"], registry.place
+        audited.given(
+            self._environ, audited.TYPED, tool=_TOOL, host=place, account=user
+        )
+        return _found(server, user, record.values["secret"])
 
     def _typed_store(
         self, act: Callable[[TypedCredentials], T], *, asks: bool = True
