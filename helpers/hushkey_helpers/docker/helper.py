@@ -213,7 +213,6 @@ class _Call:
             self._typed_store(
                 lambda typed_store: typed.erase(typed_store, registry), asks=False
             )
-            self._drop_forwarded(registry)
             return Answer()
         if not self._derivation(rule, host).forget():
             return Answer()
@@ -316,26 +315,6 @@ class _Call:
             if found:
                 return found.token
         return None
-
-    def _drop_forwarded(self, registry: Registry) -> None:
-        """Have the machine that the person sits at set the registry's token aside.
-
-        docker names no token, so it is asked for first, without a person.
-        """
-        if registry.holds_token or not paths.may_have_upstream(self._environ):
-            return
-        from hushkey.acquire import upstream
-        from hushkey.net import forwarding  # noqa: PLC0415 - seldom
-
-        for request in registry.requests():
-            try:
-                found = upstream.find(request, self._environ, _TOOL, _silent)
-            except HushkeyError:  # nothing was given, so there is nothing to drop
-                continue
-            if found:
-                name = forwarding.named(found.token.value)
-                upstream.rejected(request, self._environ, _TOOL, name)
-                return
 
     def _unneeded(self, registry: Registry) -> str:
         return "" if self._is_needed(registry) else "docker may not need this registry"
