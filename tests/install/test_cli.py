@@ -70,6 +70,18 @@ def test_help_is_no_error(machine: Machine, words: list[str]) -> None:
     assert "Usage:" in result.stdout
 
 
+def test_no_line_of_help_is_cut_short() -> None:
+    def groups(command: click.Command, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+        if not isinstance(command, click.Group):
+            return []
+        below = command.commands.items()
+        return [words, *(g for n, c in below for g in groups(c, (*words, n)))]
+
+    for words in groups(main, ()):
+        said = CliRunner().invoke(main, [*words, "--help"]).output
+        assert "...\n" not in said.partition("Options:")[2], words
+
+
 def test_version_is_shown(machine: Machine) -> None:
     assert hushkey(machine, "--version").stdout.startswith("hushkey")
 

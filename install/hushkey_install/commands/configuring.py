@@ -51,9 +51,9 @@ def check() -> None:
 
 @config.command()
 def edit() -> None:
-    """Open the config file in $VISUAL or $EDITOR, and check it before it counts.
+    """Edit the config file, and check it before it counts.
 
-    A file with mistakes is not put in place: they are named, and you can go on
+    Opens it in $VISUAL or $EDITOR. A file with mistakes is not put in place: they are named, and you can go on
     editing. What you wrote is kept.
 
     \b

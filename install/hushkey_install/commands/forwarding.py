@@ -92,7 +92,7 @@ def ssh(ctx: click.Context, words: tuple[str, ...]) -> None:
 @click.option("--deny", is_flag=True, help="Refuse it instead.")
 @click.option("--forward", "name", default="", help="Which one, if several ask.")
 def allow(host: str, deny: bool, name: str) -> None:
-    """Say that a running forward may answer for HOST, which it is asked for.
+    """Let a running forward answer for HOST.
 
     For where no window can ask, and the terminal belongs to the ssh session.
 

@@ -76,8 +76,9 @@ def command(
     dry_run: bool,
     **named: str | None,
 ) -> None:
-    """Set up URL: a host, what you clone from, a registry, an index, a sign-in server.
+    """Set up a host: find out, sign in, register tools.
 
+    URL is a host, what you clone from, a registry, an index or a sign-in server.
     Without URL, the remote of the repository you are in. It finds out what it can,
     asks for the rest, shows what will change, signs you in and registers your tools.
     Nothing is changed before you say yes; a second time nothing is.

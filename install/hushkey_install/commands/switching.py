@@ -23,9 +23,9 @@ _TITLES = ("host", "identity", "account", "default", "state")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def accounts(as_json: bool) -> None:
-    """List the accounts that are signed in, and where each is the default one.
+    """List the accounts that are signed in.
 
-    Asks no server and shows no secret.
+    Shows where each is the default one. Asks no server and shows no secret.
 
     \b
     Examples:

@@ -50,7 +50,9 @@ def stop() -> None:
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:
-    """Show whether it runs, since when, and how many tokens it has; no secret.
+    """Show whether it runs, and how many tokens it has.
+
+    No secret is shown.
 
     \b
     Examples:

@@ -22,7 +22,7 @@ def near(value: object, valid: Iterable[str]) -> str:
     """Return the words that name the nearest valid spelling, if one is near."""
     if not isinstance(value, str):
         return ""
-    found = get_close_matches(value, list(valid), 1, 0.5)
+    found = get_close_matches(value, list(valid), 1, 0.55)
     return f"; did you mean {found[0]}?" if found else ""
 
 

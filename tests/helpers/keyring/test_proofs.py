@@ -27,7 +27,7 @@ import os, sys
 from hushkey import origins
 from hushkey.model import Request
 from hushkey_helpers.keyring import proofs
-origins.DEFAULT_PORTS["https"] = {https}
+origins.DEFAULT_PORTS["https"] = origins.SERVED["https"] = {https}
 print(proofs.by_connection(Request("https", sys.argv[1]), os.environ))
 """
 PIP = """
@@ -215,6 +215,7 @@ def test_agent_looks_at_what_started_its_client(
     tmp_path: Path, ports: Ports, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setitem(origins.DEFAULT_PORTS, "https", ports.https)
+    monkeypatch.setitem(origins.SERVED, "https", ports.https)
     script = tmp_path / name
     wait = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
     text = PIP.format(holds=HTTPS, start="[]", ask=wait)

@@ -345,6 +345,8 @@ def test_killed_by_its_tool_in_the_middle_it_loses_nothing(
         with pytest.raises(ProcessLookupError):
             os.killpg(victim.pid, 0)  # nothing is left of what it started
         assert machine.token_file().read().dumps() == before
+        if made.token == KEYS:
+            return  # the keys of an exchange are renewed at another server
         server.grants(access_token="at-after")
         answer = call(machine, name, made)
         assert (answer.code, answer.lines) == (0, ())

@@ -68,9 +68,9 @@ def test_sign_in_that_is_stored_needs_its_key_in_a_job_too(machine: Machine) -> 
 @pytest.mark.parametrize(
     ("environ", "code", "words"),
     [
-        ({"ID_TOKEN": token(-60)}, "job-token-ended", "the token in ID_TOKEN ended at"),
-        ({"ID_TOKEN": token(240)}, "job-token-ends", "the token in ID_TOKEN ends in"),
-        ({"CI_JOB_TOKEN": token(240)}, "job-token-ends", "in CI_JOB_TOKEN ends in"),
+        ({"ID_TOKEN": -60}, "job-token-ended", "the token in ID_TOKEN ended at"),
+        ({"ID_TOKEN": 240}, "job-token-ends", "the token in ID_TOKEN ends in"),
+        ({"CI_JOB_TOKEN": 240}, "job-token-ends", "in CI_JOB_TOKEN ends in"),
         ({"ID_TOKEN": "no.jwt.at-all"}, "", ""),
         ({"ID_TOKEN": signed({"exp": -1e308})}, "", ""),
         ({"ID_TOKEN": signed({"exp": True})}, "", ""),
@@ -78,12 +78,14 @@ def test_sign_in_that_is_stored_needs_its_key_in_a_job_too(machine: Machine) -> 
     ids=["ended", "ends", "job", "opaque", "no-moment", "no-number"],
 )
 def test_token_that_is_given_once_is_told_before_it_ends(
-    machine: Machine, environ: dict[str, str], code: str, words: str
+    machine: Machine, environ: dict[str, str | int], code: str, words: str
 ) -> None:
-    findings = found(machine, **{**CI, "ID_TOKEN": "x", **environ})
+    given = {k: v if isinstance(v, str) else token(v) for k, v in environ.items()}
+
+    findings = found(machine, **{**CI, "ID_TOKEN": "x", **given})
 
     assert set(findings) == ({code} if code else set())
     if code:
         assert words in findings[code]["text"]
         assert "once for a job" in findings[code]["text"]
-        assert not any(value in str(findings) for value in environ.values())
+        assert not any(value in str(findings) for value in given.values())

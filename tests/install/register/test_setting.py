@@ -225,11 +225,11 @@ def desk(home: Path) -> Desk:
 
 
 def shape(desk: Desk) -> dict[str, bytes]:
-    """Return every file of the home; the data folder has come to stay, and says so."""
+    """Return every file of the home but what the data folder keeps for itself."""
     return {
         str(path): path.read_bytes()
         for path in desk.home.rglob("*")
-        if path.is_file() and path.name != "folders"
+        if path.is_file() and path.name != "folders" and path.suffix != ".compiled"
     }
 
 

@@ -469,7 +469,7 @@ def problems(*lines: str, host: str = "x.test") -> str:
     ("lines", "told"),
     [
         ((), "command: is required for provider command"),
-        (('command = "hg"',), "did you mean gh?"),
+        (('command = "gclod"',), "did you mean gcloud?"),
         (('command = "echo x"',), "a list such as"),
         (("command = []",), "a list of a program"),
         (('command = [""]',), "a list of a program"),
