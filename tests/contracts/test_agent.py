@@ -79,8 +79,10 @@ def test_first_real_work_starts_it_and_the_next_call_is_its(
     assert len(desk.visitor.visits()) == 1
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+# AWS's tools take keys, which this host does not give.
+@pytest.mark.parametrize("name", sorted(ANSWERS.keys() - {"aws"}))
 def test_every_tool_is_answered_by_it(desk: Desk, warm: Agent, name: str) -> None:
+    """But for a dialogue, which its own process leads from end to end."""
     made = case(name, desk.apache.host)
     (token,) = desk.tokens()
     before = warm.answered()
@@ -90,7 +92,7 @@ def test_every_tool_is_answered_by_it(desk: Desk, warm: Agent, name: str) -> Non
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert token.encode() in done.stdout
-    assert warm.answered() == before + 1
+    assert warm.answered() == before + (ANSWERS[name][0] != "dialogue")
 
 
 def test_token_command_is_answered_by_it(desk: Desk, warm: Agent) -> None:
@@ -270,6 +272,28 @@ def test_killed_agent_s_renewal_is_saved(desk: Desk, warm: Agent) -> None:
     ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     with contextlib.suppress(psutil.NoSuchProcess):
         wait_until(lambda: process.status() in ended, "its end")
+
+
+def test_renewal_that_outlives_its_agent_stores_nothing_after_a_sign_out(
+    desk: Desk, warm: Agent
+) -> None:
+    desk.age(3601)
+    desk.issuer.set(delay=1)
+    with ThreadPoolExecutor(2) as pool:
+        caller = pool.submit(desk.get, HUSHKEY_INTERACTIVE="never")
+        agent = psutil.Process(warm.pid())
+        wait_until(lambda: bool(agent.children()), "its process", pause=0.01)
+        (process,) = agent.children()
+        gone = pool.submit(desk.hushkey, "logout", "corp", "--local")
+        warm.kill()
+        assert gone.result().returncode == 0
+        caller.result()
+    ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        wait_until(lambda: process.status() in ended, "its end")
+
+    assert not desk.token_file().read().accounts
+    assert desk.get(HUSHKEY_INTERACTIVE="never").stdout == b"quit=1\n"
 
 
 def test_sign_in_is_the_caller_s_own(desk: Desk, warm: Agent) -> None:

@@ -231,6 +231,24 @@ def _answered(code: int, out: bytes, lines: list[str]) -> Reply:
     return protocol.ANSWERED, str(code).encode(), out, text.encode("utf-8", "replace")
 
 
+#: a lock, a token and what a host takes for it: each may take `silent_timeout`
+_WAITS = 3
+_LEAST = 90.0
+
+
+def patience(environ: Mapping[str, str]) -> float:
+    """Return the seconds after which a process that asks a server must be stuck.
+
+    Ended earlier, it could lose a refresh token that its server has just replaced.
+    """
+    try:
+        return max(
+            _LEAST, _WAITS * float(rules.load(environ).settings["silent_timeout"])
+        )
+    except (HushkeyError, NeedsCaller):
+        return _LEAST
+
+
 def from_protocol(fields: list[bytes], asker: int) -> Question:
     """Return what the process *asker* asks just now; raises protocol.Garbage."""
     return Question(fields, time.time(), asker)

@@ -23,27 +23,53 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+#: seconds for a job of which nothing else is known, and more than its agent waits
+_SECONDS, _GRACE = 90.0, 1.0
+
+
 def is_possible() -> bool:
     """Tell whether a fork is safe here; on macOS, system libraries do not allow it."""
     return sys.platform == "linux"
 
 
+def begin(job: Callable[[], bytes], seconds: float) -> Apart | None:
+    """Return a process that does *job*; None where there can be none, or no more now.
+
+    Then a thread is to do it. It ends after *seconds*, whoever is there to end it.
+    """
+    if not is_possible():
+        return None
+    try:
+        return Apart(job, seconds)
+    except OSError:  # a limit of processes or descriptors, or no memory
+        return None
+
+
 class Apart:
-    """A process that does *job*, begun in the thread that makes this.
+    """A process that does *job*, begun in the thread that makes this; or OSError.
 
     No other thread may be in the middle of something then: it would never end there.
     """
 
-    def __init__(self, job: Callable[[], bytes]) -> None:
+    def __init__(self, job: Callable[[], bytes], seconds: float = _SECONDS) -> None:
+        self._seconds = seconds
         self._said, out = os.pipe()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(self._said)
+            os.close(out)
+            raise
         if self._pid == 0:
-            _be(job, out)
+            _be(job, out, seconds)
         os.close(out)
 
-    def wait(self, seconds: float) -> bytes:
-        """Return what the job returned; nothing if it failed or had to be ended."""
-        end = time.monotonic() + seconds
+    def wait(self, seconds: float | None = None) -> bytes:
+        """Return what the job returned; nothing if it failed or had to be ended.
+
+        It has to be after *seconds*; None: those that it was begun with.
+        """
+        end = time.monotonic() + (self._seconds if seconds is None else seconds)
         found = b""
         try:
             while len(found) <= protocol.MAX:
@@ -64,8 +90,11 @@ class Apart:
         return found
 
 
-def _be(job: Callable[[], bytes], out: int) -> None:
+def _be(job: Callable[[], bytes], out: int, seconds: float) -> None:
     try:
+        # The kernel ends what hangs in a library, also where the agent has gone.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         os.closerange(3, out)

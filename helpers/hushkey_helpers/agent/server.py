@@ -13,7 +13,7 @@ import select
 import time
 
 from hushkey_helpers.agent import apart, connections, git_socket, protocol, renewal
-from hushkey_helpers.agent.answers import Question, from_protocol
+from hushkey_helpers.agent.answers import Question, from_protocol, patience
 from hushkey_helpers.agent.memory import Memory, Watch
 from hushkey_helpers.agent.renewal import RenewalSchedule
 from hushkey_helpers.agent.workers import THREADS
@@ -232,16 +232,19 @@ class Server:
                     done(result)
 
             self._workers.run(lambda: self._answers.stored(question), next_step)
-        elif not apart.is_possible() or self._workers.busy:
-            self._workers.run(lambda: self._answers.slow(question), done)
-        else:
-            process = apart.Apart(lambda: self._answers.apart(question))
+            return
+        process = None
+        if not self._workers.busy:
+            seconds = patience(question.environ)
+            process = apart.begin(lambda: self._answers.apart(question), seconds)
 
-            def heard() -> object:
-                said = process.wait(_LAST_WAIT)
-                return tuple(protocol.fields(said)) if said else (protocol.NOT_OURS,)
+        def work() -> object:
+            if process is None:
+                return self._answers.slow(question)
+            said = process.wait()
+            return tuple(protocol.fields(said)) if said else (protocol.NOT_OURS,)
 
-            self._workers.run(heard, done)
+        self._workers.run(work, done)
 
     def _finish(self, link: Connection, reply: Reply) -> None:
         link.heartbeat = 0.0
@@ -289,12 +292,13 @@ class Server:
         use.not_before = float("inf")  # until this one has ended
         process = None
         # A machine's token may be in this memory only.
-        if apart.is_possible() and not use.wanted.rule.identity.machine:
+        if not use.wanted.rule.identity.machine:
             own = Memory(Watch(), RenewalSchedule())
-            process = apart.Apart(lambda: renewal.apart(use, own, time.time()))
+            seconds = patience(use.environ)
+            process = apart.begin(lambda: renewal.apart(use, own, time.time()), seconds)
 
         def renew() -> None:
-            if process is None or uses.heard(use, process.wait(_LAST_WAIT)):
+            if process is None or uses.heard(use, process.wait()):
                 uses.renew(use, self._memory, time.time())
 
         return renew

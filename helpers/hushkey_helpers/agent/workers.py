@@ -35,8 +35,14 @@ class Workers:
         self._jobs.put((job, done))
         if len(self._threads) < min(self.busy, THREADS):
             thread = threading.Thread(target=self._work, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # a limit of processes: the others do it, if any
+                if not self._threads:
+                    self._ended.put((self._jobs.get()[1], None))
+                    self.ring()
+            else:
+                self._threads.append(thread)
 
     def _work(self) -> None:
         while True:

@@ -212,7 +212,9 @@ class Answers:
                 watch=lambda: gone,
             )
         if rule is None:
-            there = upstream.find(request, environ, asked.tool, lambda: options)
+            there = upstream.find(
+                request, environ, asked.tool, lambda: options, passes_on=True
+            )
             return (there.token, there.rule.scheme) if there else None
         acquirer = session.acquirer(environ, began, options=options)
         wanted = acquirer.wanted(rule, host, request.username, request=request)

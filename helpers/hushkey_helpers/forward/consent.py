@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: seconds for the answer
 PATIENCE = 120
+#: what the far side says of itself must not look like the question: kdialog and the
+#: desktop's notifications read a text with a tag in it as HTML
+_MARKUP = str.maketrans("<>&", "()+")
 
 
 class Consent:
@@ -123,7 +126,7 @@ class Consent:
         question = (
             f"May {plain(self._to, 80)} have tokens for {plain(host, 80)} until "
             f"hushkey forward ends? {plain(who, 120)} asks for one."
-        )
+        ).translate(_MARKUP)
         words = dialog(question, self._environ)
         if not words:
             if self._ask_terminal is not None:

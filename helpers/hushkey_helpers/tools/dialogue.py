@@ -37,12 +37,14 @@ def hold(answer: Answerer, progress: Callable[[bytes], bytes]) -> None:
     turn, over = threading.Lock(), threading.Event()
 
     def listen() -> None:
-        for number, line in enumerate(_lines()):
-            with turn:
-                waiting[number] = progress(line)
-            lines.put((number, line))
-        over.set()
-        lines.put((-1, b""))
+        try:
+            for number, line in enumerate(_lines()):
+                with turn:
+                    waiting[number] = progress(line)
+                lines.put((number, line))
+        finally:  # whatever a line holds, who has nobody to listen to ends
+            over.set()
+            lines.put((-1, b""))
 
     def beat() -> None:
         while not over.wait(_HEARTBEAT):

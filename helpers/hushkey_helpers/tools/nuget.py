@@ -29,9 +29,9 @@ def parse(
     _: list[str], read: Callable[[], bytes], __: Mapping[str, str]
 ) -> Asked | Answer:
     """Read one message: a request for a password, or what can be answered at once."""
-    message = command.object_in(read())
+    message = _request(read())
     method, payload = message.get("Method"), message.get("Payload")
-    if message.get("Type") != "Request" or not isinstance(method, str):
+    if not isinstance(method, str):
         return Answer()
     payload = payload if isinstance(payload, dict) else {}
     if method == "Handshake":
@@ -61,14 +61,22 @@ def progress(data: bytes) -> bytes:
 
     An answer is expected within the ``RequestTimeout`` since the last such message.
     """
-    message = command.object_in(data)
-    if message.get("Type") != "Request" or message.get("Method") != _ASKS:
+    message = _request(data)
+    if message.get("Method") != _ASKS:
         return b""
     return _line(message, "Progress", {"Percentage": None})
 
 
+def _request(data: bytes) -> Mapping[str, Any]:
+    """Return the request in *data*, an empty one for any other message."""
+    found = command.object_in(data)
+    # What else stands for a name might not be written again: it can be of any depth.
+    named = isinstance(found.get("RequestId"), str)
+    return found if named and found.get("Type") == "Request" else {}
+
+
 def _number(version: Any) -> tuple[int, ...]:
-    parts = version.split(".") if isinstance(version, str) else []
+    parts = version[:40].split(".") if isinstance(version, str) else []
     return tuple(int(part) if part.isdecimal() else 0 for part in parts)
 
 

@@ -53,8 +53,8 @@ def check() -> None:
 def edit() -> None:
     """Edit the config file, and check it before it counts.
 
-    Opens it in $VISUAL or $EDITOR. A file with mistakes is not put in place: they
-    are named, and you can go on editing. What you wrote is kept.
+    Opens it in $VISUAL or $EDITOR. A file with mistakes is not put in place: they are
+    named, and you can go on editing. What you wrote is kept.
 
     \b
     Example:

@@ -111,7 +111,7 @@ def allow(host: str, deny: bool, name: str) -> None:
         raise Permanent(f"no forward asks for {host}", hint=hint)
     ((forward_name, _, question),) = found
     output.say(question)
-    places.answer(os.environ, forward_name, host, allow=not deny)
+    places.answer(os.environ, forward_name, host, question, allow=not deny)
     output.say("refused" if deny else "allowed")
 
 
@@ -209,4 +209,7 @@ def _say_lines(found: list[dict[str, Any]]) -> None:
 def _when(epoch: object) -> str:
     if not isinstance(epoch, int) or not epoch:
         return ""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
+    except (OverflowError, OSError, ValueError):
+        return ""  # a line that somebody has written by hand

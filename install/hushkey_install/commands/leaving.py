@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -39,9 +40,14 @@ _KEPT = (
     "run",
     "discovery",
     "programs",
+    "audit.log",
+    "audit.log.1",
     madefolders.NOTES,
 )
-_KEPT_MARKS = (".compiled", ".corrupt", ".hushkey-backup", ".new")
+#: the same, where a part of the name differs: the folder may hold others' files, too
+_NUMBERED = re.compile(
+    r"config-[0-9a-f]{8}\.compiled|\.hushkey-[0-9a-f]{12}\.new|.+\.hushkey-backup"
+)
 _ASIDE = "before-reset-"
 
 
@@ -155,7 +161,8 @@ def _in(folder: str) -> Iterator[str]:
     except OSError:
         return
     for name in names:
-        if name in _KEPT or name.endswith(_KEPT_MARKS) or name.startswith(_ASIDE):
+        numbered = _NUMBERED.fullmatch(name) or name.startswith(_ASIDE)
+        if name in _KEPT or numbered:
             yield os.path.join(folder, name)
 
 

@@ -21,6 +21,10 @@ from hushkey_install.tools.installation import Installation
 _INSTALL = "hushkey install agent"
 
 
+#: seconds for a program that listens to take a connection
+_PATIENCE = 1
+
+
 def check(installation: Installation) -> Iterator[Finding]:
     """Yield that systemd starts the agent as hushkey no longer does, or not at all."""
     written = systemd.written_command(installation.environ)
@@ -76,10 +80,29 @@ def _sockets(folder: str) -> Iterator[str]:
             status = os.lstat(path)
         except OSError:
             continue
-        if stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid():
+        mine = stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid()
+        if mine and _is_dead(path):
             yield path
 
 
+def _is_dead(path: str) -> bool:
+    """Tell whether nobody listens at the socket *path*.
+
+    In a folder that somebody chose, another program's may have the same name.
+    """
+    import socket  # noqa: PLC0415 - seldom
+
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(_PATIENCE)
+        try:
+            link.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False  # it is busy, or its path too long to be an agent's
+    return False
+
+
 def _remove(sockets: list[str]) -> None:
-    for path in sockets:
+    for path in filter(_is_dead, sockets):  # a new agent may have come meanwhile
         remove(path)

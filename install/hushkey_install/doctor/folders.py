@@ -133,7 +133,7 @@ def _files_open(data: str) -> Iterator[Finding]:
         path
         for folder, _, names in os.walk(data)
         for path in (os.path.join(folder, n) for n in names if n.endswith(_SEALED))
-        if stat.S_IMODE(os.lstat(path).st_mode) & 0o077
+        if _is_open(os.lstat(path).st_mode)
     ]
     if not found:
         return
@@ -145,14 +145,22 @@ def _files_open(data: str) -> Iterator[Finding]:
         f"others may read or change {one}{where}",
         shlex.join(["chmod", "600", *found[:_SHOWN]])
         if len(found) <= _SHOWN
-        else f"find {shlex.quote(data)} -name '*{_SEALED}' -exec chmod 600 {{}} +",
+        else f"find {shlex.quote(data)} -type f -name '*{_SEALED}' "
+        "-exec chmod 600 {} +",
         partial(_close_all, found),
     )
 
 
+def _is_open(mode: int) -> bool:
+    """Tell whether *mode* is of a file of ours: a link leads to one of others."""
+    return stat.S_ISREG(mode) and bool(mode & 0o077)
+
+
 def _close_all(found: list[str]) -> None:
     for path in found:
-        _chmod(path, 0o600)
+        # No link is followed that has come there since.
+        with open(ownership.open_own(path), "rb") as file:
+            os.fchmod(file.fileno(), 0o600)
 
 
 def _lacks_room(folder: str) -> str:

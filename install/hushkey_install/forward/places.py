@@ -27,6 +27,8 @@ _SHORT = "hushkey-"
 _ASKED, _SAID = "asked-", "said-"
 #: seconds between two looks for an answer
 _LOOK = 0.2
+#: seconds in which a forward that starts has its folder and not yet its lock
+_YOUNG = 10.0
 #: a socket's path has room for so many bytes (sun_path), and ssh needs 18 for a name
 _PATH_BYTES = 100 - 18
 
@@ -44,7 +46,8 @@ class Place:
         self._lock = os.open(
             os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600
         )
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Nobody knows its name; who looks at all of them holds it for a moment only.
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._sockets = self.folder
         if len(os.fsencode(os.path.join(self.folder, "control"))) > _PATH_BYTES:
             self._sockets = tempfile.mkdtemp(prefix=_SHORT, dir="/tmp")
@@ -64,7 +67,9 @@ class Place:
         cachefile.write(asked, {"host": host, "question": question})
         try:
             while time.monotonic() < end and not gone():
-                if found := cachefile.read(said):
+                found = cachefile.read(said)
+                # One that came too late for the question before is not this one's.
+                if found.get("question") == question:
                     return found.get("allow") is True
                 time.sleep(_LOOK)
             return None
@@ -104,11 +109,13 @@ def waiting(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
     return found
 
 
-def answer(environ: Mapping[str, str], name: str, host: str, *, allow: bool) -> None:
-    """Tell the forward called *name*, which waits for it, whether *host* may be."""
+def answer(
+    environ: Mapping[str, str], name: str, host: str, question: str, *, allow: bool
+) -> None:
+    """Tell the forward called *name* whether *host* may be, which its *question* is."""
     folder = os.path.join(paths.runtime_folder(environ), f"{_PREFIX}{name}")
     said = os.path.join(folder, f"{_SAID}{_name(host)}")
-    cachefile.write(said, {"allow": allow})
+    cachefile.write(said, {"allow": allow, "question": question})
 
 
 def _name(host: str) -> str:
@@ -118,7 +125,7 @@ def _name(host: str) -> str:
 def clean(environ: Mapping[str, str]) -> None:
     """Remove what killed forwards have left."""
     for folder in _folders(environ):
-        if not _is_held(folder):
+        if not _is_held(folder) and not _starts(folder):
             facts = cachefile.read(os.path.join(folder, "about")) or {}
             _remove_short(facts.get("sockets"))
             _remove(folder)
@@ -131,6 +138,15 @@ def _folders(environ: Mapping[str, str]) -> list[str]:
     except (OSError, HushkeyError):
         return []
     return [os.path.join(runtime, n) for n in names if n.startswith(_PREFIX)]
+
+
+def _starts(folder: str) -> bool:
+    """Tell whether *folder* may be one that is only just made."""
+    try:
+        age = time.time() - os.stat(folder).st_mtime
+        return age < _YOUNG and set(os.listdir(folder)) <= {"lock"}
+    except OSError:
+        return True  # somebody else has removed it
 
 
 def _is_held(folder: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -308,17 +309,28 @@ def _rewritten(installation: Installation, git: Git) -> Iterator[Finding]:
         if why := _leads_away(base):
             key = f"url.{base}.insteadOf"
             names = f"the URLs of {', '.join(patterns)}"
-            command = f"git config --{scope} --unset-all {shlex.quote(key)}"
+            taken = ["--unset-all", key]
+            if sum(base == other for _, other in bases.values()) > 1:
+                taken.append(f"^{_SPECIAL.sub(_ESCAPED, prefix)}$")
+            # Not in a file that this one includes, nor a program's own.
+            there = scope == "global" and prefix in git.values(git.path, key)
+            command = shlex.join(["git", "config", f"--{scope}", *taken])
+            if not there and scope != "system":
+                command = "git config --show-origin --get-regexp insteadof"
             secret = "@" in base and base.startswith("http")
+            # Who goes by ssh has mostly chosen to.
+            kept = secret or not there or why == _SSH
             yield Finding(
                 "git-rewritten",
                 NOTE if why == _SSH else PROBLEM,
                 f"git's insteadOf rewrites {names} to {_public(base)}, {why}",
                 "git config --global --edit" if secret else command,
-                None if secret or scope != "global" else partial(_unset, git, key),
+                None if kept else partial(_unset, git, taken),
             )
 
 
+#: what git-config(1) takes for more than itself in a value's pattern (regex(7))
+_SPECIAL, _ESCAPED = re.compile(r"[][\\.^$*+?(){}|]"), r"\\\g<0>"
 _SSH = "which goes by ssh and asks nobody for a password"
 
 
@@ -340,8 +352,8 @@ def _public(base: str) -> str:
     return f"{scheme}{marker}{rest.rpartition('@')[2]}" if marker else base
 
 
-def _unset(git: Git, key: str) -> None:
-    change = git.edited(lambda copy: git.run(copy, "--unset-all", key))
+def _unset(git: Git, words: Sequence[str]) -> None:
+    change = git.edited(lambda copy: git.run(copy, *words))
     change.apply(backup=False)
 
 

@@ -8,7 +8,8 @@ anything wrong either, so it
   which keeps the token (builtin/credential-cache.c, FLAG_SPAWN);
 - asks only where the caller's environment is the one that it was written in, since the
   client sends none, and who asks for a trace gets our own helper's;
-- connects only to a socket of this user's in this user's folder;
+- connects only to a socket of this user's in this user's folder, neither of them a
+  link, as our own helper does (`protocol.is_safe`);
 - waits for a tenth of a second: a stopped agent never answers;
 - passes an answer on when it is whole: the client copies it in pieces of 1 KiB, so
   that a deadline could cut a token in two;
@@ -45,7 +46,8 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 #: shell's own, and nothing is started once the shell has the answer
 _LINE = (
     '!f() {{ set +x; test "$1" = get && test "{asked}" = {own} '
-    "&& test -O {folder} && test -O {socket} "
+    "&& test -O {folder} && test ! -h {folder} "
+    "&& test -O {socket} && test ! -h {socket} "
     "&& a=$(exec {timeout} {patience} {git} credential-cache --socket {socket} "
     "--timeout {number} get) "
     "&& case $a in {mark}={number}[!0-9]*) printf '%s\\n' \"$a\";; esac; :; }} "

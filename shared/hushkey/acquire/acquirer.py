@@ -24,7 +24,7 @@ from hushkey.errors import (
     UiRequired,
     plain,
 )
-from hushkey.model import Token
+from hushkey.model import FORWARDED, Token
 from hushkey.store import sealedfile
 from hushkey.store.datakey import DataKey, open_data_key
 from hushkey.store.tokencache import RARE, YOUNG, TokenCache
@@ -178,7 +178,8 @@ class Acquirer:
     def given(self, wanted: TokenRequest, token: Token) -> Token:
         """Return *token*, which goes out for *wanted*; the audit log says so if on."""
         session = self.session
-        if session.settings["audit"]:
+        # Of a forwarded one it is written down where it came from.
+        if session.settings["audit"] and token.source != FORWARDED:
             from hushkey.system import audit  # noqa: PLC0415 - if on
 
             audit.record(

@@ -63,12 +63,15 @@ def find(
     tool: str,
     options: Callable[[], PromptOptions],
     warn: Callable[[str], None] = runtime.warn,
+    *,
+    passes_on: bool = False,
 ) -> Forwarded | None:
     """Return the token for *request* from the other side; None: it has none.
 
     *options* returns the calling *tool*'s, which say whether a person may be asked
     there. Where nobody answers, or in another version of the protocol, *warn* is told
-    so in a line. Raises Permanent with the
+    so in a line. *passes_on*: it is for another machine, and no tool of this one gets
+    it. Raises Permanent with the
     other side's line where it refuses, InteractionUnavailable.
     """
     origin = origins.parse_origin(request.protocol, request.host)
@@ -106,15 +109,16 @@ def find(
     found = _forwarded(shown, words)
     _note_given(found.token.value, environ)
     event("forwarded", host=shown)
-    audited.given(
-        environ,
-        audited.FORWARDED,
-        tool=tool,
-        host=shown,
-        path=request.path,
-        account=found.username,
-        expires=found.token.expires_at,
-    )
+    if not passes_on:
+        audited.given(
+            environ,
+            audited.FORWARDED,
+            tool=tool,
+            host=shown,
+            path=request.path,
+            account=found.username,
+            expires=found.token.expires_at,
+        )
     return found
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ssl
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from functools import partial
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlencode, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -212,7 +212,7 @@ class Refused(Exception):
         """Return what this answer means."""
         return outcomes.from_answer(
             self.response.status_code,
-            without_secrets(self.data, self.response.request.body),
+            told(self.response, self.data),
             self.response.headers,
             server_of(str(self.response.url)),
             grant=grant_of(self.response.request.body),
@@ -229,6 +229,24 @@ def _pairs(sent: Any) -> list[tuple[str, str]]:
     return parse_qsl(body)
 
 
+def told(response: Response, data: Any) -> Any:
+    """Return *data*, the JSON of *response*, without its request's secrets."""
+    request = response.request
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    pairs = []
+    if kind == "Basic":
+        # RFC 6749 2.3.1 has both encoded as in a form; hardly any server wants that.
+        for encoding in ("utf-8", "latin-1"):
+            secret = b64decode(given).decode(encoding, "replace").partition(":")[2]
+            pairs += [
+                ("client_secret", secret),
+                ("client_secret", unquote_plus(secret)),
+            ]
+    body = request.body if isinstance(request.body, str | bytes) else ""
+    form = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    return without_secrets(data, f"{form}&{urlencode(pairs)}")
+
+
 def without_secrets(data: Any, sent: Any) -> Any:
     """Return *data* with nothing in its description that was *sent* as a secret.
 
@@ -239,7 +257,8 @@ def without_secrets(data: Any, sent: Any) -> Any:
         return data
     for name, value in _pairs(sent):
         if name in _SECRETS and len(value) > 3:
-            detail = detail.replace(value, "***")
+            for word in (value, quote_plus(value), quote(value, safe="")):
+                detail = detail.replace(word, "***")
     return {**data, "error_description": detail}
 
 

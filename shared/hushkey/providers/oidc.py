@@ -433,6 +433,7 @@ def _device_code(response: Any, scopes: tuple[str, ...], issuer: str) -> DeviceC
             "needs a sign-in in the browser",
         )
     if response.status_code != 200 or "device_code" not in body:
+        data = http.told(response, data)
         raise _not_again(
             outcomes.from_answer(response.status_code, data, response.headers, server)
         )

@@ -55,6 +55,23 @@ def test_endless_work_is_ended() -> None:
     os.close(reading)
 
 
+def test_endless_work_ends_where_nobody_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where the agent was killed meanwhile."""
+    monkeypatch.setattr(apart, "_GRACE", 0.1)
+
+    def endless() -> bytes:
+        time.sleep(60)
+        return b"late"
+
+    process = apart.Apart(endless, 0.1)
+
+    _, status = os.waitpid(process._pid, 0)
+    os.close(process._said)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGALRM
+
+
 def test_client_of_the_agent_is_hung_up_on_while_it_works() -> None:
     """git's client reads to the end, which comes when nobody has the socket open."""
     client, ours = socket.socketpair()
@@ -84,3 +101,14 @@ def test_too_much_is_cut() -> None:
     process = apart.Apart(lambda: b"x" * size)
 
     assert protocol.MAX < len(process.wait(30)) < size + 1
+
+
+def test_no_process_is_possible_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    before = os.listdir("/proc/self/fd")
+
+    assert apart.begin(lambda: b"", 1) is None
+    assert os.listdir("/proc/self/fd") == before

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hushkey import runtime
 from hushkey.errors import NeedsCaller, Transient
 from hushkey.system import locks
-from hushkey_helpers.agent import apart, connections, protocol, server
+from hushkey_helpers.agent import answers, apart, connections, protocol, server
 from kit.agent import Running, Said, fields, frames, rest
 from servers.process import short_folder, wait_until
 
@@ -140,6 +140,46 @@ def test_process_that_fails_leaves_it_to_the_caller(folder: Path) -> None:
 
     with Running(folder, {"dies": dies}) as loop:
         assert loop.ask(tool="dies") == [WORKING, [protocol.NOT_OURS]]
+
+
+@pytest.mark.skipif(not apart.is_possible(), reason="a fork is not safe")
+def test_where_no_process_can_be_made_a_thread_does_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renews(*_: object) -> Said:
+        runtime.ensure_may_renew()
+        return Said(str(os.getpid()).encode())
+
+    def full() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    here = [protocol.ANSWERED, b"0", str(os.getpid()).encode(), b""]
+    with Running(folder, {"renews": renews}) as loop:
+        assert loop.ask(tool="renews") == [WORKING, here]
+        assert loop.ask(tool="renews") == [WORKING, here]  # nor does the next one wait
+
+
+def test_where_no_thread_can_be_made_the_caller_does_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Running(folder, {"slow": Desk().slow, "quick": Desk().quick}) as loop:
+        monkeypatch.setattr(threading.Thread, "start", full)
+        assert loop.ask(tool="slow") == [WORKING, [protocol.ERROR]]
+        assert loop.ask(tool="quick")[-1][0] == protocol.ANSWERED
+
+
+@pytest.mark.parametrize(("setting", "seconds"), [(30, 90), (600, 1800)])
+def test_a_process_has_the_time_that_the_settings_give(
+    home: Path, setting: int, seconds: float
+) -> None:
+    config = home / ".config/hushkey/config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(f"[settings]\nsilent_timeout = {setting}\n")
+    assert answers.patience(os.environ) == seconds
 
 
 def test_quick_ones_do_not_wait_for_slow_ones(loop: Running, desk: Desk) -> None:

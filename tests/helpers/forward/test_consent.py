@@ -97,6 +97,22 @@ def test_window_asks_once_for_each_host(
     assert all("git on far asks" in line and "\x1b" not in line for line in lines)
 
 
+def test_far_side_s_words_hold_no_markup() -> None:
+    asked: list[str] = []
+
+    def ask(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    asking = Consent("me@far", (), {}, ask)
+    who = "<h1>git</h1>&nbsp;<br> on far"
+
+    asking.ask(Request("https", "git.test"), "git.test", who)
+
+    assert asked[0].startswith("May me@far have tokens for git.test until")
+    assert not set("<>&") & set(asked[0])
+
+
 def test_terminal_is_asked_where_there_is_no_window() -> None:
     asked: list[str] = []
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +96,38 @@ def test_what_is_no_request_is_not_answered(machine: Machine, kind: object) -> N
     answer = say(machine, {**asks(), "Type": kind})
 
     assert (answer.out, answer.lines) == (b"", ())
+
+
+@pytest.mark.parametrize("depth", [1, 300])
+def test_name_that_is_no_text_is_not_answered(machine: Machine, depth: int) -> None:
+    """One that nests as deep as Python reads could not be written again."""
+    name = b"[" * depth + b"]" * depth
+    data = json.dumps(asks("NAME")).encode().replace(b'"NAME"', name)
+
+    assert nuget.progress(data) == say(machine, data).out == b""
+
+
+def test_line_that_cannot_be_read_ends_it(machine: Machine) -> None:
+    script = (
+        "from hushkey_helpers.answer import Answer\n"
+        "from hushkey_helpers.tools import dialogue\n"
+        "def fails(line): raise RecursionError\n"
+        "dialogue.hold(lambda *_: Answer(), fails)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        input=b"x\n",
+        env=machine.environ,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_version_may_be_of_any_length(machine: Machine) -> None:
+    said = say(machine, request("Handshake", MinimumProtocolVersion="9" * 5000))
+    assert payload(said) == {"ResponseCode": "Error"}
 
 
 def test_refused_password_is_renewed_once(home: Path) -> None:

@@ -46,3 +46,14 @@ def test_nothing_to_show_is_said(machine: Machine) -> None:
             "hushkey config set audit true",
             '{\n  "schema": 1,\n  "lines": []\n}',
         )
+
+
+def test_moment_that_no_calendar_has_is_left_out(machine: Machine) -> None:
+    line = '{"time": 1000000000000000000000000, "host": "git.test"}\n'
+    machine.data.mkdir(parents=True, exist_ok=True)
+    (machine.data / "audit.log").write_text(line)
+
+    result = CliRunner().invoke(main, ["log"], env=machine.environ)
+
+    assert result.exit_code == 0, result.output
+    assert "git.test" in result.stdout

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey.system import audit
 from hushkey_install.cli import main
 from hushkey_install.register import table
 from kit.oauth import CANARY, WELL_KNOWN, Machine, OidcServer, Reply, grant
@@ -113,6 +115,27 @@ def test_folders_that_were_made_go(home: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert snapshot(home) == before
+
+
+def test_purge_takes_the_audit_log_and_nothing_of_others(machine: Machine) -> None:
+    """The data folder may be one that somebody chose, with files of other programs."""
+    used(machine)
+    audit.record(machine.environ, tool="git", host="git.test", outcome="given")
+    (machine.data / "audit.log.1").write_text("{}\n")
+    elsewhere = machine.home / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_text("theirs")
+    shutil.rmtree(machine.data / "discovery", ignore_errors=True)
+    (machine.data / "discovery").symlink_to(elsewhere)
+    others = {"notes.new", "program.compiled", "disk.corrupt"}
+    for name in others:
+        (machine.data / name).write_text("theirs")
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in machine.data.iterdir()} == others
+    assert (elsewhere / "kept").exists()
 
 
 def test_all_without_purge_keeps_what_is_stored(machine: Machine) -> None:

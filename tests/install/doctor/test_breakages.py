@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
 from hushkey_install.common import probe
-from hushkey_install.doctor import folders
+from hushkey_install.doctor import agent, folders
 from kit.oauth import BIN, CANARY, CONFIG, Machine, Scripted, grant
 from servers.issuer import Issuer
 
@@ -176,6 +176,12 @@ def http_rewrite(base: str) -> Callable[[Desk], object]:
     return git_says(OURS + more)
 
 
+def included_rewrite(desk: Desk) -> None:
+    text = '[url "http://git.test/"]\n\tinsteadOf = https://git.test/\n'
+    desk.write("shared.inc", text)
+    desk.write(".gitconfig", OURS + "[include]\n\tpath = shared.inc\n")
+
+
 def desktop_without_us(desk: Desk) -> None:
     """As where ~/.local/bin was made after the desktop's session began."""
     (desk.home / "run" / "systemd").mkdir()
@@ -292,9 +298,14 @@ BREAKAGES = {
     "insteadOf ssh": Broken(
         http_rewrite("git@git.test:"),
         "git-rewritten",
-        "goes by ssh",
+        "goes by ssh",  # which somebody has mostly chosen
         "git config --global --unset-all url.git@git.test:.insteadOf",
-        True,
+    ),
+    "insteadOf in an included file": Broken(
+        included_rewrite,
+        "git-rewritten",
+        "not https",
+        "git config --show-origin --get-regexp insteadof",
     ),
     "insteadOf with a password": Broken(
         http_rewrite(f"https://me:{CANARY}@git.test/"),
@@ -411,6 +422,49 @@ def test_one_finding_for_one_cause(desk: Desk, name: str) -> None:
     if broken.fixed:
         desk.doctor("--fix", "--yes")
         assert desk.found() == []
+
+
+def test_fix_leaves_the_other_short_names_of_a_base(desk: Desk) -> None:
+    own = "\tinsteadOf = t:\n\tinsteadOf = https://gitXtest/\n"
+    base = '[url "http://git.test/"]\n'
+    desk.write(".gitconfig", OURS + base + "\tinsteadOf = https://git.test/\n" + own)
+
+    (finding,) = desk.found()
+    desk.doctor("--fix", "--yes")
+
+    assert finding["command"].endswith(r" '^https://git\.test/$'")
+    assert (desk.home / ".gitconfig").read_text() == OURS + base + own
+    assert desk.found() == []
+
+
+def test_fix_takes_no_socket_at_which_somebody_listens(desk: Desk) -> None:
+    """Another program's in a folder that somebody chose, or a new agent's."""
+    agent_socket(desk)
+    (finding,) = desk.found()
+    path = desk.home / "run" / "hushkey" / "agent"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        agent._remove([str(path)])
+        assert "agent-dead" not in {row["code"] for row in desk.found()}
+        assert path.exists()
+    assert finding["code"] == "agent-dead"
+
+
+def test_fix_changes_no_file_that_a_link_leads_to(desk: Desk) -> None:
+    page = desk.write("public.html", "<p>for everybody")
+    page.chmod(0o644)
+    (desk.data / "tokens" / "page.sealed").symlink_to(page)
+    assert desk.found() == []
+    open_token_file(desk)
+
+    (finding,) = desk.found()
+    desk.doctor("--fix", "--yes")
+
+    assert "page.sealed" not in finding["command"]
+    assert page.stat().st_mode & 0o777 == 0o644
+    assert desk.found() == []
 
 
 def test_all_is_well_before_it_breaks(desk: Desk) -> None:

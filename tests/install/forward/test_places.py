@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -145,3 +146,29 @@ def test_folder_that_is_not_that_forward_s_stays(
 
     assert (theirs / "kept").exists()
     short.unlink(missing_ok=True)
+
+
+def test_late_answer_is_not_the_next_question_s(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places.answer(os.environ, place.name, "git.test", "May another one?", allow=True)
+    monkeypatch.setattr(consent, "PATIENCE", 0.5)
+
+    assert place.ask("git.test", "May it?", bool) is None
+
+
+@pytest.mark.parametrize(("age", "left"), [(0, True), (3600, False)])
+def test_one_that_just_starts_is_not_taken_for_a_killed_one(
+    place: Place, age: int, left: bool
+) -> None:
+    starts = f"{place.folder[:-8]}0badcafe"
+    os.mkdir(starts, 0o700)
+    then = time.time() - age
+    os.utime(starts, (then, then))
+
+    places.clean(os.environ)
+
+    assert os.path.isdir(starts) is left
+    assert os.path.isdir(place.folder)
+    if left:
+        os.rmdir(starts)

@@ -239,7 +239,36 @@ def test_no_line_where_it_could_not_serve(
     assert gitdoor.line(environ) == ""
 
 
-@pytest.mark.parametrize("name", ["two words", "it's", 'a"b', "$HOME`x`", "ü"])
+@pytest.mark.parametrize("linked", ["folder", "socket"])
+def test_link_is_not_followed(desk: Machine, tmp_path: Path, linked: str) -> None:
+    line = gitdoor.line(desk.environ)
+    folder = Path(desk.environ["HUSHKEY_RUNTIME_DIR"])
+    elsewhere = folder.with_name(f"{folder.name}.x")
+    with listening(desk, marked(desk)) as heard:
+        if linked == "folder":
+            folder.rename(elsewhere)
+            folder.symlink_to(elsewhere)
+        else:
+            (folder / "git").rename(folder / "other")
+            (folder / "git").symlink_to("other")
+        try:
+            assert ask(desk, line)[0] == b""
+        finally:
+            if linked == "folder":
+                folder.unlink()
+                elsewhere.rename(folder)
+            else:
+                (folder / "other").rename(folder / "git")
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("two words", "it's", 'a"b', "$HOME`x`", "ü", "a\nb", "\\", "#;!{}", "*?[x]"),
+        pytest.param(os.fsdecode(b"\xff"), id="no UTF-8"),
+    ],
+)
 def test_any_folder_can_be_named(desk: Machine, name: str) -> None:
     folder = os.path.join(desk.environ["HUSHKEY_RUNTIME_DIR"], name)
     os.mkdir(folder, 0o700)

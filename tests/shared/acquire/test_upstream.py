@@ -21,7 +21,7 @@ from hushkey.errors import (
 from hushkey.model import Request
 from hushkey.net import forwarding
 from hushkey.net.forwarding import Question, message
-from hushkey.system import paths
+from hushkey.system import audit, paths
 from hushkey.tokenrequest import PromptOptions
 from kit.oauth import Desk, FakeProvider, grant, imported, timed_imports
 from servers.process import short_folder
@@ -436,3 +436,32 @@ def test_socket_of_another_user_is_refused(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ConfigError, match="not a socket of yours"):
         paths.upstream(named)
+
+
+@pytest.mark.parametrize(
+    ("on", "passes_on", "number"), [(1, 0, 1), (1, 1, 0), (0, 0, 0)]
+)
+def test_tool_that_gets_one_is_in_the_audit_log(
+    near: NearSide, home: Path, on: int, passes_on: int, number: int
+) -> None:
+    config = home / ".config" / "hushkey" / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(f"[settings]\naudit = {'true' if on else 'false'}\n")
+    here = environ(near)
+
+    found = upstream.find(ASKED, here, "git", PromptOptions, passes_on=bool(passes_on))
+
+    assert found
+    lines = audit.lines(here)
+    assert len(lines) == number
+    for line in lines:
+        line.pop("time")
+        assert line == {
+            "tool": "git",
+            "host": "git.test",
+            "path": "team/app",
+            "outcome": "given",
+            "account": "me",
+            "expires": 2000000000,
+            "why": "came by hushkey forward",
+        }

@@ -1,10 +1,11 @@
 import base64
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import pytest
 
@@ -328,6 +329,28 @@ def test_keys_that_cannot_be_had_are_no_fault_of_a_refresh(desk: Desk) -> None:
     granted = desk.oidc().refresh("rt1", ("git",))
 
     assert (granted.account, granted.fault) == (None, None)
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_refusal_that_quotes_the_client_secret_is_shown_without_it(
+    tmp_path: Path, method: str
+) -> None:
+    secret = "s3cret/+ =%41ü"
+    quoted = f"client c with {secret} or {quote_plus(secret)}: no"
+    answer = Reply({"error": "invalid_client", "error_description": quoted}, 401)
+    with OidcServer(
+        token_endpoint_auth_methods_supported=[method],
+    ) as server:
+        server.metadata["device_authorization_endpoint"] = f"{server.url}/device"
+        server.on("/.well-known/openid-configuration", Reply(server.metadata))
+        for path in ("/token", "/device"):
+            server.on(path, answer)
+        provider = Desk(server, tmp_path).oidc(client_secret=secret)
+        for ask in (provider.begin_device, partial(provider.refresh, "rt1")):
+            with pytest.raises(Permanent) as caught:
+                ask(("git",))
+            assert "client c with ***" in caught.value.line()
+            assert "s3cret" not in caught.value.line()
 
 
 def test_refusal_that_quotes_the_token_is_shown_without_it(desk: Desk) -> None:
