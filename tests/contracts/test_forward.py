@@ -135,6 +135,20 @@ def test_nothing_of_a_token_is_kept_over_there(desk: Desk, sshd: SshServer) -> N
     assert not (data / "tokens").exists()
 
 
+def test_docker_logout_over_there_takes_nothing_away_here(
+    desk: Desk, sshd: SshServer
+) -> None:
+    assert desk.get().returncode == 0
+    helper = f"printf %s {desk.apache.host} | docker-credential-hushkey"
+
+    done = forwarded(desk, sshd, f"{helper} get && {helper} erase && {helper} get")
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    first, second = (json.loads(text)["Secret"] for text in done.stdout.splitlines())
+    assert first == second
+    assert [line["outcome"] for line in log(desk)] == ["given", "given"]
+
+
 def test_every_helper_is_answered(desk: Desk, sshd: SshServer) -> None:
     assert desk.get().returncode == 0
     host = desk.apache.host
@@ -421,9 +435,9 @@ def test_forged_questions_get_no_token(desk: Desk, open_forward: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        (b"hushkey-forward 1 get\nhost=" + b"x" * 1_000_000, "too long"),
-        (b"hushkey-forward 9 get\nhost=a\n\n", "speaks version 1"),
-        (b"hushkey-forward 1 erase\nhost=a\n\n", "nothing but `get`"),
+        (b"hushkey-forward 2 get\nhost=" + b"x" * 1_000_000, "too long"),
+        (b"hushkey-forward 9 get\nhost=a\n\n", "speaks version 9 of"),
+        (b"hushkey-forward 2 erase\nhost=a\n\n", "nothing but `get`"),
         (b"hk\x01\x00\x00\x00\x08\x00\x00\x00\x04stop", "its own protocol"),
         (os.urandom(1_000_000), "its own protocol"),
     ],

@@ -12,6 +12,7 @@ from hushkey_helpers.agent.renewal import RenewalSchedule
 from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.git import helper as git_helper
 from hushkey_helpers.keyring import command as keyring_command
+from hushkey_helpers.keyring import kept
 from hushkey_helpers.tools.token import TOOL as TOKEN
 from kit.oauth import CONFIG, Machine, grant
 
@@ -84,3 +85,37 @@ def test_log_that_cannot_be_written_costs_no_answer(signed_in: Machine) -> None:
     found = git_helper.answer(["get"], lambda: GIT, signed_in.environ)
 
     assert b"at-s3cret" in found.out
+
+
+def typed_of(machine: Machine) -> list[tuple[str, bytes]]:
+    """Type a password in for each tool; return what each gets back, by tool."""
+    environ = machine.environ
+    there = b"protocol=https\nhost=typed.test\n"
+    stored = b'{"ServerURL":"typed.test","Username":"me","Secret":"pw-s3cret"}'
+    git_helper.answer(
+        ["store"], lambda: there + b"username=me\npassword=pw-s3cret\n\n", environ
+    )
+    docker_helper.answer(["store"], lambda: stored, environ)
+    kept.keep("typed.test", "me", "pw-s3cret", environ)
+    given = kept.find("typed.test", "me", environ)
+    return [
+        ("git", git_helper.answer(["get"], lambda: there + b"\n", environ).out),
+        ("docker", docker_helper.answer(["get"], lambda: b"typed.test", environ).out),
+        ("keyring", repr(given).encode()),
+    ]
+
+
+@pytest.mark.parametrize("on", ["true", "false"])
+def test_typed_password_that_a_tool_gets_is_written_down(
+    machine: Machine, on: str
+) -> None:
+    configure(machine, on)
+
+    found = typed_of(machine)
+
+    assert all(b"pw-s3cret" in out for _, out in found)
+    lines = audit.lines(machine.environ)
+    tools = sorted((line["tool"], line["host"], line["why"]) for line in lines)
+    wanted = [(t, "typed.test", "typed here once") for t in sorted(dict(found))]
+    assert tools == (wanted if on == "true" else [])
+    assert "s3cret" not in str(lines)

@@ -19,6 +19,8 @@ from servers.process import CACHE, Missing, find_program
 from servers.toolserver import ToolServer
 
 TOOLS = CACHE / "tools"
+#: only where somebody ran `tests/prepare --agents`
+AGENTS = CACHE / "agents"
 BIN = Path(sys.executable).parent
 
 
@@ -343,9 +345,9 @@ def curl(place: Place) -> Command:
 
 def _agent(place: Place, pattern: str, *words: str) -> Command:
     """A coding agent, which is to reach nothing but the server."""
-    found = sorted((CACHE / "agents/node_modules").glob(pattern))
+    found = sorted((AGENTS / "node_modules").glob(pattern))
     if not found:
-        raise Missing(f"{pattern} is not there: run tests/prepare --pythons")
+        raise Missing(f"{pattern} is not there: run tests/prepare --agents")
     variables = {
         "ANTHROPIC_BASE_URL": place.server.url,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

@@ -355,7 +355,13 @@ class _Call:
             record = self._typed_store(first)
         if record is None:
             raise Said(NOT_FOUND)
-        return _found(server, record.values["username"], record.values["secret"])
+        from hushkey.config import audited  # noqa: PLC0415 - seldom
+
+        user, place = record.values["username"], registry.place
+        audited.given(
+            self._environ, audited.TYPED, tool=_TOOL, host=place, account=user
+        )
+        return _found(server, user, record.values["secret"])
 
     def _typed_store(
         self, act: Callable[[TypedCredentials], T], *, asks: bool = True

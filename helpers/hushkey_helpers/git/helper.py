@@ -76,6 +76,8 @@ def answer(
         return Answer()
     if not rule or rule.identity.typed:
         kept = typed.answer(action, message, environ, began)
+        if kept.out:
+            _note_typed(asked, environ)
         if rule or action != "get" or kept.out or not may_be_forwarded:
             return kept
         return _forwarded(message, asked, environ, began) or kept
@@ -87,6 +89,19 @@ def _request(message: Message) -> Request:
     """Return what git asks for; without protocol or host no rule covers it."""
     words = (message.get(key) for key in ("protocol", "host", "path", "username"))
     return Request(*words)
+
+
+def _note_typed(asked: Request, environ: Mapping[str, str]) -> None:
+    from hushkey.config import audited  # noqa: PLC0415 - seldom
+
+    audited.given(
+        environ,
+        audited.TYPED,
+        tool="git",
+        host=asked.host,
+        path=asked.path,
+        account=asked.username,
+    )
 
 
 def _was_given(message: Message, environ: Mapping[str, str]) -> bool:

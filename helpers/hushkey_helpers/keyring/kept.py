@@ -29,7 +29,11 @@ def find(
     if slot is None:
         return None
     for record in _open(environ).matching(slot):
-        return record.key.user or "", record.values["password"]
+        from hushkey.config import audited
+
+        user = record.key.user or ""
+        audited.given(environ, audited.TYPED, tool=TOOL, host=service, account=user)
+        return user, record.values["password"]
     return None
 
 

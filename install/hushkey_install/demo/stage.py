@@ -23,6 +23,7 @@ from hushkey_install.demo.commands import Commands
 from hushkey_install.demo.gitserver import GitServer
 from hushkey_install.demo.idserver import IdentityServer
 from hushkey_install.demo.interruption import undisturbed
+from hushkey_install.demo.sshserver import Programs, SshServer
 
 REPOSITORY = "hello.git"
 MARK = "HUSHKEY_DEMO"
@@ -75,6 +76,7 @@ class Stage:
         self.work = self.folder / "work"
         self.identity = IdentityServer(self.folder / "identity", access_seconds)
         self._served: GitServer | None = None
+        self._far: SshServer | None = None
         self.commands = Commands(self.folder, {})
 
     @property
@@ -112,6 +114,13 @@ class Stage:
             host=self.served.host,
         )
 
+    def reach(self, programs: Programs) -> SshServer:
+        """Start the machine ``far``, on which there is no config and nobody."""
+        folder = self.folder / "far"
+        self._far = SshServer(folder, programs, self._far_environment(folder))
+        self._far.start()
+        return self._far
+
     def cast(self, columns: int, scripted: bool, forced: bool = False) -> None:
         """Let a scripted visitor do the signing in, or the user's own browser.
 
@@ -141,14 +150,16 @@ class Stage:
 
     def servers(self) -> list[int]:
         """Return the servers that still run, by process id."""
-        services = [self.identity, *([self._served] if self._served else [])]
-        return [service.pid for service in services if service.pid]
+        services = (self.identity, self._served, self._far)
+        return [service.pid for service in services if service and service.pid]
 
     def clear(self) -> None:
         """End every process and remove every file; may be called again."""
         with undisturbed():
             self.commands.end()
             self._end_leftovers()
+            if self._far:
+                self._far.stop()
             if self._served:
                 self._served.stop()
             self.identity.stop()
@@ -194,6 +205,20 @@ class Stage:
             "GIT_TERMINAL_PROMPT": "0",
             "no_proxy": "127.0.0.1",
             "NO_PROXY": "127.0.0.1",
+        }
+
+    def _far_environment(self, folder: Path) -> dict[str, str]:
+        """Return what a session on ``far`` has; its home is no user's own."""
+        here = self._environment()
+        git = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_SSL_CAINFO")
+        kept = (MARK, "PATH", *git, "GIT_TERMINAL_PROMPT", "no_proxy", "NO_PROXY")
+        return {
+            **{name: here[name] for name in kept},
+            "HOME": str(folder / "home"),
+            "HUSHKEY_SYSTEM_CONFIG": "off",
+            "HUSHKEY_DATA_DIR": str(folder / "home" / "data"),
+            "HUSHKEY_RUNTIME_DIR": str(folder / "home" / "run"),
+            "HUSHKEY_AGENT": "off",
         }
 
     def _visitor(self) -> dict[str, str]:

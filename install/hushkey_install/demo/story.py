@@ -9,6 +9,7 @@ makes the exit code 1.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shlex
 import shutil
@@ -20,15 +21,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hushkey_install.demo import display
+from hushkey_install.demo import display, sshserver
 from hushkey_install.demo.commands import Command, Done
 from hushkey_install.demo.idserver import Tally
 from hushkey_install.demo.interruption import Interrupted, interruptible
 from hushkey_install.demo.service import ServiceError
+from hushkey_install.demo.sshserver import SshServer
 from hushkey_install.demo.stage import Stage
 from hushkey_install.demo.teller import Chapter, Teller
 
-ACCESS_SECONDS = 20
+ACCESS_SECONDS = 30
 AT_ONCE = 8
 COMMAND_SECONDS = 90.0
 # How long a window may take to come up before the visitor takes over.
@@ -110,6 +112,7 @@ class Story:
         self._chapter("clone again, commit, push", SILENT, self._clone_again)
         self._copy()
         self._chapter(f"signed out, {AT_ONCE} fetches at once", ASKED_ONCE, self._storm)
+        self._over_ssh()
         self._expire()
         self._chapter(f"expired, {AT_ONCE} fetches at once", RENEWED, self._fetch_all)
         self._chapter("status, then signed out", SILENT, self._sign_out)
@@ -196,6 +199,30 @@ class Story:
         self._teller.say(
             f"the first was done after {took[0]:.1f} s, the last {took[-1]:.1f} s"
         )
+
+    def _over_ssh(self) -> None:
+        """Clone on a machine without config and sign-in, if one can be had here."""
+        programs, title = sshserver.find_programs(), "over SSH, answered from here"
+        if isinstance(programs, str):
+            self._teller.heading("Over SSH")
+            self._teller.say(f"left out: this machine has no {programs}", "dim")
+            return
+        far = self._stage.reach(programs)
+        if why := far.refusal():
+            self._teller.heading("Over SSH")
+            self._teller.say(f"left out: sshd lets nobody in here ({why})", "dim")
+            return
+        self._chapter(title, SILENT, lambda: self._clone_far(far))
+
+    def _clone_far(self, far: SshServer) -> None:
+        stage, say = self._stage, self._teller.say
+        say("far is an OpenSSH server: no config there, and nobody signed in.")
+        client = os.path.relpath(far.client, stage.work)
+        there = ("ssh", "-F", client, "far", "git", "clone", "--quiet", stage.url)
+        self._run(self._hushkey("forward", "--only", stage.served.host, *there))
+        log = self._run(self._hushkey("log", "--json")).output
+        given = sum(line["outcome"] == "given" for line in json.loads(log)["lines"])
+        say(f"answers to far in hushkey's log: {given}")
 
     def _expire(self) -> None:
         self._teller.heading("The access token expires")

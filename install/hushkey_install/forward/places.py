@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -20,6 +21,8 @@ if sys.platform != "win32":
     import fcntl
 
 _PREFIX = "forward-"
+#: of a folder in /tmp, for sockets whose path would be too long here
+_SHORT = "hushkey-"
 #: a question that waits for `hushkey forward allow`, and its answer
 _ASKED, _SAID = "asked-", "said-"
 #: seconds between two looks for an answer
@@ -47,7 +50,8 @@ class Place:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._sockets = self.folder
         if len(os.fsencode(os.path.join(self.folder, "control"))) > _PATH_BYTES:
-            self._sockets = tempfile.mkdtemp(prefix="hushkey-", dir="/tmp")
+            self._sockets = tempfile.mkdtemp(prefix=_SHORT, dir="/tmp")
+            about = {**about, "sockets": self._sockets}
         facts = {"pid": os.getpid(), "began": int(time.time()), **about}
         cachefile.write(os.path.join(self.folder, "about"), facts)
 
@@ -122,6 +126,8 @@ def clean(environ: Mapping[str, str]) -> None:
     """Remove what killed forwards have left."""
     for folder in _folders(environ):
         if not _is_held(folder) and not _starts(folder):
+            facts = cachefile.read(os.path.join(folder, "about")) or {}
+            _remove_short(facts.get("sockets"))
             _remove(folder)
 
 
@@ -155,6 +161,19 @@ def _is_held(folder: str) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def _remove_short(path: object) -> None:
+    """Remove a folder of sockets in /tmp, if it still is this user's."""
+    if not isinstance(path, str) or not path.startswith(f"/tmp/{_SHORT}"):  # noqa: S108
+        return
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if ours and path.count("/") == 2:
+        _remove(path)
 
 
 def _remove(folder: str) -> None:

@@ -13,7 +13,7 @@ import os
 import time
 
 from hushkey import origins, runtime
-from hushkey.config import rules
+from hushkey.config import audited, rules
 from hushkey.errors import (
     ConfigError,
     HushkeyError,
@@ -69,8 +69,9 @@ def find(
     """Return the token for *request* from the other side; None: it has none.
 
     *options* returns the calling *tool*'s, which say whether a person may be asked
-    there. Where nobody answers, *warn* is told so in a line. *passes_on*: it is for
-    another machine, and no tool of this one gets it. Raises Permanent with the
+    there. Where nobody answers, or in another version of the protocol, *warn* is told
+    so in a line. *passes_on*: it is for another machine, and no tool of this one gets
+    it. Raises Permanent with the
     other side's line where it refuses, InteractionUnavailable.
     """
     origin = origins.parse_origin(request.protocol, request.host)
@@ -95,6 +96,9 @@ def find(
         hint = f"connect again with `hushkey forward`, or set {_VARIABLE}=off"
         _nobody(Transient(what, hint=hint), warn)
         return None
+    except forwarding.OtherVersion as error:
+        _nobody(Permanent(f"the forward's other side: {error}"), warn)
+        return None
     except forwarding.Garbage as error:
         raise Permanent(f"the forward's other side: {error}", host=shown) from None
     if kind == forwarding.UNKNOWN:
@@ -105,12 +109,16 @@ def find(
     found = _forwarded(shown, words)
     _note_given(found.token.value, environ)
     event("forwarded", host=shown)
-    if not passes_on and rules.load(environ).settings["audit"]:
-        from hushkey.system import audit  # noqa: PLC0415 - if on
-
-        end = found.token.expires_at
-        place = {"host": shown, "path": request.path}
-        audit.record(environ, tool=tool, **place, outcome="given", expires=end)
+    if not passes_on:
+        audited.given(
+            environ,
+            audited.FORWARDED,
+            tool=tool,
+            host=shown,
+            path=request.path,
+            account=found.username,
+            expires=found.token.expires_at,
+        )
     return found
 
 

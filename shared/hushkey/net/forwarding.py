@@ -1,6 +1,6 @@
 """What goes over a forwarded socket: one question, one answer, nothing else.
 
-A message is text: a line ``hushkey-forward 1 KIND``, lines ``name=value``, an empty
+A message is text: a line ``hushkey-forward 2 KIND``, lines ``name=value``, an empty
 line. A question is a ``get``, or a ``rejected``: that the host refused the token which
 came from here before; its fields are `Question`'s. Before the answer there may
 be any number of ``working`` messages, so that a person has time and a dead line is
@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-VERSION = 1
+VERSION = 2
 _NAME = b"hushkey-forward"
 #: bytes of a whole question and of a whole answer; a token of many groups has 30 KiB
 QUESTION_BYTES, ANSWER_BYTES = 16 * 1024, 256 * 1024
@@ -42,6 +42,10 @@ HEARTBEAT = 2.0
 
 class Garbage(ValueError):
     """What arrived is no message of this version; its text says why, in a line."""
+
+
+class OtherVersion(Garbage):
+    """What arrived is a message of another version of this protocol."""
 
 
 class Question(Frozen):
@@ -151,10 +155,11 @@ def parse(data: bytes, limit: int) -> tuple[str, Mapping[str, str]]:
     first, *lines = data[:-2].split(b"\n")
     _, version, kind = [*first.decode("ascii", "replace").split(" "), "", ""][:3]
     if version != str(VERSION):
-        number = version if version.isascii() and version.isdigit() else "another one"
-        raise Garbage(
-            f"this side speaks version {VERSION} of the forward's protocol, not "
-            f"{number[:12]}: install the same hushkey on both"
+        is_number = version.isascii() and version.isdigit()
+        theirs = f"version {version[:12]}" if is_number else "another version"
+        raise OtherVersion(
+            f"it speaks {theirs} of the forward's protocol, this side version "
+            f"{VERSION}: install the same hushkey on both"
         )
     if kind not in _KINDS or first.count(b" ") != 2:
         raise Garbage(f"nothing but `{GET}` can be asked")

@@ -91,16 +91,16 @@ def test_question_may_come_in_pieces(path: Path) -> None:
     with connected(path) as link:
         for byte in ASKED.bytes():
             link.sendall(bytes([byte]))
-        assert rest(link).startswith(b"hushkey-forward 1 given\n")
+        assert rest(link).startswith(b"hushkey-forward 2 given\n")
 
 
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        (b"hushkey-forward 1 get\npath=" + b"x" * 1_000_000, "too long"),
+        (b"hushkey-forward 2 get\npath=" + b"x" * 1_000_000, "too long"),
         (b"x" * 1_000_000, "its own protocol"),
-        (b"hushkey-forward 2 get\nhost=git.test\n\n", "speaks version 1"),
-        (b"hushkey-forward 1 store\nhost=git.test\n\n", "nothing but `get`"),
+        (b"hushkey-forward 1 get\nhost=git.test\n\n", "speaks version 1 of"),
+        (b"hushkey-forward 2 store\nhost=git.test\n\n", "nothing but `get`"),
         (b"hk\x01\x00\x00\x00\x10", "its own protocol"),  # the agent's protocol
         (ASKED.bytes() * 2, "more than one"),
     ],
@@ -154,7 +154,7 @@ def test_half_a_question_does_not_wait_for_ever(
 ) -> None:
     monkeypatch.setattr(serving, "ARRIVAL", 0.2)
 
-    kind, words = ask(path, b"hushkey-forward 1 get\n")
+    kind, words = ask(path, b"hushkey-forward 2 get\n")
 
     assert (kind, words["line"]) == ("error", "half a question")
 

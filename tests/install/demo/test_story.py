@@ -12,7 +12,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from hushkey_install.demo import story
+from hushkey_install.demo import sshserver, story
 
 TELL = (
     "from rich.console import Console; from hushkey_install.demo import story; "
@@ -41,6 +41,10 @@ def test_every_promise_is_kept() -> None:
     assert code == 0, output.getvalue()
     assert output.getvalue().count("asked once") == 2
     assert "1 refresh" in output.getvalue()
+    given = "answers to far in hushkey's log: 1\n" in output.getvalue()
+    assert given != ("Over SSH\n" in output.getvalue())
+    if os.geteuid() == 0 and not isinstance(sshserver.find_programs(), str):
+        assert given
 
 
 @pytest.mark.contract

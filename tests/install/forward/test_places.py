@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -101,6 +102,50 @@ def test_nobody_waits_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(consent, "PATIENCE", 0)
     assert place.ask("git.test", "May it?", bool) is None
+
+
+def killed(environ: dict[str, str]) -> Path:
+    """Return where a forward that was killed has left its sockets."""
+    place = Place(environ, to="me@far")
+    os.close(place._lock)
+    left = Path(place.path("socket"))
+    left.touch()
+    return left
+
+
+def test_what_a_killed_forward_has_left_goes_wherever_it_is(
+    home: Path, tmp_path: Path
+) -> None:
+    environ = dict(os.environ)
+    environ["HUSHKEY_RUNTIME_DIR"] = str(tmp_path / ("long" * 30))
+    short = killed(environ)
+    places.clean(environ)
+
+    assert not short.is_relative_to(tmp_path)
+    assert not short.parent.exists()
+    assert not places.living(environ)
+
+
+@pytest.mark.parametrize("kind", ["another's link", "another place"])
+def test_folder_that_is_not_that_forward_s_stays(
+    home: Path, tmp_path: Path, kind: str
+) -> None:
+    environ = os.environ | {"HUSHKEY_RUNTIME_DIR": str(tmp_path / ("long" * 30))}
+    short = killed(environ).parent
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "kept").touch()
+    (short / "socket").unlink()
+    short.rmdir()
+    if kind == "another's link":
+        short.symlink_to(theirs)
+    else:
+        (about,) = tmp_path.glob("*/forward-*/about")
+        about.write_text(about.read_text().replace(str(short), str(theirs)))
+    places.clean(environ)
+
+    assert (theirs / "kept").exists()
+    short.unlink(missing_ok=True)
 
 
 def test_late_answer_is_not_the_next_question_s(

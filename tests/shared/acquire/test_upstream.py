@@ -187,8 +187,7 @@ def test_refusal_is_the_other_side_s_line(near: NearSide) -> None:
         message("given", token="at"),
         message("given", username="me", token="at", expires="soon"),
         message("get", host="x"),
-        b"hushkey-forward 2 given\ntoken=at\n\n",
-        b"hushkey-forward 1 given\ntoken=a\rb\n\n",
+        b"hushkey-forward 2 given\ntoken=a\rb\n\n",
     ],
 )
 def test_half_an_answer_is_none(near: NearSide, answer: bytes) -> None:
@@ -196,6 +195,16 @@ def test_half_an_answer_is_none(near: NearSide, answer: bytes) -> None:
 
     with pytest.raises(HushkeyError):
         find(near)
+
+
+@pytest.mark.parametrize("number", ["1", "3", "x"])
+def test_other_version_is_a_warning(near: NearSide, number: str) -> None:
+    near.answers = [f"hushkey-forward {number} error\nline=no\n\n".encode()]
+    lines: list[str] = []
+
+    assert upstream.find(ASKED, environ(near), "git", dict, lines.append) is None  # type: ignore[arg-type]
+    (line,) = lines
+    assert "this side version 2: install the same hushkey on both" in line
 
 
 def test_only_what_was_given_is_known_again(near: NearSide) -> None:
@@ -452,5 +461,7 @@ def test_tool_that_gets_one_is_in_the_audit_log(
             "host": "git.test",
             "path": "team/app",
             "outcome": "given",
+            "account": "me",
             "expires": 2000000000,
+            "why": "came by hushkey forward",
         }

@@ -33,7 +33,7 @@ def test_question_is_read_as_it_was_written(asked: Question) -> None:
 
 @given(st.binary(max_size=300))
 def test_whatever_arrives_is_a_question_or_garbage(data: bytes) -> None:
-    for sent in (data, b"hushkey-forward 1 get\n" + data, GET[:-1] + data):
+    for sent in (data, b"hushkey-forward 2 get\n" + data, GET[:-1] + data):
         try:
             found = forwarding.question(sent)
         except Garbage as error:
@@ -60,7 +60,7 @@ def test_refusal_names_a_token_by_its_hash() -> None:
 
     assert forwarding.question(asked.bytes()) == asked
     assert b"s3cret" not in asked.bytes()
-    head = b"hushkey-forward 1 rejected\nprotocol=https\nhost=git.test"
+    head = b"hushkey-forward 2 rejected\nprotocol=https\nhost=git.test"
     for line in ("", "refused=", f"person=1\nrefused={name}", "refused=" + "../" * 10):
         with pytest.raises(Garbage):
             forwarding.question(head + b"\n" + line.encode() + b"\n\n")
@@ -71,7 +71,7 @@ def test_refusal_names_a_token_by_its_hash() -> None:
 @pytest.mark.parametrize("verb", ["store", "erase", "config", "refresh", "list", "GET"])
 def test_nothing_but_get_can_be_asked(verb: str) -> None:
     with pytest.raises(Garbage, match="nothing but `get`"):
-        forwarding.question(GET.replace(b"1 get", b"1 " + verb.encode()))
+        forwarding.question(GET.replace(b"2 get", b"2 " + verb.encode()))
 
 
 @pytest.mark.parametrize("kind", ["given", "person", "unknown", "error", "working"])
@@ -80,10 +80,11 @@ def test_answer_is_no_question(kind: str) -> None:
         forwarding.question(forwarding.message(kind))
 
 
-@pytest.mark.parametrize("number", [b"0", b"2", b"10", b"01", b"", b"1.0", b"\xff"])
-def test_another_version_is_told_ours(number: bytes) -> None:
-    with pytest.raises(Garbage, match="speaks version 1"):
-        forwarding.question(GET.replace(b" 1 ", b" " + number + b" "))
+@pytest.mark.parametrize("number", [b"0", b"1", b"20", b"02", b"", b"2.0", b"\xff"])
+def test_another_version_is_told_with_ours(number: bytes) -> None:
+    theirs = f"version {number.decode()} of" if number.isdigit() else "another version"
+    with pytest.raises(forwarding.OtherVersion, match=f"{theirs}.* version 2:"):
+        forwarding.question(GET.replace(b" 2 ", b" " + number + b" "))
 
 
 @pytest.mark.parametrize(
