@@ -56,6 +56,8 @@ def topics() -> tuple[Topic, ...]:
 
 
 _LONG = 600
+#: the code of what kept a topic from looking
+_TOPIC_FAILS = "topic-fails"
 
 
 def make(
@@ -92,9 +94,10 @@ def findings(*, probe: bool = False) -> list[Finding]:
     looked_at = installation()
     every = (*topics(), *(servers.TOPICS if probe else ()))
     found = [each for topic in every for each in _of(topic, looked_at)]
-    # Several topics may meet the same fault; the first to tell it is nearest to it.
+    # Several topics may meet the same fault: the one that looked for it tells it, else
+    # the first.
     unique: dict[str, Finding] = {}
-    for finding in found:
+    for finding in sorted(found, key=lambda f: f.code == _TOPIC_FAILS):
         unique.setdefault(finding.text, finding)
     order = (PROBLEM, NOTE, FINE)
     return sorted(_by_cause(unique.values()), key=lambda f: order.index(f.level))
@@ -153,10 +156,10 @@ def _of(topic: Topic, looked_at: Installation) -> Iterator[Finding]:
     try:
         yield from topic(looked_at)
     except HushkeyError as error:
-        yield Finding("topic-fails", PROBLEM, error.line())
+        yield Finding(_TOPIC_FAILS, PROBLEM, error.line())
     except OSError as error:
         name = error.filename or topic.__module__.rpartition(".")[2]
-        yield Finding("topic-fails", PROBLEM, f"{name}: {error.strerror or error}")
+        yield Finding(_TOPIC_FAILS, PROBLEM, f"{name}: {error.strerror or error}")
 
 
 def _show(finding: Finding) -> None:
