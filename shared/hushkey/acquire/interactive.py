@@ -236,7 +236,7 @@ class Interaction:
                 "run it on a desktop or a terminal, or with HUSHKEY_INTERACTIVE=device"
             )
         elif policy.ci(self._session.environ):
-            hint = "a job signs in as itself: hushkey help machines"
+            hint += "; a job signs in as itself: hushkey help machines"
         return InteractionUnavailable(
             f"{need.what}, but {reason}",
             hint=hint,

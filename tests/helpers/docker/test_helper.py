@@ -624,7 +624,7 @@ def test_nobody_signed_in_is_one_line_with_the_command(machine: Machine) -> None
     assert found.code == 1
     assert found.out.count(b"\n") == 1
     assert b"git.test" in found.out
-    assert b"a job signs in as itself: hushkey help machines" in found.out
+    assert b"run: hushkey login git.test" in found.out
     assert found.out.decode() == f"hushkey: {found.lines[0]}\n"
 
 

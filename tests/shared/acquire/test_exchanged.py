@@ -232,7 +232,7 @@ def test_nobody_signed_in_and_nobody_to_ask_is_said(
     error = fails(desk, environ={"CI": "true"})
 
     assert isinstance(error, InteractionUnavailable)
-    assert "hushkey help machines" in error.line()
+    assert f"hushkey login {HOST}" in error.line()
     assert swap.asked == []
 
 
