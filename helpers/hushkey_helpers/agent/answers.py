@@ -125,8 +125,7 @@ class Answers:
             return self._said(question, quick=True)
         except runtime.WouldBlock as need:
             question.renews = isinstance(need, runtime.WouldRenew)
-            same = all(question.environ.get(n) == v for n, v in self._network.items())
-            return None if same else (protocol.NOT_OURS,)
+            return self._not_from_here(question)
 
     def own(self, tool: str, verb: str, data: bytes, began: float) -> Question:
         """Return a question that comes without an environment: it has the agent's."""
@@ -149,10 +148,12 @@ class Answers:
             return self._said(question, quick=False, renews=False)
         except runtime.WouldRenew:
             question.renews = True
-            return None
+            return self._not_from_here(question)
 
     def slow(self, question: Question) -> Reply:
         """Return the answer, however long it takes."""
+        if not self._is_our_network(question):
+            return self.stored(question) or (protocol.NOT_OURS,)
         return self._said(question, quick=False)
 
     def apart(self, question: Question) -> bytes:
@@ -162,6 +163,18 @@ class Answers:
         """
         self._memory = Memory(Watch(), RenewalSchedule())
         return protocol.frame(*self.slow(question))
+
+    def _not_from_here(self, question: Question) -> Reply | None:
+        """Refuse to ask a server for a caller whose way to it is not the agent's.
+
+        What is stored is the same for both; None: nothing speaks against asking.
+        """
+        if question.renews and not self._is_our_network(question):
+            return (protocol.NOT_OURS,)
+        return None
+
+    def _is_our_network(self, question: Question) -> bool:
+        return all(question.environ.get(n) == v for n, v in self._network.items())
 
     def _is_for_us(self, question: Question) -> bool:
         """Tell whether this agent is of the caller's hushkey, files and keyring."""

@@ -8,6 +8,7 @@ own (`TokenKey.exchange`), so that signing out forgets it too.
 
 from __future__ import annotations
 
+from hushkey import runtime
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import Permanent, StoreError, Transient, UiRequired
@@ -111,6 +112,7 @@ class ExchangedCredential:
             return self._acquirer.acquire(wanted)
         if token := self.fresh():
             return token
+        runtime.ensure_may_renew()
         try:
             return self._exchanged_or_signed_in()
         except (Transient, Permanent) as error:

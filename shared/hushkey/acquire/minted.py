@@ -16,6 +16,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from hashlib import blake2s
 
+from hushkey import runtime
 from hushkey.acquire import cached
 from hushkey.acquire.attempts import FailureCache, once
 from hushkey.errors import HushkeyError, Permanent, StoreError, Transient
@@ -58,6 +59,7 @@ class Minting:
         token = self._look(file.read_cached(), wanted, "cached")
         if token is not None:
             return token
+        runtime.ensure_may_renew()
         try:
             return once(
                 self._turn(file),

@@ -255,11 +255,41 @@ def test_caller_whose_session_was_stripped_is_answered(
     assert loop.ask(tool="quick", **stripped)[0][0] == protocol.ANSWERED
 
 
-def test_other_proxy_matters_only_on_the_way_to_a_server(loop: Running) -> None:
-    proxy: dict[str, Any] = {"HTTPS_PROXY": "http://other:1"}
+@pytest.mark.parametrize("possible", [True, False])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "SSL_CERT_FILE"])
+def test_other_network_matters_only_on_the_way_to_a_server(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, possible: bool
+) -> None:
+    """What is remembered or stored is the same whatever the way to a server is."""
+    monkeypatch.setattr(apart, "is_possible", lambda: possible)
+    asked: list[str] = []
 
-    assert loop.ask(tool="quick", **proxy)[0][0] == protocol.ANSWERED
-    assert loop.ask(tool="slow", **proxy) == [[protocol.NOT_OURS]]
+    def stored(*_: object) -> Said:
+        runtime.ensure_may_block()
+        return Said(b"stored")
+
+    def server(*_: object) -> Said:
+        runtime.ensure_may_block()  # where the store is read
+        runtime.ensure_may_renew()
+        asked.append("server")
+        return Said(b"new")
+
+    def expired(*_: object) -> Said:
+        runtime.ensure_may_renew()  # it is remembered that nothing serves
+        asked.append("server")
+        return Said(b"new")
+
+    tools: dict[str, Any] = {"stored": stored, "server": server, "expired": expired}
+    tools["quick"] = lambda *_: Said(b"remembered")
+    other: dict[str, Any] = {name: "http://other:1"}
+    with Running(folder, tools) as loop:
+        assert loop.ask(tool="quick", **other)[-1][2] == b"remembered"
+        assert loop.ask(tool="stored", **other)[-1][2] == b"stored"
+        for tool in ("server", "expired"):
+            assert loop.ask(tool=tool, **other)[-1] == [protocol.NOT_OURS]
+            assert asked == []
+            assert loop.ask(tool=tool)[-1][2] == b"new"
+            asked.clear()
 
 
 @settings(

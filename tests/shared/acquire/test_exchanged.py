@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from hushkey import runtime
 from hushkey.acquire.exchanged import ExchangedCredential
 from hushkey.errors import (
     HushkeyError,
@@ -116,6 +117,21 @@ def test_what_is_kept_is_found_without_a_lock_or_network(
     assert fresh is not None
     assert (fresh.value, fresh.source) == ("reg-1", "cache")
     assert len(swap.asked) == 1
+
+
+def test_agent_that_may_ask_no_server_exchanges_nothing(
+    desk: Desk, swapping: Swapping
+) -> None:
+    swap = swapping()
+    memory = Memory(Watch(), RenewalSchedule())
+
+    with (
+        runtime.AgentContext(memory, 0, quick=False, renews=False),
+        pytest.raises(runtime.WouldRenew),
+    ):
+        get(desk)
+
+    assert swap.asked == []
 
 
 def test_each_host_has_a_secret_of_its_own(desk: Desk, swapping: Swapping) -> None:

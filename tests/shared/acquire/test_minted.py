@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hushkey import runtime
 from hushkey.acquire import minted
 from hushkey.acquire.acquirer import Acquirer
 from hushkey.config import schema
@@ -17,6 +18,8 @@ from hushkey.providers import registry
 from hushkey.store import keystores
 from hushkey.system import jobs
 from hushkey.tokenrequest import PromptOptions, Session
+from hushkey_helpers.agent.memory import Memory, Watch
+from hushkey_helpers.agent.renewal import RenewalSchedule
 from kit.signin import Clock
 
 ROBOT = Identity("ci", "workload", machine=True, options={"kind": "exchange"})
@@ -87,6 +90,23 @@ def test_whoever_waits_takes_what_one_has_minted(desk: Desk) -> None:
         found = list(pool.map(lambda _: desk.get().value, range(24)))
 
     assert {*found} == {"token-1"}
+
+
+def test_agent_that_may_ask_no_server_gives_what_is_stored_and_mints_nothing(
+    desk: Desk,
+) -> None:
+    memory = Memory(Watch(), RenewalSchedule())
+
+    def agent() -> runtime.AgentContext:
+        return runtime.AgentContext(memory, 0, quick=False, renews=False)
+
+    with agent(), pytest.raises(runtime.WouldRenew):
+        desk.get()
+    assert desk.mint.minted == 0
+    desk.get()
+
+    with agent():
+        assert desk.get().value == "token-1"
 
 
 def test_refused_young_token_is_minted_anew_at_most_once_a_minute(desk: Desk) -> None:
