@@ -62,8 +62,8 @@ class Question:
     """What one client asked: the process ``asker``, at ``began`` (epoch seconds)."""
 
     __slots__ = (
-        *("argv", "asker", "began", "data", "environ", "installation", "renews"),
-        "tool",
+        *("argv", "asker", "began", "data", "elsewhere", "environ"),
+        *("installation", "renews", "tool"),
     )
 
     def __init__(self, fields: list[bytes], began: float, asker: int = 0) -> None:
@@ -80,6 +80,8 @@ class Question:
         self.asker = asker
         #: it was found that the answer needs a server's new token
         self.renews = False
+        #: the caller's way to a server is not the agent's
+        self.elsewhere = False
 
     def key(self) -> object:
         """Return what is the same for questions that have the same answer."""
@@ -124,8 +126,10 @@ class Answers:
         try:
             return self._said(question, quick=True)
         except runtime.WouldBlock as need:
+            found = question.environ.get
+            question.elsewhere = any(found(n) != v for n, v in self._network.items())
             question.renews = isinstance(need, runtime.WouldRenew)
-            return self._not_from_here(question)
+            return self._passed_on(question)
 
     def own(self, tool: str, verb: str, data: bytes, began: float) -> Question:
         """Return a question that comes without an environment: it has the agent's."""
@@ -148,11 +152,11 @@ class Answers:
             return self._said(question, quick=False, renews=False)
         except runtime.WouldRenew:
             question.renews = True
-            return self._not_from_here(question)
+            return self._passed_on(question)
 
     def slow(self, question: Question) -> Reply:
         """Return the answer, however long it takes."""
-        if not self._is_our_network(question):
+        if question.elsewhere:
             return self.stored(question) or (protocol.NOT_OURS,)
         return self._said(question, quick=False)
 
@@ -164,17 +168,14 @@ class Answers:
         self._memory = Memory(Watch(), RenewalSchedule())
         return protocol.frame(*self.slow(question))
 
-    def _not_from_here(self, question: Question) -> Reply | None:
-        """Refuse to ask a server for a caller whose way to it is not the agent's.
+    def _passed_on(self, question: Question) -> Reply | None:
+        """Leave it to the caller to ask a server that the agent reaches otherwise.
 
-        What is stored is the same for both; None: nothing speaks against asking.
+        What is stored is the same for both; None: the agent goes on.
         """
-        if question.renews and not self._is_our_network(question):
+        if question.renews and question.elsewhere:
             return (protocol.NOT_OURS,)
         return None
-
-    def _is_our_network(self, question: Question) -> bool:
-        return all(question.environ.get(n) == v for n, v in self._network.items())
 
     def _is_for_us(self, question: Question) -> bool:
         """Tell whether this agent is of the caller's hushkey, files and keyring."""
