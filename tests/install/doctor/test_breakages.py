@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey.system import ownership
 from hushkey_install.cli import main
 from hushkey_install.common import probe
 from hushkey_install.doctor import agent, folders
@@ -465,6 +466,23 @@ def test_fix_changes_no_file_that_a_link_leads_to(desk: Desk) -> None:
     assert "page.sealed" not in finding["command"]
     assert page.stat().st_mode & 0o777 == 0o644
     assert desk.found() == []
+
+
+def test_one_fix_closes_all_of_the_data_folder(desk: Desk) -> None:
+    """As `chmod -R a+rwx` leaves it; what is not ours in it stays open."""
+    theirs = desk.data / "theirs"
+    theirs.mkdir()
+    for path in (desk.data, *desk.data.rglob("*")):
+        path.chmod(0o777)
+
+    result = desk.doctor("--fix", "--yes")
+
+    assert "after fixing: nothing to fix" in result.stdout
+    assert desk.found() == []
+    assert theirs.stat().st_mode & 0o777 == 0o777
+    for path in (desk.data, *desk.data.iterdir()):
+        if path.is_dir() and path != theirs:
+            ownership.check_private(str(path))
 
 
 def test_all_is_well_before_it_breaks(desk: Desk) -> None:
