@@ -114,6 +114,12 @@ def agent_socket(desk: Desk) -> None:
         listener.bind(str(folder / "agent"))
 
 
+def file_for_a_socket(desk: Desk) -> None:
+    folder = desk.home / "run" / "hushkey"
+    folder.mkdir(mode=0o700)
+    (folder / "git").write_text("mine")
+
+
 def systemd_unit(desk: Desk) -> None:
     mark = "# Written by `hushkey install agent`; `hushkey uninstall agent` takes it "
     desk.write(
@@ -222,6 +228,9 @@ BREAKAGES = {
     ),
     "dead agent socket": Broken(
         agent_socket, "agent-dead", "run/hushkey/agent", "rm ", True
+    ),
+    "file where the agent listens": Broken(
+        file_for_a_socket, "agent-no-place", "is not hushkey's", ""
     ),
     "stale systemd unit": Broken(
         systemd_unit, "agent-unit-broken", "/gone/python", "hushkey install agent", True
