@@ -159,6 +159,11 @@ def old_keyring(desk: Desk) -> None:
     desk.tool("keyring", "keyring-24.3", "hushkey-0.2.0")
 
 
+def dead_keyring(desk: Desk) -> None:
+    (desk.bin / "keyring").unlink()
+    (desk.bin / "keyring").symlink_to("/gone/bin/hushkey-keyring")
+
+
 def other_store(desk: Desk) -> None:
     desk.write(".docker/config.json", '{"credsStore": "pass"}')
 
@@ -382,6 +387,9 @@ BREAKAGES = {
         "pip-keyring-program-foreign",
         "pip, uv: ",
         "hushkey install pip --launcher DIR",
+    ),
+    "keyring's link that leads nowhere": Broken(
+        dead_keyring, "pip-keyring-program-gone", "pip, uv: ", "ln -sfn ", True
     ),
     "keyring pinned": Broken(
         has(PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring"),
