@@ -15,7 +15,7 @@ from contextlib import suppress
 from hushkey.config import rules
 from hushkey.errors import HushkeyError
 from hushkey.signin import policy
-from hushkey.system import isolated, ownership, paths
+from hushkey.system import isolated, madefolders, ownership, paths
 from hushkey_helpers.agent import protocol
 
 if sys.platform != "win32":
@@ -80,7 +80,9 @@ def start(environ: Mapping[str, str], module: str, *, again: bool = False) -> st
     try:
         ownership.check_trusted(paths.config_file(environ))
         paths.check_owner(paths.data_folder(environ))
+        lacked = madefolders.before([lock_path(folder)]).changed(files=())
         paths.make_private(folder, OTHERS)
+        madefolders.note_own(environ, lacked)
         descriptor = take_lock(folder)
     except HushkeyError as error:
         return error.line()
@@ -118,6 +120,12 @@ def in_the_way(folder: str) -> str:
                 "HUSHKEY_RUNTIME_DIR name another folder"
             )
     return ""
+
+
+def left_behind(folder: str) -> list[str]:
+    """Return the sockets in *folder* that an agent left which was killed."""
+    sockets = (os.path.join(folder, kind) for kind in KINDS)
+    return list(filter(is_left_behind, sockets))
 
 
 def is_left_behind(path: str) -> bool:

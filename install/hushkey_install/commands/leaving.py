@@ -16,7 +16,7 @@ from hushkey.store import typed_index
 from hushkey.store.datakey import open_data_key
 from hushkey.store.keystores import open_key_store
 from hushkey.store.sealedfile import sealed_files
-from hushkey.system import ownership, paths
+from hushkey.system import madefolders, ownership, paths
 from hushkey_helpers.agent import start
 from hushkey_install.commands import accounts
 from hushkey_install.common import (
@@ -24,7 +24,6 @@ from hushkey_install.common import (
     completionfile,
     datafolder,
     filechange,
-    madefolders,
     output,
 )
 from hushkey_install.register import table
@@ -128,12 +127,23 @@ def _purge(*, yes: bool, dry_run: bool) -> None:
         _delete(path)
     sockets = paths.runtime_folder(environ)
     with suppress(HushkeyError):
-        filechange.remove(start.lock_path(sockets))
-    for place in (folder, os.path.dirname(config), sockets):
-        with suppress(OSError):
-            os.rmdir(place)  # unless something else is in it
-    madefolders.remove_empty(made)
+        for path in (start.lock_path(sockets), *start.left_behind(sockets)):
+            filechange.remove(path)
+    madefolders.remove_empty([*_usual(environ), *made])
     output.say("done; to remove the program: pipx uninstall hushkey", err=True)
+
+
+def _usual(environ: dict[str, str]) -> Iterator[str]:
+    """Yield those of hushkey's folders that nobody chose: no other program makes them.
+
+    One that somebody chose goes only if it was noted as made.
+    """
+    places = {
+        "HUSHKEY_DATA_DIR": paths.data_folder(environ),
+        "HUSHKEY_CONFIG": os.path.dirname(paths.config_file(environ)),
+        "HUSHKEY_RUNTIME_DIR": paths.runtime_folder(environ),
+    }
+    yield from (place for name, place in places.items() if not environ.get(name))
 
 
 def _files(config: str) -> Iterator[str]:

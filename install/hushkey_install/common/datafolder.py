@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from hushkey_install.common import madefolders
+from hushkey.system import madefolders
 
 _NAMES = (
     "tokens",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -59,7 +58,7 @@ def _process(environ: dict[str, str]) -> Iterator[Finding]:
         )
     elif other := agentcontrol.in_the_way(folder):
         yield Finding("agent-no-place", NOTE, other)
-    elif not process and (left := _left_behind(folder)):
+    elif not process and (left := starting.left_behind(folder)):
         yield Finding(
             "agent-dead",
             NOTE,
@@ -68,11 +67,6 @@ def _process(environ: dict[str, str]) -> Iterator[Finding]:
             shlex.join(["rm", *left]),
             partial(_remove, left),
         )
-
-
-def _left_behind(folder: str) -> list[str]:
-    sockets = (os.path.join(folder, kind) for kind in starting.KINDS)
-    return list(filter(starting.is_left_behind, sockets))
 
 
 def _remove(sockets: list[str]) -> None:
