@@ -11,7 +11,7 @@ from importlib.metadata import version
 import click
 
 from hushkey.errors import HushkeyError
-from hushkey.system import paths, tracefile
+from hushkey.system import madefolders, tracefile
 from hushkey.trace import event
 from hushkey_install.commands import (
     completing,
@@ -28,7 +28,7 @@ from hushkey_install.commands import (
     switching,
 )
 from hushkey_install.commands import reset as resetting
-from hushkey_install.common import agentcontrol, madefolders, output
+from hushkey_install.common import agentcontrol, output
 from hushkey_install.register import table
 
 #: what `-v` and `version` print
@@ -81,17 +81,8 @@ def main(ctx: click.Context) -> None:
             output.say(f"hushkey: {line}", err=True)
         event("asked", verb=ctx.invoked_subcommand or "")
     with suppress(HushkeyError):
-        files = paths.data_folder(os.environ), paths.config_file(os.environ)
-        lacked = madefolders.before(files)
-        if lacked.folders:
-            ctx.call_on_close(partial(_note, lacked))
-
-
-def _note(lacked: madefolders.Before) -> None:
-    """Remember the folders that a command has made, once there is where to."""
-    with suppress(HushkeyError):
-        if os.path.isdir(paths.data_folder(os.environ)):
-            madefolders.note(os.environ, lacked.changed(files=()))
+        lacked = madefolders.before_own(os.environ)
+        ctx.call_on_close(partial(madefolders.note_own, os.environ, lacked))
 
 
 main.sections = SECTIONS

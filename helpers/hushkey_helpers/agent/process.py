@@ -15,6 +15,7 @@ import sys
 from contextlib import suppress
 
 from hushkey.acquire import session
+from hushkey.errors import Permanent
 from hushkey.system import callers, paths
 from hushkey_helpers.agent import start as starting
 from hushkey_helpers.agent.answers import Answers
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 #: seconds without a question after which it ends
 IDLE = IN_USE
-KINDS = ("agent", "git")
 _BACKLOG = 256
 #: the first descriptor that systemd hands over (sd_listen_fds(3))
 _FIRST = 3
@@ -52,8 +52,11 @@ def run(lock: int, tools: Mapping[str, Answerer], step: int = 0) -> None:
     lock = lock if lock >= 0 else starting.take_lock(folder)
     if lock < 0:
         return
+    if not given and (other := starting.in_the_way(folder)):
+        starting.ended_in_order(lock)
+        raise Permanent(other)
     starting.sign(lock)
-    sockets = given or {kind: _listen(os.path.join(folder, kind)) for kind in KINDS}
+    sockets = given or _listening(folder)
     places = _places(folder)
     memory = Memory(watch(), RenewalSchedule())
     workers = Workers()
@@ -85,7 +88,7 @@ def run(lock: int, tools: Mapping[str, Answerer], step: int = 0) -> None:
     gc.set_threshold(20_000, 50, 50)
     server.run()
     if not given and _places(folder) == places:
-        for kind in KINDS:
+        for kind in starting.KINDS:
             os.unlink(os.path.join(folder, kind))
     starting.ended_in_order(lock)
     os._exit(0)  # threads that hang in a library are not waited for
@@ -135,6 +138,10 @@ def _given_sockets() -> dict[str, socket.socket]:
     return found
 
 
+def _listening(folder: str) -> dict[str, socket.socket]:
+    return {kind: _listen(os.path.join(folder, kind)) for kind in starting.KINDS}
+
+
 def _listen(path: str) -> socket.socket:
     """Listen at *path*, in place of whatever a dead agent left there."""
     with suppress(FileNotFoundError):
@@ -150,7 +157,7 @@ def _listen(path: str) -> socket.socket:
 def _places(folder: str) -> list[tuple[int, int] | None]:
     """Return which files are at the sockets' paths."""
     found: list[tuple[int, int] | None] = []
-    for kind in KINDS:
+    for kind in starting.KINDS:
         try:
             status = os.lstat(os.path.join(folder, kind))
             found.append((status.st_ino, status.st_dev))

@@ -7,6 +7,7 @@ as it lives, so that two cannot live and nobody waits for anything.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from contextlib import suppress
@@ -14,7 +15,7 @@ from contextlib import suppress
 from hushkey.config import rules
 from hushkey.errors import HushkeyError
 from hushkey.signin import policy
-from hushkey.system import isolated, ownership, paths
+from hushkey.system import isolated, madefolders, ownership, paths
 from hushkey_helpers.agent import protocol
 
 if sys.platform != "win32":
@@ -33,6 +34,10 @@ _OURS = "hushkey_helpers"
 OTHERS = 0o077
 #: seconds in which an agent that did not end in order is not started again
 BACK_OFF = 10
+#: the sockets' names in their folder
+KINDS = ("agent", "git")
+#: seconds for a program that listens to take a connection
+_PATIENCE = 1
 #: a socket's path has room for so many bytes on every system (sun_path)
 _PATH_BYTES = 100
 
@@ -75,7 +80,9 @@ def start(environ: Mapping[str, str], module: str, *, again: bool = False) -> st
     try:
         ownership.check_trusted(paths.config_file(environ))
         paths.check_owner(paths.data_folder(environ))
+        lacked = madefolders.before([lock_path(folder)]).changed(files=())
         paths.make_private(folder, OTHERS)
+        madefolders.note_own(environ, lacked)
         descriptor = take_lock(folder)
     except HushkeyError as error:
         return error.line()
@@ -84,6 +91,8 @@ def start(environ: Mapping[str, str], module: str, *, again: bool = False) -> st
     if descriptor < 0:
         return "it is running already"
     try:
+        if other := in_the_way(folder):
+            return other
         age = time.time() - os.fstat(descriptor).st_mtime
         fresh = os.fstat(descriptor).st_size == 0
         if not again and not fresh and 0 <= age < BACK_OFF:
@@ -95,6 +104,49 @@ def start(environ: Mapping[str, str], module: str, *, again: bool = False) -> st
     finally:
         os.close(descriptor)
     return ""
+
+
+def in_the_way(folder: str) -> str:
+    """Return why no agent can listen in *folder*, nothing if one can.
+
+    Only a socket that a dead agent left there is replaced: somebody may have chosen a
+    folder with files of theirs. For who holds the lock, so that no agent lives.
+    """
+    for kind in KINDS:
+        path = os.path.join(folder, kind)
+        if os.path.lexists(path) and not is_left_behind(path):
+            return (
+                f"{path} is not hushkey's, so no agent can listen there; let "
+                "HUSHKEY_RUNTIME_DIR name another folder"
+            )
+    return ""
+
+
+def left_behind(folder: str) -> list[str]:
+    """Return the sockets in *folder* that an agent left which was killed."""
+    sockets = (os.path.join(folder, kind) for kind in KINDS)
+    return list(filter(is_left_behind, sockets))
+
+
+def is_left_behind(path: str) -> bool:
+    """Tell whether *path* is a socket of this user's at which nobody listens."""
+    import socket  # noqa: PLC0415 - seldom
+
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+        return False
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(_PATIENCE)
+        try:
+            link.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False  # it is busy, or its path too long to be an agent's
+    return False
 
 
 def sign(descriptor: int) -> None:

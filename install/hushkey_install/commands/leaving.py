@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -17,38 +16,17 @@ from hushkey.store import typed_index
 from hushkey.store.datakey import open_data_key
 from hushkey.store.keystores import open_key_store
 from hushkey.store.sealedfile import sealed_files
-from hushkey.system import ownership, paths
+from hushkey.system import madefolders, ownership, paths
 from hushkey_helpers.agent import start
 from hushkey_install.commands import accounts
 from hushkey_install.common import (
     agentcontrol,
     completionfile,
+    datafolder,
     filechange,
-    madefolders,
     output,
 )
 from hushkey_install.register import table
-
-#: what hushkey makes in its data folder
-_KEPT = (
-    "tokens",
-    "stash",
-    "state",
-    "key",
-    "locks",
-    "installed",
-    "run",
-    "discovery",
-    "programs",
-    "audit.log",
-    "audit.log.1",
-    madefolders.NOTES,
-)
-#: the same, where a part of the name differs: the folder may hold others' files, too
-_NUMBERED = re.compile(
-    r"config-[0-9a-f]{8}\.compiled|\.hushkey-[0-9a-f]{12}\.new|.+\.hushkey-backup"
-)
-_ASIDE = "before-reset-"
 
 
 @click.group(invoke_without_command=True, no_args_is_help=True)
@@ -123,7 +101,7 @@ def _purge(*, yes: bool, dry_run: bool) -> None:
     environ = dict(os.environ)
     folder, config = paths.data_folder(environ), paths.config_file(environ)
     ownership.check_private(folder)
-    doomed = [*_in(folder), *_files(config)]
+    doomed = [*datafolder.own(folder), *_files(config)]
     typed = sum(1 for _ in typed_index.files(folder))
     signed_in = len(sealed_files(folder)) - typed
     for path in doomed:
@@ -142,28 +120,30 @@ def _purge(*, yes: bool, dry_run: bool) -> None:
     _sign_out()
     agentcontrol.end(environ)
     _drop_key(environ, folder)
-    for path in (*_in(folder), *_files(config)):  # signing out kept notes, too
+    for path in (
+        *datafolder.own(folder),
+        *_files(config),
+    ):  # signing out kept notes, too
         _delete(path)
     sockets = paths.runtime_folder(environ)
     with suppress(HushkeyError):
-        filechange.remove(start.lock_path(sockets))
-    for place in (folder, os.path.dirname(config), sockets):
-        with suppress(OSError):
-            os.rmdir(place)  # unless something else is in it
-    madefolders.remove_empty(made)
+        for path in (start.lock_path(sockets), *start.left_behind(sockets)):
+            filechange.remove(path)
+    madefolders.remove_empty([*_usual(environ), *made])
     output.say("done; to remove the program: pipx uninstall hushkey", err=True)
 
 
-def _in(folder: str) -> Iterator[str]:
-    """Yield what hushkey has made in its data folder, and nothing else there."""
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return
-    for name in names:
-        numbered = _NUMBERED.fullmatch(name) or name.startswith(_ASIDE)
-        if name in _KEPT or numbered:
-            yield os.path.join(folder, name)
+def _usual(environ: dict[str, str]) -> Iterator[str]:
+    """Yield those of hushkey's folders that nobody chose: no other program makes them.
+
+    One that somebody chose goes only if it was noted as made.
+    """
+    places = {
+        "HUSHKEY_DATA_DIR": paths.data_folder(environ),
+        "HUSHKEY_CONFIG": os.path.dirname(paths.config_file(environ)),
+        "HUSHKEY_RUNTIME_DIR": paths.runtime_folder(environ),
+    }
+    yield from (place for name, place in places.items() if not environ.get(name))
 
 
 def _files(config: str) -> Iterator[str]:

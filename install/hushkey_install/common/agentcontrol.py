@@ -35,6 +35,8 @@ def start() -> None:
         raise Permanent(f"the agent was not started: {reason}")
     folder = paths.runtime_folder(environ)
     if not ask(folder, "status"):
+        if other := in_the_way(folder):
+            raise Permanent(f"the agent was not started: {other}")
         reason = starting.start(environ, MODULE, again=True)
         _wait(lambda: ask(folder, "status"), reason or "it gives no answer")
     output.say("the agent is running", err=True)
@@ -74,7 +76,7 @@ def status(as_json: bool) -> None:
         if frozen > 0:
             state = f"process {frozen} gives no answer: hushkey agent stop"
         facts = {"running": state, "sockets": folder}
-        if reason := starting.refusal(environ) or _foreign(folder):
+        if reason := starting.refusal(environ) or _no_place(folder):
             facts["starts"] = f"no: {reason}"
     for name, value in facts.items():
         output.say(f"{name + ':':<10} {value}")
@@ -90,12 +92,17 @@ def _row(folder: str, facts: dict[str, str]) -> dict[str, object]:
     return {"state": state, "sockets": folder, **numbers}
 
 
-def _foreign(folder: str) -> str:
+def _no_place(folder: str) -> str:
     try:
         ownership.check_private(folder, starting.OTHERS)
     except StoreError as error:
         return error.line()
-    return ""
+    return in_the_way(folder)
+
+
+def in_the_way(folder: str) -> str:
+    """Return why no agent can listen in *folder*, nothing while one lives."""
+    return "" if starting.holder(folder) else starting.in_the_way(folder)
 
 
 def ask(folder: str, word: str) -> dict[str, str]:

@@ -6,8 +6,7 @@ import os
 from collections.abc import Mapping
 
 from hushkey.errors import Permanent, StoreError
-from hushkey.system import paths
-from hushkey_install.common import madefolders
+from hushkey.system import madefolders, paths
 from hushkey_install.common.filechange import Change, read_text, remove
 from hushkey_install.common.installrecord import InstallRecord, replaced, restored
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import stat
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -19,10 +17,6 @@ from hushkey_install.register import systemd
 from hushkey_install.tools.installation import Installation
 
 _INSTALL = "hushkey install agent"
-
-
-#: seconds for a program that listens to take a connection
-_PATIENCE = 1
 
 
 def check(installation: Installation) -> Iterator[Finding]:
@@ -62,7 +56,9 @@ def _process(environ: dict[str, str]) -> Iterator[Finding]:
             "hushkey agent stop",
             partial(agentcontrol.end, environ),
         )
-    elif not process and (left := list(_sockets(folder))):
+    elif other := agentcontrol.in_the_way(folder):
+        yield Finding("agent-no-place", NOTE, other)
+    elif not process and (left := starting.left_behind(folder)):
         yield Finding(
             "agent-dead",
             NOTE,
@@ -73,36 +69,7 @@ def _process(environ: dict[str, str]) -> Iterator[Finding]:
         )
 
 
-def _sockets(folder: str) -> Iterator[str]:
-    for name in ("agent", "git"):
-        path = os.path.join(folder, name)
-        try:
-            status = os.lstat(path)
-        except OSError:
-            continue
-        mine = stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid()
-        if mine and _is_dead(path):
-            yield path
-
-
-def _is_dead(path: str) -> bool:
-    """Tell whether nobody listens at the socket *path*.
-
-    In a folder that somebody chose, another program's may have the same name.
-    """
-    import socket  # noqa: PLC0415 - seldom
-
-    with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(_PATIENCE)
-        try:
-            link.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False  # it is busy, or its path too long to be an agent's
-    return False
-
-
 def _remove(sockets: list[str]) -> None:
-    for path in filter(_is_dead, sockets):  # a new agent may have come meanwhile
+    # A new agent may have come meanwhile.
+    for path in filter(starting.is_left_behind, sockets):
         remove(path)

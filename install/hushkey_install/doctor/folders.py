@@ -12,7 +12,7 @@ from functools import partial
 
 from hushkey.errors import ConfigError, HushkeyError, StoreError
 from hushkey.system import ownership, paths
-from hushkey_install.common import output
+from hushkey_install.common import datafolder, output
 from hushkey_install.common.filechange import backup_of, holds_secret, read_text, remove
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.config import document
@@ -50,6 +50,7 @@ def check(installation: Installation) -> Iterator[Finding]:
     # A folder that somebody chose may serve others as well: not ours to close.
     chosen = {v: bool(environ.get(f"HUSHKEY_{v}")) for v in _VARIABLES}
     yield from _folder("data", data, 0o077, chosen=chosen["DATA_DIR"])
+    yield from _inside_open(data, runtime)
     yield from _folder("runtime", runtime, 0o077, chosen=chosen["RUNTIME_DIR"])
     # The config folder holds no secret that others may not read.
     yield from _folder("config", config, 0o022, chosen=chosen["CONFIG"])
@@ -112,7 +113,6 @@ def _folder(
         )
     elif name == "data":
         yield from _room(folder, place)
-        yield from _files_open(place)
 
 
 def _room(folder: str, place: str) -> Iterator[Finding]:
@@ -127,28 +127,72 @@ def _room(folder: str, place: str) -> Iterator[Finding]:
         yield Finding("disk-low", NOTE, text, command)
 
 
-def _files_open(data: str) -> Iterator[Finding]:
-    """Yield that others have permissions on files with tokens, if encrypted ones."""
-    found = [
-        path
-        for folder, _, names in os.walk(data)
-        for path in (os.path.join(folder, n) for n in names if n.endswith(_SEALED))
-        if _is_open(os.lstat(path).st_mode)
+def _inside_open(data: str, runtime: str) -> Iterator[Finding]:
+    """Yield what of ours in the data folder others may change, or may read of tokens.
+
+    Whatever is wrong with the folder itself: one `--fix` is for all of it. The
+    *runtime* folder may be in it, and is looked at by itself.
+    """
+    try:
+        place = paths.check_owner(data)
+    except StoreError:
+        return  # has a finding of its own
+    walked = [
+        step
+        for path in datafolder.own(place)
+        if not os.path.islink(path)
+        for step in os.walk(path)
     ]
+    yield from _folders_open(place, [f for f, _, _ in walked if f != runtime])
+    sealed = [
+        os.path.join(folder, name)
+        for folder, _, names in walked
+        for name in names
+        if name.endswith(_SEALED)
+    ]
+    yield from _files_open(place, sealed)
+
+
+def _folders_open(data: str, folders: list[str]) -> Iterator[Finding]:
+    """Yield that others may change *folders* of ours: nothing is kept in them then."""
+    found = [path for path in folders if os.stat(path).st_mode & 0o022]
+    if found:
+        yield Finding(
+            "folder-open",
+            PROBLEM,
+            f"others may change {_named(data, found, 'folder')}",
+            shlex.join(["chmod", "go-w", *found]),
+            partial(_close_folders, found),
+        )
+
+
+def _close_folders(found: list[str]) -> None:
+    for path in found:
+        _chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o022)
+
+
+def _files_open(data: str, sealed: list[str]) -> Iterator[Finding]:
+    """Yield that others have permissions on files with tokens, if encrypted ones."""
+    found = [path for path in sealed if _is_open(os.lstat(path).st_mode)]
     if not found:
         return
-    one = found[0] if len(found) == 1 else output.counted(len(found), "token file")
-    where = "" if len(found) == 1 else f" in {data}"
     yield Finding(
         "file-open",
         PROBLEM,
-        f"others may read or change {one}{where}",
+        f"others may read or change {_named(data, found, 'token file')}",
         shlex.join(["chmod", "600", *found[:_SHOWN]])
         if len(found) <= _SHOWN
         else f"find {shlex.quote(data)} -type f -name '*{_SEALED}' "
         "-exec chmod 600 {} +",
         partial(_close_all, found),
     )
+
+
+def _named(data: str, found: list[str], what: str) -> str:
+    """Return how many of *what* in the data folder were *found*; one by its path."""
+    if len(found) == 1:
+        return found[0]
+    return f"{output.counted(len(found), what)} in {data}"
 
 
 def _is_open(mode: int) -> bool:

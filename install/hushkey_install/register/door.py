@@ -12,8 +12,7 @@ import sys
 from collections.abc import Mapping
 
 from hushkey.errors import Permanent, StoreError
-from hushkey.system import ownership, paths
-from hushkey_install.common import madefolders
+from hushkey.system import madefolders, ownership, paths
 from hushkey_install.common.filechange import Change, read_text, remove, write_text
 from hushkey_install.common.installrecord import InstallRecord, named
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from hushkey.system import programs
 from hushkey_helpers.keyring.command import (
@@ -18,12 +19,14 @@ from hushkey_helpers.keyring.command import (
     is_switched_off,
 )
 from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
-from hushkey_install.register.launcher import leads_here
+from hushkey_install.register import launcher
 from hushkey_install.register.registration import Checked
 from hushkey_install.tools import pythontools
 from hushkey_install.tools.installation import Installation
 from hushkey_install.tools.pythontools import Client
 
+#: the code of a link of ours that leads nowhere
+_GONE = "keyring-program-gone"
 Look = Callable[[Client, Mapping[str, str]], Iterator[Finding]]
 
 #: backends that ask others, ours among them
@@ -34,15 +37,21 @@ def check(name: str, installation: Installation, look: Look) -> Iterator[Finding
     """Yield what *look* finds of the tool *name*, if it is here."""
     registered, environ = installation.asking_keyring, installation.environ
     first = programs.find("keyring", environ)
-    if not registered and not (first and is_ours(first)):
+    ours = bool(first and is_ours(first)) or launcher.broken(environ)
+    if not registered and not ours:
         return
     client = pythontools.find(name, environ)
     for finding in look(client, environ) if client else ():
-        if name in registered or finding.level == FINE:
+        if name in registered or finding.level == FINE or _is_gone(finding):
             yield finding
         else:
             asked = installation.asks_for_ours(name)
             yield finding._replace(level=NOTE if asked else FINE)
+
+
+def _is_gone(finding: Finding) -> bool:
+    """Tell whether what `hushkey install` made is broken, whatever was noted of it."""
+    return finding.code.endswith(_GONE)
 
 
 def pinned_backend(environ: Mapping[str, str]) -> tuple[str, str]:
@@ -59,13 +68,18 @@ def program_problem(
 ) -> Finding | None:
     """Return why the program `keyring` on PATH does not lead to us, or None."""
     first = programs.find("keyring", environ)
+    link = None if first and launcher.leads_here(first) else launcher.broken(environ)
+    if link:
+        text = f"{link.path} leads to a hushkey that is gone"
+        mend = partial(link.mend, environ)
+        return Finding(_GONE, PROBLEM, text, link.command(), mend)
     if first is None:
         text = "there is no program called keyring on PATH"
         return Finding("keyring-program-missing", PROBLEM, text, "hushkey install pip")
     if is_ours(first):
         # What is pinned to another backend is asked by other keyrings only.
         return _shut("keyring", pinned) if is_switched_off(pinned[0]) else None
-    if not leads_here(first):
+    if not launcher.leads_here(first):
         client = Client("keyring", first, pythontools.prefix_of(first))
         why = "is older than 25.2" if client.has("hushkey") else "has no hushkey in it"
         text = f"{first} is the first keyring on PATH, and {why}"

@@ -7,9 +7,11 @@ that name is never overwritten: ours is a symbolic link in a folder before it.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from hushkey.errors import Permanent, StoreError
 from hushkey.system import ownership, programs
@@ -43,7 +45,7 @@ class Launcher:
             raise Permanent("the launcher is a symbolic link: not on Windows yet")
         if wanted:
             return self._plan_in(os.path.abspath(os.path.expanduser(wanted)))
-        for folder in self._folders():
+        for folder in _folders(self._environ):
             path = os.path.join(folder, _NAME)
             if os.path.lexists(path) and not _is_stale(path):
                 if os.path.isfile(path) and leads_here(path):
@@ -65,7 +67,7 @@ class Launcher:
                 return ""
             raise Permanent(f"{path} exists already and is not ours", hint=_CHOOSE)
         first = programs.find(_NAME, self._environ)
-        before = list(self._folders())
+        before = list(_folders(self._environ))
         if folder not in before:
             raise Permanent(f"{folder} is not on PATH", hint="add it to PATH first")
         if first and before.index(_folder_of(first)) < before.index(folder):
@@ -78,18 +80,7 @@ class Launcher:
         """Make the link at *path*, if it is not nothing, and note who needs it."""
         notes = self._install_record.read()
         if path:
-            ownership.check_name(path)
-            ownership.make_folder(os.path.dirname(path))
-            try:
-                if _is_stale(path):
-                    remove(path)
-                os.symlink(_target(self._environ), path)
-            except OSError as error:
-                raise StoreError(
-                    "unwritable",
-                    f"cannot make {path}: {error.strerror or error}",
-                    hint="choose another folder: --launcher DIR",
-                ) from error
+            _link(self._environ, path)
             notes = {"path": path, "tools": notes.get("tools", [])}
         if notes:
             tools = sorted({*notes.get("tools", ()), self._tool})
@@ -112,17 +103,38 @@ class Launcher:
         rest = [tool for tool in notes.get("tools", ()) if tool != self._tool]
         self._install_record.write({**notes, "tools": rest} if rest else {})
 
-    def _folders(self) -> Iterator[str]:
-        for entry in self._environ.get("PATH", "").split(os.pathsep):
-            if os.path.isabs(entry):
-                yield os.path.abspath(entry)
-
     def _is_the_user_s(self, folder: str) -> bool:
         """Tell whether *folder* is one for the user's programs, not one project's."""
         home = os.path.abspath(self._environ.get("HOME", os.path.expanduser("~")))
         inside = os.path.commonpath([home, folder]) == home
         project = os.path.exists(os.path.join(os.path.dirname(folder), "pyvenv.cfg"))
         return inside and not project and os.access(folder, os.W_OK)
+
+
+class Broken(NamedTuple):
+    """A link of ours at *path* to a hushkey that has gone; *target* is there now."""
+
+    path: str
+    target: str
+
+    def command(self) -> str:
+        """Return what lets it lead to us again, as `mend` does."""
+        return shlex.join(["ln", "-sfn", self.target, self.path])
+
+    def mend(self, environ: Mapping[str, str]) -> None:
+        """Make the link anew, if nothing else has come there since."""
+        _link(environ, self.path)
+
+
+def broken(environ: Mapping[str, str]) -> Broken | None:
+    """Return the link of ours that leads nowhere, where a shell looks past it."""
+    for folder in _folders(environ):
+        path = os.path.join(folder, _NAME)
+        if _is_stale(path):
+            return Broken(path, _target(environ))
+        if programs.find(path, environ):
+            return None
+    return None
 
 
 def leads_here(program: str) -> bool:
@@ -137,6 +149,28 @@ def leads_here(program: str) -> bool:
     version = client.version(_NAME).split(".")[:2]
     known = all(map(str.isdigit, version)) and [*map(int, version)] >= [25, 2]
     return known and client.has("hushkey")
+
+
+def _folders(environ: Mapping[str, str]) -> Iterator[str]:
+    for entry in environ.get("PATH", "").split(os.pathsep):
+        if os.path.isabs(entry):
+            yield os.path.abspath(entry)
+
+
+def _link(environ: Mapping[str, str], path: str) -> None:
+    """Make the link at *path*, in place of one of ours that leads nowhere."""
+    ownership.check_name(path)
+    ownership.make_folder(os.path.dirname(path))
+    try:
+        if _is_stale(path):
+            remove(path)
+        os.symlink(_target(environ), path)
+    except OSError as error:
+        raise StoreError(
+            "unwritable",
+            f"cannot make {path}: {error.strerror or error}",
+            hint="choose another folder: --launcher DIR",
+        ) from error
 
 
 def _folder_of(program: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from hushkey.system import ownership, paths
-from hushkey_install.common import madefolders, output
+from hushkey.system import madefolders, ownership, paths
+from hushkey_install.common import output
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import Finding
 from hushkey_install.tools.installation import Installation

@@ -16,9 +16,9 @@ from typing import Any
 from hushkey import origins
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Frozen
-from hushkey.system import programs
+from hushkey.system import madefolders, programs
 from hushkey_helpers import ANSWER
-from hushkey_install.common import madefolders, output
+from hushkey_install.common import output
 from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding

@@ -109,6 +109,37 @@ def test_stale_sockets_are_replaced(agent: Agent, machine: Machine) -> None:
     agent.wait()
 
 
+@pytest.mark.parametrize("name", starting.KINDS)
+@pytest.mark.parametrize("what", ["file", "link", "folder", "listener"])
+def test_what_is_not_our_socket_stays_and_there_is_no_agent(
+    agent: Agent, machine: Machine, name: str, what: str
+) -> None:
+    """In a folder that somebody chose; the tool is answered all the same."""
+    path = agent.folder / name
+    with socket.socket(socket.AF_UNIX) as listener:
+        if what == "listener":
+            listener.bind(str(path))
+            listener.listen()
+        elif what == "folder":
+            path.mkdir()
+        elif what == "link":
+            path.symlink_to("/no/such")
+        else:
+            path.write_text("mine")
+        before = path.lstat()
+
+        assert start().startswith(f"{path} is not hushkey's")
+        words = [sys.executable, "-I", "-m", MODULE]
+        done = subprocess.run(words, capture_output=True, timeout=30, check=False)
+        answer = machine.run("git-credential-hushkey", "get", stdin=OURS)
+
+        assert done.returncode != 0
+        assert b"at-kept" in answer.stdout
+        assert answer.stderr == b""
+        assert path.lstat().st_ino == before.st_ino
+        assert agent.pid() == 0
+
+
 def test_removed_sockets_end_it(agent: Agent) -> None:
     start()
     agent.wait()

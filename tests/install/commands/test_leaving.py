@@ -117,6 +117,37 @@ def test_folders_that_were_made_go(home: Path) -> None:
     assert snapshot(home) == before
 
 
+CHOSEN = {
+    "HUSHKEY_CONFIG": "mine/config/config.toml",
+    "HUSHKEY_DATA_DIR": "mine/data",
+    "HUSHKEY_RUNTIME_DIR": "mine/run",
+}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_chosen_folders_go_if_hushkey_made_them(home: Path, *, there: bool) -> None:
+    machine = Machine(home)
+    machine.environ["HUSHKEY_AGENT"] = "on"
+    for name, place in CHOSEN.items():
+        path = home / place
+        machine.environ[name] = str(path)
+        if there:
+            folder = path.parent if path.suffix else path
+            folder.mkdir(mode=0o700, parents=True)
+    before = snapshot(home)
+    words = ("add-host", "git.test", "--issuer", "https://id.test", "--client-id", "me")
+    for command in (("config", *words, "--no-probe"), ("agent", "start")):
+        result = hushkey(machine, *command)
+        assert result.exit_code == 0, result.output
+    used = {path.name for path in (home / "mine").iterdir()}
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert used >= {"config", "run"}
+    assert snapshot(home) == before
+
+
 def test_purge_takes_the_audit_log_and_nothing_of_others(machine: Machine) -> None:
     """The data folder may be one that somebody chose, with files of other programs."""
     used(machine)

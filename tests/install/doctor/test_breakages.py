@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
+from hushkey.system import ownership
 from hushkey_install.cli import main
 from hushkey_install.common import probe
 from hushkey_install.doctor import agent, folders
@@ -113,6 +114,12 @@ def agent_socket(desk: Desk) -> None:
         listener.bind(str(folder / "agent"))
 
 
+def file_for_a_socket(desk: Desk) -> None:
+    folder = desk.home / "run" / "hushkey"
+    folder.mkdir(mode=0o700)
+    (folder / "git").write_text("mine")
+
+
 def systemd_unit(desk: Desk) -> None:
     mark = "# Written by `hushkey install agent`; `hushkey uninstall agent` takes it "
     desk.write(
@@ -150,6 +157,11 @@ def broken_link(desk: Desk) -> None:
 def old_keyring(desk: Desk) -> None:
     (desk.bin / "keyring").unlink()
     desk.tool("keyring", "keyring-24.3", "hushkey-0.2.0")
+
+
+def dead_keyring(desk: Desk) -> None:
+    (desk.bin / "keyring").unlink()
+    (desk.bin / "keyring").symlink_to("/gone/bin/hushkey-keyring")
 
 
 def other_store(desk: Desk) -> None:
@@ -221,6 +233,9 @@ BREAKAGES = {
     ),
     "dead agent socket": Broken(
         agent_socket, "agent-dead", "run/hushkey/agent", "rm ", True
+    ),
+    "file where the agent listens": Broken(
+        file_for_a_socket, "agent-no-place", "is not hushkey's", ""
     ),
     "stale systemd unit": Broken(
         systemd_unit, "agent-unit-broken", "/gone/python", "hushkey install agent", True
@@ -373,6 +388,9 @@ BREAKAGES = {
         "pip, uv: ",
         "hushkey install pip --launcher DIR",
     ),
+    "keyring's link that leads nowhere": Broken(
+        dead_keyring, "pip-keyring-program-gone", "pip, uv: ", "ln -sfn ", True
+    ),
     "keyring pinned": Broken(
         has(PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring"),
         "pip-keyring-keyring-pinned",
@@ -465,6 +483,23 @@ def test_fix_changes_no_file_that_a_link_leads_to(desk: Desk) -> None:
     assert "page.sealed" not in finding["command"]
     assert page.stat().st_mode & 0o777 == 0o644
     assert desk.found() == []
+
+
+def test_one_fix_closes_all_of_the_data_folder(desk: Desk) -> None:
+    """As `chmod -R a+rwx` leaves it; what is not ours in it stays open."""
+    theirs = desk.data / "theirs"
+    theirs.mkdir()
+    for path in (desk.data, *desk.data.rglob("*")):
+        path.chmod(0o777)
+
+    result = desk.doctor("--fix", "--yes")
+
+    assert "after fixing: nothing to fix" in result.stdout
+    assert desk.found() == []
+    assert theirs.stat().st_mode & 0o777 == 0o777
+    for path in (desk.data, *desk.data.iterdir()):
+        if path.is_dir() and path != theirs:
+            ownership.check_private(str(path))
 
 
 def test_all_is_well_before_it_breaks(desk: Desk) -> None:

@@ -299,6 +299,44 @@ def test_launcher_of_ours_is_immune_to_pins_but_not_to_the_switch(desk: Desk) ->
     assert off.command == "unset PYTHON_KEYRING_BACKEND"
 
 
+@pytest.mark.parametrize("registered", [True, False])
+def test_dead_link_of_ours_is_told_where_another_keyring_answers(
+    desk: Desk, *, registered: bool
+) -> None:
+    """Its notes may have gone with the old hushkey, and pip gets no token."""
+    desk.tool("pip", "pip-26.3")
+    desk.write("pip/pip.conf", "[global]\nkeyring-provider = subprocess\n")
+    link = desk.bin / "keyring"
+    link.symlink_to("/gone/bin/hushkey-keyring")
+    other = desk.home / "other"
+    other.mkdir()
+    (other / "keyring").write_text("#!/bin/sh\n")
+    (other / "keyring").chmod(0o755)
+    desk.environ["PATH"] += f"{os.pathsep}{other}"
+    if registered:
+        InstallRecord(desk.environ, "pip").write({"path": "somewhere"})
+
+    (finding,) = keyring_findings(installation(desk))
+
+    assert (finding.code, finding.level) == ("pip-keyring-program-gone", "problem")
+    assert finding.text == f"pip: {link} leads to a hushkey that is gone"
+    assert finding.command == f"ln -sfn {BIN}/hushkey-keyring {link}"
+    assert finding.mend is not None
+    finding.mend()
+    assert link.resolve() == (BIN / "hushkey-keyring").resolve()
+    assert [f.code for f in keyring_findings(installation(desk))] == ["pip-door"]
+
+
+def test_dead_link_after_a_keyring_that_answers_is_no_trouble(desk: Desk) -> None:
+    desk.launcher()
+    later = desk.home / "later"
+    later.mkdir()
+    (later / "keyring").symlink_to("/gone/bin/hushkey-keyring")
+    desk.environ["PATH"] += f"{os.pathsep}{later}"
+
+    assert keyringchecks.program_problem(desk.environ, ("", "")) is None
+
+
 # -- what imports keyring --------------------------------------------------------
 
 

@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
+from hushkey.errors import HushkeyError, StoreError
 from hushkey.model import Frozen
 from hushkey.system import cachefile, ownership, paths
-from hushkey_install.common.filechange import Change, remove
 
 #: the file of the data folder in which they are noted
 NOTES = "folders"
@@ -38,6 +38,23 @@ def before(files: Iterable[str]) -> Before:
     """Return what is not there of *files*, which may be made now."""
     absent = [path for path in files if not os.path.lexists(path)]
     return Before(tuple(f for path in absent for f in missing(path)), tuple(absent))
+
+
+def before_own(environ: Mapping[str, str]) -> Before:
+    """Return which folders of hushkey's own are not there; ConfigError as `paths`."""
+    places = (
+        paths.data_folder(environ),
+        os.path.dirname(paths.config_file(environ)),
+        paths.runtime_folder(environ),
+    )
+    return before(os.path.join(place, "any") for place in places).changed(files=())
+
+
+def note_own(environ: Mapping[str, str], lacked: Before) -> None:
+    """Remember as `note`, if there is a data folder and it can be written."""
+    with suppress(HushkeyError):
+        if lacked.folders and os.path.isdir(paths.data_folder(environ)):
+            note(environ, lacked)
 
 
 def note(environ: Mapping[str, str], lacked: Before) -> None:
@@ -81,12 +98,20 @@ def _read(environ: Mapping[str, str]) -> Before:
 
 def _write(environ: Mapping[str, str], folders: list[str], files: list[str]) -> None:
     path = _notes(environ)
-    if folders or files:
-        ownership.make_private(os.path.dirname(path))
-        text = json.dumps({"folders": folders, "files": files})
-        Change(path, "", text).apply(backup=False)
-    else:
-        remove(path)
+    try:
+        if folders or files:
+            ownership.make_private(os.path.dirname(path))
+            text = json.dumps({"folders": folders, "files": files})
+            ownership.check_name(path)
+            ownership.replace(path, text.encode())
+        else:
+            ownership.check_name(path)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+    except OSError as error:
+        raise StoreError(
+            "unwritable", f"cannot change {path}: {error.strerror or error}"
+        ) from error
 
 
 def _paths(found: object) -> tuple[str, ...]:
