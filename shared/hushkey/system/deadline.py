@@ -8,6 +8,7 @@ call that never returns cannot keep the process alive either.
 from __future__ import annotations
 
 import _thread
+import time
 
 from hushkey import runtime
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+#: seconds until the main thread looks whether a signal came: one that another thread
+#: got, or that came just before the wait began, does not end the wait
+_LOOK = 0.1
+
+
 class Expired(Exception):
     """The call did not return in time; it may still be running."""
 
@@ -26,8 +32,9 @@ class Expired(Exception):
 def within(seconds: float, call: Callable[[], T]) -> T:
     """Return what *call* returns, or raise what it raises, within *seconds*.
 
-    Raises Expired when the time is over.
+    Raises Expired when the time is over. Signals are heard meanwhile.
     """
+    end = time.monotonic() + seconds
     runtime.ensure_may_block()
     results: list[T] = []
     errors: list[Exception] = []
@@ -46,7 +53,9 @@ def within(seconds: float, call: Callable[[], T]) -> T:
             over.release()
 
     _thread.start_new_thread(run, ())
-    over.acquire(timeout=min(max(seconds, 0), _thread.TIMEOUT_MAX))
+    left = seconds
+    while not over.acquire(timeout=min(max(left, 0), _LOOK)) and left > 0:
+        left = end - time.monotonic()
     if errors:
         raise errors[0]
     if not results:

@@ -1,3 +1,4 @@
+import signal
 import threading
 import time
 
@@ -42,6 +43,21 @@ def test_within_of_a_call_that_hangs_is_expired(seconds: float) -> None:
 
     release.set()
     assert time.monotonic() - began < 2
+
+
+def test_within_hears_a_signal_that_another_thread_got() -> None:
+    """The kernel may give it to any: the main thread's wait goes on."""
+    heard = threading.Event()
+
+    def get_it() -> bool:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        return heard.wait(10)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
+    try:
+        assert within(60, get_it)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_within_leaves_no_thread_that_keeps_the_process_alive() -> None:
