@@ -20,8 +20,19 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted where Ctrl-C, TERM or HUP finds us."""
-    with _handlers(_interrupt):
+    """Raise Interrupted where the first Ctrl-C, TERM or HUP finds us.
+
+    A closing terminal sends several. The next is not heard: raised on the way to
+    the clean-up, it would leave everything where it is.
+    """
+    heard: list[int] = []
+
+    def interrupt(signum: int, _: FrameType | None) -> None:
+        if not heard:
+            heard.append(signum)
+            raise Interrupted(signum)
+
+    with _handlers(interrupt):
         yield
 
 
@@ -30,10 +41,6 @@ def undisturbed() -> Iterator[None]:
     """Let nothing stop us: for putting things away."""
     with _handlers(signal.SIG_IGN):
         yield
-
-
-def _interrupt(signum: int, _: FrameType | None) -> None:
-    raise Interrupted(signum)
 
 
 @contextmanager
