@@ -293,6 +293,11 @@ def _row(
     return Transient, what, _PORTAL
 
 
+#: a server that dropped a connection which the proxy had made: urllib3 blames the
+#: proxy for whatever happens inside its tunnel
+_DROPPED = ("RemoteDisconnected", "ConnectionResetError")
+
+
 def from_failure(error: Exception, server: str) -> HushkeyError:
     """Return the outcome of a request that got no answer (a requests error)."""
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -302,14 +307,15 @@ def from_failure(error: Exception, server: str) -> HushkeyError:
             hint="if your network has its own authority run `hushkey config set "
             "ca_file FILE`; else check this machine's clock",
         )
-    if "ProxyError" in names and not _dropped(error):
+    if "ProxyError" in names and not _holds(error, _DROPPED):
         return Unheard(f"{server}: the proxy refused the connection", hint=_PROXY)
     if names & {"InvalidProxyURL", "InvalidURL", "InvalidSchema", "MissingSchema"}:
         return Unheard(f"{server}: the URL or proxy setting is wrong", hint=_CONFIG)
     if "TooManyRedirects" in names:  # of which none are followed
         what, portal = "a redirect instead of an answer", _PORTAL
         return Transient(f"{server}: {what}{_status(error)}", hint=portal)
-    if "Timeout" in names or "Expired" in names:
+    # Of a read that took too long urllib3 says that it has tried often enough.
+    if names & {"Timeout", "Expired"} or _holds(error, ("ReadTimeoutError",)):
         what = "no answer in time"
     else:
         what = "cannot be reached"
@@ -321,17 +327,14 @@ def _status(error: Exception) -> str:
     return f" (HTTP {found})" if isinstance(found, int) else ""
 
 
-def _dropped(error: object, depth: int = 0) -> bool:
-    """Tell whether the server dropped a connection that the proxy had made.
-
-    urllib3 blames the proxy for whatever happens inside its tunnel.
-    """
-    if type(error).__name__ in ("RemoteDisconnected", "ConnectionResetError"):
+def _holds(error: object, kinds: tuple[str, ...], depth: int = 0) -> bool:
+    """Tell whether one of *kinds* is what *error* says, or what it was made of."""
+    if type(error).__name__ in kinds:
         return True
     inner = [*getattr(error, "args", ()), getattr(error, "reason", None)]
     inner.append(getattr(error, "original_error", None))
     return depth < 6 and any(
-        isinstance(part, Exception) and _dropped(part, depth + 1) for part in inner
+        isinstance(part, Exception) and _holds(part, kinds, depth + 1) for part in inner
     )
 
 

@@ -158,6 +158,26 @@ def test_server_that_says_nothing_ends_at_the_deadline(server: Scripted) -> None
     assert time.monotonic() - began < SHORT + 3
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"])
+def test_end_of_a_read_is_told_as_the_deadline_is(
+    method: str, part: bytes, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come together, and either may be the first."""
+
+    def begin(handler: Any) -> None:
+        handler.wfile.write(part)
+        server.hang(handler)
+
+    monkeypatch.setattr(http, "within", lambda seconds, call: call())
+    server.on("/", begin)
+    with (
+        network(timeout=SHORT).session() as session,
+        pytest.raises(Transient, match="no answer in time"),
+    ):
+        session.request(method, f"{server.url}/")
+
+
 def test_body_over_the_limit_is_refused(server: Scripted) -> None:
     error = refusal(server, Reply(b"x" * (http.MAX_BYTES + 1)))
 
