@@ -35,7 +35,7 @@ def _classes() -> Iterator[type]:
 #: by their name, the findings and facts of the command's own screens
 SHOWN = {"Group", "Finding", "Given", "Plan", "Helper", "Chain", "Issuer"}
 SHOWN |= {"Host", "Client", "WrittenCommand", "_Split"}
-SHOWN |= {"Server", "Target", "Found", "_Way", "Next", "_Answer"}
+SHOWN |= {"Server", "Target", "Found", "_Way", "Next", "_Answer", "Broken"}
 
 CLASSES = list(_classes())
 FROZEN = [c for c in CLASSES if issubclass(c, Frozen) and c is not Frozen]

@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -19,7 +20,7 @@ import psutil
 from hushkey.system import isolated
 from hushkey_install.common.filechange import temporary_place
 from hushkey_install.demo import repository, visitor
-from hushkey_install.demo.commands import Commands
+from hushkey_install.demo.commands import GRACE, Commands
 from hushkey_install.demo.gitserver import GitServer
 from hushkey_install.demo.idserver import IdentityServer
 from hushkey_install.demo.interruption import undisturbed
@@ -163,14 +164,27 @@ class Stage:
             if self._served:
                 self._served.stop()
             self.identity.stop()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove_folder()
 
     def _end_leftovers(self) -> None:
-        for pid in self.leftovers():
-            with suppress(psutil.Error):
-                process = psutil.Process(pid)
-                process.kill()
-                process.wait(2)
+        """End our processes, also those that they start while they are looked for."""
+        until = time.monotonic() + GRACE
+        while (left := self.leftovers()) and time.monotonic() < until:
+            for pid in left:
+                with suppress(psutil.Error):
+                    process = psutil.Process(pid)
+                    process.kill()
+                    process.wait(2)
+
+    def _remove_folder(self) -> None:
+        """Remove all files, also those that a program writes while it is ended."""
+        until = time.monotonic() + GRACE
+        while True:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists() or time.monotonic() > until:
+                return
+            self._end_leftovers()
+            time.sleep(0.05)
 
     def _set_up(self) -> None:
         for name in ("home", "work", "data", "run"):

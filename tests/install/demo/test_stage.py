@@ -1,6 +1,8 @@
 """The demo's folder."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,3 +26,32 @@ def test_stage_is_not_set_where_another_user_could_swap_it(
 
     assert caught.value.reason == "foreign"
     assert tmp_path.stat().st_mtime == 1
+
+
+#: writes into a folder until that has gone
+WRITER = """
+import contextlib, pathlib, sys, time
+print(flush=True)
+until, stage = time.monotonic() + 10, pathlib.Path(sys.argv[1])
+while stage.exists() and time.monotonic() < until:
+    with contextlib.suppress(OSError):
+        stage.joinpath("late").mkdir(exist_ok=True)
+        for number in range(50):
+            stage.joinpath("late", str(number)).write_text("")
+"""
+
+
+def test_folder_goes_although_a_program_is_still_writing_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stage = Stage(Path("/bin/true"), tmp_path, 10)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(stage.folder)], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+
+        stage.clear()
+
+        assert not stage.folder.exists()
