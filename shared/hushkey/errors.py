@@ -201,8 +201,8 @@ REASONS = (
 class StoreError(HushkeyError):
     """Keyring or token files cannot serve; ``reason`` is one of `REASONS`.
 
-    ``path`` is the file or folder that is foreign (another user's) or open (others
-    may write it).
+    ``path`` is the file or folder that is foreign (another user's), open (others may
+    write it) or unwritable.
     """
 
     exit_code = 6

@@ -151,6 +151,11 @@ class Context:
         account = identity.account
         return bool(cache.account(account) if account else cache.accounts)
 
+    def is_in_use(self) -> bool:
+        """Tell whether a host has a rule of its own, or somebody is signed in."""
+        identities = self.config.identities().values()
+        return any(self.own_rules()) or any(map(self.is_used, identities))
+
     def own_rules(self) -> Iterator[tuple[HostRule, str]]:
         """Yield the rules that the user configured, with their patterns."""
         for rule in self.config.rules():

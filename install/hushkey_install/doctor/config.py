@@ -39,6 +39,11 @@ def check(installation: Installation) -> Iterator[Finding]:
             told, command = installation.config_error.line(), ""
         else:
             command = "hushkey config edit"
+        if installation.config_error.hint.startswith("unset "):
+            told, command = (
+                installation.config_error.what,
+                installation.config_error.hint,
+            )
         yield Finding("config-wrong", PROBLEM, told, command)
     elif installation.forwarded and not _is_in_use(installation):
         text = "tools here are answered by `hushkey forward` on another machine"
@@ -71,9 +76,7 @@ def _is_in_use(installation: Installation) -> bool:
     """Tell whether somebody is signed in, or a host has a rule of an administrator."""
     if installation.context is None:
         return False
-    context = installation.context
-    identities = context.config.identities().values()
-    return any(context.own_rules()) or any(map(context.is_used, identities))
+    return installation.context.is_in_use()
 
 
 def _certificates(installation: Installation, config: Config) -> Iterator[Finding]:

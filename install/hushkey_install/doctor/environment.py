@@ -12,6 +12,7 @@ from importlib.metadata import version
 from hushkey.errors import HushkeyError
 from hushkey.signin import policy
 from hushkey.system import paths, programs
+from hushkey_install.common import programs_missing
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.tools import ociconfig
 from hushkey_install.tools.installation import Installation
@@ -68,7 +69,7 @@ def twice(installation: Installation) -> Iterator[Finding]:
             "not-on-path",
             PROBLEM,
             f"{' and '.join(lacking)} {are} not on PATH",
-            "pipx ensurepath",
+            programs_missing.command(installation.environ),
         )
     installed = _all_on_path("hushkey", installation.environ)
     if len(installed) < 2:

@@ -28,6 +28,8 @@ _ROOM = 64 * 1024
 _LITTLE = 16 * 1024 * 1024
 #: the ending of the files that hold tokens; of so many each is named
 _SEALED, _SHOWN = ".sealed", 3
+#: folders in the data folder that are written for each renewal
+_INNER = ("locks", "tokens")
 _CHOOSING = {
     "data": "HUSHKEY_DATA_DIR",
     "runtime": "HUSHKEY_RUNTIME_DIR",
@@ -113,6 +115,7 @@ def _folder(
         )
     elif name == "data":
         yield from _room(folder, place)
+        yield from _not_ours(place)
 
 
 def _room(folder: str, place: str) -> Iterator[Finding]:
@@ -127,6 +130,47 @@ def _room(folder: str, place: str) -> Iterator[Finding]:
         yield Finding("disk-low", NOTE, text, command)
 
 
+def _not_ours(data: str) -> Iterator[Finding]:
+    """Yield what is another user's in the data folder, or no folder where one belongs.
+
+    A lock or a token that `sudo` left behind stops every renewal.
+    """
+    own = [*datafolder.own(data)]
+    inner = [os.path.join(p, n) for p, f, names in _walked(data) for n in (*f, *names)]
+    foreign = [p for p in (*own, *inner) if _owner(p) not in (-1, os.geteuid())]
+    if foreign:
+        one = foreign[0]
+        if len(foreign) > 1:
+            one = f"{output.counted(len(foreign), 'file')} in {data}"
+        few = foreign if len(foreign) <= _SHOWN else ["-R", *own]
+        yield Finding(
+            "file-foreign",
+            PROBLEM,
+            f"another user owns {one} (`sudo` with your HOME?): no sign-in or renewal "
+            "can be kept",
+            shlex.join(["sudo", "chown", "-h", str(os.geteuid()), *few]),
+        )
+    for name in _INNER:
+        path = os.path.join(data, name)
+        if os.path.lexists(path) and not os.path.isdir(path):
+            text = f"{path} is not a folder: no sign-in or renewal can be kept"
+            yield Finding("folder-wrong", PROBLEM, text, f"rm {shlex.quote(path)}")
+
+
+def _walked(data: str) -> list[tuple[str, list[str], list[str]]]:
+    """Return the steps of `os.walk` through what is ours in *data*, and no link."""
+    own = [path for path in datafolder.own(data) if not os.path.islink(path)]
+    return [step for path in own for step in os.walk(path)]
+
+
+def _owner(path: str) -> int:
+    """Return whose *path* is, -1 where it is gone."""
+    try:
+        return os.lstat(path).st_uid
+    except OSError:
+        return -1
+
+
 def _inside_open(data: str, runtime: str) -> Iterator[Finding]:
     """Yield what of ours in the data folder others may change, or may read of tokens.
 
@@ -137,12 +181,7 @@ def _inside_open(data: str, runtime: str) -> Iterator[Finding]:
         place = paths.check_owner(data)
     except StoreError:
         return  # has a finding of its own
-    walked = [
-        step
-        for path in datafolder.own(place)
-        if not os.path.islink(path)
-        for step in os.walk(path)
-    ]
+    walked = _walked(place)
     yield from _folders_open(place, [f for f, _, _ in walked if f != runtime])
     sealed = [
         os.path.join(folder, name)

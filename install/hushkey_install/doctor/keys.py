@@ -44,7 +44,8 @@ def check(installation: Installation) -> Iterator[Finding]:
         try:
             installation.context.acquirer.file_of(identity).read()
         except StoreError as error:
-            yield _finding(error)
+            if not _is_foreign(error.path):  # which has a finding of its own
+                yield _finding(error)
             return  # one key for all
     try:
         open_typed_credentials(
@@ -57,6 +58,14 @@ def check(installation: Installation) -> Iterator[Finding]:
     else:
         text = f"the key in {data_key.name} opens what is stored"
         yield Finding("key-right", FINE, text)
+
+
+def _is_foreign(path: str) -> bool:
+    """Tell whether *path* is another user's."""
+    try:
+        return hasattr(os, "geteuid") and os.lstat(path).st_uid != os.geteuid()
+    except OSError:
+        return False
 
 
 def _close(path: str) -> None:

@@ -21,7 +21,7 @@ from hushkey.errors import HushkeyError, Permanent
 from hushkey.store import typed_index
 from hushkey.system import locks, paths, programs
 from hushkey_helpers.docker import registries, typed
-from hushkey_install.common import output
+from hushkey_install.common import output, programs_missing
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change, drop_backup, remove
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
@@ -253,7 +253,7 @@ class Client(Registration):
                 PROBLEM,
                 f"{path} names {ociconfig.HELPER} for {', '.join(ours)}, and it is not "
                 f"on PATH: {self.name} fails for them, public images too",
-                "pipx ensurepath",
+                programs_missing.command(context.environ),
             )
         folder = paths.data_folder(context.environ)
         for key in (key for key in ours if key != ociconfig.STORE):

@@ -242,7 +242,13 @@ def _repository(
     """Yield helpers that the repository in the working directory brings along."""
     here = githelpers.chain(git, request, installation.folder)
     own = [helper for helper in here.others() if helper.of_repository]
-    if not own:
+    if own:
+        told = f"add {own[0].name}, " + (
+            "which is handed our tokens" if here.has_ours else "in place of hushkey"
+        )
+    elif here.emptied and here.emptied.of_repository and not here.has_ours:
+        told, own = "empty git's list of helpers: hushkey is not asked", [here.emptied]
+    else:
         return
     old = git.version() < _EPHEMERAL
     name = own[0].section
@@ -250,8 +256,7 @@ def _repository(
     yield Finding(
         "repository-helper",
         PROBLEM if old and here.has_ours else NOTE,
-        f"for {rule.pattern} this repository's own settings add {own[0].name}, "
-        + ("which is handed our tokens" if here.has_ours else "in place of hushkey"),
+        f"for {rule.pattern} this repository's own settings {told}",
         f"git config --local --unset-all {shlex.quote(key)}",
     )
 

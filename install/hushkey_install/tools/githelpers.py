@@ -80,10 +80,14 @@ class Helper(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """What git does for one URL: its helpers in order, and whether it sends paths."""
+    """What git does for one URL: its helpers in order, and whether it sends paths.
+
+    ``emptied`` is the last line that drops what came before it.
+    """
 
     helpers: tuple[Helper, ...]
     sends_path: bool
+    emptied: Helper | None = None
 
     def others(self) -> tuple[Helper, ...]:
         """Return the helpers that are not ours."""
@@ -139,7 +143,7 @@ def chain(git: Git, request: Request, folder: str | None = None) -> Chain:
     entries = list(_entries(git, folder))
     matching = _matching(git, request, {section for _, section, _ in entries})
     helpers: list[Helper] = []
-    sends_path = False
+    sends_path, emptied = False, None
     for key, section, helper in entries:
         if section not in matching:
             continue
@@ -149,7 +153,8 @@ def chain(git: Git, request: Request, folder: str | None = None) -> Chain:
             helpers.append(helper)
         else:
             helpers.clear()
-    return Chain(tuple(helpers), sends_path)
+            emptied = helper
+    return Chain(tuple(helpers), sends_path, emptied)
 
 
 def request_of(pattern: str) -> Request:

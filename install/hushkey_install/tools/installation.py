@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -54,9 +55,21 @@ class Installation:
     @cached_property
     def _opened(self) -> Context | ConfigError:
         try:
-            return Context(self.environ)
+            context = Context(self.environ)
         except ConfigError as error:
             return error
+        named = self.environ.get("HUSHKEY_CONFIG", "")
+        if (
+            named
+            and not os.path.lexists(named)
+            and not (self.forwarded or context.is_in_use())
+        ):
+            # Else what the lost file said would be missed by every tool, one by one.
+            return ConfigError(
+                f"HUSHKEY_CONFIG names {named}, which does not exist",
+                hint="unset HUSHKEY_CONFIG",
+            )
+        return context
 
     @property
     def context(self) -> Context | None:

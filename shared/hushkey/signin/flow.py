@@ -220,8 +220,11 @@ class _Attempt:
                 return None
 
     def _say_what_may_be_wrong(self, receiver: Receiver, flow: CodeFlow) -> None:
+        far = self._reading is not None and over_ssh(self._environ)
         line = messages.no_answer_yet(
-            self._provider.client_id, flow.redirect_uri, receiver.cancel_url
+            self._provider.client_id,
+            flow.redirect_uri,
+            "" if far else receiver.cancel_url,
         )
         if self._reading is not None:
             self._reading.line(line)

@@ -65,11 +65,16 @@ def browser_only(asks: str, url: str, cancel_url: str) -> str:
 
 
 def no_answer_yet(client_id: str, redirect_uri: str, cancel_url: str) -> str:
-    """Return what may be wrong where the browser has brought nothing for a while."""
+    """Return what may be wrong where the browser has brought nothing for a while.
+
+    Without a *cancel_url* the browser is on another machine, and cannot reach us.
+    """
+    far = "if it ends on a page that it cannot reach, paste that page's address; else "
+    far, end = ("", f" or open {cancel_url}") if cancel_url else (far, "")
     return (
-        "no answer from the browser yet; its page shows what is wrong, if anything: "
-        f"often {plain(redirect_uri)} is not registered as a redirect address of "
-        f"client {plain(client_id, 80)}; to stop, press Ctrl-C or open {cancel_url}"
+        f"no answer from the browser yet; {far}its page shows what is wrong, if "
+        f"anything: often {plain(redirect_uri)} is not registered as a redirect "
+        f"address of client {plain(client_id, 80)}; to stop, press Ctrl-C{end}"
     )
 
 

@@ -204,8 +204,11 @@ def sync_folder(folder: str) -> None:
 
 def unwritable(verb: str, path: str, error: OSError) -> StoreError:
     """Return the StoreError for a disk or a permission that is in the way."""
+    refused = error.errno in (errno.EACCES, errno.EPERM)
+    way = "check whose it is, and its permissions" if refused else "make room"
     return StoreError(
         "unwritable",
         f"cannot {verb} {path}: {error.strerror or error}",
-        hint="make room and check its permissions; nothing was changed",
+        hint=f"{way}; nothing was changed",
+        path=path,
     )

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -152,6 +153,17 @@ def ended(desk: Desk) -> None:
 def broken_link(desk: Desk) -> None:
     (desk.bin / "git-credential-hushkey").unlink()
     (desk.bin / "git-credential-hushkey").symlink_to("/gone/git-credential-hushkey")
+
+
+def locks_that_are_a_file(desk: Desk) -> None:
+    shutil.rmtree(desk.data / "locks")
+    (desk.data / "locks").touch()
+
+
+def emptied_by_a_repository(desk: Desk) -> None:
+    text = '[credential "https://git.test"]\n\thelper =\n'
+    subprocess.run(["git", "init", "-q", desk.home], check=True)
+    desk.write(".git/config", f"[core]\n\trepositoryformatversion = 0\n{text}")
 
 
 def old_keyring(desk: Desk) -> None:
@@ -355,7 +367,31 @@ BREAKAGES = {
         lambda d: (d.bin / "docker-credential-hushkey").unlink(),
         "docker-helper-missing",
         "docker-credential-hushkey",
-        "pipx ensurepath",
+        "pipx reinstall hushkey",  # its folder is on PATH
+    ),
+    "git's helper that left its folder": Broken(
+        lambda d: (d.bin / "git-credential-hushkey").unlink(),
+        "not-on-path",
+        "git-credential-hushkey is not on PATH",
+        "pipx reinstall hushkey",
+    ),
+    "HUSHKEY_CONFIG that is gone": Broken(
+        has(HUSHKEY_CONFIG="/gone/config.toml"),
+        "config-wrong",
+        "/gone/config.toml, which does not exist",
+        "unset HUSHKEY_CONFIG",
+    ),
+    "repository that empties git's helpers": Broken(
+        emptied_by_a_repository,
+        "repository-helper",
+        "hushkey is not asked",
+        "git config --local --unset-all credential.https://git.test.helper",
+    ),
+    "locks that are no folder": Broken(
+        locks_that_are_a_file,
+        "folder-wrong",
+        "locks is not a folder",
+        "rm ",
     ),
     "GIT_ASKPASS": Broken(
         has(GIT_ASKPASS="/usr/bin/env"), "askpass", "GIT_ASKPASS", "unset GIT_ASKPASS"
@@ -504,6 +540,29 @@ def test_one_fix_closes_all_of_the_data_folder(desk: Desk) -> None:
 
 def test_all_is_well_before_it_breaks(desk: Desk) -> None:
     assert desk.found() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("kind", ["tokens", "locks"])
+def test_file_of_another_user_is_one_finding(desk: Desk, kind: str) -> None:
+    path = next((desk.data / kind).iterdir())
+    os.chown(path, 1234, -1)
+
+    (finding,) = desk.found()
+
+    assert (finding["code"], finding["mend"]) == ("file-foreign", False)
+    assert f"another user owns {path}" in finding["text"]
+    assert finding["command"] == f"sudo chown -h 0 {path}"
+
+
+def test_lost_config_costs_no_tool_its_registration(desk: Desk) -> None:
+    before = (desk.home / ".gitconfig").read_text()
+    desk.environ["HUSHKEY_CONFIG"] = str(desk.home / "gone.toml")
+
+    desk.doctor("--fix", "--yes")
+
+    assert (desk.home / ".gitconfig").read_text() == before
+    assert not (desk.home / "gone.toml").exists()
 
 
 def test_disk_that_is_almost_full(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

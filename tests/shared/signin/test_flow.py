@@ -527,6 +527,21 @@ def test_what_may_be_wrong_is_said_once_after_a_while(
     assert re.search(r"Ctrl-C or open http://127\.0\.0\.1:\d+/cancel-\S+", said)
 
 
+def test_over_ssh_a_page_that_cannot_be_reached_is_no_fault(
+    terminal: FakeTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "_QUIET", 0.3)
+    monkeypatch.setattr(flow, "over_ssh", lambda _: True)
+
+    with pytest.raises(Cancelled, match="no answer within 2 s"):
+        climb(FakeProvider(), "paste", terminal=terminal, timeout=2)
+
+    said = terminal.said.partition("no answer from the browser yet")[2]
+    assert "paste that page's address; else its page shows" in said
+    assert "press Ctrl-C" in said
+    assert "/cancel-" not in said
+
+
 def test_who_answers_in_time_is_told_of_nothing_wrong(
     browser: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
