@@ -44,6 +44,8 @@ class Given(NamedTuple):
     scopes: tuple[str, ...] = ()
     username: str = ""
     scheme: str = ""
+    #: what the host is for, where nothing else says it
+    tools: tuple[str, ...] = ()
     #: a person may be asked for what is optional
     may_ask: bool = True
     #: a client that a person types is tried at its server
@@ -199,7 +201,8 @@ def _may_need_scopes(provider: str, scopes: Collection[str]) -> bool:
 
 
 def _options(given: Given) -> dict[str, object]:
-    named = {"username": given.username, "scheme": given.scheme}
+    named: dict[str, object] = {"username": given.username, "scheme": given.scheme}
+    named["tools"] = list(given.tools)
     return {key: value for key, value in named.items() if value}
 
 

@@ -142,13 +142,14 @@ def _not_ours(data: str) -> Iterator[Finding]:
         one = foreign[0]
         if len(foreign) > 1:
             one = f"{output.counted(len(foreign), 'file')} in {data}"
-        few = foreign if len(foreign) <= _SHOWN else ["-R", *own]
+        few = len(foreign) <= _SHOWN
+        whose = ["-h" if few else "-hR", str(os.geteuid())]
         yield Finding(
             "file-foreign",
             PROBLEM,
             f"another user owns {one} (`sudo` with your HOME?): no sign-in or renewal "
             "can be kept",
-            shlex.join(["sudo", "chown", "-h", str(os.geteuid()), *few]),
+            shlex.join(["sudo", "chown", *whose, *(foreign if few else own)]),
         )
     for name in _INNER:
         path = os.path.join(data, name)

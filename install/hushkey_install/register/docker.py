@@ -244,7 +244,8 @@ class Client(Registration):
         try:
             text = ociconfig.text_of(path)
         except HushkeyError as error:
-            yield Finding(f"{self.name}-file", PROBLEM, error.what)
+            command = f"${{EDITOR:-vi}} {shlex.quote(path)}"
+            yield Finding(f"{self.name}-file", PROBLEM, error.what, command)
             return
         ours = [step[-1] for step in ociconfig.ours(text)]
         if ours and programs.find(ociconfig.HELPER, context.environ) is None:

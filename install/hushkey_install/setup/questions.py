@@ -424,6 +424,7 @@ def _given(
         identity,
         keys,
         flags.scopes,
+        tools=found.told_kinds,
         may_ask=flags.may_ask,
         tries_client=flags.tried,
     )

@@ -40,6 +40,17 @@ class Found(NamedTuple):
     named: bool = False
 
     @property
+    def told_kinds(self) -> tuple[str, ...]:
+        """What a new rule has to say of its purpose, or git is expected to ask.
+
+        A forge has repositories beside its packages.
+        """
+        pattern = origins.parse_pattern(self.target.origin)
+        if self.provider or purposes.GIT in self.kinds or purposes.by_name(pattern):
+            return ()
+        return tuple(sorted(self.kinds))
+
+    @property
     def known(self) -> bool:
         """Tell whether anything says who signs in there."""
         return bool(self.rule or self.provider or self.issuer)
@@ -69,7 +80,8 @@ def find(
     """
     row = config.row_for(target.request)
     if row and (rule := config.rule_for(target.request)):
-        kinds = purposes.of(rule) or _kinds(target, rule.identity.provider)
+        said = frozenset((target.kind,) if target.kind else ())
+        kinds = said or purposes.of(rule) or _kinds(target, rule.identity.provider)
         return Found(target, rule, kinds=kinds)
     if row:
         identity = config.identity(row["identity"])

@@ -555,6 +555,19 @@ def test_file_of_another_user_is_one_finding(desk: Desk, kind: str) -> None:
     assert finding["command"] == f"sudo chown -h 0 {path}"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_many_files_of_another_user_are_given_back_at_once(desk: Desk) -> None:
+    for path in (*(desk.data / "locks").iterdir(), desk.data / "key"):
+        os.chown(path, 1234, -1)
+    for number in range(3):
+        (desk.data / "tokens" / f"{number}.new").touch()
+        os.chown(desk.data / "tokens" / f"{number}.new", 1234, -1)
+
+    found = {row["code"]: row for row in desk.found()}
+
+    assert found["file-foreign"]["command"] == f"sudo chown -hR 0 {desk.data}"
+
+
 def test_lost_config_costs_no_tool_its_registration(desk: Desk) -> None:
     before = (desk.home / ".gitconfig").read_text()
     desk.environ["HUSHKEY_CONFIG"] = str(desk.home / "gone.toml")

@@ -243,6 +243,22 @@ def test_tools_that_are_here_and_fit_are_offered(person: Person) -> None:
     assert "docker asks hushkey" not in chosen.output
 
 
+def test_index_is_not_expected_to_be_git_s(person: Person) -> None:
+    """Else doctor finds that git does not ask for it, right after the set-up."""
+    words = ("--issuer", "https://id.test", "--client-id", "c", "--scope", "s")
+    offline = ("--no-login", "--no-probe", "--yes")
+
+    person.setup("https://files.test/simple/", *words, *offline, "--tool", "pip")
+    person.setup("https://files.test", *offline)  # says nothing new
+
+    assert person.text().endswith('scopes = ["s"]\ntools = ["python"]')
+    rows = CliRunner().invoke(main, ["doctor", "--json"], env=person.environ).stdout
+    assert "git-not-registered" not in rows
+    person.program("docker", ":")
+    as_well = person.setup("docker://files.test/app", "--yes", "--dry-run")
+    assert "docker asks hushkey" in as_well.output
+
+
 @pytest.mark.parametrize(
     ("said", "asking"),
     [("y", "docker podman"), ("all", "docker podman"), ("No", ""), ("none", "")],
