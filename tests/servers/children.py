@@ -15,7 +15,8 @@ from pathlib import Path
 _SET_CHILD_SUBREAPER = 36  # prctl(2)
 #: what whoever starts the tests may ignore: nohup, a shell's `&`, a service
 _IGNORED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU")
-_MAX_SECONDS = 5.0
+_THREADS = 17  # words after the command in proc_pid_stat(5)
+_MAX_SECONDS = 20.0
 
 
 def start_as_from_a_shell() -> None:
@@ -41,7 +42,13 @@ def adopt_orphans() -> None:
 
 def alive() -> dict[int, str]:
     """Return our children that run, with their command lines."""
-    return {pid: line for pid in _children() if (line := _command(pid))}
+    ended: set[int] = set()
+    while True:
+        found = {pid: _command(pid) for pid in _children()}
+        now = {pid for pid, line in found.items() if not line}
+        if now <= ended:
+            return {pid: line for pid, line in found.items() if line}
+        ended |= now  # what had its end since we were listed left us its children
 
 
 def left(lasting: set[int]) -> list[str]:
@@ -59,10 +66,16 @@ def left(lasting: set[int]) -> list[str]:
 
 
 def end(chosen: Callable[[int, str], bool]) -> None:
-    """End our children whose id and command line are *chosen*, and then theirs."""
+    """End our children whose id and command line are *chosen*, and then theirs.
+
+    What is ending has lost its command line, and its children are not ours yet: so
+    nothing is over before that has ended.
+    """
     deadline = time.monotonic() + _MAX_SECONDS
-    while found := [pid for pid, line in alive().items() if chosen(pid, line)]:
-        if time.monotonic() > deadline:
+    while running := alive():
+        found = [pid for pid, line in running.items() if chosen(pid, line)]
+        ending = [pid for pid, line in running.items() if line == _nameless(pid)]
+        if not (found or ending) or time.monotonic() > deadline:
             break
         for pid in found:
             with suppress(ProcessLookupError):
@@ -83,11 +96,18 @@ def _children() -> Iterator[int]:
         yield from map(int, path.read_text().split())
 
 
+def _nameless(pid: int) -> str:
+    return f"pid {pid}"
+
+
 def _command(pid: int) -> str:
     """Return the command line of *pid*, nothing if it has ended."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    return "" if state in "ZX" else line.replace("\0", " ").strip() or f"pid {pid}"
+    # Of several threads the first may have ended, and the others have the children.
+    if words[0] in "ZX" and int(words[_THREADS]) < 2:
+        return ""
+    return line.replace("\0", " ").strip() or _nameless(pid)

@@ -41,6 +41,15 @@ if not os.fork():
     time.sleep(60)
 """
 
+#: a parent with so much memory that to end takes it a moment, and its child
+LARGE = """
+import subprocess, sys, time
+held = b"x" * (200 << 20)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", sys.argv[1]])
+print(flush=True)
+time.sleep(60)
+"""
+
 
 def test_children_start_as_from_a_shell_and_we_survive_a_hangup() -> None:
     tests = os.path.dirname(os.path.dirname(__file__))
@@ -77,6 +86,48 @@ def test_process_that_is_left_is_named_and_ended(
     assert "time.sleep(60)" in line
     monkeypatch.undo()
     assert children.left(lasting) == []
+
+
+@pytest.fixture
+def parent() -> Iterator[int]:
+    """A process with a child, both of which say `browser` at their end."""
+    before = children.alive().keys()
+    argv = [sys.executable, "-c", LARGE, "browser"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        children.end(lambda pid, line: pid not in before)
+
+
+def browsers() -> list[str]:
+    return [line for line in children.alive().values() if line.endswith(" browser")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
+def test_child_of_what_is_ended_is_ended_too(parent: int) -> None:
+    """It becomes ours only when its parent has ended."""
+    children.end(lambda pid, line: line.endswith(" browser"))
+    os.waitid(os.P_PID, parent, os.WEXITED | os.WNOWAIT)
+
+    assert browsers() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
+def test_child_of_what_ends_while_we_look_is_seen(
+    parent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = children._command
+
+    def late(pid: int) -> str:
+        if pid == parent:
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return command(pid)
+
+    monkeypatch.setattr(children, "_command", late)
+
+    assert len(browsers()) == 1
 
 
 @pytest.mark.parametrize(
