@@ -43,6 +43,14 @@ class InstallRecord:
             remove(self._path)
 
 
+def are_there(data: str) -> bool:
+    """Tell whether anything is registered by the data folder *data*."""
+    try:
+        return bool(os.listdir(os.path.join(data, "installed")))
+    except OSError:
+        return False
+
+
 def named(tool: str, path: str) -> str:
     """Return the name of the notes about one of the files of *tool*."""
     return f"{tool}-{_hash(path)}"

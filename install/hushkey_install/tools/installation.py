@@ -10,7 +10,9 @@ from functools import cached_property
 from hushkey import origins
 from hushkey.config import rules
 from hushkey.errors import ConfigError, HushkeyError
+from hushkey.store import sealedfile
 from hushkey.system import paths
+from hushkey_install.common import installrecord
 from hushkey_install.common.context import Context
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.tools.gitfile import Git
@@ -59,17 +61,20 @@ class Installation:
         except ConfigError as error:
             return error
         named = self.environ.get("HUSHKEY_CONFIG", "")
-        if (
-            named
-            and not os.path.lexists(named)
-            and not (self.forwarded or context.is_in_use())
-        ):
-            # Else what the lost file said would be missed by every tool, one by one.
-            return ConfigError(
-                f"HUSHKEY_CONFIG names {named}, which does not exist",
-                hint="unset HUSHKEY_CONFIG",
-            )
-        return context
+        if not named or os.path.lexists(named) or not self._was_set_up():
+            return context
+        if self.forwarded or context.is_in_use():
+            return context
+        # Else what the lost file said would be missed by every tool, one by one.
+        return ConfigError(
+            f"HUSHKEY_CONFIG names {named}, which does not exist",
+            hint="unset HUSHKEY_CONFIG",
+        )
+
+    def _was_set_up(self) -> bool:
+        """Tell whether somebody has signed in or registered a tool, by any config."""
+        data = paths.data_folder(self.environ)
+        return bool(sealedfile.sealed_files(data)) or installrecord.are_there(data)
 
     @property
     def context(self) -> Context | None:
