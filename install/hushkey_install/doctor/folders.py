@@ -143,13 +143,16 @@ def _not_ours(data: str) -> Iterator[Finding]:
         if len(foreign) > 1:
             one = f"{output.counted(len(foreign), 'file')} in {data}"
         few = len(foreign) <= _SHOWN
+        tops = [
+            top for top in own if any(f"{p}/".startswith(f"{top}/") for p in foreign)
+        ]
         whose = ["-h" if few else "-hR", str(os.geteuid())]
         yield Finding(
             "file-foreign",
             PROBLEM,
             f"another user owns {one} (`sudo` with your HOME?): no sign-in or renewal "
             "can be kept",
-            shlex.join(["sudo", "chown", *whose, *(foreign if few else own)]),
+            shlex.join(["sudo", "chown", *whose, *(foreign if few else tops)]),
         )
     for name in _INNER:
         path = os.path.join(data, name)

@@ -563,9 +563,13 @@ def test_many_files_of_another_user_are_given_back_at_once(desk: Desk) -> None:
         (desk.data / "tokens" / f"{number}.new").touch()
         os.chown(desk.data / "tokens" / f"{number}.new", 1234, -1)
 
+    (desk.data / "another programs").touch()
+    os.chown(desk.data / "another programs", 1234, -1)
+
     found = {row["code"]: row for row in desk.found()}
 
-    assert found["file-foreign"]["command"] == f"sudo chown -hR 0 {desk.data}"
+    ours = " ".join(str(desk.data / name) for name in ("key", "locks", "tokens"))
+    assert found["file-foreign"]["command"] == f"sudo chown -hR 0 {ours}"
 
 
 def test_lost_config_costs_no_tool_its_registration(desk: Desk) -> None:
