@@ -160,8 +160,8 @@ def warn(line: str) -> None:
     try:
         sys.stderr.write(f"hushkey: {plain(line, 1000)}\n")
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        return  # nobody can read it
+    except (OSError, ValueError, AttributeError, RuntimeError):
+        return  # nobody can read it, or a signal came in the middle of another line
 
 
 def memory() -> Memory | None:
