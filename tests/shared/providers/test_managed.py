@@ -290,14 +290,18 @@ def fabric(url: str, thumbprint: str) -> dict[str, str]:
     }
 
 
-def test_service_fabric_s_certificate_is_compared_before_anything_is_sent(
-    authority: Authority,
-) -> None:
+def thumbprint_of(authority: Authority) -> str:
     der = ssl.PEM_cert_to_DER_cert(
         authority.certificate_file.read_text().partition("-----END CERTIFICATE-----")[0]
         + "-----END CERTIFICATE-----\n"
     )
-    thumbprint = sha1(der).hexdigest().upper()
+    return sha1(der).hexdigest().upper()
+
+
+def test_service_fabric_s_certificate_is_compared_before_anything_is_sent(
+    authority: Authority,
+) -> None:
+    thumbprint = thumbprint_of(authority)
     with Scripted(authority.server_context()) as server:
         server.on("/fabric", Reply(TOKEN))
         assert mint(fabric(server.url, thumbprint)).access_token == "mi-token"
@@ -308,6 +312,17 @@ def test_service_fabric_s_certificate_is_compared_before_anything_is_sent(
 
         assert "its certificate is not the one" in error.what
         assert server.calls == []
+
+
+def test_service_fabric_that_never_answers_ends_in_time(authority: Authority) -> None:
+    thumbprint = thumbprint_of(authority)
+    with Scripted(authority.server_context()) as server:
+        server.on("/fabric", server.hang)
+
+        error = fails(fabric(server.url, thumbprint), seconds=1)
+
+    assert isinstance(error, Transient)
+    assert "no answer in time" in error.what
 
 
 def test_service_fabric_over_plain_http_is_refused() -> None:

@@ -75,5 +75,7 @@ def get(url: str, headers: Mapping[str, str], thumbprint: str, seconds: float) -
     end = time.monotonic() + seconds
     try:
         return within(end - time.monotonic(), whole)
-    except (OSError, http.client.HTTPException, Expired) as error:
+    except (TimeoutError, Expired) as error:
+        raise Transient(f"{parts.netloc}: no answer in time") from error
+    except (OSError, http.client.HTTPException) as error:
         raise Transient(f"{parts.netloc}: cannot be reached") from error
