@@ -17,6 +17,8 @@ from hushkey.system import cachefile, ownership, paths
 
 #: the file of the data folder in which they are noted
 NOTES = "folders"
+#: the names' ends of files that stay of a command that has changed nothing
+_PASSING = (".compiled", ".lock", ".log")
 
 
 def missing(path: str) -> Iterator[str]:
@@ -51,10 +53,22 @@ def before_own(environ: Mapping[str, str]) -> Before:
 
 
 def note_own(environ: Mapping[str, str], lacked: Before) -> None:
-    """Remember as `note`, if there is a data folder and it can be written."""
+    """Remember as `note`, once the config was written or something is kept.
+
+    A command that was stopped, or that changed nothing, leaves no note of that either.
+    """
     with suppress(HushkeyError):
-        if lacked.folders and os.path.isdir(paths.data_folder(environ)):
+        data, config = paths.data_folder(environ), paths.config_file(environ)
+        place = os.path.dirname(config)
+        began = place in lacked.folders and os.path.isdir(place)
+        if os.path.isdir(data) and lacked.folders and (began or _keeps_something(data)):
             note(environ, lacked)
+
+
+def _keeps_something(folder: str) -> bool:
+    """Tell whether there is a file in *folder* but locks, logs and the read config."""
+    files = (name for _, _, names in os.walk(folder) for name in names)
+    return not all(name.endswith(_PASSING) for name in files)
 
 
 def note(environ: Mapping[str, str], lacked: Before) -> None:
