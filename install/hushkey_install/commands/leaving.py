@@ -115,7 +115,10 @@ def _purge(*, yes: bool, dry_run: bool) -> None:
     if dry_run:
         return
     if not yes and not output.confirm("delete them?"):
-        raise Permanent("nothing was deleted")
+        raise Permanent(
+            "sign-ins, key and config were kept; the tools no longer ask hushkey",
+            hint="hushkey install TOOL",
+        )
     made = madefolders.noted(environ)
     _sign_out()
     agentcontrol.end(environ)

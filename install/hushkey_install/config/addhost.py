@@ -189,7 +189,17 @@ def _plan(config: rules.Config, given: Given, pattern: str) -> Plan:
         scopes = tuple(answer.split())
     host: dict[str, object] = {"identity": name}
     host |= {"scopes": list(scopes)} if scopes else {}
+    if preset and config.identity(preset["identity"]).provider == provider:
+        host |= _exchange(preset)
     return Plan(name, table, host | _options(given))
+
+
+def _exchange(preset: Mapping[str, Any]) -> dict[str, object]:
+    """Return what the built-in host takes in place of the identity's own token.
+
+    It belongs to the host, so that another tenant's registry takes the same.
+    """
+    return {"exchange": preset["exchange"]} if preset.get("exchange") else {}
 
 
 def _may_need_scopes(provider: str, scopes: Collection[str]) -> bool:
@@ -242,7 +252,7 @@ def _completed(config: rules.Config, given: Given, preset: dict[str, Any]) -> Pl
     host = _options(given) | ({"scopes": list(given.scopes)} if given.scopes else {})
     scopes = list(preset["scopes"] or SPECS[provider].scopes)
     known = {"scopes": scopes} if scopes else {}
-    whole = {"identity": name, **known, **host}
+    whole = {"identity": name, **known, **_exchange(preset), **host}
     return Plan(name, table, whole if host else {})
 
 

@@ -154,6 +154,25 @@ def test_one_organisation_has_an_identity_of_its_own(
         assert served(machine, url)[:2] == ("azure", "")
 
 
+def test_registry_of_another_tenant_takes_the_same_exchange(machine: Machine) -> None:
+    add(machine, "fabrikam.azurecr.io", "--tenant", "fabrikam.com")
+
+    rule = rules.load(machine.environ).rule_for(
+        parse_url("https://fabrikam.azurecr.io")
+    )
+    assert rule is not None
+    assert (rule.identity.name, rule.tenant) == ("azurecr", "fabrikam.com")
+    assert rule.exchange == "acr"
+
+
+def test_exchange_is_not_kept_for_another_provider(machine: Machine) -> None:
+    who = ("--issuer", "https://id.example.com", "--client-id", "x")
+
+    text = added(machine, "fabrikam.azurecr.io", *who)
+
+    assert "exchange" not in text
+
+
 @pytest.mark.parametrize(
     ("host", "issuer", "name"),
     [
