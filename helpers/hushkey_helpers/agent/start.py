@@ -15,7 +15,7 @@ from contextlib import suppress
 from hushkey.config import rules
 from hushkey.errors import HushkeyError
 from hushkey.signin import policy
-from hushkey.system import isolated, madefolders, ownership, paths
+from hushkey.system import isolated, ownership, paths
 from hushkey_helpers.agent import protocol
 
 if sys.platform != "win32":
@@ -77,6 +77,8 @@ def start(environ: Mapping[str, str], module: str, *, again: bool = False) -> st
         return "the agent does not run on this system"
     if len(os.fsencode(folder)) > _PATH_BYTES - len("/agent"):
         return f"{folder} is too long a path for a socket; set HUSHKEY_RUNTIME_DIR"
+    from hushkey.system import madefolders  # noqa: PLC0415 - not where none starts
+
     try:
         ownership.check_trusted(paths.config_file(environ))
         paths.check_owner(paths.data_folder(environ))
