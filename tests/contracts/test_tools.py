@@ -38,7 +38,6 @@ from servers.authority import Authority
 from servers.basic import basic_server
 from servers.process import Missing, find_program
 from servers.toolclients import (
-    AGENTS,
     HEAVY,
     HELPED,
     STARTED,
@@ -158,9 +157,6 @@ def test_client_gets_its_token_silently(
 
 
 @pytest.mark.long
-@pytest.mark.skipif(
-    not AGENTS.is_dir(), reason="they take 660 MB: tests/prepare --agents"
-)
 @pytest.mark.parametrize("name", HEAVY)
 def test_coding_agent_gets_its_token_silently(
     name: str, home: Path, server: ToolServer, prepared: Prepared

@@ -34,7 +34,7 @@ class BazelRegistration(SettingsRegistration):
     programs = ("bazel", "bazelisk")
     about = (
         "bazel asks hushkey for these hosts; run `hushkey uninstall bazel` before "
-        "hushkey goes, or bazel refuses every command"
+        "hushkey goes, or bazel warns and asks these hosts without a token"
     )
 
     def settings(self, setup: Setup) -> Iterable[Setting]:
