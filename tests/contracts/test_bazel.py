@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import pytest
 
 from conftest import do_without
 from contracts.test_tools import TOKEN, granted, machine_of, words_of
-from kit.oauth import Machine, OidcServer
+from kit.oauth import BIN, Machine, OidcServer
 from servers import children
 from servers.authority import Authority
 from servers.bazel import Bazel
-from servers.process import Missing
+from servers.process import Missing, wait_until
 from servers.toolserver import ToolServer
 
 pytestmark = [pytest.mark.contract, pytest.mark.long]
@@ -132,6 +133,33 @@ def test_identity_server_that_hangs_is_left_before_bazel_gives_up(
         assert bazel.started() == []
         assert len(issuer.calls_to("/token")) == 1
         assert not (home / "window").exists()
+
+
+def test_lock_of_a_tool_that_waits_longer_is_left_before_bazel_gives_up(
+    home: Path, server: ToolServer, bazel: Bazel
+) -> None:
+    """Another program waits for the identity server, with 30 s for it."""
+    with OidcServer() as issuer:
+        machine = registered(home, server, issuer.issuer)
+        machine.has(granted(expires_in=1), age=3600)
+        issuer.on("/token", issuer.hang)
+        with subprocess.Popen(
+            (str(BIN / "hushkey"), "token", server.host),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=machine.environ,
+        ) as other:
+            try:
+                wait_until(lambda: bool(issuer.calls_to("/token")), "it", seconds=60)
+                done, _ = bazel.fetch(machine.environ, server, "hello.txt")
+            finally:
+                other.kill()
+
+        said = words_of(done.stderr.decode())
+        assert "hushkey: another hushkey process has been busy for " in said
+        assert "process timed out" not in said
+        assert bazel.started() == []
 
 
 def test_two_archives_of_one_host_are_one_token_request(
