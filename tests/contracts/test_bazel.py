@@ -202,6 +202,27 @@ def test_bazel_without_our_program_says_which_until_it_is_uninstalled(
     assert not server.served
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["git.test", "bücher.test", "1.2.3.4", "a--b", "[::1]", "a_b.test", "y-.test"],
+)
+def test_bazel_takes_each_host_that_is_not_refused(
+    host: str, home: Path, bazel: Bazel
+) -> None:
+    """With a line that it does not understand, Bazel runs no command at all."""
+    machine = machine_of(home, "https://id.test", f"{host}:8443")
+    done = machine.run("hushkey", "install", "bazel", f"{host}:8443")
+    refused = done.returncode != 0
+    if refused:
+        helper = f"common --credential_helper={host}=/no/helper\n"
+        (home / ".bazelrc").write_text(helper)
+
+    other = bazel.run(machine.environ, "info", "release")
+
+    assert (other.returncode != 0) == refused, done.stderr + other.stderr
+    assert (b"Credential helper scope" in other.stderr) == refused
+
+
 def test_shutdown_leaves_no_server(
     home: Path, server: ToolServer, bazel: Bazel
 ) -> None:

@@ -514,6 +514,29 @@ def test_rclone_remotes_go_one_by_one(desk: Desk) -> None:
 # -- of one tool ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("host", ["[::1]", "a_b.test", "y-.test"])
+def test_host_that_would_stop_bazel_is_refused(desk: Desk, host: str) -> None:
+    path = desk.file("bazel", "")
+    desk.configure(more=f'[host."{host}:8443"]\nidentity = "corp"\n')
+    desk.install("bazel")
+    before = path.read_text()
+
+    result = desk.hushkey("install", "bazel", f"{host}:8443", code=1)
+
+    assert f"no helper for {host}" in result.stderr
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["a b", "o'brien", 'a"b', "a\\b", "a#b"])
+def test_path_that_bazel_reads_otherwise_is_refused(desk: Desk, name: str) -> None:
+    path = desk.file("bazel", "")
+    desk.environ["HUSHKEY_DATA_DIR"] = str(desk.home / name)
+
+    assert "bazel takes no path" in desk.install("bazel", code=1).stderr
+
+    assert path.read_text() == ""
+
+
 @pytest.mark.parametrize("tool", ["bazel", "pnpm"])
 def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
     path = desk.file(tool, "")
