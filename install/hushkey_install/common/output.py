@@ -24,6 +24,8 @@ SCHEMA = 1
 #: nobody reads a line much longer than this
 _WIDEST = 120
 _GAP = 2
+#: so many names are shown of a long list
+_NAMED = 10
 #: seconds after which a person is told what takes so long
 _SOON = 2.0
 
@@ -181,6 +183,13 @@ def styled(text: str, colour: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Return *number* and *noun*, which is given in the singular: "2 notes"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return *names* in one line; of a long list the first, and how many follow."""
+    more = len(names) - _NAMED
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
