@@ -1,4 +1,5 @@
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,30 @@ def machine(home: Path) -> Machine:
     made.configure(TWO_PLACES)
     made.settle()
     return made
+
+
+def test_one_command_is_told_the_same_failure_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, needed: None
+) -> None:
+    """docker asks its helper more than once; another command, or place, is told."""
+    (machine.data / "state").mkdir(parents=True)
+    parent, seconds = [4000], [1000.0]
+    monkeypatch.setattr(os, "getppid", lambda: parent[0])
+    monkeypatch.setattr(time, "time", lambda: seconds[0])
+
+    def lines(host: str = "git.test") -> int:
+        answer = call(machine, "get", stdin=host)
+        assert answer.code == 1
+        assert answer.out != b""
+        return len(answer.lines)
+
+    machine.environ["CI"] = "true"
+    assert [lines(), lines(), lines()] == [1, 0, 0]
+    assert lines("http://localhost:5000") == 1
+    parent[0] = 4001
+    assert lines() == 1
+    seconds[0] += 11
+    assert [lines(), lines()] == [1, 0]
 
 
 def call(machine: Machine, *argv: str, stdin: bytes | str = b"") -> Answer:
