@@ -139,5 +139,5 @@ class Registration(Checked):
 def show(change: Change) -> bool:
     """Print *change* as a diff; False if there is none."""
     if change:
-        output.block(change.diff())
+        output.diff(change.diff())
     return bool(change)
