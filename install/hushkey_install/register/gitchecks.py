@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -14,6 +14,7 @@ from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.net import gitsettings
 from hushkey.system import programs
+from hushkey_install.common import programs_missing
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register import gitdoor, gitsections
@@ -104,24 +105,32 @@ def _reachable(installation: Installation, git: Git, mend: Mend) -> Iterator[Fin
     values = dict.fromkeys(entry.partition("\n")[2] for entry in entries)
     for program in filter(None, map(githelpers.program_of, values)):
         if not os.access(program, os.X_OK):
-            yield Finding(
-                "helper-gone",
-                PROBLEM,
-                f"git is told to ask {program}, which is not there any more",
-                _INSTALL,
-                mend,
-            )
+            text = f"git is told to ask {program}, which is not there any more"
+            if _is_missed(program, installation.environ):
+                yield _missing("helper-gone", text, installation.environ)
+            else:
+                yield Finding("helper-gone", PROBLEM, text, _INSTALL, mend)
     if "hushkey" not in values:
         return
     environ = {**installation.environ}
     environ["PATH"] = os.pathsep.join((git.exec_path(), environ.get("PATH", "")))
     if not programs.find(_HELPER, environ):
-        yield Finding(
-            "helper-not-on-path",
-            PROBLEM,
-            f"git is told to ask hushkey, but {_HELPER} is not on PATH",
-            "pipx ensurepath",
-        )
+        text = f"git is told to ask hushkey, but {_HELPER} is not on PATH"
+        yield _missing("helper-not-on-path", text, installation.environ)
+
+
+def _is_missed(program: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether *program*, which is gone, is why PATH has no helper any more."""
+    folders = environ.get("PATH", "").split(os.pathsep)
+    missed = programs.find(_HELPER, environ) is None
+    return missed and os.path.dirname(program) in folders
+
+
+def _missing(code: str, text: str, environ: Mapping[str, str]) -> Finding:
+    """Return what has one cause with other tools that miss a program of ours."""
+    cause = programs_missing.cause(environ)
+    command = programs_missing.command(environ)
+    return Finding(code, PROBLEM, text, command, cause=cause, tool="git")
 
 
 def _rules(

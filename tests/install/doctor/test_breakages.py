@@ -176,6 +176,31 @@ def dead_keyring(desk: Desk) -> None:
     (desk.bin / "keyring").symlink_to("/gone/bin/hushkey-keyring")
 
 
+def folder_that_is_not_on_path(desk: Desk) -> None:
+    """That of hushkey's programs, and of the link that its `install pip` made."""
+    (desk.bin / "keyring").unlink()
+    words = ["install", "pip", "--launcher", str(desk.bin)]
+    assert CliRunner().invoke(main, words, env=desk.environ).exit_code == 0
+    tools = desk.home / "tools"
+    tools.mkdir()
+    for name in ("docker", "uv", "pip"):
+        (desk.bin / name).rename(tools / name)
+    desk.environ["PATH"] = f"{tools}:/usr/bin:/bin"
+
+
+def helper_gone_from_its_folder(desk: Desk) -> None:
+    helper = desk.bin / "git-credential-hushkey"
+    desk.write(".gitconfig", OURS.replace(HELPER, str(helper)))
+    helper.unlink()
+
+
+def helper_of_docker_and_podman_gone(desk: Desk) -> None:
+    desk.program("podman")
+    text = json.dumps({"credHelpers": {"reg.test:5000": US}})
+    desk.write(".config/containers/auth.json", text)
+    (desk.bin / "docker-credential-hushkey").unlink()
+
+
 def other_store(desk: Desk) -> None:
     desk.write(".docker/config.json", '{"credsStore": "pass"}')
 
@@ -366,13 +391,31 @@ BREAKAGES = {
     "docker without our helper": Broken(
         lambda d: (d.bin / "docker-credential-hushkey").unlink(),
         "docker-helper-missing",
-        "docker-credential-hushkey",
+        "names docker-credential-hushkey for reg.test:5000",
         "pipx reinstall hushkey",  # its folder is on PATH
     ),
     "git's helper that left its folder": Broken(
         lambda d: (d.bin / "git-credential-hushkey").unlink(),
         "not-on-path",
         "git-credential-hushkey is not on PATH",
+        "pipx reinstall hushkey",
+    ),
+    "folder that is not on PATH": Broken(
+        folder_that_is_not_on_path,
+        "not-on-path",
+        "docker, pip, uv: hushkey, git-credential-hushkey and docker-credential-",
+        "pipx ensurepath",
+    ),
+    "git's helper gone from its folder": Broken(
+        helper_gone_from_its_folder,
+        "not-on-path",
+        "git: git-credential-hushkey is not on PATH",
+        "pipx reinstall hushkey",
+    ),
+    "docker and podman without our helper": Broken(
+        helper_of_docker_and_podman_gone,
+        "docker-helper-missing",
+        "docker, podman: docker-credential-hushkey is not on PATH",
         "pipx reinstall hushkey",
     ),
     "HUSHKEY_CONFIG that is gone": Broken(
