@@ -13,10 +13,8 @@ import click
 from hushkey.config import rules
 from hushkey.errors import HushkeyError, Permanent, StoreError
 from hushkey.model import Frozen
-from hushkey.store import typed_index
 from hushkey.store.datakey import open_data_key
 from hushkey.store.keystores import open_key_store
-from hushkey.store.sealedfile import sealed_files
 from hushkey.system import madefolders, ownership, paths
 from hushkey_helpers.agent import start
 from hushkey_install.commands import accounts
@@ -130,7 +128,11 @@ def _take_out(environ: dict[str, str], leaving: _Leaving, *, yes: bool) -> bool:
                 # Made again: a person may have thought for long.
                 plan = tool.undo(environ, (), yes=yes)
                 there = [path for path in tool.files(environ) if lexists(path)]
-                (plan.apply if tool.name in leaving.tools else plan.tidy)()
+                if tool.name in leaving.tools:
+                    plan.apply()
+                    tool.say_farewell()
+                else:
+                    plan.tidy()
                 gone += [path for path in there if not lexists(path)]
         except HushkeyError as error:
             output.say(f"hushkey: {tool.name}: {error.line()}", err=True)
@@ -145,18 +147,15 @@ def _show_purge(environ: dict[str, str], leaving: _Leaving) -> None:
     folder, config = paths.data_folder(environ), paths.config_file(environ)
     for path in (*datafolder.own(folder), *_files(config)):
         output.say(f"- {path}")
-    typed = sum(1 for _ in typed_index.files(folder))
-    signed_in = len(sealed_files(folder)) - typed
+    kept = datafolder.counts(folder)
     if leaving.tools:
         output.say(f"tools: {', '.join(leaving.tools)}", err=True)
-    if signed_in or typed:
+    if kept:
         sign_ins, logins = _names(environ)
         if sign_ins:
             output.say(f"signed in: {output.listed(sign_ins)}", err=True)
         if logins:
             output.say(f"typed: {output.listed(logins)}", err=True)
-    counts = ((signed_in, "stored sign-in"), (typed, "typed credential"))
-    kept = " and ".join(output.counted(n, noun) for n, noun in counts if n)
     whats = f"{kept}, the key to them," if kept else "the key"
     output.say(f"{whats} and the config would be deleted for good", err=True)
 

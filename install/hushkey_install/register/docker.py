@@ -41,6 +41,7 @@ _PATIENCE = 30
 class Client(Registration):
     """One client's config file, and what hushkey does to it."""
 
+    farewell = ""
     takes_hosts = True
     kind = purposes.DOCKER
 

@@ -34,6 +34,7 @@ from hushkey_install.tools.installation import Installation
 class GitRegistration(Registration):
     """git, by helper lines in its global file."""
 
+    farewell = ""
     takes_hosts = True
     kind = purposes.GIT
     trial = "git clone {origin}/OWNER/REPOSITORY"

@@ -185,6 +185,28 @@ def test_all_without_purge_keeps_what_is_stored(machine: Machine) -> None:
     assert "no tool was registered" in again.stderr
 
 
+def test_each_tool_that_is_taken_out_says_so_once(machine: Machine) -> None:
+    used(machine)
+
+    alone = [hushkey(machine, "uninstall", name).stderr for name in ("pip", "go")]
+    every = hushkey(machine, "uninstall", "--all").stderr
+
+    assert alone == [f"{name} no longer asks hushkey\n" for name in ("pip", "go")]
+    for name in ("git", "docker", "uv", "cargo", "terraform", "bazel"):
+        assert every.count(f"{name} no longer asks hushkey") == 1
+    assert "pip" not in every
+    assert "no longer" not in hushkey(machine, "uninstall", "pip").stderr
+
+
+def test_what_there_is_none_of_is_not_counted(machine: Machine) -> None:
+    machine.configure()
+    for verb in (("uninstall", "--all", "--purge", "--dry-run"), ("reset", "--yes")):
+        machine.has(grant(f"at-{CANARY}"))
+        said = hushkey(machine, *verb).stderr
+        assert "1 stored sign-in" in said
+        assert "0 " not in said
+
+
 def test_dry_run_changes_nothing(machine: Machine) -> None:
     used(machine)
     before = snapshot(machine.home)
