@@ -83,7 +83,6 @@ class GitRegistration(Registration):
         """Yield what keeps git from asking us, and who else is handed tokens."""
         return gitchecks.check(
             installation,
-            installation.urls_beside(self.name),
             partial(self.install, (), False),
             lambda section: self.uninstall((section,), False),
         )
