@@ -290,6 +290,31 @@ def test_dry_run_speaks_of_nothing_as_done(person: Person) -> None:
     assert " asks hushkey" not in said
 
 
+@pytest.mark.parametrize(
+    ("here", "keyring", "questions"),
+    [
+        (("docker",), True, 1),
+        (("docker", "podman"), True, 2),
+        (("docker", "podman"), False, 3),
+    ],
+)
+def test_questions_of_azure_are_those_that_the_guide_promises(
+    person: Person, here: tuple[str, ...], keyring: bool, questions: int
+) -> None:
+    """Go ahead; with which of several tools; the key in a file."""
+    person.environ["PATH"] = str(person.home / "bin")
+    for name in (*here, "docker-credential-hushkey"):
+        person.program(name, ":")
+    if not keyring:
+        person.config_file.unlink()
+
+    said = person.setup(
+        "contoso.azurecr.io", typed="\n" * (questions - 1) + "n\n", code=1
+    )
+
+    assert person.asked == questions, said.output
+
+
 @pytest.mark.parametrize("said", ["docker y", "maybe", "all y"])
 def test_yes_is_no_tool_s_name(person: Person, said: str) -> None:
     for name in ("docker", "podman"):
