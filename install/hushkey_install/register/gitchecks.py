@@ -13,7 +13,7 @@ from hushkey import origins
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.net import gitsettings
-from hushkey.system import programs
+from hushkey.system import ownership, paths, programs
 from hushkey_install.common import programs_missing
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
@@ -291,7 +291,7 @@ def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     values = {entry.partition("\n")[2] for entry in found}
     doors = set(filter(gitdoor.is_door, values))
-    if installation.context is None:
+    if installation.context is None or _is_foreign(installation.environ):
         return  # the line cannot be made, so the one that is there may be right
     if doors and doors != {gitdoor.line(installation.environ)}:
         yield Finding(
@@ -302,6 +302,15 @@ def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]
             _INSTALL,
             mend,
         )
+
+
+def _is_foreign(environ: Mapping[str, str]) -> bool:
+    """Tell whether the agent's folder is another user's, which has its own finding."""
+    try:
+        ownership.check_owner(paths.runtime_folder(environ))
+    except HushkeyError:
+        return True
+    return False
 
 
 def _rewritten(installation: Installation, git: Git) -> Iterator[Finding]:

@@ -594,8 +594,40 @@ def test_file_of_another_user_is_one_finding(desk: Desk, kind: str) -> None:
     (finding,) = desk.found()
 
     assert (finding["code"], finding["mend"]) == ("file-foreign", False)
-    assert f"another user owns {path}" in finding["text"]
+    assert f"another user owns {path} (user 1234; " in finding["text"]
     assert finding["command"] == f"sudo chown -h 0 {path}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize(
+    ("place", "name", "code"),
+    [
+        ("run/hushkey", "agent.lock", "agent-lock-foreign"),
+        ("run", "hushkey", "folder-foreign"),
+        ("data/run", "agent.lock", "file-foreign"),
+        ("data", "run", "file-foreign"),
+    ],
+)
+def test_lock_of_another_user_s_agent_is_one_finding_with_its_fix(
+    desk: Desk, place: str, name: str, code: str
+) -> None:
+    inner = place.startswith("data")
+    folder = desk.data / "run" if inner else desk.home / "run" / "hushkey"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if inner:
+        del desk.environ["XDG_RUNTIME_DIR"]
+    (folder / "agent.lock").touch(mode=0o600)
+    path = folder / name if name == "agent.lock" else folder
+    os.chown(path, 1234, -1)
+
+    (finding,) = desk.found()
+
+    assert finding["code"] == code
+    assert str(path) in finding["text"]
+    assert "user 1234" in finding["text"]
+    assert finding["command"].startswith("sudo chown -h")
+    os.chown(path, 0, -1)
+    assert desk.found() == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
