@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,6 +113,7 @@ int main(int count, char **words)
 
     if (count != 4 || strcmp(words[3], "get") != 0)
         return 0;
+    signal(SIGPIPE, SIG_IGN); /* an agent that hangs up is no answer */
     clock_gettime(CLOCK_MONOTONIC, &began);
     head = snprintf(request, HEAD, "action=get\ntimeout=%s\n", words[2]);
     marked = snprintf(mark, HEAD, "hushkey=%s\n", words[2]);

@@ -191,6 +191,17 @@ def test_agent_that_goes_on_for_ever_costs_the_patience(
         assert PATIENCE <= time.monotonic() - began < 10
 
 
+def test_agent_that_hangs_up_at_once_is_no_answer(client: str, place: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(place)
+        listener.listen()
+        thread = threading.Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        assert ask(client, place, "7", "get", stdin=b"x" * 1_000_000) == b""
+        thread.join()
+    os.unlink(place)
+
+
 def test_full_queue_of_a_stopped_agent_is_not_waited_for(
     client: str, place: str
 ) -> None:
