@@ -105,6 +105,26 @@ class Setting(Frozen):
     wanted: Callable[[str], str]
 
 
+def whole_form(is_ours: Callable[[str], bool]) -> Form:
+    """Return the form of a file that is ours as a whole, as *is_ours* tells."""
+    return Form(
+        lambda _, value: value,
+        lambda text: text,
+        lambda text, before: before if is_ours(text) else text,
+    )
+
+
+def whole_file(path: str, made: str, is_ours: Callable[[str], bool]) -> Setting:
+    """Return the setting that the file at *path* is *made*, and nobody else's."""
+
+    def wanted(text: str) -> str:
+        if text and not is_ours(text):
+            raise ValueError("it is there already and not ours")
+        return made
+
+    return Setting(path, wanted)
+
+
 class SettingsRegistration(Registration):
     """A tool whose settings name hushkey-answer."""
 
@@ -123,6 +143,12 @@ class SettingsRegistration(Registration):
     def form(self, environ: Mapping[str, str], words: tuple[str, ...]) -> Form:
         """Return how the settings for *words* are written."""
         raise NotImplementedError
+
+    def form_of(
+        self, path: str, environ: Mapping[str, str], words: tuple[str, ...]
+    ) -> Form:
+        """Return how the file at *path* is written, where they are not all the same."""
+        return self.form(environ, words)
 
     def doors(self, setup: Setup) -> Iterable[Door]:
         """Return the scripts that the tool needs to reach us."""
@@ -309,7 +335,7 @@ class SettingsRegistration(Registration):
         self, environ: Mapping[str, str], path: str, words: tuple[str, ...]
     ) -> SettingsFile:
         record = named(self.name, path)
-        form = self.form(environ, words)
+        form = self.form_of(path, environ, words)
         return SettingsFile(environ, record, path, form.edit, form.read, form.without)
 
 
