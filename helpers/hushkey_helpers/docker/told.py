@@ -10,6 +10,7 @@ import os
 import time
 
 from hushkey import runtime
+from hushkey.errors import HushkeyError
 from hushkey.system import cachefile, paths
 from hushkey.system.digest import blake2s
 
@@ -27,13 +28,18 @@ def again(error: BaseException, environ: Mapping[str, str]) -> bool:
     The words may differ by a number or a time, so what counts is the kind, the host
     and what to do. Nothing is noted where hushkey keeps nothing.
     """
-    runtime.ensure_in_caller()
-    folder = os.path.join(paths.data_folder(environ), "state")
-    if not os.path.isdir(folder):
+    command = _command()
+    try:
+        folder = os.path.join(paths.data_folder(environ), "state")
+    except HushkeyError:
+        return False
+    if not command or not os.path.isdir(folder):
         return False
     now = time.time()
     parts = [getattr(error, name, "") for name in ("exit_code", "host", "hint")]
-    words = repr((os.getppid(), parts)).encode("utf-8", "replace")
+    if not any(parts[1:]):
+        parts.append(str(error))
+    words = repr((command, parts)).encode("utf-8", "replace")
     name = blake2s(words, digest_size=8).hexdigest()
     path = os.path.join(folder, "told.json")
     notes = cachefile.read(path)
@@ -44,3 +50,16 @@ def again(error: BaseException, environ: Mapping[str, str]) -> bool:
     }
     cachefile.write(path, {**recent, name: now})
     return name in recent
+
+
+def _command() -> int:
+    """Return the process that started our helper, 0 if it is unknown."""
+    here = runtime.current()
+    if here is None:
+        return os.getppid()
+    import psutil
+
+    try:
+        return psutil.Process(here.asker).ppid() if here.asker else 0
+    except psutil.Error:
+        return 0
