@@ -20,7 +20,7 @@ from kit.desk import BIN, Done
 from kit.registrydesk import HOST, IMAGE, OTHER, RegistryDesk
 from servers.acr import NULL_GUID
 from servers.authority import Authority
-from servers.entra import ALICE, CONTOSO, REGISTRY
+from servers.entra import ALICE, CONTOSO, FABRIKAM, REGISTRY
 from servers.process import Missing
 from servers.registry import add_buildx, find_client
 
@@ -193,6 +193,29 @@ def test_tenant_of_the_identity_is_sent_and_signs_in_there(desk: RegistryDesk) -
     (exchange,) = desk.acr.exchanges(status=200)
     assert exchange["form"]["tenant"] == CONTOSO.id
     assert {r["tenant"] for r in desk.entra.token_requests()} == {CONTOSO.id}
+
+
+def test_registry_of_another_tenant_names_its_fix_once(desk: RegistryDesk) -> None:
+    """And the command that the line names is one that helps."""
+    desk.acr.tenants[OTHER] = FABRIKAM.id
+    desk.register(OTHER)
+
+    refused = client(desk, "docker", "manifest", "inspect", f"{OTHER}/app:1")
+
+    assert refused.returncode != 0
+    fix = f"hushkey setup {OTHER} --tenant"
+    assert refused.stderr.count(f"{fix} TENANT".encode()) == 1
+    assert b" refuses alice" not in refused.stderr
+    again = client(desk, "oras", "manifest", "fetch", f"{OTHER}/app:1")
+    assert f"{fix} TENANT".encode() in again.stderr
+    assert len(desk.acr.exchanges()) == 1
+
+    words = (*fix.split()[1:], FABRIKAM.id, "--no-login")
+    done = desk.hushkey(*words, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert desk.get(OTHER).returncode == 0  # within the minute that a refusal counts
+    (exchange,) = desk.acr.exchanges(status=200)
+    assert exchange["form"]["tenant"] == FABRIKAM.id
 
 
 def test_sovereign_registry_signs_in_at_its_own_cloud(desk: RegistryDesk) -> None:

@@ -180,6 +180,20 @@ def test_pip_importing_the_backend(desk: PackageDesk) -> None:
     assert_one_sign_in(desk, first, second)
 
 
+def test_pip_beside_hushkey_asks_the_launcher_of_install(desk: PackageDesk) -> None:
+    """pip looks past the `keyring` of its own environment."""
+    launchers = desk.folder / "launchers"
+    (launchers / "keyring").unlink()
+    own = str(Path(program_of("plugin", "keyring")).parent)
+    path = os.pathsep.join((own, desk.environ["PATH"]))
+
+    done = desk.hushkey("install", "pip", "--launcher", str(launchers), PATH=path)
+    assert done.returncode == 0, done.stderr
+    first = desk.install("plugin", "--no-input", "pear", PATH=path)
+
+    assert_one_sign_in(desk, first)
+
+
 def test_install_reaches_build_isolation_and_uninstall_takes_it_back(
     desk: PackageDesk,
 ) -> None:

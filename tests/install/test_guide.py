@@ -87,6 +87,15 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}
 
 
+def test_azure_s_start_uses_each_tool_that_it_installs() -> None:
+    _, _, start = text_of("README.md").partition("**Azure:")
+    lines = start.split("```")[1].splitlines()
+    installed = re.findall(r"hushkey install (\w+)", lines[1])
+
+    assert installed == ["git", "docker", "pip"]
+    assert [line.split()[0] for line in lines[2:]] == installed
+
+
 @each_page
 def test_every_link_leads_somewhere(page: str) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", prose(page))

@@ -57,7 +57,7 @@ def take_lock(folder: str, *, make: bool = True) -> int:
     descriptor = os.open(lock_path(folder), flags, 0o600)
     if os.fstat(descriptor).st_uid != os.geteuid():
         os.close(descriptor)
-        raise ownership.foreign(lock_path(folder), "so it is not believed")
+        raise ownership.foreign(lock_path(folder), "so no agent can start")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

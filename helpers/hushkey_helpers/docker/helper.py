@@ -78,14 +78,30 @@ def answer(
     try:
         return _answer(argv, request, environ)
     except Said as error:
-        return Answer(_line(error.what), error.lines, 1)
+        lines = _news(argv, error.__cause__ or error, error.lines, environ)
+        return Answer(_line(error.what), lines, 1)
     except Exception as error:
         line = explained(error).line()
+        lines = _news(argv, error, (line,), environ)
         # Another user's passwords are none; public images go on without one.
         foreign = getattr(error, "reason", "") == "foreign"
         if argv[0] == "get" and (foreign or isinstance(error, ConfigError)):
-            return Answer(_line(NOT_FOUND), (line,), 1)
-        return Answer(_line(f"hushkey: {line}"), (line,), 1)
+            return Answer(_line(NOT_FOUND), lines, 1)
+        return Answer(_line(f"hushkey: {line}"), lines, 1)
+
+
+def _news(
+    argv: list[str],
+    error: BaseException,
+    lines: tuple[str, ...],
+    environ: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Return *lines* about *error*, or none if this docker has just said them."""
+    if argv[0] != "get" or not lines:
+        return lines
+    from hushkey_helpers.docker import told  # noqa: PLC0415 - seldom
+
+    return () if told.again(error, environ) else lines
 
 
 def _line(text: str) -> bytes:

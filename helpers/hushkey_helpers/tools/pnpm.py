@@ -6,22 +6,14 @@ drops stderr, and goes on without a token; it waits for 60 s.
 
 from __future__ import annotations
 
-from hushkey_helpers.answer import Answer
 from hushkey_helpers.tools import command
-from hushkey_helpers.tools.command import Asked, CommandTool, Served, Usage
+from hushkey_helpers.tools.command import CommandTool, Served
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-
-def parse(
-    argv: list[str], _: Callable[[], bytes], __: Mapping[str, str]
-) -> Asked | Answer:
-    """Read the registry, ``HOST/PATH``."""
-    if len(argv) != 1:
-        raise Usage("the command line is not right", hint="give it HOST/PATH")
-    return command.asked_for(argv[0])
+    from hushkey_helpers.answer import Answer
 
 
 def render(served: Served) -> bytes:
@@ -32,7 +24,7 @@ def render(served: Served) -> bytes:
 TOOL = CommandTool(
     "hushkey-answer pnpm",
     callers={"pnpm": "add audit dlx fetch i install publish update"},
-    parse=parse,
+    parse=command.one_place,
     render=render,
     patience=60,
     stderr_shown_by=(),

@@ -119,8 +119,10 @@ def logout(
     done = 0
     for identity in identities:
         # Looked at again: identities of one server and client share their sign-ins.
+        used = [each for each in known if context.is_used(each)]
         if not everyone or context.is_used(identity):
-            line = _logout(context, identity.name, account, local=local)
+            others = [each for each in used if each.name != identity.name]
+            line = _logout(context, identity.name, account, others, local=local)
             output.say(line, err=True)
             done += 1
     if not done:
@@ -146,10 +148,20 @@ def _named(context: Context, target: str | None) -> str:
     return name if may_be_person(name, rule) else ""
 
 
-def _logout(context: Context, identity_name: str, account: str, *, local: bool) -> str:
+def _logout(
+    context: Context,
+    identity_name: str,
+    account: str,
+    others: list[Identity],
+    *,
+    local: bool,
+) -> str:
+    """Sign out, and say of whom: also of those *others* that it was shared with."""
     identity = context.config.identity(identity_name)
     refresh_tokens = context.acquirer.sign_out(identity, account)
     name = f"{identity_name} as {account}" if account else identity_name
+    if ended := [each.name for each in others if not context.is_used(each)]:
+        name += f" (with it of {', '.join(ended)})"
     if not refresh_tokens:
         return f"signed out of {name}; there was no sign-in to revoke"
     if local:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from os.path import lexists
 
 import click
 
 from hushkey.config import rules
 from hushkey.errors import HushkeyError, Permanent, StoreError
-from hushkey.store import typed_index
+from hushkey.model import Frozen
 from hushkey.store.datakey import open_data_key
 from hushkey.store.keystores import open_key_store
-from hushkey.store.sealedfile import sealed_files
 from hushkey.system import madefolders, ownership, paths
 from hushkey_helpers.agent import start
 from hushkey_install.commands import accounts
@@ -26,6 +25,9 @@ from hushkey_install.common import (
     filechange,
     output,
 )
+from hushkey_install.common.context import Context
+from hushkey_install.config import addhost
+from hushkey_install.inspect import status
 from hushkey_install.register import table
 
 
@@ -56,77 +58,129 @@ def uninstall(
         return
     if not everything:
         raise click.UsageError("name a tool, or --all")
-    ok = _take_out(yes=yes, dry_run=dry_run)
+    environ = dict(os.environ)
+    if purge and not (yes or dry_run or addhost.is_person()):
+        raise Permanent(
+            "nobody can be asked here, and nothing was changed",
+            hint="run `hushkey uninstall --all --purge --yes`",
+        )
+    ownership.check_private(paths.data_folder(environ))
+    leaving = _look(environ)
+    for path in leaving.scripts:
+        output.say(f"- {path}")
+    if leaving.ok and not leaving.tools and not leaving.scripts:
+        output.say("no tool was registered", err=True)
     if purge:
-        _purge(yes=yes, dry_run=dry_run)
-    elif not dry_run:
-        agentcontrol.end(dict(os.environ))
+        _show_purge(environ, leaving)
+    if dry_run:
+        raise click.exceptions.Exit(0 if leaving.ok else 1)
+    if purge and not yes:
+        if not output.confirm("take hushkey out and delete all of this for good?"):
+            raise Permanent("nothing was changed")
+        yes = True  # of a tool's own question, too
+    ok = _take_out(environ, leaving, yes=yes)
+    (_purge if purge else agentcontrol.end)(environ)
     if not ok:
         raise click.exceptions.Exit(1)
 
 
-def _take_out(*, yes: bool, dry_run: bool) -> bool:
-    """Take out every registration; tell whether each went well."""
-    environ, ok, found = dict(os.environ), True, False
-    gone: list[str] = []
-    ownership.check_private(paths.data_folder(environ))
+class _Leaving(Frozen):
+    """What there is to take out: the names of ``tools`` and completion ``scripts``.
+
+    ``quiet`` are the tools that have nothing to show; ``ok`` tells whether each could
+    be looked at.
+    """
+
+    tools: tuple[str, ...]
+    quiet: tuple[str, ...]
+    scripts: tuple[str, ...]
+    ok: bool
+
+
+def _look(environ: dict[str, str]) -> _Leaving:
+    """Show what would be taken out of each tool; changes nothing."""
+    tools: list[str] = []
+    quiet: list[str] = []
     for tool in table.REGISTRATIONS:
         try:
-            with nullcontext() if dry_run else tool.alone(environ):
+            shown = tool.undo(environ, ()).show()
+        except HushkeyError as error:
+            output.say(f"hushkey: {tool.name}: {error.line()}", err=True)
+            continue
+        (tools if shown else quiet).append(tool.name)
+    return _Leaving(
+        tuple(tools),
+        tuple(quiet),
+        tuple(completionfile.written(environ)),
+        len(tools) + len(quiet) == len(table.REGISTRATIONS),
+    )
+
+
+def _take_out(environ: dict[str, str], leaving: _Leaving, *, yes: bool) -> bool:
+    """Take out every registration that was looked at; tell whether all went well."""
+    ok = leaving.ok
+    gone: list[str] = []
+    for tool in table.REGISTRATIONS:
+        if tool.name not in (*leaving.tools, *leaving.quiet):
+            continue
+        try:
+            with tool.alone(environ):
+                # Made again: a person may have thought for long.
                 plan = tool.undo(environ, (), yes=yes)
-                shown = plan.show()
-                if not dry_run:
-                    there = [path for path in tool.files(environ) if lexists(path)]
-                    (plan.apply if shown else plan.tidy)()
-                    gone += [path for path in there if not lexists(path)]
+                there = [path for path in tool.files(environ) if lexists(path)]
+                if tool.name in leaving.tools:
+                    plan.apply()
+                    tool.say_farewell()
+                else:
+                    plan.tidy()
+                gone += [path for path in there if not lexists(path)]
         except HushkeyError as error:
             output.say(f"hushkey: {tool.name}: {error.line()}", err=True)
             ok = False
-            continue
-        found = found or shown
-    scripts = completionfile.written(environ)
-    for path in scripts:
-        output.say(f"- {path}")
-    if not dry_run:
-        gone += completionfile.take_out(environ)
+    gone += completionfile.take_out(environ)
     madefolders.sweep(environ, gone)
-    found = found or bool(scripts)
-    if ok and not found:
-        output.say("no tool was registered", err=True)
     return ok
 
 
-def _purge(*, yes: bool, dry_run: bool) -> None:
-    """Delete all that hushkey keeps, once it has been shown."""
-    environ = dict(os.environ)
+def _show_purge(environ: dict[str, str], leaving: _Leaving) -> None:
+    """Say all that goes, for the one question: never a secret."""
     folder, config = paths.data_folder(environ), paths.config_file(environ)
-    ownership.check_private(folder)
-    doomed = [*datafolder.own(folder), *_files(config)]
-    typed = sum(1 for _ in typed_index.files(folder))
-    signed_in = len(sealed_files(folder)) - typed
-    for path in doomed:
+    for path in (*datafolder.own(folder), *_files(config)):
         output.say(f"- {path}")
-    output.say(
-        f"{output.counted(signed_in, 'stored sign-in')} and "
-        f"{output.counted(typed, 'typed credential')}, the key to them, and the config "
-        "are deleted for good",
-        err=True,
-    )
-    if dry_run:
-        return
-    if not yes and not output.confirm("delete them?"):
-        raise Permanent(
-            "sign-ins, key and config were kept; the tools no longer ask hushkey",
-            hint="hushkey install TOOL",
-        )
+    kept = datafolder.counts(folder)
+    if leaving.tools:
+        output.say(f"tools: {', '.join(leaving.tools)}", err=True)
+    if kept:
+        sign_ins, logins = _names(environ)
+        if sign_ins:
+            output.say(f"signed in: {output.listed(sign_ins)}", err=True)
+        if logins:
+            output.say(f"typed: {output.listed(logins)}", err=True)
+    whats = f"{kept}, the key to them," if kept else "the key"
+    output.say(f"{whats} and the config would be deleted for good", err=True)
+
+
+def _names(environ: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Return who is signed in, by identity, and what was typed for whom.
+
+    As far as the config and the key can be read; the rest is only counted.
+    """
+    try:
+        context = Context(environ)
+    except HushkeyError:
+        return [], []
+    sign_ins = status.signed_in(context)
+    return sign_ins, status.logins(context)
+
+
+def _purge(environ: dict[str, str]) -> None:
+    """Delete all that hushkey keeps."""
+    folder, config = paths.data_folder(environ), paths.config_file(environ)
     made = madefolders.noted(environ)
     _sign_out()
     agentcontrol.end(environ)
     _drop_key(environ, folder)
-    for path in (
-        *datafolder.own(folder),
-        *_files(config),
-    ):  # signing out kept notes, too
+    for path in (*datafolder.own(folder), *_files(config)):
         _delete(path)
     sockets = paths.runtime_folder(environ)
     with suppress(HushkeyError):

@@ -7,9 +7,9 @@ import time
 from contextlib import ExitStack
 
 from hushkey.errors import Permanent, StoreError
-from hushkey.store import sealedfile, typed_index
+from hushkey.store import sealedfile
 from hushkey.system import locks, ownership, paths
-from hushkey_install.common import agentcontrol, output
+from hushkey_install.common import agentcontrol, datafolder, output
 
 _PARTS = ("tokens", "stash", "state", "key")
 #: seconds to wait for each process that is using the store
@@ -25,15 +25,12 @@ def run(yes: bool) -> None:
     """
     folder = paths.data_folder(os.environ)
     ownership.check_private(folder)
-    typed = len(list(typed_index.files(folder)))
-    signed_in = len(sealedfile.sealed_files(folder)) - typed
     if not _present(folder):
         output.say("there is nothing stored; nothing to reset", err=True)
         return
     aside = os.path.join(folder, time.strftime("before-reset-%Y%m%d-%H%M%S"))
     output.say(
-        f"{output.counted(signed_in, 'stored sign-in')} and "
-        f"{output.counted(typed, 'typed credential')} in {folder} will be moved "
+        f"{datafolder.counts(folder) or 'the key'} in {folder} will be moved "
         f"to {aside}; every identity is signed out",
         err=True,
     )

@@ -127,7 +127,8 @@ def run(
     config = rules.load(environ)
     with output.progress(f"asking {target.host} what it is"):
         found = recognise.find(config, target, environ, ask=flags.probe)
-    if found.known or not flags.names_somebody:
+    replaced = found.rule and found.rule.built_in and flags.names_somebody
+    if (found.known and not replaced) or not flags.names_somebody:
         output.say(found.line(), err=True)
     answers = questions.ask(config, found, flags, environ)
     made = plan.make(answers, flags, environ)
@@ -137,6 +138,7 @@ def run(
         return
     made.show(environ, whole=dry_run)
     if dry_run:
+        output.say("dry run: nothing was changed", err=True)
         return
     if not sure:
         if not addhost.is_person():

@@ -9,7 +9,10 @@ import os
 import re
 from collections.abc import Iterator
 
+from hushkey.store import typed_index
+from hushkey.store.sealedfile import sealed_files
 from hushkey.system import madefolders
+from hushkey_install.common import output
 
 _NAMES = (
     "tokens",
@@ -30,6 +33,14 @@ _NUMBERED = re.compile(
     r"config-[0-9a-f]{8}\.compiled|\.hushkey-[0-9a-f]{12}\.new|.+\.hushkey-backup"
 )
 _ASIDE = "before-reset-"
+
+
+def counts(folder: str) -> str:
+    """Return how many sign-ins and typed credentials there are; nothing for none."""
+    typed = sum(1 for _ in typed_index.files(folder))
+    signed_in = len(sealed_files(folder)) - typed
+    found = ((signed_in, "stored sign-in"), (typed, "typed credential"))
+    return " and ".join(output.counted(n, noun) for n, noun in found if n)
 
 
 def own(folder: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ class Finding(NamedTuple):
     with ``-v`` only); ``text`` says what, for whom; ``command`` is what fixes it, to be
     typed as it is, and empty where no command can; ``mend`` does the same for
     `doctor --fix`, or is None where only the person can. Findings of one ``cause``
-    are told as one, for all of their ``tool``s.
+    are told as one, for all of their ``tool``s; one without a tool tells it for all.
     """
 
     code: str

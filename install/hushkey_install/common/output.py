@@ -24,6 +24,11 @@ SCHEMA = 1
 #: nobody reads a line much longer than this
 _WIDEST = 120
 _GAP = 2
+#: so many characters of one line of a diff are a few lines of a screen, and no more
+_LONG = 240
+_MORE = " ... %d more characters"
+#: so many names are shown of a long list
+_NAMED = 10
 #: seconds after which a person is told what takes so long
 _SOON = 2.0
 
@@ -59,6 +64,23 @@ def say_styled(line: str, colour: str | None) -> None:
 def block(text: str) -> None:
     """Write *text*, whose line ends and tabs are meant."""
     click.echo(laid_out(text.removesuffix("\n")))
+
+
+def diff(text: str) -> None:
+    """Write the lines of a diff; on a screen, the beginning of a very long one.
+
+    What is written to the file is not shortened, nor what goes into a pipe.
+    """
+    lines = text.removesuffix("\n").split("\n")
+    block("\n".join(map(_beginning, lines) if _is_screen() else lines))
+
+
+def _beginning(line: str) -> str:
+    if len(line) <= _LONG:
+        return line
+    around = len(_MORE % len(line)) + line.count("\t") * 7 + 1
+    kept = line[: max(width() - around, 20)]
+    return kept + _MORE % (len(line) - len(kept))
 
 
 def laid_out(text: str) -> str:
@@ -165,9 +187,13 @@ def progress(what: str) -> Iterator[None]:
 
 def width() -> int:
     """Return how many characters a line may have; a pipe is as wide as can be."""
-    if not os.environ.get("COLUMNS") and not sys.stdout.isatty():
+    if not _is_screen():
         return 1000
     return max(20, min(shutil.get_terminal_size().columns, _WIDEST))
+
+
+def _is_screen() -> bool:
+    return bool(os.environ.get("COLUMNS")) or sys.stdout.isatty()
 
 
 def styled(text: str, colour: str) -> str:
@@ -181,6 +207,13 @@ def styled(text: str, colour: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Return *number* and *noun*, which is given in the singular: "2 notes"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return *names* in one line; of a long list the first, and how many follow."""
+    more = len(names) - _NAMED
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

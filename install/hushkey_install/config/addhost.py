@@ -77,7 +77,7 @@ def run(given: Given, *, ask_server: bool | None, dry_run: bool) -> None:
     if ask_server is not False:
         with output.progress("asking the identity server what it offers"):
             _probe(config, plan, insists=bool(ask_server))
-    output.block(document.shown(change).diff())
+    output.diff(document.shown(change).diff())
     if dry_run:
         return
     document.save(change)

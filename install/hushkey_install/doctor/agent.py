@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator
 from functools import partial
 
 from hushkey.errors import HushkeyError, span
-from hushkey.system import paths
+from hushkey.system import ownership, paths
 from hushkey_helpers.agent import start as starting
 from hushkey_install.common import agentcontrol
 from hushkey_install.common.filechange import remove
@@ -56,6 +57,8 @@ def _process(environ: dict[str, str]) -> Iterator[Finding]:
             "hushkey agent stop",
             partial(agentcontrol.end, environ),
         )
+    elif found := _foreign_lock(folder, environ):
+        yield found
     elif other := agentcontrol.in_the_way(folder):
         yield Finding("agent-no-place", NOTE, other)
     elif not process and (left := starting.left_behind(folder)):
@@ -67,6 +70,26 @@ def _process(environ: dict[str, str]) -> Iterator[Finding]:
             shlex.join(["rm", *left]),
             partial(_remove, left),
         )
+
+
+def _foreign_lock(folder: str, environ: dict[str, str]) -> Finding | None:
+    """Return that another user's lock keeps the agent from starting, or None.
+
+    What is in the data folder has a finding of its own.
+    """
+    lock = starting.lock_path(folder)
+    try:
+        foreign = os.lstat(lock).st_uid != os.geteuid()
+    except OSError:
+        return None
+    if not foreign or folder.startswith(paths.data_folder(environ) + os.sep):
+        return None
+    text = (
+        f"{lock} belongs to another user ({ownership.owner_of(lock)}): no agent can "
+        "start, and every tool takes longer"
+    )
+    command = shlex.join(["sudo", "chown", "-h", str(os.geteuid()), lock])
+    return Finding("agent-lock-foreign", PROBLEM, text, command)
 
 
 def _remove(sockets: list[str]) -> None:

@@ -64,13 +64,9 @@ def twice(installation: Installation) -> Iterator[Finding]:
             "pipx reinstall hushkey",
         )
     elif lacking:
-        are = "is" if len(lacking) == 1 else "are"
-        yield Finding(
-            "not-on-path",
-            PROBLEM,
-            f"{' and '.join(lacking)} {are} not on PATH",
-            programs_missing.command(installation.environ),
-        )
+        cause = programs_missing.cause(installation.environ)
+        command = programs_missing.command(installation.environ)
+        yield Finding("not-on-path", PROBLEM, cause, command, cause=cause)
     installed = _all_on_path("hushkey", installation.environ)
     if len(installed) < 2:
         return

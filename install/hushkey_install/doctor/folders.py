@@ -53,7 +53,8 @@ def check(installation: Installation) -> Iterator[Finding]:
     chosen = {v: bool(environ.get(f"HUSHKEY_{v}")) for v in _VARIABLES}
     yield from _folder("data", data, 0o077, chosen=chosen["DATA_DIR"])
     yield from _inside_open(data, runtime)
-    yield from _folder("runtime", runtime, 0o077, chosen=chosen["RUNTIME_DIR"])
+    if _owner(runtime) in (-1, os.geteuid()) or runtime not in datafolder.own(data):
+        yield from _folder("runtime", runtime, 0o077, chosen=chosen["RUNTIME_DIR"])
     # The config folder holds no secret that others may not read.
     yield from _folder("config", config, 0o022, chosen=chosen["CONFIG"])
     home = paths.home(environ)
@@ -72,7 +73,11 @@ def _folder(
     except StoreError as error:
         if name != "outer" and not (name == "config" and _is_roots(folder)):
             text = f"the {name} folder: {error.what} (`sudo` with your HOME?)"
-            yield Finding("folder-foreign", PROBLEM, text)
+            words = ["sudo", "chown", "-hR", str(os.geteuid()), folder]
+            mine = error.path == folder and not chosen  # all around it is
+            yield Finding(
+                "folder-foreign", PROBLEM, text, shlex.join(words) if mine else ""
+            )
         return
     except OSError as error:
         yield Finding(
@@ -150,8 +155,8 @@ def _not_ours(data: str) -> Iterator[Finding]:
         yield Finding(
             "file-foreign",
             PROBLEM,
-            f"another user owns {one} (`sudo` with your HOME?): no sign-in or renewal "
-            "can be kept",
+            f"another user owns {one} ({_owners(foreign)}; `sudo` with your HOME?): no "
+            "sign-in or renewal can be kept",
             shlex.join(["sudo", "chown", *whose, *(foreign if few else tops)]),
         )
     for name in _INNER:
@@ -159,6 +164,11 @@ def _not_ours(data: str) -> Iterator[Finding]:
         if os.path.lexists(path) and not os.path.isdir(path):
             text = f"{path} is not a folder: no sign-in or renewal can be kept"
             yield Finding("folder-wrong", PROBLEM, text, f"rm {shlex.quote(path)}")
+
+
+def _owners(foreign: list[str]) -> str:
+    """Return the names of who owns them."""
+    return ", ".join(sorted({ownership.owner_of(path) for path in foreign}))
 
 
 def _walked(data: str) -> list[tuple[str, list[str], list[str]]]:

@@ -105,18 +105,20 @@ def findings(*, probe: bool = False) -> list[Finding]:
 
 def _by_cause(found: Iterable[Finding]) -> list[Finding]:
     """Return *found* with those of one cause as one, for all of their tools."""
-    kept: dict[str, Finding] = {}
-    tools: dict[str, list[str]] = {}
+    groups: dict[str, list[Finding]] = {}
     for number, finding in enumerate(found):
-        key = finding.cause or str(number)
-        known = kept.setdefault(key, finding)
-        if finding.level == PROBLEM != known.level:  # it counts for one tool at least
-            kept[key] = finding
-        tools.setdefault(key, []).append(finding.tool)
-    return [
-        f._replace(text=f"{', '.join(tools[key])}: {f.cause}") if f.cause else f
-        for key, f in kept.items()
-    ]
+        groups.setdefault(finding.cause or str(number), []).append(finding)
+    return [_as_one(group) for group in groups.values()]
+
+
+def _as_one(group: list[Finding]) -> Finding:
+    """Return the findings of one cause as one; a single one keeps its words."""
+    if len(group) == 1:
+        return group[0]
+    # It counts for one tool at least, and what tells it for all comes first.
+    chosen = min(group, key=lambda f: (f.level != PROBLEM, bool(f.tool)))
+    names = ", ".join(dict.fromkeys(f.tool for f in group if f.tool))
+    return chosen._replace(text=f"{names}: {chosen.cause}")
 
 
 def _row(finding: Finding) -> dict[str, object]:

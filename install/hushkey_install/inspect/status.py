@@ -38,8 +38,6 @@ _ANSWERS = ("signed-in", "renews", "typed")
 _GOOD, _UNKNOWN, _NEEDED, _STORE = 0, 1, 3, 6
 #: so many typed logins are opened to be listed; more are only counted
 _LISTED = 200
-#: and so many are named to a person
-_SHOWN = 10
 
 
 def show(as_json: bool, target: str | None = None) -> None:
@@ -80,9 +78,8 @@ def show(as_json: bool, target: str | None = None) -> None:
         output.say(line)
     if number := len(typed) if target else stored(context):
         told = output.counted(number, "typed credential")
-        named = ", ".join(map(_login, typed[:_SHOWN]))
-        more = f", and {number - _SHOWN} more" if number > _SHOWN and named else ""
-        output.say(f"kept: {told}{f': {named}{more}' if named else ''}")
+        named = output.listed([*map(_login, typed)])
+        output.say(f"kept: {told}{f': {named}' if named else ''}")
     for error in dict.fromkeys(row["error"] for row in found if row["error"]):
         output.say(f"hushkey: {error}", err=True)
 
@@ -133,22 +130,54 @@ def _wanted(context: Context, target: str | None) -> list[dict[str, Any]]:
     return list(rows_of(context, rule))
 
 
+def signed_in(context: Context) -> list[str]:
+    """Return who is signed in, for a person: the identities and their accounts.
+
+    Identities of one server and client share what is stored. Nobody is named where the
+    key cannot be read.
+    """
+    names: dict[str, list[str]] = {}
+    people: dict[str, list[str]] = {}
+    for name, identity in context.config.identities().items():
+        if not context.is_used(identity):
+            continue
+        file = context.acquirer.file_of(identity)
+        names.setdefault(file.path, []).append(name)
+        try:
+            cache = file.read()
+        except HushkeyError:
+            continue
+        people[file.path] = [cache.known(each).shown for each in cache.accounts]
+    for path, who in people.items():
+        names[path][-1] += f" ({', '.join(who)})" if who else ""
+    return [" and ".join(found) for found in names.values()]
+
+
+def logins(context: Context) -> list[str]:
+    """Return all that was typed, by user name and host, for a person."""
+    return [*map(_login, _kept(context))] if stored(context) else []
+
+
 def _typed(context: Context, target: str | None) -> list[dict[str, str]]:
     """Return what was typed for whom, never the secret; of *target*'s host alone.
 
     Nothing where the key cannot be read, or where there is too much to be opened.
     """
-    folder = paths.data_folder(context.environ)
     if not 0 < stored(context) <= _LISTED:
         return []
+    host = "" if target is None else context.request(target).host
+    return [r for r in _kept(context) if not host or _is_of(r["host"], host)]
+
+
+def _kept(context: Context) -> list[dict[str, str]]:
+    """Return what was typed for whom; nothing where the key cannot be read."""
+    folder = paths.data_folder(context.environ)
     settings = context.config.settings
     try:
         keys = open_typed_credentials(settings, folder, _quiet).all_keys()
     except HushkeyError:
         return []  # told where a token cannot be read
-    host = "" if target is None else context.request(target).host
-    listed = [{"tool": k.tool, "host": k.host, "user": k.user or ""} for k in keys]
-    return [row for row in listed if not host or _is_of(row["host"], host)]
+    return [{"tool": k.tool, "host": k.host, "user": k.user or ""} for k in keys]
 
 
 def _quiet(line: str) -> None:

@@ -41,6 +41,7 @@ _PATIENCE = 30
 class Client(Registration):
     """One client's config file, and what hushkey does to it."""
 
+    farewell = ""
     takes_hosts = True
     kind = purposes.DOCKER
 
@@ -249,12 +250,15 @@ class Client(Registration):
             return
         ours = [step[-1] for step in ociconfig.ours(text)]
         if ours and programs.find(ociconfig.HELPER, context.environ) is None:
+            cause = programs_missing.cause(context.environ)
             yield Finding(
                 f"{self.name}-helper-missing",
                 PROBLEM,
                 f"{path} names {ociconfig.HELPER} for {', '.join(ours)}, and it is not "
                 f"on PATH: {self.name} fails for them, public images too",
                 programs_missing.command(context.environ),
+                cause=cause,
+                tool=self.name,
             )
         folder = paths.data_folder(context.environ)
         for key in (key for key in ours if key != ociconfig.STORE):

@@ -34,6 +34,7 @@ from hushkey_install.tools.installation import Installation
 class GitRegistration(Registration):
     """git, by helper lines in its global file."""
 
+    farewell = ""
     takes_hosts = True
     kind = purposes.GIT
     trial = "git clone {origin}/OWNER/REPOSITORY"
@@ -82,7 +83,6 @@ class GitRegistration(Registration):
         """Yield what keeps git from asking us, and who else is handed tokens."""
         return gitchecks.check(
             installation,
-            installation.urls_beside(self.name),
             partial(self.install, (), False),
             lambda section: self.uninstall((section,), False),
         )

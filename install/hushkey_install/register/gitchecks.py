@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -13,7 +13,8 @@ from hushkey import origins
 from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.net import gitsettings
-from hushkey.system import programs
+from hushkey.system import ownership, paths, programs
+from hushkey_install.common import programs_missing
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register import gitdoor, gitsections
@@ -27,31 +28,28 @@ _OLDEST = (2, 26)
 _EPHEMERAL = (2, 46)
 _HELPER = "git-credential-hushkey"
 _INSTALL = "hushkey install git"
-#: who has set up a host for another tool alone need not register it with git
-_NOT_GIT = " (one that is not for git says so by `tools`: `hushkey help config`)"
 Mend = Callable[[], object]
 
 
 def check(
     installation: Installation,
-    elsewhere: Iterable[str],
     mend: Mend,
     forget: Callable[[str], object],
 ) -> Iterator[Finding]:
     """Yield what keeps git from asking us, and who else is handed tokens.
 
-    *elsewhere* are the URLs that other tools ask for. *mend* registers hushkey with
-    git, as `hushkey install git` does, and *forget* takes one section out again.
+    *mend* registers hushkey with git, as `hushkey install git` does, and *forget* takes
+    one section out again.
     """
     if installation.git is None:
-        missing = _unserved(installation, elsewhere, lambda _: False)
+        missing = _unserved(installation, lambda _: False)
         if installation.git_error is not None and missing:
             yield Finding("git-missing", NOTE, installation.git_error.line())
         return
     try:
         yield from _version(installation.git)
         yield from _reachable(installation, installation.git, mend)
-        yield from _rules(installation, installation.git, elsewhere, mend)
+        yield from _rules(installation, installation.git, mend)
         yield from _rewritten(installation, installation.git)
         yield from _wrong_socket(installation.git)
         yield from _door(installation, installation.git, mend)
@@ -104,29 +102,35 @@ def _reachable(installation: Installation, git: Git, mend: Mend) -> Iterator[Fin
     values = dict.fromkeys(entry.partition("\n")[2] for entry in entries)
     for program in filter(None, map(githelpers.program_of, values)):
         if not os.access(program, os.X_OK):
-            yield Finding(
-                "helper-gone",
-                PROBLEM,
-                f"git is told to ask {program}, which is not there any more",
-                _INSTALL,
-                mend,
-            )
+            text = f"git is told to ask {program}, which is not there any more"
+            if _is_missed(program, installation.environ):
+                yield _missing("helper-gone", text, installation.environ)
+            else:
+                yield Finding("helper-gone", PROBLEM, text, _INSTALL, mend)
     if "hushkey" not in values:
         return
     environ = {**installation.environ}
     environ["PATH"] = os.pathsep.join((git.exec_path(), environ.get("PATH", "")))
     if not programs.find(_HELPER, environ):
-        yield Finding(
-            "helper-not-on-path",
-            PROBLEM,
-            f"git is told to ask hushkey, but {_HELPER} is not on PATH",
-            "pipx ensurepath",
-        )
+        text = f"git is told to ask hushkey, but {_HELPER} is not on PATH"
+        yield _missing("helper-not-on-path", text, installation.environ)
 
 
-def _rules(
-    installation: Installation, git: Git, elsewhere: Iterable[str], mend: Mend
-) -> Iterator[Finding]:
+def _is_missed(program: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether *program*, which is gone, is why PATH has no helper any more."""
+    folders = environ.get("PATH", "").split(os.pathsep)
+    missed = programs.find(_HELPER, environ) is None
+    return missed and os.path.dirname(program) in folders
+
+
+def _missing(code: str, text: str, environ: Mapping[str, str]) -> Finding:
+    """Return what has one cause with other tools that miss a program of ours."""
+    cause = programs_missing.cause(environ)
+    command = programs_missing.command(environ)
+    return Finding(code, PROBLEM, text, command, cause=cause, tool="git")
+
+
+def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:
     asked: list[str] = []
 
     def has_ours(rule: HostRule) -> bool:
@@ -138,7 +142,7 @@ def _rules(
         rule.pattern: githelpers.chain(git, githelpers.request_of(rule.pattern))
         for rule in _own(installation)
     }
-    unregistered = _unserved(installation, elsewhere, has_ours)
+    unregistered = _unserved(installation, has_ours)
     for rule in _own(installation):
         if rule.pattern in asked:
             chain = chains[rule.pattern]
@@ -150,11 +154,10 @@ def _rules(
         yield Finding("git-asks", FINE, f"git asks hushkey for {', '.join(asked)}")
     if unregistered:
         hosts = ", ".join(rule.pattern for rule in unregistered)
-        unclear = not all(map(purposes.of, unregistered))
         yield Finding(
             "git-not-registered",
             PROBLEM,
-            f"git does not ask hushkey for {hosts}{_NOT_GIT if unclear else ''}",
+            f"git does not ask hushkey for {hosts}",
             _INSTALL,
             mend,
         )
@@ -174,23 +177,22 @@ def _own(installation: Installation) -> list[HostRule]:
 
 
 def _unserved(
-    installation: Installation,
-    elsewhere: Iterable[str],
-    has_ours: Callable[[HostRule], bool],
+    installation: Installation, has_ours: Callable[[HostRule], bool]
 ) -> list[HostRule]:
-    """Return the rules of hosts that are git's, and that it does not ask us for."""
+    """Return the rules of hosts that are git's, and that it does not ask us for.
+
+    Something has to show that one is: a host that says nothing of its purpose, and that
+    git has nothing from, may be for any tool.
+    """
     if installation.context is None:
         return []
-    others = set(_served(installation.context, elsewhere))
-    others -= set(_served(installation.context, urls_in_use(installation)))
-    return [
-        rule
-        for rule in _own(installation)
-        if not has_ours(rule)
-        and purposes.may_be_for(rule, purposes.GIT)
-        # What says nothing of its purpose, and is asked for by another tool only.
-        and (purposes.of(rule) or rule.pattern not in others)
-    ]
+    used = set(_served(installation.context, urls_in_use(installation)))
+
+    def is_of_git(rule: HostRule) -> bool:
+        kinds = purposes.of(rule)
+        return purposes.GIT in kinds if kinds else rule.pattern in used
+
+    return [r for r in _own(installation) if not has_ours(r) and is_of_git(r)]
 
 
 def _served(context: Context, urls: Iterable[str]) -> Iterator[str]:
@@ -289,7 +291,7 @@ def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]
     found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
     values = {entry.partition("\n")[2] for entry in found}
     doors = set(filter(gitdoor.is_door, values))
-    if installation.context is None:
+    if installation.context is None or _is_foreign(installation.environ):
         return  # the line cannot be made, so the one that is there may be right
     if doors and doors != {gitdoor.line(installation.environ)}:
         yield Finding(
@@ -300,6 +302,15 @@ def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]
             _INSTALL,
             mend,
         )
+
+
+def _is_foreign(environ: Mapping[str, str]) -> bool:
+    """Tell whether the agent's folder is another user's, which has its own finding."""
+    try:
+        ownership.check_owner(paths.runtime_folder(environ))
+    except HushkeyError:
+        return True
+    return False
 
 
 def _rewritten(installation: Installation, git: Git) -> Iterator[Finding]:

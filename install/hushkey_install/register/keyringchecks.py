@@ -18,6 +18,7 @@ from hushkey_helpers.keyring.command import (
     is_ours,
     is_switched_off,
 )
+from hushkey_install.common import programs_missing
 from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register import launcher
 from hushkey_install.register.registration import Checked
@@ -27,6 +28,7 @@ from hushkey_install.tools.pythontools import Client
 
 #: the code of a link of ours that leads nowhere
 _GONE = "keyring-program-gone"
+_MISSING = "keyring-program-missing"
 Look = Callable[[Client, Mapping[str, str]], Iterator[Finding]]
 
 #: backends that ask others, ours among them
@@ -75,7 +77,7 @@ def program_problem(
         return Finding(_GONE, PROBLEM, text, link.command(), mend)
     if first is None:
         text = "there is no program called keyring on PATH"
-        return Finding("keyring-program-missing", PROBLEM, text, "hushkey install pip")
+        return Finding(_MISSING, PROBLEM, text, "hushkey install pip")
     if is_ours(first):
         # What is pinned to another backend is asked by other keyrings only.
         return _shut("keyring", pinned) if is_switched_off(pinned[0]) else None
@@ -127,6 +129,12 @@ def through_program(client: Client, environ: Mapping[str, str]) -> Iterator[Find
     problem = program_problem(environ, pinned_backend(environ))
     if problem is None:
         yield Finding(f"{name}-door", FINE, f"{name}: asks the program keyring on PATH")
+    elif problem.code == _MISSING and launcher.is_off_path(environ):
+        cause = programs_missing.cause(environ)
+        command = programs_missing.command(environ)
+        text = f"{name}: {cause}"
+        code = f"{name}-{problem.code}"
+        yield Finding(code, PROBLEM, text, command, cause=cause, tool=name)
     else:
         yield problem._replace(
             code=f"{name}-{problem.code}",

@@ -24,6 +24,7 @@ from hushkey_install.tools.pythontools import Client
 
 _PROGRAM = "hushkey-keyring"
 _NAME = "keyring"
+_RECORD = "keyring-launcher"
 _CHOOSE = "name a folder that is on PATH before it: --launcher DIR"
 
 
@@ -33,7 +34,7 @@ class Launcher:
     def __init__(self, environ: Mapping[str, str], tool: str) -> None:
         self._environ = environ
         self._tool = tool
-        self._install_record = InstallRecord(environ, "keyring-launcher")
+        self._install_record = InstallRecord(environ, _RECORD)
 
     def plan(self, wanted: str = "") -> str:
         """Return the path of the link to make, nothing if one serves already.
@@ -135,6 +136,14 @@ def broken(environ: Mapping[str, str]) -> Broken | None:
         if programs.find(path, environ):
             return None
     return None
+
+
+def is_off_path(environ: Mapping[str, str]) -> bool:
+    """Tell whether our link is where it was made, beside programs not on PATH."""
+    path = str(InstallRecord(environ, _RECORD).read().get("path", ""))
+    beside = os.path.join(os.path.dirname(path), "hushkey")
+    there = os.path.isabs(path) and _serves(path) and os.path.exists(beside)
+    return there and programs.find("hushkey", environ) is None
 
 
 def leads_here(program: str) -> bool:

@@ -20,7 +20,7 @@ import click
 
 from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Frozen
-from hushkey.system import paths
+from hushkey.system import paths, programs
 from hushkey_install.common import output
 from hushkey_install.common.context import Context
 from hushkey_install.common.filechange import Change
@@ -47,6 +47,11 @@ COMMANDS = ("install", "download", "wheel", "index", "lock")
 #: between what several sections say
 _PART = "\x1f"
 _ETC = "/etc"
+_PAST = "looks past the program keyring in its own folder"
+_ANOTHER = (
+    "name another folder on PATH: `hushkey install pip --launcher DIR`, or install "
+    "hushkey with pipx"
+)
 #: instead of a key: a comment or an empty line, and one that goes on with a value
 _NOTHING, _MORE = "#", "+"
 #: a URL in any of the forms in which settings and variables list them
@@ -78,14 +83,17 @@ class KeyringProgram(Registration):
         look: Look,
         about: str,
         overruled: Callable[[Mapping[str, str]], str] = lambda _: "",
+        past: Callable[[Mapping[str, str]], str] = lambda _: "",
     ) -> None:
         """*file* is its settings at *path*, where *wanted* makes it ask us.
 
         *look* finds what keeps it from asking; *about* is said once it asks us.
-        *overruled* returns what it goes by instead, or nothing.
+        *overruled* returns what it goes by instead, or nothing. *past* returns the
+        folder on PATH in which it does not look for `keyring`, or nothing.
         """
         super().__init__(name)
         self._overruled = overruled
+        self._past = past
         self._file = file
         self._path = path
         self._wanted = wanted
@@ -102,8 +110,20 @@ class KeyringProgram(Registration):
     ) -> Plan:
         """Return what sets it, with a link in the folder *launcher*."""
         environ = Context(environ).environ
-        file, link = self._file(environ), Launcher(environ, self.name)
-        change, path = file.setting(self._wanted), link.plan(launcher)
+        past = self._past(environ)
+        if launcher and past and _is_same(os.path.expanduser(launcher), past):
+            raise Permanent(f"{self.name} {_PAST} ({past})", hint=_ANOTHER)
+        file = self._file(environ)
+        link = Launcher(_without(environ, past), self.name)
+        change, hidden = file.setting(self._wanted), ""
+        try:
+            path = link.plan(launcher)
+        except Permanent:
+            # Other environments' tools ask what is in that folder, if that is us.
+            if launcher or not past:
+                raise
+            link = Launcher(environ, self.name)
+            path, hidden = link.plan(), f"the one in {past} does not: it {_PAST}"
 
         def apply() -> None:
             link.place(path)
@@ -117,7 +137,8 @@ class KeyringProgram(Registration):
             warn()
 
         def warn() -> None:
-            if line := self._overruled(environ):
+            hint = f"{hidden}; {_ANOTHER}" if hidden else ""
+            for line in filter(None, (hint, self._overruled(environ))):
                 output.say(f"note: {line}", err=True)
 
         return Plan(
@@ -298,6 +319,62 @@ def _within(section: str) -> Callable[[str, str], str]:
     return lambda text, value: _edited(text, value, section)
 
 
+def scripts_of(prefix: str) -> str:
+    """Return the folder of programs of the Python environment *prefix*, or nothing.
+
+    Debian's own Python installs into another one than it is in (`sysconfig`, its
+    scheme ``posix_local``).
+    """
+    if not prefix:
+        return ""
+    debian = os.path.join(prefix, "lib", "python3", "dist-packages")
+    parts = ("local", "bin") if prefix == "/usr" and os.path.isdir(debian) else ("bin",)
+    return os.path.join(prefix, *(("Scripts",) if sys.platform == "win32" else parts))
+
+
+def past(environ: Mapping[str, str]) -> str:
+    """Return the folder that the pip on PATH leaves out of its search, or nothing.
+
+    pip starts no `keyring` of its own environment (its `network/auth.py`,
+    ``get_keyring_provider``): one that it finds there first, it looks past.
+    """
+    client = pythontools.find("pip", environ)
+    folder = scripts_of(client.prefix) if client else ""
+    first = programs.find("keyring", environ) or ""
+    return folder if folder and first.startswith(folder) else ""
+
+
+def _without(environ: Mapping[str, str], folder: str) -> Mapping[str, str]:
+    """Return *environ* with a PATH that lacks *folder*, if that is one."""
+    if not folder:
+        return environ
+    entries = environ.get("PATH", "").split(os.pathsep)
+    left = (entry for entry in entries if not _is_same(entry, folder))
+    return {**environ, "PATH": os.pathsep.join(left)}
+
+
+def _is_same(entry: str, folder: str) -> bool:
+    return os.path.realpath(entry) == os.path.realpath(folder)
+
+
+def _asking(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what pip's search for the program `keyring` comes to."""
+    folder = past(environ)
+    if folder and not programs.find("keyring", _without(environ, folder)):
+        text = f"pip: {client.program} {_PAST}, and finds no other"
+        yield _hidden(text, environ)
+    else:
+        yield from through_program(client, _without(environ, folder))
+
+
+def _hidden(text: str, environ: Mapping[str, str]) -> Finding:
+    command, mend = "hushkey install pip --launcher DIR", None
+    with suppress(Permanent):
+        if Launcher(_without(environ, past(environ)), "pip").plan():
+            command, mend = "hushkey install pip", partial(PIP.install, (), False)
+    return Finding("pip-keyring-hidden", PROBLEM, text, command, mend)
+
+
 def _overruled(environ: Mapping[str, str]) -> str:
     """Return what keeps the pip on PATH from us, though it is registered."""
     client = pythontools.find("pip", environ)
@@ -331,7 +408,13 @@ def _value_at(rows: list[tuple[str, str, str]], section: str) -> str:
     at = _settings(rows, section)
     if not at:
         return ""
-    more = (rows[n][2].strip() for n in _continuing(rows, at[-1]))
+    last = max(_continuing(rows, at[-1]), default=at[-1])
+    # An empty line in between is one of the value's; a comment is not.
+    more = (
+        line.strip()
+        for _, key, line in rows[at[-1] + 1 : last + 1]
+        if (key == _MORE or not line.strip())
+    )
     return "\n".join((_value(rows[at[-1]][2]), *more)).rstrip()
 
 
@@ -437,7 +520,7 @@ def _look(client: Client, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("pip-config", PROBLEM, f"pip: {error.line()}")
         return
     if place is None:
-        yield from through_program(client, environ)
+        yield from _asking(client, environ)
         version = client.version("pip")
         if version and _number(version) < (26, 2):
             text = f"pip {version} asks only for URLs with a user name: https://me@HOST"
@@ -469,4 +552,5 @@ PIP = KeyringProgram(
     about="pip asks hushkey; a pip older than 26.2 only for URLs with a user name, "
     "any will do: https://me@HOST/simple/",
     overruled=_overruled,
+    past=past,
 )

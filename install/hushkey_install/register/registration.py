@@ -38,13 +38,14 @@ class Plan:
         self.tidy = tidy
         self.due = due
 
-    def run(self, *, dry_run: bool) -> None:
-        """Show it, and do it unless *dry_run*."""
+    def run(self, *, dry_run: bool) -> bool:
+        """Show it, and do it unless *dry_run*; tell whether there was anything."""
         shown = self.show()
         if not shown:
             output.say("nothing to change", err=True)
         if not dry_run:
             (self.apply if shown else self.tidy)()
+        return shown
 
 
 class Checked:
@@ -81,6 +82,8 @@ class Registration(Checked):
     trial = ""
     #: it asks a keyring, in one way or another
     asks_keyring = False
+    #: what is said once it is taken out; empty where its plan says so, with the hosts
+    farewell = "{name} no longer asks hushkey{where}"
     install_options: tuple[Option, ...] = ()
     uninstall_options: tuple[Option, ...] = ()
 
@@ -116,9 +119,17 @@ class Registration(Checked):
     def uninstall(self, hosts: tuple[str, ...], dry_run: bool, **more: Any) -> None:
         """Take out what install put in."""
         there = [path for path in self.files(os.environ) if os.path.lexists(path)]
-        self._run(self.undo, hosts, dry_run, more)
+        if self._run(self.undo, hosts, dry_run, more) and not dry_run:
+            self.say_farewell(hosts)
         gone = [path for path in there if not os.path.lexists(path)]
         madefolders.sweep(os.environ, gone)
+
+    def say_farewell(self, hosts: tuple[str, ...] = ()) -> None:
+        """Say that it is taken out, of *hosts* alone if they are named."""
+        if self.farewell:
+            where = f" for {', '.join(hosts)}" if hosts else ""
+            line = self.farewell.format(name=self.name, where=where)
+            output.say(line, err=True)
 
     def _run(
         self,
@@ -126,18 +137,18 @@ class Registration(Checked):
         hosts: tuple[str, ...],
         dry_run: bool,
         more: Mapping[str, Any],
-    ) -> None:
+    ) -> bool:
         environ = dict(os.environ)
         # Where nothing can be noted, nothing is changed, nor is a note believed.
         ownership.check_private(paths.data_folder(environ))
         if hosts and not self.takes_hosts:
             raise click.UsageError("it asks for every host: name none")
         with nullcontext() if dry_run else self.alone(environ):
-            make(environ, hosts, **more).run(dry_run=dry_run)
+            return make(environ, hosts, **more).run(dry_run=dry_run)
 
 
 def show(change: Change) -> bool:
     """Print *change* as a diff; False if there is none."""
     if change:
-        output.block(change.diff())
+        output.diff(change.diff())
     return bool(change)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Frozen
 from hushkey.system import madefolders, programs
 from hushkey_helpers import ANSWER
-from hushkey_install.common import output
+from hushkey_install.common import output, ownprograms
 from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
@@ -27,22 +26,6 @@ from hushkey_install.register.door import Door
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
 from hushkey_install.tools.installation import Installation
-
-
-def answering(environ: Mapping[str, str]) -> str:
-    """Return the absolute path of hushkey-answer, as PATH finds it.
-
-    So it outlives an upgrade, which may replace the environment behind it.
-    """
-    beside = os.path.join(sysconfig.get_path("scripts"), ANSWER)
-    found = programs.find(ANSWER, environ)
-    if not found and os.access(beside, os.X_OK):
-        found = beside
-    if not found:
-        raise Permanent(
-            f"{ANSWER} is not on PATH", hint="add hushkey's bin folder to PATH"
-        )
-    return found
 
 
 def is_ours(command: str) -> bool:
@@ -122,6 +105,26 @@ class Setting(Frozen):
     wanted: Callable[[str], str]
 
 
+def whole_form(is_ours: Callable[[str], bool]) -> Form:
+    """Return the form of a file that is ours as a whole, as *is_ours* tells."""
+    return Form(
+        lambda _, value: value,
+        lambda text: text,
+        lambda text, before: before if is_ours(text) else text,
+    )
+
+
+def whole_file(path: str, made: str, is_ours: Callable[[str], bool]) -> Setting:
+    """Return the setting that the file at *path* is *made*, and nobody else's."""
+
+    def wanted(text: str) -> str:
+        if text and not is_ours(text):
+            raise ValueError("it is there already and not ours")
+        return made
+
+    return Setting(path, wanted)
+
+
 class SettingsRegistration(Registration):
     """A tool whose settings name hushkey-answer."""
 
@@ -140,6 +143,12 @@ class SettingsRegistration(Registration):
     def form(self, environ: Mapping[str, str], words: tuple[str, ...]) -> Form:
         """Return how the settings for *words* are written."""
         raise NotImplementedError
+
+    def form_of(
+        self, path: str, environ: Mapping[str, str], words: tuple[str, ...]
+    ) -> Form:
+        """Return how the file at *path* is written, where they are not all the same."""
+        return self.form(environ, words)
 
     def doors(self, setup: Setup) -> Iterable[Door]:
         """Return the scripts that the tool needs to reach us."""
@@ -177,7 +186,7 @@ class SettingsRegistration(Registration):
 
     def _planned(self, environ: dict[str, str], words: tuple[str, ...]) -> Plan:
         context = Context(environ)
-        setup = Setup(environ, context, answering(environ), words)
+        setup = Setup(environ, context, ownprograms.expect(ANSWER, environ), words)
         settings = list(self.settings(setup))
         paths = dict.fromkeys(setting.path for setting in settings)
         changes = []
@@ -286,7 +295,9 @@ class SettingsRegistration(Registration):
     ) -> Iterator[Finding]:
         code = f"{self.name}-settings"
         try:
-            setup = Setup(environ, Context(environ), answering(environ), words)
+            setup = Setup(
+                environ, Context(environ), ownprograms.expect(ANSWER, environ), words
+            )
             made: list[Change] = []
             for setting in self.settings(setup):
                 file = self._file(environ, setting.path, words)
@@ -324,7 +335,7 @@ class SettingsRegistration(Registration):
         self, environ: Mapping[str, str], path: str, words: tuple[str, ...]
     ) -> SettingsFile:
         record = named(self.name, path)
-        form = self.form(environ, words)
+        form = self.form_of(path, environ, words)
         return SettingsFile(environ, record, path, form.edit, form.read, form.without)
 
 

@@ -49,6 +49,7 @@ _PATIENCE = 20
 class Agent(Registration):
     """systemd, which listens for the agent; hosts make no difference."""
 
+    farewell = "systemd no longer starts the agent"
     takes_hosts = True
 
     def plan(

@@ -42,17 +42,22 @@ class Plan(NamedTuple):
         return bool(self.change or self.secret or self.signs_in or self.tools)
 
     def show(self, environ: Mapping[str, str], *, whole: bool) -> None:
-        """Print it; *whole*: with every line that tools' own files get."""
+        """Print it; *whole*: with every line that tools' own files get.
+
+        In words of what has not been done: nobody has agreed to it yet.
+        """
         if self.change:
-            output.block(document.shown(self.change).diff())
+            output.diff(document.shown(self.change).diff())
         if self.secret:
-            output.say(f"the token for {self.host} is kept, encrypted", err=True)
+            output.say(f"the token for {self.host} will be kept, encrypted", err=True)
         if self.signs_in:
             whom = f", as client {self.client}" if self.client else ""
-            about = "is asked for a token for" if self.machine else "signs you in to"
-            output.say(f"identity {self.identity} {about} {self.host}{whom}", err=True)
+            about = "be asked for a token for" if self.machine else "sign you in to"
+            output.say(
+                f"identity {self.identity} will {about} {self.host}{whom}", err=True
+            )
         for tool in self.tools:
-            output.say(f"{tool.name} asks hushkey", err=True)
+            output.say(f"{tool.name} will ask hushkey", err=True)
         if whole and self.tools:
             with changed(environ, self.change) as there:
                 for tool in self.tools:

@@ -38,12 +38,6 @@ class Installation:
         self._keyring_tools = tuple(keyring_tools)
         self._users = dict(users or {})
 
-    def urls_beside(self, name: str) -> Iterator[str]:
-        """Yield the URLs that tools other than *name* ask for here."""
-        for user, find in self._users.items():
-            if user != name:
-                yield from find(self)
-
     def asks_for_ours(self, name: str) -> bool:
         """Tell whether the tool *name* asks here for a host that has a rule."""
         if self.context is None or name not in self._users:

@@ -6,10 +6,13 @@ known of may be for anything.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from hushkey import origins
 from hushkey.config.schema import TOOLS
 from hushkey.model import HostRule
-from hushkey.providers import exchange
+from hushkey.providers import azure_devops, exchange
+from hushkey.providers.registry import SPECS
 
 GIT, DOCKER, PYTHON = TOOLS
 #: words in a host's name by which people call what is for one kind of tool
@@ -28,7 +31,22 @@ def of(rule: HostRule) -> frozenset[str]:
         return frozenset(rule.tools)
     if rule.exchange:
         return frozenset(exchange.KINDS[rule.exchange].tools)
-    return by_name(origins.parse_pattern(rule.pattern))
+    pattern = origins.parse_pattern(rule.pattern)
+    is_git = _is_forge(rule.identity.provider) or _is_known_for_git(pattern.host)
+    return by_name(pattern) or frozenset((GIT,) if is_git else ())
+
+
+def _is_forge(provider: str) -> bool:
+    """Tell whether *provider* is one of servers that have repositories."""
+    return provider in SPECS and "base_url" in SPECS[provider].keys
+
+
+def _is_known_for_git(host: str) -> bool:
+    """Tell whether *host* is a public forge's, or Azure Repos', whoever signs in."""
+    forges = (spec.base_url for spec in SPECS.values() if _is_forge(spec.name))
+    azure, by_label = azure_devops.BY_PATH[0], azure_devops.BY_LABEL[0]
+    public = {urlsplit(url).hostname for url in forges if url}
+    return host in public or host == azure or host.endswith(f".{by_label}")
 
 
 def by_name(pattern: origins.Pattern) -> frozenset[str]:

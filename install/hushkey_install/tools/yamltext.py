@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 from hushkey.model import Frozen
 from hushkey_install.tools import textlines
@@ -111,6 +112,58 @@ def rewrite(text: str, scalar: Scalar, made: str) -> str:
     line = lines[scalar.line]
     lines[scalar.line] = line[: scalar.start] + made + line[scalar.end :]
     return "".join(lines)
+
+
+def header(text: str, name: str) -> str | None:
+    """Return the line that says that the list *name* is empty, for `without_item`.
+
+    Nothing if something is in it, None if there is no such list.
+    """
+    found = listing(text, name)
+    if found is None:
+        return None
+    return textlines.split(text)[found.line] if found.empty else ""
+
+
+def with_item(text: str, name: str, item: str) -> str:
+    """Return *text* with the lines of *item*, the last of the list *name*."""
+    found = listing(text, name)
+    item = item.replace("\r\n", "\n")
+    if found is None:
+        return textlines.appended(text, f"{name}:\n{item}")
+    if not found.empty:
+        return textlines.inserted(text, found.items[-1].after, item)
+    lines, end = textlines.split(text), textlines.ending(text)
+    last = not lines[found.line].endswith("\n")
+    block = f"{name}:\n{item}".replace("\n", end)
+    lines[found.line] = block if last else block + end
+    return "".join(lines)
+
+
+def without_item(
+    text: str, name: str, header: str | None, meant: Callable[[Item], bool]
+) -> str:
+    """Return *text* without the first item of the list *name* that is *meant*.
+
+    A list that is empty then has its *header*'s line again; None: it goes.
+    """
+    found = listing(text, name)
+    for item in found.items if found else ():
+        if meant(item):
+            text = textlines.without(text, item.first, item.after)
+            break
+    else:
+        return text
+    found = listing(text, name)
+    if found is None or not found.empty:
+        return text
+    if header is None:
+        return textlines.without(text, found.line, found.line + 1)
+    if header:
+        lines = textlines.split(text)
+        lines[found.line] = header
+        return "".join(lines)
+    return text
 
 
 def _tops(lines: list[str]) -> list[tuple[int, str, str]]:

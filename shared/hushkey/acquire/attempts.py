@@ -171,6 +171,14 @@ class FailureCache:
                 return _error(note)
         return None
 
+    def last(self, step: str, now: float) -> errors.HushkeyError | None:
+        """Return how *step* failed last, with how long ago; None if it did not."""
+        for note in self._notes(step, "", now):
+            error = _error(note)
+            error.what = f"{error.what}, {max(now - note['at'], 0):.0f} s ago"
+            return error
+        return None
+
     def sign_in_failure(
         self, began: float, now: float, key: str = "", *, asked_for: bool = False
     ) -> errors.HushkeyError | None:

@@ -22,6 +22,10 @@ _REFUSAL_HINT = (
 )
 
 
+class Unwelcome(Permanent):
+    """The host refused the account's token a moment ago: another fares no better."""
+
+
 def refusal_hint(identity: Identity, place: str) -> str:
     """Return what helps where a good token is refused at *place*, in one sentence."""
     from hushkey.providers.registry import SPECS
@@ -154,8 +158,8 @@ def was_refused(
     cache: TokenCache, account: Account, wanted: TokenRequest, now: float
 ) -> bool:
     """Tell whether the host refused a young token of *account* a moment ago."""
-    key = wanted.rule.token_key
-    return cache.was_refused(account, wanted.host, now, key, wanted.place)
+    key, chosen = wanted.rule.token_key, wanted.rule.identity.option("tenant")
+    return cache.was_refused(account, wanted.host, now, key, wanted.place, chosen)
 
 
 def refused_token(
@@ -199,4 +203,4 @@ def check_not_refused(
     """Raise Permanent where another token would be refused like the last one."""
     if was_refused(cache, account, wanted, now):
         hint = refusal_hint(wanted.rule.identity, wanted.place)
-        raise Permanent(_refusal(account, wanted), hint=hint)
+        raise Unwelcome(_refusal(account, wanted), hint=hint)

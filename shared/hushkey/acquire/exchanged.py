@@ -160,7 +160,13 @@ class ExchangedCredential:
 
     def _exchange(self, failures: FailureCache, name: str) -> Token:
         wanted, clock = self._wanted, self._session.clock
-        token = self._acquirer.silent(wanted)
+        try:
+            token = self._acquirer.silent(wanted)
+        except cached.Unwelcome as error:
+            # What the host itself said, and what it takes, is the better reason.
+            if said := failures.last(name, clock()):
+                raise said from error
+            raise
         if failure := failures.refresh_failure(wanted.began, clock(), step=name):
             raise failure
         with failures.recorded(name, clock, (Transient, Permanent)):

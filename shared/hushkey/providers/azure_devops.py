@@ -77,11 +77,12 @@ def from_challenges(headers: Iterable[str], cloud: str) -> str:
     """
     for parameters in challenges.bearer(headers):
         if uri := parameters.get("authorization_uri"):
-            return _tenant(uri, cloud)
+            return tenant_at(uri, cloud)
     return ""
 
 
-def _tenant(uri: str, cloud: str) -> str:
+def tenant_at(uri: str, cloud: str) -> str:
+    """Return the tenant whose authority of *cloud* is at *uri*, or nothing."""
     try:
         parts = urlsplit(uri)
         port = parts.port

@@ -261,8 +261,8 @@ class TokenCache:
                 continue
             refusal = {"host": host, "account": account, "at": now}
             refusal |= {"token": row, "age": age} | ({"place": place} if place else {})
-            if "exchange" in key:
-                refusal["exchange"] = key["exchange"]
+            for part in ("exchange", "tenant"):
+                refusal |= {part: key[part]} if part in key else {}
             scopes = sorted(resource_scopes(tuple(row["asked"].split())))
             self._refused.append({**refusal, "scopes": scopes})
             if young:
@@ -326,11 +326,18 @@ class TokenCache:
             self._bind(key, where, "")
 
     def was_refused(
-        self, account: Account, host: str, now: float, key: TokenKey, place: str = ""
+        self,
+        account: Account,
+        host: str,
+        now: float,
+        key: TokenKey,
+        place: str = "",
+        tenant: str = "",
     ) -> bool:
         """Tell whether *host* refused a young token for *key* at *place* just now.
 
-        Of whatever tenant: the same server may name another one each time.
+        Of whatever tenant: the same server may name another one each time. But what
+        was of another one says nothing about a *tenant* that a person has set.
         """
         wanted = sorted(resource_scopes(key.scopes))
         return any(
@@ -340,6 +347,7 @@ class TokenCache:
             and row["account"] == account.id
             and row.get("exchange", "") == key.exchange
             and row.get("scopes", wanted) == wanted
+            and tenant in ("", row.get("tenant", ""))
             and row["at"] - 5 <= now < row["at"] + YOUNG
             for row in self._refused
         )

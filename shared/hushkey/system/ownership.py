@@ -282,12 +282,31 @@ def _leads_home(folder: str, whole: str) -> bool:
 
 def foreign(path: str, why: str) -> StoreError:
     """Return the error that *path* is another user's, *why* says what follows."""
+    owner = owner_of(path)
+    hint = f"run as {owner or 'its owner'}, or use `sudo -H`"
+    if owner == "root":
+        hint = "if `sudo` left it there, `hushkey doctor` says how it becomes yours"
+    shown = f" ({owner})" if owner else ""
     return StoreError(
         "foreign",
-        f"{path} belongs to another user, {why}",
-        hint="run as its owner, or use `sudo -H`",
+        f"{path} belongs to another user{shown}, {why}",
+        hint=hint,
         path=path,
     )
+
+
+def owner_of(path: str) -> str:
+    """Return the name, else the number, of who owns *path*; nothing if unknown."""
+    try:
+        uid = os.lstat(path).st_uid
+    except OSError:
+        return ""
+    try:
+        import pwd
+
+        return pwd.getpwuid(uid).pw_name
+    except (ImportError, KeyError):
+        return f"user {uid}"
 
 
 def _changeable(path: str) -> StoreError:

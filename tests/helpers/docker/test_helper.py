@@ -1,14 +1,19 @@
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hushkey import runtime
 from hushkey.acquire import session
-from hushkey.errors import StoreError
+from hushkey.errors import Permanent, StoreError
 from hushkey.model import Request, TokenKey
 from hushkey.providers.exchange import KINDS
 from hushkey.store.typed import StoredCredential
@@ -18,6 +23,7 @@ from hushkey.tokenrequest import PromptOptions
 from hushkey_helpers import REQUEST_BYTES
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.docker import helper as docker_helper
+from hushkey_helpers.docker import told
 from kit.core import config_of, rule
 from kit.oauth import ME, Machine, grant
 
@@ -51,6 +57,47 @@ def machine(home: Path) -> Machine:
     made.configure(TWO_PLACES)
     made.settle()
     return made
+
+
+def test_one_command_is_told_the_same_failure_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, needed: None
+) -> None:
+    """docker asks its helper more than once; another command, or place, is told."""
+    (machine.data / "state").mkdir(parents=True)
+    parent, seconds = [4000], [1000.0]
+    monkeypatch.setattr(os, "getppid", lambda: parent[0])
+    monkeypatch.setattr(time, "time", lambda: seconds[0])
+
+    def lines(host: str = "git.test") -> int:
+        answer = call(machine, "get", stdin=host)
+        assert answer.code == 1
+        assert answer.out != b""
+        return len(answer.lines)
+
+    machine.environ["CI"] = "true"
+    assert [lines(), lines(), lines()] == [1, 0, 0]
+    assert lines("http://localhost:5000") == 1
+    parent[0] = 4001
+    assert lines() == 1
+    seconds[0] += 11
+    assert [lines(), lines()] == [1, 0]
+
+
+def test_in_the_agent_it_is_the_command_of_who_asks(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is unknown is told each time."""
+    (machine.data / "state").mkdir(parents=True)
+    asker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    here = runtime.AgentContext(cast(Any, None), 0, quick=False, asker=asker.pid)
+    monkeypatch.setattr(runtime, "current", lambda: here)
+    error = Permanent("no", hint="do this")
+    try:
+        assert [told.again(error, machine.environ) for _ in "ab"] == [False, True]
+        here.asker = 0
+        assert [told.again(error, machine.environ) for _ in "ab"] == [False, False]
+    finally:
+        asker.communicate(b"\n")
 
 
 def call(machine: Machine, *argv: str, stdin: bytes | str = b"") -> Answer:

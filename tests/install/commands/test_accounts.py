@@ -283,6 +283,27 @@ def test_logout_without_target_means_the_built_in_identity_that_is_used(
     assert "no host has an identity yet" in hushkey(machine, "logout", code=1).stderr
 
 
+def test_sign_out_names_every_identity_that_shared_it(
+    machine: Machine, server: OidcServer
+) -> None:
+    """A tenant's own identity uses the same client, and the same sign-in."""
+    machine.configure(
+        text='[settings]\nkey_store = "file"\n[identity.b]\nprovider = "entra"\n'
+        'tenant = "b.test"\n[host."b.azurecr.io"]\nidentity = "b"\nscopes = ["x"]\n'
+    )
+    context = Context(machine.environ)
+    for words in (("--all",), ("b",)):
+        identity = context.config.identity("azure")
+        with context.acquirer.file_of(identity).change(5) as change:
+            change.cache.keep(grant("at"), ME, TokenKey(("s",)), int(time.time()))
+            change.save()
+
+        said = hushkey(machine, "logout", "--local", *words).stderr
+
+        assert said.count("signed out of") == 1
+        assert "signed out of b (with it of azure) here" in said
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from hushkey.system import audit
 from hushkey_install.cli import main
+from hushkey_install.config import addhost
 from hushkey_install.register import table
 from kit.oauth import CANARY, WELL_KNOWN, Machine, OidcServer, Reply, grant
 
@@ -184,6 +185,28 @@ def test_all_without_purge_keeps_what_is_stored(machine: Machine) -> None:
     assert "no tool was registered" in again.stderr
 
 
+def test_each_tool_that_is_taken_out_says_so_once(machine: Machine) -> None:
+    used(machine)
+
+    alone = [hushkey(machine, "uninstall", name).stderr for name in ("pip", "go")]
+    every = hushkey(machine, "uninstall", "--all").stderr
+
+    assert alone == [f"{name} no longer asks hushkey\n" for name in ("pip", "go")]
+    for name in ("git", "docker", "uv", "cargo", "terraform", "bazel"):
+        assert every.count(f"{name} no longer asks hushkey") == 1
+    assert "pip" not in every
+    assert "no longer" not in hushkey(machine, "uninstall", "pip").stderr
+
+
+def test_what_there_is_none_of_is_not_counted(machine: Machine) -> None:
+    machine.configure()
+    for verb in (("uninstall", "--all", "--purge", "--dry-run"), ("reset", "--yes")):
+        machine.has(grant(f"at-{CANARY}"))
+        said = hushkey(machine, *verb).stderr
+        assert "1 stored sign-in" in said
+        assert "0 " not in said
+
+
 def test_dry_run_changes_nothing(machine: Machine) -> None:
     used(machine)
     before = snapshot(machine.home)
@@ -196,14 +219,72 @@ def test_dry_run_changes_nothing(machine: Machine) -> None:
     assert snapshot(machine.home) == before
 
 
-def test_a_no_deletes_nothing(machine: Machine) -> None:
+def test_a_no_leaves_everything_as_it_was(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addhost, "is_person", lambda: True)
     used(machine)
+    before = snapshot(machine.home)
 
     result = hushkey(machine, "uninstall", "--all", "--purge", typed="n\n")
 
     assert result.exit_code == 1
-    assert machine.stored() == [f"at-{CANARY}"]
-    assert machine.config_file.exists()
+    assert snapshot(machine.home) == before
+    assert "nothing was changed" in result.stderr
+
+
+def test_one_question_names_all_that_goes(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addhost, "is_person", lambda: True)
+    machine.issuer = "http://127.0.0.1:9"
+    used(machine)
+    for n in range(10, 26):
+        machine.types(f"host{n}.test", f"me{n}", CANARY)
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", typed="y\n")
+
+    assert result.exit_code == 0, result.output
+    told, question, after = result.stderr.partition("[y/N]")
+    assert question
+    assert "?" not in after
+    for words in (
+        "tools: git, docker, pip, uv",
+        "signed in: corp (me@example.com)\n",
+        "me10@host10.test (git), me11@host11.test (git)",
+        "me19@host19.test (git) and 7 more\n",
+        "1 stored sign-in and 17 typed credentials",
+    ):
+        assert words in told
+    assert CANARY not in result.output
+    assert not machine.data.exists()
+
+
+def test_nobody_to_be_asked_changes_nothing(machine: Machine) -> None:
+    used(machine)
+    before = snapshot(machine.home)
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", typed="y\n")
+
+    assert result.exit_code == 1
+    assert not result.stdout
+    assert "nothing was changed; run `hushkey uninstall --all --purge --yes`" in (
+        result.stderr
+    )
+    assert snapshot(machine.home) == before
+
+
+def test_purge_that_cannot_name_them_counts_them(machine: Machine) -> None:
+    """Neither a lost key nor a wrong config keeps anybody, and neither is a secret."""
+    used(machine)
+    (machine.data / "key").unlink()
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", "--dry-run")
+
+    assert result.exit_code == 0
+    assert "signed in: corp\n" in result.stderr
+    assert "typed: " not in result.stderr
+    assert "1 stored sign-in and 1 typed credential" in result.stderr
 
 
 def test_files_of_others_in_our_folders_stay(machine: Machine) -> None:

@@ -57,6 +57,27 @@ def test_block_keeps_its_lines_and_tabs(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.startswith("a\tb\n  c ")
 
 
+@pytest.mark.parametrize("columns", ["", "80", "200"])
+def test_very_long_line_of_a_diff_is_shortened_on_a_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    usual = f"+\tsetting = {'x' * 220}"
+    text = f"--- f\n{usual}\n+\thelper = {'y' * 2000}\n"
+
+    output.diff(text)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["--- f", usual]
+    if not columns:  # a pipe
+        assert "\n".join(lines) + "\n" == text
+        return
+    assert len(lines[2].expandtabs()) < min(int(columns), 120)
+    kept, _, more = lines[2].partition(" ... ")
+    assert kept.startswith("+\thelper = yyy")
+    assert more == f"{2011 - len(kept)} more characters"
+
+
 def test_json_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     output.say_json({HOSTILE: f"a\n{HOSTILE}"})
 

@@ -176,6 +176,31 @@ def dead_keyring(desk: Desk) -> None:
     (desk.bin / "keyring").symlink_to("/gone/bin/hushkey-keyring")
 
 
+def folder_that_is_not_on_path(desk: Desk) -> None:
+    """That of hushkey's programs, and of the link that its `install pip` made."""
+    (desk.bin / "keyring").unlink()
+    words = ["install", "pip", "--launcher", str(desk.bin)]
+    assert CliRunner().invoke(main, words, env=desk.environ).exit_code == 0
+    tools = desk.home / "tools"
+    tools.mkdir()
+    for name in ("docker", "uv", "pip"):
+        (desk.bin / name).rename(tools / name)
+    desk.environ["PATH"] = f"{tools}:/usr/bin:/bin"
+
+
+def helper_gone_from_its_folder(desk: Desk) -> None:
+    helper = desk.bin / "git-credential-hushkey"
+    desk.write(".gitconfig", OURS.replace(HELPER, str(helper)))
+    helper.unlink()
+
+
+def helper_of_docker_and_podman_gone(desk: Desk) -> None:
+    desk.program("podman")
+    text = json.dumps({"credHelpers": {"reg.test:5000": US}})
+    desk.write(".config/containers/auth.json", text)
+    (desk.bin / "docker-credential-hushkey").unlink()
+
+
 def other_store(desk: Desk) -> None:
     desk.write(".docker/config.json", '{"credsStore": "pass"}')
 
@@ -366,13 +391,31 @@ BREAKAGES = {
     "docker without our helper": Broken(
         lambda d: (d.bin / "docker-credential-hushkey").unlink(),
         "docker-helper-missing",
-        "docker-credential-hushkey",
+        "names docker-credential-hushkey for reg.test:5000",
         "pipx reinstall hushkey",  # its folder is on PATH
     ),
     "git's helper that left its folder": Broken(
         lambda d: (d.bin / "git-credential-hushkey").unlink(),
         "not-on-path",
         "git-credential-hushkey is not on PATH",
+        "pipx reinstall hushkey",
+    ),
+    "folder that is not on PATH": Broken(
+        folder_that_is_not_on_path,
+        "not-on-path",
+        "docker, pip, uv: hushkey, git-credential-hushkey and docker-credential-",
+        "pipx ensurepath",
+    ),
+    "git's helper gone from its folder": Broken(
+        helper_gone_from_its_folder,
+        "not-on-path",
+        "git: git-credential-hushkey is not on PATH",
+        "pipx reinstall hushkey",
+    ),
+    "docker and podman without our helper": Broken(
+        helper_of_docker_and_podman_gone,
+        "docker-helper-missing",
+        "docker, podman: docker-credential-hushkey is not on PATH",
         "pipx reinstall hushkey",
     ),
     "HUSHKEY_CONFIG that is gone": Broken(
@@ -551,8 +594,40 @@ def test_file_of_another_user_is_one_finding(desk: Desk, kind: str) -> None:
     (finding,) = desk.found()
 
     assert (finding["code"], finding["mend"]) == ("file-foreign", False)
-    assert f"another user owns {path}" in finding["text"]
+    assert f"another user owns {path} (user 1234; " in finding["text"]
     assert finding["command"] == f"sudo chown -h 0 {path}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize(
+    ("place", "name", "code"),
+    [
+        ("run/hushkey", "agent.lock", "agent-lock-foreign"),
+        ("run", "hushkey", "folder-foreign"),
+        ("data/run", "agent.lock", "file-foreign"),
+        ("data", "run", "file-foreign"),
+    ],
+)
+def test_lock_of_another_user_s_agent_is_one_finding_with_its_fix(
+    desk: Desk, place: str, name: str, code: str
+) -> None:
+    inner = place.startswith("data")
+    folder = desk.data / "run" if inner else desk.home / "run" / "hushkey"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if inner:
+        del desk.environ["XDG_RUNTIME_DIR"]
+    (folder / "agent.lock").touch(mode=0o600)
+    path = folder / name if name == "agent.lock" else folder
+    os.chown(path, 1234, -1)
+
+    (finding,) = desk.found()
+
+    assert finding["code"] == code
+    assert str(path) in finding["text"]
+    assert "user 1234" in finding["text"]
+    assert finding["command"].startswith("sudo chown -h")
+    os.chown(path, 0, -1)
+    assert desk.found() == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

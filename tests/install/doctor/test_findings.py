@@ -580,8 +580,9 @@ def test_helper_that_git_would_not_find(machine: Machine, tmp_path: Path) -> Non
 
     findings = found(machine, PATH=str(tmp_path))
 
-    assert findings["helper-not-on-path"]["level"] == "problem"
-    assert "not-on-path" in findings
+    assert "helper-not-on-path" not in findings  # it has the same cause
+    assert findings["not-on-path"]["level"] == "problem"
+    assert findings["not-on-path"]["text"].startswith("git: hushkey, git-credential-")
 
 
 def host(pattern: str, more: str = "") -> str:
@@ -601,11 +602,15 @@ def host(pattern: str, more: str = "") -> str:
         ("pypi.example.com/simple", "", False),
         ("*.pkgs.visualstudio.com", "", False),
         ("two.test", 'tools = ["python", "docker"]', False),
-        ("two.test", "", True),
+        ("two.test", "", False),
+        ("registry2.example.com", "", False),
+        ("code.registry", "", False),
         ("two.test", 'tools = ["docker", "git"]', True),
         ("registry.example.com", 'tools = ["git"]', True),
-        ("registry2.example.com", "", True),
-        ("code.registry", "", True),
+        ("git-2.example.com", "", True),
+        ("github.com", "", True),
+        ("dev.azure.com/contoso", "", True),
+        ("contoso.visualstudio.com", "", True),
     ],
 )
 def test_only_hosts_of_gits_are_missed_there(
@@ -620,38 +625,37 @@ def test_only_hosts_of_gits_are_missed_there(
         assert f"for {pattern}" in findings["git-not-registered"]["text"]
 
 
-@pytest.mark.parametrize(
-    ("file", "text"),
-    [
-        (".config/pip/pip.conf", "[global]\nindex-url = https://me@two.test/simple\n"),
-        (
-            ".config/pip/pip.conf",
-            "[install]\nextra-index-url =\n  https://two.test/a\n",
-        ),
-        (".config/uv/uv.toml", '[[index]]\nname = "x"\nurl = "https://two.test/a"\n'),
-        (".docker/config.json", '{"auths": {"two.test": {}}}'),
-        ("PIP_EXTRA_INDEX_URL", "https://other.test https://two.test/simple"),
-        ("UV_INDEX", "two=https://two.test/simple"),
-    ],
-)
-def test_host_that_another_tool_asks_for_is_not_missed_by_git(
-    machine: Machine, file: str, text: str
+def test_host_that_says_nothing_is_gits_where_git_has_something_from_it(
+    machine: Machine,
 ) -> None:
+    """A remote here shows it; that other tools ask for it shows nothing of git."""
     machine.configure(host("two.test") + host("three.test"))
-    environ = {file: text} if file.isupper() else {}
-    if not environ:
-        path = machine.home / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    path = machine.home / ".config" / "pip" / "pip.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text("[global]\nindex-url = https://me@two.test/simple\n")
+    assert "git-not-registered" not in found(machine)
 
-    missed = found(machine, **environ)["git-not-registered"]["text"]
+    git(machine, "init", "-q")
+    git(machine, "remote", "add", "origin", "https://two.test/a")
 
-    assert "for three.test (one that is not for git" in missed
-    git = ["git", "-C", str(machine.home)]
-    for words in (["init", "-q"], ["remote", "add", "origin", "https://two.test/a"]):
-        subprocess.run([*git, *words], env=machine.environ, check=True)
-    missed = found(machine, **environ)["git-not-registered"]["text"]
-    assert "for two.test, three.test (one" in missed
+    missed = found(machine)["git-not-registered"]["text"]
+    assert missed == "git does not ask hushkey for two.test"
+
+
+FORGE = """
+[identity.forge]
+provider = "gitea"
+base_url = "https://code.test"
+client_id = "c"
+[host."code.test"]
+identity = "forge"
+"""
+
+
+def test_host_of_a_forge_is_gits(machine: Machine) -> None:
+    machine.configure(FORGE)
+
+    assert "code.test" in found(machine)["git-not-registered"]["text"]
 
 
 SHORT = OURS.replace(HELPER, "hushkey")

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hushkey_helpers.keyring.command import is_ours
 from hushkey_install.cli import main
+from hushkey_install.common.finding import PROBLEM, Finding
 from hushkey_install.register import pip, uv
+from hushkey_install.tools.installation import Installation
 from kit.oauth import BIN, Machine
 
 SET = "[global]\nkeyring-provider = subprocess\n"
@@ -199,6 +201,8 @@ def parsed(text: str) -> dict[str, str] | None:
 
 
 @given(_TEXT)
+@example("[global]\nkeyring-provider = x\n\n  d")
+@example("[global]\nkeyring-provider = x\n# c\n\n\t# g\n  d\n\n")
 def test_any_text_means_what_it_meant_but_for_the_provider(text: str) -> None:
     before = parsed(text)
     if before is None:
@@ -392,6 +396,84 @@ def test_first_keyring_that_leads_to_us_will_do(
     assert list((desk.home / "later").iterdir()) == []
     desk.hushkey("uninstall", tool)
     assert (desk.bin / "keyring").resolve() == path
+
+
+def beside(desk: Desk) -> Path:
+    """Put pip and hushkey into one environment that is first on PATH."""
+    folder = with_hushkey(desk).parent
+    (desk.bin / "keyring").unlink()
+    (folder.parent / "pyvenv.cfg").touch()
+    pip = folder / "pip"
+    pip.write_text(f"#!{folder}/python\n")
+    pip.chmod(0o755)
+    desk.environ["PATH"] = f"{folder}{os.pathsep}{desk.bin}"
+    return folder
+
+
+def problems(desk: Desk) -> list[Finding]:
+    """What doctor has against the pip on PATH."""
+    found = pip.PIP.checks(Installation(desk.environ, "/", ["pip"]))
+    return [each for each in found if each.level == PROBLEM]
+
+
+def test_pip_beside_hushkey_gets_a_launcher_that_it_looks_at(desk: Desk) -> None:
+    beside(desk)
+
+    desk.hushkey("install", "uv")
+    assert list(desk.bin.iterdir()) == []
+    desk.hushkey("install", "pip")
+    assert (desk.bin / "keyring").resolve() == (BIN / "hushkey-keyring").resolve()
+    assert problems(desk) == []
+
+    desk.hushkey("uninstall", "pip")
+    assert list(desk.bin.iterdir()) == []
+
+
+def test_pip_beside_hushkey_that_finds_no_other_keyring_is_told(desk: Desk) -> None:
+    folder = beside(desk)
+    desk.environ["PATH"] = f"{folder}{os.pathsep}/usr/bin"
+
+    said = desk.hushkey("install", "pip").stderr
+    (found,) = problems(desk)
+
+    assert f"note: the one in {folder} does not: it looks past" in said
+    assert "pipx" in said
+    assert f"pip: {folder}/pip looks past" in found.text
+    assert found.command == "hushkey install pip --launcher DIR"
+    assert found.mend is None
+
+    desk.environ["PATH"] += f"{os.pathsep}{desk.bin}"
+    (found,) = problems(desk)
+    assert found.command == "hushkey install pip"
+    desk.hushkey("install", "pip")
+    assert problems(desk) == []
+
+
+def test_launcher_in_pip_s_own_folder_is_refused(desk: Desk) -> None:
+    folder = beside(desk)
+
+    said = desk.hushkey("install", "pip", "--launcher", str(folder), code=1).stderr
+
+    assert "looks past the program keyring in its own folder" in said
+    assert not desk.file.exists()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "debian", "folder"),
+    [
+        ("/opt/env", False, "/opt/env/bin"),
+        ("/usr/local", False, "/usr/local/bin"),
+        ("/usr", False, "/usr/bin"),
+        ("/usr", True, "/usr/local/bin"),
+        ("", False, ""),
+    ],
+)
+def test_folder_of_pip_s_programs(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, debian: bool, folder: str
+) -> None:
+    monkeypatch.setattr(os.path, "isdir", lambda path: debian and "dist-" in path)
+
+    assert pip.scripts_of(prefix) == folder
 
 
 def test_first_keyring_that_does_not_know_pip_s_words_will_not_do(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from hushkey_install.common.finding import PROBLEM, Finding
 from hushkey_install.register import table
 from hushkey_install.register.setting import SettingsRegistration
 from hushkey_install.tools.installation import Installation
+from kit.condabase import CondaBase
 from kit.oauth import Machine
 
 KUBECONFIG = """\
@@ -70,6 +71,18 @@ vendor = other
 
 [last]
 type = local
+"""
+
+
+CONDARC = """\
+# mine
+channels:
+- defaults
+
+channel_settings:
+  - channel: own   # a name
+    auth: other
+    user: me
 """
 
 
@@ -159,6 +172,13 @@ CASES = {
         ("def auth_remote_plugin(remote, user=None):",),
         "CONAN_PASSWORD_MY",
     ),
+    "conda": Case(
+        ("git.test/team/",),
+        ".condarc",
+        CONDARC,
+        ('  - channel: "https://git.test/team/*"', "    auth: hushkey"),
+        "CONDA_NO_PLUGINS",
+    ),
     "aws": Case(
         ("work=git.test",),
         ".aws/config",
@@ -189,6 +209,8 @@ class Desk(Machine):
         file = self.config_file.with_name("google.json")
         self.environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(file)
         self.environ["GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"] = "1"
+        self.conda = CondaBase(home / "miniforge3")
+        self.environ["CONDA_EXE"] = str(self.conda.program)
 
     def program(self, name: str) -> Path:
         self.bin.mkdir(parents=True, exist_ok=True)
@@ -418,6 +440,11 @@ def test_doctor_names_the_variable_that_goes_before(desk: Desk, tool: str) -> No
         ),
         ("aws", "aws_access_key_id=s3cret\n", "aws_access_key_id of work"),
         (
+            "conda",
+            '  - channel: "https://git.test/*"\n    auth: s3cret\n',
+            "the later item for https://git.test/*",
+        ),
+        (
             "terraform",
             'credentials "git.test" {\n  token = "s3cret"\n}\n',
             'credentials "git.test"',
@@ -442,7 +469,11 @@ def test_doctor_names_the_setting_that_goes_before(
 # -- the right place ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tool", ["aws", "bazel", "pnpm", "claude", "codex"])
+#: those that are told a host
+NAMED = ("aws", "bazel", "pnpm", "claude", "codex", "conda")
+
+
+@pytest.mark.parametrize("tool", NAMED)
 def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
     desk.file(tool)
     before = shape(desk)
@@ -453,7 +484,7 @@ def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
     assert shape(desk) == before
 
 
-@pytest.mark.parametrize("tool", ["aws", "bazel", "pnpm", "claude", "codex", "rclone"])
+@pytest.mark.parametrize("tool", (*NAMED, "rclone"))
 def test_host_is_needed(desk: Desk, tool: str) -> None:
     desk.file(tool)
 
@@ -482,6 +513,8 @@ def test_program_without_a_path_is_refused(
         ("terraform", 'host "a" {\n'),
         ("kubectl", json.dumps({"contexts": []})),
         ("kubectl", "contexts: [{name: a}]\n"),
+        ("conda", "channel_settings: [{channel: a}]\n"),
+        ("conda", "{channels: [a]}\n"),
         ("kubectl", "apiVersion: v1\n---\ncontexts: []\n"),
         ("claude", "[]"),
         ("codex", "[model_providers.x]\nbase_url = 'https://foreign.test'\n"),
@@ -537,7 +570,7 @@ def test_path_that_bazel_reads_otherwise_is_refused(desk: Desk, name: str) -> No
     assert path.read_text() == ""
 
 
-@pytest.mark.parametrize("tool", ["bazel", "pnpm"])
+@pytest.mark.parametrize("tool", ["bazel", "conda", "pnpm"])
 def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
     path = desk.file(tool, "")
     desk.configure(more='[host."two.test"]\nidentity = "corp"\n')

@@ -235,12 +235,12 @@ def test_tools_that_are_here_and_fit_are_offered(person: Person) -> None:
     for name in ("docker", "podman"):
         person.program(name, ":")
     said = person.setup("contoso.azurecr.io", "--no-login", "--dry-run", "--yes")
-    assert "docker asks hushkey" not in said.output  # nobody is signed in
+    assert "docker will ask hushkey" not in said.output  # nobody is signed in
     chosen = person.setup("contoso.azurecr.io", "--dry-run", typed="podman\n")
 
     assert person.asked == 1
-    assert "podman asks hushkey" in chosen.output
-    assert "docker asks hushkey" not in chosen.output
+    assert "podman will ask hushkey" in chosen.output
+    assert "docker will ask hushkey" not in chosen.output
 
 
 def test_index_is_not_expected_to_be_git_s(person: Person) -> None:
@@ -256,7 +256,7 @@ def test_index_is_not_expected_to_be_git_s(person: Person) -> None:
     assert "git-not-registered" not in rows
     person.program("docker", ":")
     as_well = person.setup("docker://files.test/app", "--yes", "--dry-run")
-    assert "docker asks hushkey" in as_well.output
+    assert "docker will ask hushkey" in as_well.output
 
 
 @pytest.mark.parametrize(
@@ -271,8 +271,59 @@ def test_yes_and_no_answer_which_tools_too(
 
     shown = person.setup("contoso.azurecr.io", "--dry-run", typed=f"{said}\n")
 
+    assert "dry run: nothing was changed" in shown.output
     for name in ("docker", "podman"):
-        assert (f"{name} asks hushkey" in shown.output) == (name in asking)
+        assert (f"{name} will ask hushkey" in shown.output) == (name in asking)
+
+
+def test_dry_run_speaks_of_nothing_as_done(person: Person) -> None:
+    person.program("docker", ":")
+    before = person.text()
+
+    named = ("--tenant", "fabrikam.test", "--no-probe", "--yes", "--dry-run")
+    said = person.setup("fabrikam.azurecr.io", *named).stderr
+
+    assert person.text() == before
+    assert "built in" not in said  # another identity was named
+    assert said.splitlines()[-1] == "dry run: nothing was changed"
+    assert "will sign you in to fabrikam.azurecr.io" in said
+    assert " asks hushkey" not in said
+
+
+@pytest.mark.parametrize(
+    ("here", "keyring", "questions"),
+    [
+        (("docker",), True, 1),
+        (("docker", "podman"), True, 2),
+        (("docker", "podman"), False, 3),
+    ],
+)
+def test_questions_of_azure_are_those_that_the_guide_promises(
+    person: Person, here: tuple[str, ...], keyring: bool, questions: int
+) -> None:
+    """Go ahead; with which of several tools; the key in a file."""
+    person.environ["PATH"] = str(person.home / "bin")
+    for name in (*here, "docker-credential-hushkey"):
+        person.program(name, ":")
+    if not keyring:
+        person.config_file.unlink()
+
+    said = person.setup(
+        "contoso.azurecr.io", typed="\n" * (questions - 1) + "n\n", code=1
+    )
+
+    assert person.asked == questions, said.output
+
+
+@pytest.mark.parametrize("said", ["docker y", "maybe", "all y"])
+def test_yes_is_no_tool_s_name(person: Person, said: str) -> None:
+    for name in ("docker", "podman"):
+        person.program(name, ":")
+
+    shown = person.setup("contoso.azurecr.io", "--dry-run", typed=f"{said}\ndocker\n")
+
+    assert "no such tool here" in shown.output
+    assert "podman will ask" not in shown.output
 
 
 def test_who_is_named_is_not_called_unknown(person: Person) -> None:

@@ -198,7 +198,7 @@ def test_refused_young_token_is_an_error_and_no_loop(
     errors = [fails(desk, provider) for _ in range(3)]
 
     assert "HTTP 401" in errors[0].line()
-    assert "refuses me@example.com" in errors[1].line()
+    assert "no (HTTP 401), 0 s ago" in errors[1].line()
     assert len(swap.asked) == 1
     assert provider.asked == []
 

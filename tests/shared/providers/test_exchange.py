@@ -35,8 +35,14 @@ class Registry(Scripted):
         self.ca_file = str(authority.ca_file)
         self.host = urlsplit(self.url).netloc
 
-    def ask(self, tenant: str = "", now: float = NOW, kind: str = "acr") -> Secret:
-        asked = Context(self.host, SECRET, tenant)
+    def ask(
+        self,
+        tenant: str = "",
+        now: float = NOW,
+        kind: str = "acr",
+        value: str = SECRET,
+    ) -> Secret:
+        asked = Context(self.host, value, tenant)
         return exchange.perform(kind, asked, network(3, ca_file=self.ca_file), now)
 
     def gives(self, value: object, date: str = "") -> None:
@@ -195,6 +201,46 @@ def test_each_status_is_an_outcome_of_its_own(
     assert type(error) is kind
     assert words in error.line()
     assert "not with ***" in error.line()
+
+
+OTHER = "5f1d3a52-7c0e-4b7f-9c25-3b1c5a7e2d10"
+ISSUED_BY = "https://sts.windows.net"
+AT = "https://login.microsoftonline"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+@pytest.mark.parametrize(
+    ("message", "challenge", "tenant"),
+    [
+        ("no", f'Bearer authorization_uri="{AT}.com/{OTHER}"', OTHER),
+        ("no", f'Bearer authorization_uri="{AT}.us/{OTHER}", realm="x"', OTHER),
+        ("no", f'Bearer authorization_uri="{AT}.com.evil.test/{OTHER}"', ""),
+        (
+            f"The issuer '{ISSUED_BY}/{TENANT}/' is wrong. Please use the authority "
+            f"(URL) 'https://login.windows.net/{OTHER}' to get the token.",
+            "",
+            OTHER,
+        ),
+        (f"ask {AT}.com/{TENANT}, or {AT}.com/{OTHER}", "", OTHER),
+        (f"ask {AT}.com/{TENANT}", "", ""),
+        (f"ask {AT}.com/common", "", ""),
+        (f"ask http://login.microsoftonline.com/{OTHER}", "", ""),
+        ("no", 'Bearer realm="https://x/oauth2/token"', ""),
+    ],
+)
+def test_refusal_names_the_fix_for_another_tenant(
+    registry: Registry, status: int, message: str, challenge: str, tenant: str
+) -> None:
+    headers = {"WWW_Authenticate": challenge} if challenge else {}
+    registry.on(PATH, Reply(said("UNAUTHORIZED", message), status, **headers))
+
+    with pytest.raises(Permanent) as caught:
+        registry.ask(value=token(tid=TENANT))
+
+    fix = f"hushkey setup {registry.host} --tenant {tenant or 'TENANT'}"
+    shown = tenant or status != 403  # a network rule has nothing to do with tenants
+    assert (fix in caught.value.hint) == bool(shown)
+    assert ("of another tenant (HTTP" in caught.value.what) == bool(tenant)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

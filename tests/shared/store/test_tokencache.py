@@ -416,6 +416,15 @@ def test_refusal_says_nothing_about_other_scopes() -> None:
     )
 
 
+def test_refusal_says_nothing_about_a_tenant_that_is_set_since() -> None:
+    """Who has set the right one need not wait a minute; a server cannot change it."""
+    cache, host = refused(0), "git.example.com"
+    moved = TokenKey(GIT, "fabrikam")
+
+    assert cache.was_refused(ME, host, NOW + 1, moved)
+    assert not cache.was_refused(ME, host, NOW + 1, moved, tenant="fabrikam")
+
+
 def test_refusal_sweeps_out_old_notes() -> None:
     cache = refused(1)
     cache.keep(grant("a2"), ME, KEY, NOW + 100, replaces="r1")

@@ -212,6 +212,28 @@ def test_what_is_around_the_home_that_the_system_gave_may_be_anybody_s(
     )
 
 
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "shown", "way"),
+    [
+        (0, "(root), so", "if `sudo` left it there, `hushkey doctor` says how"),
+        (65534, "(nobody), so", "run as nobody, or use `sudo -H`"),
+        (51234, "(user 51234), so", "run as user 51234, or use `sudo -H`"),
+    ],
+)
+def test_error_says_whose_it_is_and_what_to_do(
+    tmp_path: Path, owner: int, shown: str, way: str
+) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    os.chown(path, owner, -1)
+
+    line = ownership.foreign(str(path), "so nothing is changed there").line()
+
+    assert f"{path} belongs to another user {shown} nothing is changed" in line
+    assert way in line
+
+
 # -- what others can change ----------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hushkey.errors import HushkeyError, Permanent, Transient, plain
 from hushkey.net import outcomes
 from hushkey.providers.exchange.base import (
@@ -61,17 +63,22 @@ EXCHANGE = Exchange(acr, AS_REFRESH, {"token": AS_REFRESH, "guid": NULL_GUID})
 # -- what an answer means --------------------------------------------------------
 
 _ACCESS = "check that the account may use this registry"
+_SETUP = "hushkey setup {host} --tenant {tenant}"
+_ELSEWHERE = f"where it is of another tenant, run: {_SETUP}"
+#: the statuses of a token of another tenant
+_OF_ANOTHER = (400, 401, 403)
+_URI = re.compile(r"https://[^\s'\"<>,;)]+")
 #: status -> (outcome, what happened, what to do), where no general rule serves
 _BY_STATUS: Mapping[int, tuple[type[HushkeyError], str, str]] = {
     400: (
         Permanent,
         "the registry rejects the exchange",
-        "check the host's `scopes` and its identity's `tenant` in config.toml",
+        "check the host's `scopes` in config.toml; " + _ELSEWHERE,
     ),
     401: (
         Refused,
         "the registry refuses this sign-in",
-        f"{_ACCESS}, and that its identity's `tenant` is the registry's",
+        f"{_ACCESS}; {_ELSEWHERE}",
     ),
     403: (
         Permanent,
@@ -94,9 +101,12 @@ def _outcome(answer: Response, data: Any, asked: Context) -> HushkeyError:
         general = {"error_description": detail} if isinstance(data, dict) else None
         return outcomes.from_answer(status, general, headers, asked.host)
     kind, what, hint = _BY_STATUS[status]
+    tenant = _other_tenant(_message(data), headers, asked.token)
+    if tenant and status in _OF_ANOTHER:
+        what, hint = f"{what}, as one of another tenant", f"run: {_SETUP}"
     return kind(
         f"{asked.host}: {what} (HTTP {status})" + (f": {detail}" if detail else ""),
-        hint=hint,
+        hint=hint.format(host=asked.host, tenant=tenant or "TENANT"),
         correlation=outcomes.correlation({}, headers),
     )
 
@@ -107,6 +117,24 @@ def _message(data: Any) -> str:
     first = errors[0] if isinstance(errors, list) and errors else None
     message = first.get("message") if isinstance(first, dict) else None
     return message if isinstance(message, str) else ""
+
+
+def _other_tenant(message: str, headers: Mapping[str, str], token: str) -> str:
+    """Return the tenant that an answer names, unless it is *token*'s own.
+
+    By the address of an authority of Microsoft's, in a challenge or in the words.
+    """
+    from hushkey.providers import azure_devops, clouds
+
+    challenge = headers.get("WWW-Authenticate", "")
+    for cloud in clouds.HOSTS:
+        named = [azure_devops.from_challenges([challenge], cloud)]
+        named += (azure_devops.tenant_at(uri, cloud) for uri in _URI.findall(message))
+        own = str(claims_of(token).get("tid", "")).lower()
+        for tenant in named:
+            if tenant and tenant != own:
+                return tenant
+    return ""
 
 
 def _is_id(tenant: str) -> bool:
