@@ -77,6 +77,7 @@ class Bazel:
             "--nosystem_rc",
             f"--install_base={share}",
             "--trust_install_base",
+            "--max_idle_secs=120",  # where nobody lived to end it
             f"--server_javabase={_ROOT / 'java'}",
             f"--output_user_root={self._folder / 'root'}",
             f"--output_base={self._folder / 'base'}",
