@@ -70,6 +70,15 @@ def asked_for(url: str, challenges: tuple[str, ...] = (), **words: Any) -> Asked
         raise Permanent(f"{plain(where, 80)!r}: {error}") from error
 
 
+def registry(
+    argv: list[str], _: Callable[[], bytes], __: Mapping[str, str]
+) -> Asked | Answer:
+    """Read a registry, the only word: its URL, or ``HOST/PATH``."""
+    if len(argv) != 1:
+        raise Usage("the command line is not right", hint="give it HOST/PATH")
+    return asked_for(argv[0])
+
+
 class Served(Frozen):
     """The token for what was asked, and the user name that it goes with."""
 

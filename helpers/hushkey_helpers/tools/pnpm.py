@@ -8,20 +8,11 @@ from __future__ import annotations
 
 from hushkey_helpers.answer import Answer
 from hushkey_helpers.tools import command
-from hushkey_helpers.tools.command import Asked, CommandTool, Served, Usage
+from hushkey_helpers.tools.command import CommandTool, Served
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-
-def parse(
-    argv: list[str], _: Callable[[], bytes], __: Mapping[str, str]
-) -> Asked | Answer:
-    """Read the registry, ``HOST/PATH``."""
-    if len(argv) != 1:
-        raise Usage("the command line is not right", hint="give it HOST/PATH")
-    return command.asked_for(argv[0])
 
 
 def render(served: Served) -> bytes:
@@ -32,7 +23,7 @@ def render(served: Served) -> bytes:
 TOOL = CommandTool(
     "hushkey-answer pnpm",
     callers={"pnpm": "add audit dlx fetch i install publish update"},
-    parse=parse,
+    parse=command.registry,
     render=render,
     patience=60,
     stderr_shown_by=(),

@@ -32,12 +32,11 @@ def _value(text: str) -> str:
     contexts = yamltext.listing(text, "contexts")
     users = yamltext.listing(text, "users")
     lines = textlines.split(text)
-    said: dict[str, Any] = {"contexts": {}, "entry": None, "users": None}
+    header = yamltext.header(text, users)
+    said: dict[str, Any] = {"contexts": {}, "entry": None, "users": header}
     for item in contexts.items if contexts else ():
         if user := item.scalars.get(("context", "user")):
             said["contexts"][item.says("name")] = yamltext.source(text, user)
-    if users:
-        said["users"] = lines[users.line] if users.empty else ""
     for item in users.items if users else ():
         if item.says("name") == _USER:
             said["entry"] = "".join(lines[item.first : item.after]).rstrip("\r\n")
@@ -53,26 +52,14 @@ def _edited(text: str, value: str) -> str:
             text = yamltext.rewrite(text, user, made)
     if json.loads(_value(text))["entry"] != said["entry"]:
         text = _without_entry(text, said["users"])
-        text = _with_entry(text, said["entry"]) if said["entry"] else text
+        if said["entry"]:
+            users = yamltext.listing(text, "users")
+            text = yamltext.with_item(text, "users", users, said["entry"])
     return text
 
 
 def _user(item: yamltext.Item) -> yamltext.Scalar | None:
     return item.scalars.get(("context", "user"))
-
-
-def _with_entry(text: str, entry: str) -> str:
-    users = yamltext.listing(text, "users")
-    entry = entry.replace("\r\n", "\n")
-    if users is None:
-        return textlines.appended(text, f"users:\n{entry}")
-    if not users.empty:
-        return textlines.inserted(text, users.items[-1].after, entry)
-    lines, end = textlines.split(text), textlines.ending(text)
-    last = not lines[users.line].endswith("\n")
-    block = f"users:\n{entry}".replace("\n", end)
-    lines[users.line] = block if last else block + end
-    return "".join(lines)
 
 
 def _without_entry(text: str, header: str | None) -> str:
@@ -81,18 +68,7 @@ def _without_entry(text: str, header: str | None) -> str:
     for item in users.items if users else ():
         if item.says("name") == _USER:
             text = textlines.without(text, item.first, item.after)
-            break
-    else:
-        return text
-    users = yamltext.listing(text, "users")
-    if users is None or not users.empty:
-        return text
-    if header is None:
-        return textlines.without(text, users.line, users.line + 1)
-    if header:
-        lines = textlines.split(text)
-        lines[users.line] = header
-        return "".join(lines)
+            return yamltext.with_header(text, yamltext.listing(text, "users"), header)
     return text
 
 

@@ -23,7 +23,7 @@ from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.common.installrecord import InstallRecord, named
-from hushkey_install.register.door import Door
+from hushkey_install.register.door import Placed
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
 from hushkey_install.tools.installation import Installation
@@ -141,8 +141,8 @@ class SettingsRegistration(Registration):
         """Return how the settings for *words* are written."""
         raise NotImplementedError
 
-    def doors(self, setup: Setup) -> Iterable[Door]:
-        """Return the scripts that the tool needs to reach us."""
+    def doors(self, setup: Setup) -> Iterable[Placed]:
+        """Return the scripts and plug-ins that the tool needs to reach us."""
         return ()
 
     def overriding(self, text: str) -> Iterator[str]:
@@ -311,9 +311,9 @@ class SettingsRegistration(Registration):
             return _Noted(False, (), (), (), ())
         return _Noted(True, *(tuple(map(str, notes[key])) for key in keys))
 
-    def _doors(self, environ: Mapping[str, str]) -> Iterator[Door]:
+    def _doors(self, environ: Mapping[str, str]) -> Iterator[Placed]:
         for path in self._noted(environ).programs:
-            yield Door(environ, self.name, path, ())
+            yield Placed(environ, self.name, path)
 
     def _files(self, environ: Mapping[str, str]) -> Iterator[tuple[str, SettingsFile]]:
         noted = self._noted(environ)

@@ -73,6 +73,28 @@ type = local
 """
 
 
+YARNRC = """\
+# mine
+nodeLinker: node-modules
+
+npmRegistries:
+  //git.test/npm/:
+    # of the team
+    npmAuthToken: "s3cret"
+  "https://git.test/team": # two
+    npmAlwaysAuth: false   # for now
+  https://foreign.test:8443:
+    npmAlwaysAuth: true
+  'https://git.test/old':
+
+plugins:
+  - ./mine.cjs
+  - path: .yarn/plugins/other.cjs
+    spec: "https://foreign.test/other.cjs"
+npmScopes: {mine: {npmRegistryServer: "https://git.test/npm"}}
+"""
+
+
 class Case(NamedTuple):
     """One tool: its words, its file, what that holds, and lines that it then has."""
 
@@ -132,6 +154,17 @@ CASES = {
         ".config/pnpm/auth.ini",
         "//git.test/npm/:tokenHelper=/mine\n; comment\n//a.test/:_authToken=x\n",
         ("//git.test/npm/:tokenHelper={ours} pnpm git.test/npm",),
+    ),
+    "yarn": Case(
+        ("git.test/npm/", "https://git.test/team", "git.test/old", "git.test/new"),
+        ".yarnrc.yml",
+        YARNRC,
+        (
+            "  - path: {data}/programs/yarn-plugin-hushkey.cjs",
+            "    spec: hushkey",
+            "    npmAlwaysAuth: true   # for now",
+            '  "https://git.test/new":',
+        ),
     ),
     "claude": Case(
         ("git.test",),
