@@ -20,7 +20,10 @@ module.exports = {
       new Promise(resolve => {
         const stdio = ["ignore", "pipe", "inherit"]; // what it says is for the person
         const child = spawn(PROGRAM, ["yarn", registry], {stdio, windowsHide: true});
+        let over = false;
         const end = (line, found) => {
+          if (over) return;
+          over = true;
           clearTimeout(timer);
           if (line) process.stderr.write(`hushkey: ${line}\n`);
           resolve(found || {});
