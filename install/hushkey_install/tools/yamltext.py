@@ -167,7 +167,8 @@ def with_header(text: str, found: Listing | None, line: str | None) -> str:
     if line is None:
         return textlines.without(text, found.line, found.line + 1)
     lines = textlines.split(text)
-    lines[found.line] = line
+    now = lines[found.line]
+    lines[found.line] = line.rstrip("\r\n") + now[len(now.rstrip("\r\n")) :]
     return "".join(lines)
 
 
