@@ -199,6 +199,8 @@ def _ours(plugins: yamltext.Listing | None) -> yamltext.Item | None:
 
 def _edited(text: str, value: str) -> str:
     said, now = json.loads(value), _said(text)
+    if now["entry"] != said["entry"]:
+        text = _with_entry(text, said["entry"], said["plugins"])
     for key in sorted({**now["always"], **said["always"]}):
         made = said["always"].get(key)
         if key not in now["always"] or made != now["always"][key]:
@@ -206,18 +208,19 @@ def _edited(text: str, value: str) -> str:
         if key not in said["always"]:
             text = _without_registry(text, key)
     found = yamltext.mapping(text, "npmRegistries")
-    text = yamltext.with_header(text, found, said["registries"])
-    if now["entry"] == said["entry"]:
-        return text
+    return yamltext.with_header(text, found, said["registries"])
+
+
+def _with_entry(text: str, path: str | None, header: str | None) -> str:
+    """Return *text* with our plug-in at *path*; None: without, and *header* again."""
     plugins = yamltext.listing(text, "plugins")
     if ours := _ours(plugins):
         text = textlines.without(text, ours.first, ours.after)
         plugins = yamltext.listing(text, "plugins")
-    if said["entry"] is None:
-        return yamltext.with_header(text, plugins, said["plugins"])
+    if path is None:
+        return yamltext.with_header(text, plugins, header)
     indent = plugins.indent if plugins and not plugins.empty else "  "
-    path = yamltext.written(said["entry"])
-    lines = f"{indent}- path: {path}\n{indent}  spec: hushkey"
+    lines = f"{indent}- path: {yamltext.written(path)}\n{indent}  spec: hushkey"
     return yamltext.with_item(text, "plugins", plugins, lines)
 
 

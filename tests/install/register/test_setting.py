@@ -475,7 +475,7 @@ def test_doctor_names_the_setting_that_goes_before(
 # -- the right place ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tool", ["aws", "bazel", "pnpm", "claude", "codex"])
+@pytest.mark.parametrize("tool", ["aws", "bazel", "pnpm", "yarn", "claude", "codex"])
 def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
     desk.file(tool)
     before = shape(desk)
@@ -516,6 +516,9 @@ def test_program_without_a_path_is_refused(
         ("kubectl", json.dumps({"contexts": []})),
         ("kubectl", "contexts: [{name: a}]\n"),
         ("kubectl", "apiVersion: v1\n---\ncontexts: []\n"),
+        ("yarn", "npmRegistries: {'https://git.test/npm': {npmAuthToken: x}}\n"),
+        ("yarn", "npmRegistries:\n  //git.test/npm: {npmAuthToken: x}\n"),
+        ("yarn", "plugins: [./a.cjs]\n"),
         ("claude", "[]"),
         ("codex", "[model_providers.x]\nbase_url = 'https://foreign.test'\n"),
         ("rclone", "# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\n"),
@@ -547,7 +550,7 @@ def test_rclone_remotes_go_one_by_one(desk: Desk) -> None:
 # -- of one tool ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tool", ["bazel", "pnpm"])
+@pytest.mark.parametrize("tool", ["bazel", "pnpm", "yarn"])
 def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
     path = desk.file(tool, "")
     desk.configure(more='[host."two.test"]\nidentity = "corp"\n')
@@ -612,6 +615,67 @@ def test_old_pnpm_gets_a_program_for_each_registry(desk: Desk, version: str) -> 
     assert os.access(door, os.X_OK)
     desk.hushkey("uninstall", "pnpm")
     assert shape(desk) == before
+
+
+def test_yarn_without_a_registry_gets_the_plug_in_alone(desk: Desk) -> None:
+    path = desk.home / ".yarnrc.yml"
+    plugin = desk.data / "programs" / "yarn-plugin-hushkey.cjs"
+
+    desk.hushkey("install", "yarn")
+
+    assert path.read_text() == f"plugins:\n  - path: {plugin}\n    spec: hushkey\n"
+    assert f'const PROGRAM = "{desk.ours}";' in plugin.read_text()
+    plugin.unlink()
+    assert "yarn-settings" in [found.code for found in desk.findings("yarn")]
+    desk.hushkey("install", "yarn")
+    assert plugin.exists()
+
+
+def test_yarn_s_plug_in_of_somebody_else_stays(desk: Desk) -> None:
+    plugin = desk.data / "programs" / "yarn-plugin-hushkey.cjs"
+    plugin.parent.mkdir(parents=True)
+    plugin.write_text("mine")
+    before = shape(desk)
+
+    desk.hushkey("install", "yarn", code=1)
+
+    assert shape(desk) == before
+
+
+def test_yarn_is_not_told_of_plain_http(desk: Desk) -> None:
+    desk.configure(more='[host."http://127.0.0.1:1"]\nidentity = "corp"\n')
+
+    result = desk.hushkey("install", "yarn", "http://127.0.0.1:1/npm", code=1)
+
+    assert "https alone" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "old"),
+    [
+        ("yarn", "1.22.22", True),
+        ("yarn", "2.4.3", True),
+        ("@yarnpkg/cli-dist", "4.18.1", False),
+        ("corepack", "0.34.0", False),
+    ],
+)
+def test_yarn_that_is_too_old_is_named(
+    desk: Desk, name: str, version: str, old: bool
+) -> None:
+    package = desk.home / "lib" / "yarn"
+    (package / "bin").mkdir(parents=True)
+    about = {"name": name, "version": version}
+    (package / "package.json").write_text(json.dumps(about))
+    cli = package / "bin" / "yarn.js"
+    cli.write_text("")
+    cli.chmod(0o755)
+    (desk.bin / "yarn").symlink_to(cli)
+
+    said = desk.hushkey("install", "yarn").stderr
+
+    text = f"the one on PATH is Yarn {version[0]}, which asks nobody"
+    assert (text in said) == old
+    assert [found.code for found in desk.findings("yarn")] == ["yarn-version"] * old
 
 
 def test_kubectl_takes_contexts_and_hosts(desk: Desk) -> None:
