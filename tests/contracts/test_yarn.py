@@ -226,16 +226,24 @@ def test_archive_elsewhere_is_fetched_without_the_token(
     assert tokens(server) == {f"Bearer {TOKEN}"}
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("npmAlwaysAuth: false", "npmAlwaysAuth of {url}/npm overrides hushkey"),
+        ("npmAuthToken: x", "{url}/npm lacks npmAlwaysAuth: true for Yarn 3"),
+    ],
+)
 def test_doctor_names_what_a_project_says_against_it(
-    desk: Desk, server: ToolServer
+    desk: Desk, server: ToolServer, entry: str, said: str
 ) -> None:
     desk.has(grant(TOKEN))
     desk.hushkey("install", "yarn", f"{server.host}/npm")
-    against = f'npmRegistries:\n  "{server.url}/npm":\n    npmAlwaysAuth: false\n'
-    done = desk.yarn(["hello"], registry(server) + against)
-    assert (done.returncode != 0, tokens(server)) == (True, {""})
+    against = f'npmRegistries:\n  "{server.url}/npm":\n    {entry}\n'
+    desk.yarn(["hello"], registry(server) + against)
+    asked = said.startswith("{url}")
+    assert tokens(server) == {f"Bearer {TOKEN}" if asked else ""}
 
-    said = subprocess.run(
+    done = subprocess.run(
         [str(BIN / "hushkey"), "doctor"],
         env=desk.environ,
         cwd=desk.project,
@@ -243,7 +251,7 @@ def test_doctor_names_what_a_project_says_against_it(
         encoding="utf-8",
         timeout=60,
         check=False,
-    ).stdout
+    )
 
-    assert f"npmAlwaysAuth of {server.url}/npm overrides hushkey" in said
-    assert str(desk.project / ".yarnrc.yml") in said
+    assert said.format(url=server.url) in done.stdout
+    assert str(desk.project / ".yarnrc.yml") in done.stdout

@@ -102,11 +102,17 @@ class YarnRegistration(SettingsRegistration):
         for text in _old(installation.environ):
             yield Finding("yarn-version", NOTE, text)
         ours = {_bare(_registry(word)) for word in noted.words}
-        for path in _above(installation.folder):
+        name = installation.environ.get("YARN_RC_FILENAME") or _FILE
+        for path in _above(installation.folder, name):
             for key, always in _project(path).items():
-                if _bare(key) in ours and always == "false":
+                if _bare(key) not in ours:
+                    continue
+                if always == "false":
                     text = f"yarn: in {path}, {_ALWAYS} of {key} overrides hushkey"
                     yield Finding("yarn-overridden", PROBLEM, text)
+                elif always is None:
+                    text = f"yarn: in {path}, {key} lacks {_ALWAYS}: true for Yarn 3"
+                    yield Finding("yarn-overridden", NOTE, text)
 
 
 def plugin(program: str) -> str:
@@ -147,11 +153,11 @@ def _old(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _above(folder: str) -> Iterator[str]:
-    """Yield the settings of the project in *folder*, and of the folders above."""
+def _above(folder: str, name: str) -> Iterator[str]:
+    """Yield the settings called *name* of *folder*, and of the folders above it."""
     before = ""
     while folder != before:
-        yield os.path.join(folder, _FILE)
+        yield os.path.join(folder, name)
         before, folder = folder, os.path.dirname(folder)
 
 
