@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.__main__ import desk
 from hushkey.model import Account, Grant, TokenKey
+from hushkey_helpers.agent import protocol
 from kit.desk import BIN, Desk
 from servers.agent import Agent
 from servers.process import clean_environ, wait_until
@@ -108,15 +109,23 @@ def rows(made: Desk, agent: Agent, cache: str) -> list[Row]:
     off = {"HUSHKEY_AGENT": "off"}
     git = shutil.which("git") or "git"
     door = [git, "credential-cache", "--socket"]
+    place = [str(agent.folder / "git"), str(protocol.number(made.environ))]
     found = [
         Row("git get, warm", [GIT, "get"], ours, expected=b"password="),
         Row("git get, host not ours", [GIT, "get"], b"protocol=https\nhost=o.test\n\n"),
         Row("git get, cached, no agent", [GIT, "get"], ours, off, b"password="),
         Row("docker get, warm", [DOCKER, "get"], host.encode(), expected=b"Secret"),
+        Row("`hushkey token`, warm", [str(BIN / "hushkey"), "token", host]),
         Row("`keyring get`", [str(BIN / "keyring"), "get", "hushkey", "data-key"]),
         Row(
             "git's C client at our door",
             [*door, str(agent.folder / "git"), "get"],
+            ours,
+            expected=b"password=",
+        ),
+        Row(
+            "hushkey-git-client at our door",
+            [str(BIN / "hushkey-git-client"), *place, "get"],
             ours,
             expected=b"password=",
         ),

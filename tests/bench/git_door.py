@@ -2,23 +2,23 @@
 
     .venv/bin/python tests/bench/git_door.py [RUNS]
 
-Whole chains in turn, each beside git's own: what `hushkey install git` writes, that
-without its deadline and its check (which could hang or hand on half a token, so it is
-measured only), and our helper alone. For each git that is here.
+Whole chains in turn, each beside git's own: what `hushkey install git` writes, with our
+client and with git's own; our helper alone. For each git that is here.
 """
 
 import os
-import re
 import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.__main__ import desk
 from bench.agent import Row, cache_daemon, warmed
 from hushkey_install.register import gitdoor
+from hushkey_install.tools import githelpers
 from kit.desk import BIN, Desk
 from servers.agent import Agent
 from servers.gits import Git, newer_git, system_git
@@ -41,14 +41,14 @@ def fill(made: Desk, git: Git, name: str, asked: bytes, *helpers: str) -> Row:
 
 def rows(made: Desk, git: Git, cache: str) -> Iterator[Row]:
     ours = f"protocol=https\nhost={made.apache.host}\n\n".encode()
-    line = gitdoor.line(made.environ)
-    bare = re.search(r"/\S+ credential-cache --socket \S+ --timeout \d+ get", line)
-    assert bare, line
-    unsafe = f'!f() {{ test "$1" = get && exec {bare[0]}; :; }}; f'
+    by_ours = gitdoor.line(made.environ)
+    with mock.patch.object(githelpers, "CLIENT", "hushkey-git-client-is-not-here"):
+        by_gits = gitdoor.line(made.environ)
+    assert by_ours != by_gits
     helper = str(BIN / "git-credential-hushkey")
     yield fill(made, git, "git's own cache", STORED, f"cache --socket {cache}")
-    yield fill(made, git, "the agent's line", ours, line, helper)
-    yield fill(made, git, "without deadline and check", ours, unsafe, helper)
+    yield fill(made, git, "the agent's line", ours, by_ours, helper)
+    yield fill(made, git, "the line with git's client", ours, by_gits, helper)
     yield fill(made, git, "our helper alone", ours, helper)
 
 

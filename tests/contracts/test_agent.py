@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from helpers.tools.test_grid import case
 from hushkey_helpers import ANSWERS
 from hushkey_helpers.agent import protocol
 from hushkey_install.register import gitdoor
+from hushkey_install.tools import githelpers
 from kit.desk import BIN, Desk
 from servers.agent import Agent
 from servers.gits import Git
@@ -520,12 +522,26 @@ def register_git_socket(desk: Desk, agent: Agent) -> str:
 def install_line(desk: Desk, _: Agent) -> str:
     """Let `hushkey install git` write it, now that there is an agent."""
     assert desk.hushkey("install", "git").returncode == 0
-    text = (desk.folder / "gitconfig").read_text()
-    assert "credential-cache --socket" in text
+    assert "/hushkey-git-client " in (desk.folder / "gitconfig").read_text()
     return f"https://{desk.apache.host}"
 
 
-REGISTERED = pytest.mark.parametrize("register", [register_git_socket, install_line])
+def install_line_without_client(desk: Desk, agent: Agent) -> str:
+    """Let there be the line that is written where our own client is not."""
+    place = install_line(desk, agent)
+    with mock.patch.object(githelpers, "CLIENT", "hushkey-git-client-is-not-here"):
+        line = gitdoor.line(desk.environ)
+    words = ["config", "--file", str(desk.folder / "gitconfig"), "--replace-all"]
+    desk.start("git", *words, f"credential.{place}.helper", line, "^!f")
+    text = (desk.folder / "gitconfig").read_text()
+    assert "credential-cache --socket" in text
+    assert "hushkey-git-client" not in text
+    return place
+
+
+REGISTERED = pytest.mark.parametrize(
+    "register", [register_git_socket, install_line, install_line_without_client]
+)
 Register = Callable[[Desk, Agent], str]
 
 
@@ -596,10 +612,12 @@ ASKED = {
 }
 
 
+@pytest.mark.parametrize("client", ["hushkey-git-client", "is-not-here"])
 def test_installed_line_answers_as_the_helper_does_or_not_at_all(
-    desk: Desk, warm: Agent
+    desk: Desk, warm: Agent, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_line(desk, warm)
+    monkeypatch.setattr(githelpers, "CLIENT", client)
     line = gitdoor.line(desk.environ)
     host = desk.apache.host
     places = [f"protocol=https\nhost={host}\n"]

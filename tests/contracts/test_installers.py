@@ -270,6 +270,35 @@ def test_installed_programs_run_nothing_of_a_repository(
 
     assert done.stdout == f"{TOKEN}\n".encode(), done.stderr
     assert repository.ran() == ""
+    subprocess.run([str(folder / "hushkey-git-client")], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "system"),
+    [("", "any"), ("exit 1", "any"), ('exec /usr/bin/cc "$@"', "linux_")],
+)
+def test_wheel_goes_without_the_client_where_nothing_compiles_it(
+    tmp_path: Path, compiler: str, system: str
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    if compiler:
+        (programs / "cc").write_text(f"#!/bin/sh\n{compiler}\n")
+        (programs / "cc").chmod(0o755)
+    code = "import sys; from hatchling.build import *; build_wheel(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        check=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"PATH": f"{programs}:/usr/bin:/bin" if compiler else ""},
+        capture_output=True,
+        timeout=60,
+    )
+    (wheel,) = tmp_path.glob("hushkey-*.whl")
+    assert f"-py3-none-{system}" in wheel.name
+    scripts = "/scripts/hushkey-git-client"
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.endswith(scripts) for name in names) is (system != "any")
 
 
 def test_link_leads_to_its_own_hushkey_and_not_to_the_one_beside_it(

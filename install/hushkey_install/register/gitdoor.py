@@ -1,19 +1,24 @@
-"""The line that lets git ask the agent by its own C client, in front of ours.
+"""The line that lets git ask the agent by a C program, in front of our helper.
 
 No Python is started for a token that is good. Whatever else there is costs nothing but
 time: the line says nothing then, and git asks the helper behind it. It must not say
 anything wrong either, so it
 
-- does `get` only: `store` to a socket without a listener starts git's own daemon there,
-  which keeps the token (builtin/credential-cache.c, FLAG_SPAWN);
-- asks only where the caller's environment is the one that it was written in, since the
-  client sends none, and who asks for a trace gets our own helper's;
+- does `get` only: `store` is for our helper;
+- asks only where the caller's environment is the one that it was written in, since
+  the program sends none, and who asks for a trace gets our own helper's;
 - connects only to a socket of this user's in this user's folder, neither of them a
   link, as our own helper does (`protocol.is_safe`);
 - waits for a tenth of a second: a stopped agent never answers;
-- passes an answer on when it is whole: the client copies it in pieces of 1 KiB, so
-  that a deadline could cut a token in two;
+- passes an answer on when it is whole, never half a token;
 - believes only an agent that says its number first (`protocol.number`).
+
+The last three are done by hushkey-git-client (helpers/native), which a wheel has that
+was built where a C compiler is. Without it git's own client asks, `git
+credential-cache`. That one has no deadline, and copies an answer in pieces of 1 KiB as
+they come, so `timeout` and the shell do what it does not: two processes more. Asked to
+`store` where nobody listens, it starts git's own daemon on our socket, which keeps the
+token (builtin/credential-cache.c, FLAG_SPAWN).
 """
 
 from __future__ import annotations
@@ -29,8 +34,10 @@ from hushkey.errors import HushkeyError
 from hushkey.system import ownership, paths, programs
 from hushkey_helpers.agent import git_socket, protocol
 from hushkey_helpers.agent import start as starting
+from hushkey_install.common import ownprograms
+from hushkey_install.tools import githelpers
 
-#: seconds that the agent has for an answer
+#: seconds for an answer; hushkey-git-client has the same
 PATIENCE = "0.1"
 #: git runs a helper's line by the shell that it was built with; this one mostly
 _SHELL = "/bin/sh"
@@ -42,23 +49,24 @@ _TIMED_OUT = 124
 _PLAIN = re.compile(r"[\w/.,:=+@-]*", re.ASCII)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
-#: `set +x`: an exported SHELLOPTS would write the token to stderr; `printf` is the
-#: shell's own, and nothing is started once the shell has the answer
+#: `set +x`: an exported SHELLOPTS would write the token to stderr
 _LINE = (
     '!f() {{ set +x; test "$1" = get && test "{asked}" = {own} '
     "&& test -O {folder} && test ! -h {folder} "
-    "&& test -O {socket} && test ! -h {socket} "
-    "&& a=$(exec {timeout} {patience} {git} credential-cache --socket {socket} "
-    "--timeout {number} get) "
-    "&& case $a in {mark}={number}[!0-9]*) printf '%s\\n' \"$a\";; esac; :; }} "
-    "2>/dev/null; f"
+    "&& test -O {socket} && test ! -h {socket} && {ask}; :; }} 2>/dev/null; f"
+)
+#: `printf` is the shell's own, and nothing is started once the shell has the answer
+_BY_GIT = (
+    "a=$(exec {patient} credential-cache --socket {socket} --timeout {number} get) "
+    "&& case $a in {mark}={number}[!0-9]*) printf '%s\\n' \"$a\";; esac"
 )
 _BEGINNING = "!f() { set +x; "
 
 
 def is_door(value: str) -> bool:
     """Tell whether a helper *value* is such a line, of this or another hushkey."""
-    return value.startswith(_BEGINNING) and f" {git_socket.MARK}=" in value
+    asks = f" {git_socket.MARK}=", f"/{githelpers.CLIENT}"
+    return value.startswith(_BEGINNING) and any(each in value for each in asks)
 
 
 def line(environ: Mapping[str, str]) -> str:
@@ -68,14 +76,15 @@ def line(environ: Mapping[str, str]) -> str:
     change what is on the way to the socket.
     """
     folder = "" if starting.refusal(environ) else protocol.folder(environ)
-    git, timeout = (programs.find(name, environ) for name in ("git", "timeout"))
-    if not folder or not git or not timeout or not _is_closed(folder):
-        return ""
-    if not _can_run(git, timeout, environ):
+    if not folder or not _is_closed(folder):
         return ""
     # As the agent is started, whoever starts it (`starting.start`).
     session = paths.session_variables(environ)
     known = {**environ, **session}
+    socket = shlex.quote(os.path.join(folder, "git"))
+    ask = _ask(socket, protocol.number(known), environ)
+    if not ask:
+        return ""
     stripped = {name: session.get(name, "") for name in protocol.SESSION_VARS}
     values = {name: known.get(name, "") for name in protocol.PLACE_VARS}
     asked = [
@@ -85,12 +94,24 @@ def line(environ: Mapping[str, str]) -> str:
         asked="|".join([*asked, "${HUSHKEY_AGENT#on}"]),
         own=shlex.quote("|".join([*values.values(), "", ""])),
         folder=shlex.quote(folder),
-        socket=shlex.quote(os.path.join(folder, "git")),
-        timeout=shlex.quote(timeout),
-        patience=PATIENCE,
-        git=shlex.quote(git),
-        number=protocol.number(known),
-        mark=git_socket.MARK,
+        socket=socket,
+        ask=ask,
+    )
+
+
+def _ask(socket: str, number: int, environ: Mapping[str, str]) -> str:
+    """Return the words that ask at *socket*, by the first client that runs here."""
+    client = ownprograms.find(githelpers.CLIENT, environ)
+    if client and _can_run(shlex.quote(client), environ):
+        return f"exec {shlex.quote(client)} {socket} {number} get"
+    git, timeout = (programs.find(name, environ) for name in ("git", "timeout"))
+    if not git or not timeout:
+        return ""
+    patient = f"{shlex.quote(timeout)} {PATIENCE} {shlex.quote(git)}"
+    if not _can_run(f"{patient} --exec-path", environ):
+        return ""
+    return _BY_GIT.format(
+        patient=patient, socket=socket, number=number, mark=git_socket.MARK
     )
 
 
@@ -124,12 +145,9 @@ def _is_closed(folder: str) -> bool:
         place = os.path.dirname(place)
 
 
-def _can_run(git: str, timeout: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether shell, *timeout* and *git* know what the line asks of them."""
-    script = (
-        'test "$(command -v printf)" = printf && '
-        f"exec {shlex.quote(timeout)} {PATIENCE} {shlex.quote(git)} --exec-path"
-    )
+def _can_run(command: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether the shell and *command* do what the line asks of them."""
+    script = f'test "$(command -v printf)" = printf && exec {command}'
     try:
         done = subprocess.run(
             [_SHELL, "-c", script],

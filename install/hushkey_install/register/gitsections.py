@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sysconfig
 from collections.abc import Iterator, Mapping
 
 from hushkey import origins
@@ -12,6 +11,7 @@ from hushkey.errors import HushkeyError, Permanent
 from hushkey.store import typed_index
 from hushkey.system import paths, programs
 from hushkey_helpers.git import typed
+from hushkey_install.common import ownprograms
 from hushkey_install.common.context import Context, shown
 from hushkey_install.tools import githelpers
 from hushkey_install.tools.gitfile import Git
@@ -118,13 +118,7 @@ def section_of(key: str) -> str:
 
 def helper(environ: Mapping[str, str]) -> str:
     """Return the helper's absolute path, as git's shell has to read it."""
-    path = programs.find(_HELPER, environ)
-    if not path:
-        path = os.path.join(sysconfig.get_path("scripts"), _HELPER)
-        if not os.access(path, os.X_OK):
-            raise Permanent(
-                f"{_HELPER} is not on PATH", hint="add hushkey's bin folder to PATH"
-            )
+    path = ownprograms.expect(_HELPER, environ)
     quoted = shlex.quote(path)
     # What begins with a quote is no path to git: `!` says that it is for the shell.
     return path if quoted == path else f"!{quoted}"

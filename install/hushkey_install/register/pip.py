@@ -331,7 +331,13 @@ def _value_at(rows: list[tuple[str, str, str]], section: str) -> str:
     at = _settings(rows, section)
     if not at:
         return ""
-    more = (rows[n][2].strip() for n in _continuing(rows, at[-1]))
+    last = max(_continuing(rows, at[-1]), default=at[-1])
+    # An empty line in between is one of the value's; a comment is not.
+    more = (
+        line.strip()
+        for _, key, line in rows[at[-1] + 1 : last + 1]
+        if (key == _MORE or not line.strip())
+    )
     return "\n".join((_value(rows[at[-1]][2]), *more)).rstrip()
 
 

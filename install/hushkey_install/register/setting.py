@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from hushkey.errors import HushkeyError, Permanent
 from hushkey.model import Frozen
 from hushkey.system import madefolders, programs
 from hushkey_helpers import ANSWER
-from hushkey_install.common import output
+from hushkey_install.common import output, ownprograms
 from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
@@ -27,22 +26,6 @@ from hushkey_install.register.door import Placed
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
 from hushkey_install.tools.installation import Installation
-
-
-def answering(environ: Mapping[str, str]) -> str:
-    """Return the absolute path of hushkey-answer, as PATH finds it.
-
-    So it outlives an upgrade, which may replace the environment behind it.
-    """
-    beside = os.path.join(sysconfig.get_path("scripts"), ANSWER)
-    found = programs.find(ANSWER, environ)
-    if not found and os.access(beside, os.X_OK):
-        found = beside
-    if not found:
-        raise Permanent(
-            f"{ANSWER} is not on PATH", hint="add hushkey's bin folder to PATH"
-        )
-    return found
 
 
 def is_ours(command: str) -> bool:
@@ -177,7 +160,7 @@ class SettingsRegistration(Registration):
 
     def _planned(self, environ: dict[str, str], words: tuple[str, ...]) -> Plan:
         context = Context(environ)
-        setup = Setup(environ, context, answering(environ), words)
+        setup = Setup(environ, context, ownprograms.expect(ANSWER, environ), words)
         settings = list(self.settings(setup))
         paths = dict.fromkeys(setting.path for setting in settings)
         changes = []
@@ -286,7 +269,9 @@ class SettingsRegistration(Registration):
     ) -> Iterator[Finding]:
         code = f"{self.name}-settings"
         try:
-            setup = Setup(environ, Context(environ), answering(environ), words)
+            setup = Setup(
+                environ, Context(environ), ownprograms.expect(ANSWER, environ), words
+            )
             made: list[Change] = []
             for setting in self.settings(setup):
                 file = self._file(environ, setting.path, words)

@@ -21,6 +21,8 @@ from hushkey_install.common.filechange import temporary_folder, write_text
 from hushkey_install.tools.gitfile import Git
 
 _OURS = "git-credential-hushkey"
+#: the program that asks our agent at git's own speed (helpers/native)
+CLIENT = "hushkey-git-client"
 #: scopes of git's that come with a repository, not with the user
 _REPOSITORY = ("local", "worktree")
 #: helpers that keep what they are handed (git's contrib, GCM, and git's own)
@@ -57,7 +59,7 @@ class Helper(NamedTuple):
 
     @property
     def is_socket(self) -> bool:
-        """Tell whether this line asks our agent through git's own client."""
+        """Tell whether this line asks our agent by a client in C."""
         return is_socket(self.value)
 
     @property
@@ -113,8 +115,9 @@ def is_ours(value: str) -> bool:
 
 
 def is_socket(value: str) -> bool:
-    """Tell whether a helper *value* asks our agent through git's own client, only."""
-    socket = "credential-cache --socket" in value and "hushkey" in value
+    """Tell whether a helper *value* asks our agent by a client in C, only."""
+    by_git = "credential-cache --socket" in value and "hushkey" in value
+    socket = by_git or f"/{CLIENT}" in value
     return socket and not is_wrong_socket(value)
 
 

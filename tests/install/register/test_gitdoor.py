@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,8 +26,12 @@ ANSWER = b"username=u\npassword=" + TOKEN + b"\npassword_expiry_utc=99\n"
 HELPER = f"{BIN}/git-credential-hushkey"
 
 
-@pytest.fixture
-def desk(home: Path) -> Iterator[Machine]:
+@pytest.fixture(params=["our client", "git's client"])
+def desk(
+    home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machine]:
+    if request.param == "git's client":
+        monkeypatch.setattr(githelpers, "CLIENT", "hushkey-git-client-is-not-here")
     made = Machine(home)
     made.configure()
     folder = short_folder("door")
@@ -204,19 +209,11 @@ def test_token_is_in_no_trace_and_no_environment(desk: Machine, tmp_path: Path) 
 # -- when it is written ---------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["off", "config", "ci", "no timeout", "no fractions", "open", "open around"],
-)
-def test_no_line_where_it_could_not_serve(
-    desk: Machine, case: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("case", ["off", "config", "ci", "open", "open around"])
+def test_no_line_where_it_could_not_serve(desk: Machine, case: str) -> None:
     assert gitdoor.line(desk.environ)
     environ = dict(desk.environ)
     folder = Path(environ["HUSHKEY_RUNTIME_DIR"])
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "git").symlink_to(shutil.which("git") or "")
     if case == "off":
         environ["HUSHKEY_AGENT"] = "off"
     elif case == "config":
@@ -224,19 +221,43 @@ def test_no_line_where_it_could_not_serve(
         desk.config_file.write_text(f"[settings]\nagent = false\n{text}")
     elif case == "ci":
         environ["CI"] = "true"
-    elif case == "no timeout":
-        environ["PATH"] = str(programs)
-    elif case == "no fractions":
-        busybox = programs / "timeout"
-        busybox.write_text("#!/bin/sh\ncase $1 in *.*) exit 1;; esac; exec $2 $3\n")
-        busybox.chmod(0o755)
-        environ["PATH"] = str(programs)
     elif case == "open":
         folder.chmod(0o1777)
     else:
         environ["HUSHKEY_RUNTIME_DIR"] = str(folder / "inner")
         folder.chmod(0o777)
     assert gitdoor.line(environ) == ""
+
+
+@pytest.mark.parametrize("timeout", ["none", "without fractions"])
+def test_only_git_s_client_needs_a_timeout(
+    desk: Machine, timeout: str, tmp_path: Path
+) -> None:
+    (tmp_path / "git").symlink_to(shutil.which("git") or "")
+    if timeout != "none":
+        busybox = tmp_path / "timeout"
+        busybox.write_text("#!/bin/sh\ncase $1 in *.*) exit 1;; esac; exec $2 $3\n")
+        busybox.chmod(0o755)
+    line = gitdoor.line(desk.environ | {"PATH": str(tmp_path)})
+    assert ("hushkey-git-client " in line) is bool(line)
+    assert bool(line) is (githelpers.CLIENT == "hushkey-git-client")
+
+
+def test_client_that_has_gone_says_nothing(desk: Machine, tmp_path: Path) -> None:
+    """As after an upgrade to a hushkey without one: git asks the next helper."""
+    line = gitdoor.line(desk.environ)
+    for name in ("git", "hushkey-git-client"):
+        line = re.sub(rf"/\S+/{name}(?= )", str(tmp_path / name), line)
+    with listening(desk, marked(desk)) as heard:
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{line.removeprefix('!')} get"],
+            input=b"host=git.test\n",
+            env=desk.environ,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.stdout, done.stderr, heard) == (b"", b"", [])
 
 
 @pytest.mark.parametrize("linked", ["folder", "socket"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hushkey_helpers.keyring.command import is_ours
@@ -199,6 +199,8 @@ def parsed(text: str) -> dict[str, str] | None:
 
 
 @given(_TEXT)
+@example("[global]\nkeyring-provider = x\n\n  d")
+@example("[global]\nkeyring-provider = x\n# c\n\n\t# g\n  d\n\n")
 def test_any_text_means_what_it_meant_but_for_the_provider(text: str) -> None:
     before = parsed(text)
     if before is None:
