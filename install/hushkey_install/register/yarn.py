@@ -182,8 +182,8 @@ def _said(text: str) -> dict[str, Any]:
     entry = _ours(plugins)
     always = {}
     for item in registries.items if registries else ():
-        found = item.scalars.get((item.key, _ALWAYS))
-        always[item.key] = yamltext.source(text, found) if found else None
+        found = item.scalars.get((item.name, _ALWAYS))
+        always[item.name] = yamltext.source(text, found) if found else None
     return {
         "entry": entry.says("path") if entry else None,
         "always": always,
@@ -260,7 +260,7 @@ def _without_registry(text: str, key: str) -> str:
 
 
 def _item(found: yamltext.Listing | None, key: str) -> yamltext.Item | None:
-    return next((i for i in found.items if i.key == key), None) if found else None
+    return next((i for i in found.items if i.name == key), None) if found else None
 
 
 YARN = YarnRegistration("yarn")

@@ -38,14 +38,14 @@ class Scalar(Frozen):
 class Item(Frozen):
     """One mapping of a list: its lines, and its scalars by the path of their keys.
 
-    One of a mapping has a ``key``, with which each of the paths begins, and ``inner``
-    before each key in it; None: it is not written line by line.
+    One of a mapping has a ``name``, its key, with which each of the paths begins, and
+    ``inner`` before each key in it; None: it is not written line by line.
     """
 
     first: int
     after: int
     scalars: dict[tuple[str, ...], Scalar]
-    key: str = ""
+    name: str = ""
     inner: str | None = None
 
     def says(self, *path: str) -> str:
