@@ -90,12 +90,17 @@ class Setup(Frozen):
         return made
 
 
+def _as_it_is(text: str) -> str:
+    return text
+
+
 class Form(Frozen):
     """How a setting is written, as `SettingsFile` takes it."""
 
     edit: Callable[[str, str], str]
     read: Callable[[str], str]
     without: Callable[[str, str], str]
+    unnoted: Callable[[str], str] = _as_it_is
 
 
 class Setting(Frozen):
@@ -310,7 +315,8 @@ class SettingsRegistration(Registration):
     ) -> SettingsFile:
         record = named(self.name, path)
         form = self.form(environ, words)
-        return SettingsFile(environ, record, path, form.edit, form.read, form.without)
+        edits = (form.edit, form.read, form.without, form.unnoted)
+        return SettingsFile(environ, record, path, *edits)
 
 
 class _Noted(Frozen):

@@ -28,6 +28,7 @@ from hushkey_install.register.setting import (
     SettingsRegistration,
     Setup,
 )
+from hushkey_install.register.settingsfile import SettingsFile
 from hushkey_install.tools import nodepackages, textlines, yamltext
 from hushkey_install.tools.installation import Installation
 
@@ -66,7 +67,7 @@ class YarnRegistration(SettingsRegistration):
                 said["always"] |= dict.fromkeys(known or [url], "true")
             return json.dumps(said)
 
-        return [Setting(os.path.join(paths.home(setup.environ), _FILE), wanted)]
+        return [Setting(_file(setup.environ), wanted)]
 
     def form(self, environ: Mapping[str, str], words: tuple[str, ...]) -> Form:
         """Return our entry, and whether each registry is always asked for."""
@@ -82,12 +83,22 @@ class YarnRegistration(SettingsRegistration):
             headers = {key: before[key] for key in ("plugins", "registries")}
             return _edited(text, json.dumps({**now, "entry": None, **headers}))
 
-        return Form(_edited, _value, without)
+        return Form(_edited, _value, without, _without_entry)
 
     def doors(self, setup: Setup) -> Iterable[Placed]:
         """Return the plug-in."""
         text = plugin(setup.program)
         return [Placed(setup.environ, self.name, _path(setup.environ), text)]
+
+    def _files(self, environ: Mapping[str, str]) -> Iterator[tuple[str, SettingsFile]]:
+        """Yield the file also where no notes are left: our plug-in has gone with them.
+
+        Yarn would refuse every command until its entry goes, too.
+        """
+        yield from super()._files(environ)
+        if not self._noted(environ).known:
+            path = _file(environ)
+            yield path, self._file(environ, path, ())
 
     def said(self, setup: Setup) -> str:
         """Return what the person is told: also that the Yarn here is too old."""
@@ -125,6 +136,10 @@ def plugin(program: str) -> str:
         after = rest.partition(";")[2]
         text = f"{before}const {name} = {json.dumps(value)};{after}"
     return text
+
+
+def _file(environ: Mapping[str, str]) -> str:
+    return os.path.join(paths.home(environ), _FILE)
 
 
 def _path(environ: Mapping[str, str]) -> str:
@@ -228,6 +243,14 @@ def _with_entry(text: str, path: str | None, header: str | None) -> str:
     indent = plugins.indent if plugins and not plugins.empty else "  "
     lines = f"{indent}- path: {yamltext.written(path)}\n{indent}  spec: hushkey"
     return yamltext.with_item(text, "plugins", plugins, lines)
+
+
+def _without_entry(text: str) -> str:
+    """Return *text* without our plug-in, whatever else it says."""
+    with suppress(ValueError):
+        if _said(text)["entry"] is not None:
+            return _with_entry(text, None, None)
+    return text
 
 
 def _with_always(text: str, key: str, made: str | None) -> str:

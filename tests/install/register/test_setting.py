@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -629,6 +630,24 @@ def test_yarn_without_a_registry_gets_the_plug_in_alone(desk: Desk) -> None:
     assert "yarn-settings" in [found.code for found in desk.findings("yarn")]
     desk.hushkey("install", "yarn")
     assert plugin.exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_yarn_s_entry_goes_although_the_data_folder_is_lost(
+    desk: Desk, again: bool
+) -> None:
+    """Yarn refuses every command where a plug-in of its settings is missing."""
+    path = desk.file("yarn", "# mine\nnodeLinker: pnp\n")
+    desk.hushkey("install", "yarn")
+    shutil.rmtree(desk.data)
+    if again:
+        desk.hushkey("install", "yarn")
+
+    desk.hushkey("uninstall", "yarn")
+
+    assert path.read_text() == "# mine\nnodeLinker: pnp\n"
+    path.write_text("plugins: nonsense")
+    assert "nothing to change" in desk.hushkey("uninstall", "yarn").stderr
 
 
 def test_yarn_s_plug_in_of_somebody_else_stays(desk: Desk) -> None:
