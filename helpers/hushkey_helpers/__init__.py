@@ -65,6 +65,7 @@ ANSWERS: "dict[str, tuple[str | None, bytes, tuple[str, ...]]]" = {
     "aws": (None, b"", ()),
     "bazel": ("end", b"", ()),
     "cargo": ("line", b'{"v":[1]}\n', ()),
+    "conda": (None, b"", ()),
     "go": ("end", b"", ()),
     "google": (None, b"", ("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE",)),
     "kubectl": (None, b"", ("KUBERNETES_EXEC_INFO",)),

@@ -70,10 +70,10 @@ def asked_for(url: str, challenges: tuple[str, ...] = (), **words: Any) -> Asked
         raise Permanent(f"{plain(where, 80)!r}: {error}") from error
 
 
-def registry(
+def one_place(
     argv: list[str], _: Callable[[], bytes], __: Mapping[str, str]
 ) -> Asked | Answer:
-    """Read a registry, the only word: its URL, or ``HOST/PATH``."""
+    """Read the only word, ``HOST/PATH`` or a URL; as `CommandTool.parse`."""
     if len(argv) != 1:
         raise Usage("the command line is not right", hint="give it HOST/PATH")
     return asked_for(argv[0])

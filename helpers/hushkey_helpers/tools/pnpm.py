@@ -6,13 +6,14 @@ drops stderr, and goes on without a token; it waits for 60 s.
 
 from __future__ import annotations
 
-from hushkey_helpers.answer import Answer
 from hushkey_helpers.tools import command
 from hushkey_helpers.tools.command import CommandTool, Served
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from hushkey_helpers.answer import Answer
 
 
 def render(served: Served) -> bytes:
@@ -23,7 +24,7 @@ def render(served: Served) -> bytes:
 TOOL = CommandTool(
     "hushkey-answer pnpm",
     callers={"pnpm": "add audit dlx fetch i install publish update"},
-    parse=command.registry,
+    parse=command.one_place,
     render=render,
     patience=60,
     stderr_shown_by=(),

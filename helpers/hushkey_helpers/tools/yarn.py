@@ -28,7 +28,7 @@ def render(served: Served) -> bytes:
 TOOL = CommandTool(
     "hushkey-answer yarn",
     callers={"yarn": "add audit dlx install npm up"},
-    parse=command.registry,
+    parse=command.one_place,
     render=render,
     foreign=lambda _, __: Answer(b"{}\n"),
     patience=600,

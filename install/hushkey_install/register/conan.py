@@ -15,6 +15,8 @@ from hushkey_install.register.setting import (
     Setting,
     SettingsRegistration,
     Setup,
+    whole_file,
+    whole_form,
 )
 
 _MARK = "# made by `hushkey install conan`"
@@ -34,6 +36,10 @@ def auth_remote_plugin(remote, user=None):
 """
 
 
+def _is_ours(text: str) -> bool:
+    return text.startswith(_MARK)
+
+
 class ConanRegistration(SettingsRegistration):
     """Conan, by its plug-in for remotes' credentials."""
 
@@ -44,25 +50,15 @@ class ConanRegistration(SettingsRegistration):
     def settings(self, setup: Setup) -> Iterable[Setting]:
         """Return the whole file."""
         made = _PLUGIN.format(mark=_MARK, program=setup.program)
-
-        def wanted(text: str) -> str:
-            if text and not text.startswith(_MARK):
-                raise ValueError("it is there already and not ours")
-            return made
-
         home = setup.environ.get("CONAN_HOME", "")
         if not os.path.isabs(home):
             home = os.path.join(paths.home(setup.environ), ".conan2")
         folder = os.path.join(home, "extensions", "plugins")
-        return [Setting(os.path.join(folder, "auth_remote.py"), wanted)]
+        return [whole_file(os.path.join(folder, "auth_remote.py"), made, _is_ours)]
 
     def form(self, environ: Mapping[str, str], words: tuple[str, ...]) -> Form:
         """Return the whole file."""
-        return Form(
-            lambda _, value: value,
-            lambda text: text,
-            lambda text, before: before if text.startswith(_MARK) else text,
-        )
+        return whole_form(_is_ours)
 
 
 CONAN = ConanRegistration("conan")

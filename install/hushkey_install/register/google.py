@@ -17,6 +17,8 @@ from hushkey_install.register.setting import (
     Setting,
     SettingsRegistration,
     Setup,
+    whole_file,
+    whole_form,
 )
 from hushkey_install.tools.installation import Installation
 
@@ -55,21 +57,12 @@ class GoogleRegistration(SettingsRegistration):
                 "executable": {"command": command, "timeout_millis": _PATIENCE}
             },
         }
-
-        def wanted(text: str) -> str:
-            if text and not _is_ours(text):
-                raise ValueError("it is there already and not ours")
-            return json.dumps(made, indent=2) + "\n"
-
-        return [Setting(_path(setup.environ), wanted)]
+        text = json.dumps(made, indent=2) + "\n"
+        return [whole_file(_path(setup.environ), text, _is_ours)]
 
     def form(self, environ: Mapping[str, str], words: tuple[str, ...]) -> Form:
         """Return the whole file."""
-        return Form(
-            lambda _, value: value,
-            lambda text: text,
-            lambda text, before: before if _is_ours(text) else text,
-        )
+        return whole_form(_is_ours)
 
     def said(self, setup: Setup) -> str:
         """Return the variables that have to be set."""

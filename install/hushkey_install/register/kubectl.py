@@ -32,13 +32,13 @@ def _value(text: str) -> str:
     contexts = yamltext.listing(text, "contexts")
     users = yamltext.listing(text, "users")
     lines = textlines.split(text)
-    header = yamltext.header(text, users)
-    said: dict[str, Any] = {"contexts": {}, "entry": None, "users": header}
+    said: dict[str, Any] = {"contexts": {}, "entry": None}
+    said["users"] = yamltext.header(text, "users")
     for item in contexts.items if contexts else ():
         if user := item.scalars.get(("context", "user")):
             said["contexts"][item.says("name")] = yamltext.source(text, user)
     for item in users.items if users else ():
-        if item.says("name") == _USER:
+        if _is_ours(item):
             said["entry"] = "".join(lines[item.first : item.after]).rstrip("\r\n")
     return json.dumps(said, sort_keys=True)
 
@@ -51,25 +51,18 @@ def _edited(text: str, value: str) -> str:
         if user and made is not None:
             text = yamltext.rewrite(text, user, made)
     if json.loads(_value(text))["entry"] != said["entry"]:
-        text = _without_entry(text, said["users"])
+        text = yamltext.without_item(text, "users", said["users"], _is_ours)
         if said["entry"]:
-            users = yamltext.listing(text, "users")
-            text = yamltext.with_item(text, "users", users, said["entry"])
+            text = yamltext.with_item(text, "users", said["entry"])
     return text
+
+
+def _is_ours(item: yamltext.Item) -> bool:
+    return item.says("name") == _USER
 
 
 def _user(item: yamltext.Item) -> yamltext.Scalar | None:
     return item.scalars.get(("context", "user"))
-
-
-def _without_entry(text: str, header: str | None) -> str:
-    """Return *text* without our entry; an empty list is *header* again, if any."""
-    users = yamltext.listing(text, "users")
-    for item in users.items if users else ():
-        if item.says("name") == _USER:
-            text = textlines.without(text, item.first, item.after)
-            return yamltext.with_header(text, yamltext.listing(text, "users"), header)
-    return text
 
 
 def _without(text: str, value: str) -> str:

@@ -110,6 +110,26 @@ class Setting(Frozen):
     wanted: Callable[[str], str]
 
 
+def whole_form(is_ours: Callable[[str], bool]) -> Form:
+    """Return the form of a file that is ours as a whole, as *is_ours* tells."""
+    return Form(
+        lambda _, value: value,
+        lambda text: text,
+        lambda text, before: before if is_ours(text) else text,
+    )
+
+
+def whole_file(path: str, made: str, is_ours: Callable[[str], bool]) -> Setting:
+    """Return the setting that the file at *path* is *made*, and nobody else's."""
+
+    def wanted(text: str) -> str:
+        if text and not is_ours(text):
+            raise ValueError("it is there already and not ours")
+        return made
+
+    return Setting(path, wanted)
+
+
 class SettingsRegistration(Registration):
     """A tool whose settings name hushkey-answer."""
 
@@ -128,6 +148,12 @@ class SettingsRegistration(Registration):
     def form(self, environ: Mapping[str, str], words: tuple[str, ...]) -> Form:
         """Return how the settings for *words* are written."""
         raise NotImplementedError
+
+    def form_of(
+        self, path: str, environ: Mapping[str, str], words: tuple[str, ...]
+    ) -> Form:
+        """Return how the file at *path* is written, where they are not all the same."""
+        return self.form(environ, words)
 
     def doors(self, setup: Setup) -> Iterable[Placed]:
         """Return the scripts and plug-ins that the tool needs to reach us."""
@@ -314,7 +340,7 @@ class SettingsRegistration(Registration):
         self, environ: Mapping[str, str], path: str, words: tuple[str, ...]
     ) -> SettingsFile:
         record = named(self.name, path)
-        form = self.form(environ, words)
+        form = self.form_of(path, environ, words)
         edits = (form.edit, form.read, form.without, form.unnoted)
         return SettingsFile(environ, record, path, *edits)
 

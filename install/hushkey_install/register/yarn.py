@@ -194,7 +194,7 @@ def _said(text: str) -> dict[str, Any]:
     """
     plugins = yamltext.listing(text, "plugins")
     registries = yamltext.mapping(text, "npmRegistries")
-    entry = _ours(plugins)
+    entry = next(filter(_is_ours, plugins.items if plugins else ()), None)
     always = {}
     for item in registries.items if registries else ():
         found = item.scalars.get((item.name, _ALWAYS))
@@ -202,8 +202,8 @@ def _said(text: str) -> dict[str, Any]:
     return {
         "entry": entry.says("path") if entry else None,
         "always": always,
-        "plugins": yamltext.header(text, plugins),
-        "registries": yamltext.header(text, registries),
+        "plugins": yamltext.header(text, "plugins"),
+        "registries": yamltext.header(text, "npmRegistries", yamltext.mapping),
     }
 
 
@@ -211,11 +211,8 @@ def _value(text: str) -> str:
     return json.dumps(_said(text), sort_keys=True)
 
 
-def _ours(plugins: yamltext.Listing | None) -> yamltext.Item | None:
-    for item in plugins.items if plugins else ():
-        if item.says("path").replace("\\", "/").rpartition("/")[2] == _PLUGIN:
-            return item
-    return None
+def _is_ours(item: yamltext.Item) -> bool:
+    return item.says("path").replace("\\", "/").rpartition("/")[2] == _PLUGIN
 
 
 def _edited(text: str, value: str) -> str:
@@ -228,21 +225,21 @@ def _edited(text: str, value: str) -> str:
             text = _with_always(text, key, made)
         if key not in said["always"]:
             text = _without_registry(text, key)
-    found = yamltext.mapping(text, "npmRegistries")
-    return yamltext.with_header(text, found, said["registries"])
+    header = said["registries"]
+    return yamltext.with_header(text, "npmRegistries", header, yamltext.mapping)
 
 
 def _with_entry(text: str, path: str | None, header: str | None) -> str:
     """Return *text* with our plug-in at *path*; None: without, and *header* again."""
-    plugins = yamltext.listing(text, "plugins")
-    if ours := _ours(plugins):
-        text = textlines.without(text, ours.first, ours.after)
-        plugins = yamltext.listing(text, "plugins")
+    text = yamltext.without_item(
+        text, "plugins", header if path is None else "", _is_ours
+    )
     if path is None:
-        return yamltext.with_header(text, plugins, header)
+        return text
+    plugins = yamltext.listing(text, "plugins")
     indent = plugins.indent if plugins and not plugins.empty else "  "
     lines = f"{indent}- path: {yamltext.written(path)}\n{indent}  spec: hushkey"
-    return yamltext.with_item(text, "plugins", plugins, lines)
+    return yamltext.with_item(text, "plugins", lines)
 
 
 def _without_entry(text: str) -> str:
@@ -262,7 +259,7 @@ def _with_always(text: str, key: str, made: str | None) -> str:
             return text
         indent = found.indent if found and not found.empty else "  "
         lines = f"{indent}{json.dumps(key)}:\n{indent}  {_ALWAYS}: {made}"
-        return yamltext.with_item(text, "npmRegistries", found, lines)
+        return yamltext.with_item(text, "npmRegistries", lines, yamltext.mapping)
     scalar = item.scalars.get((key, _ALWAYS))
     if scalar is None:
         if item.inner is None:

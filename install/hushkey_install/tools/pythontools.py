@@ -31,6 +31,13 @@ class Client(NamedTuple):
 
     def version(self, distribution: str) -> str:
         """Return the version of *distribution* there, or nothing."""
+        return next((number for number, _ in self._found(distribution)), "")
+
+    def folder(self, distribution: str) -> str:
+        """Return the folder that *distribution* is installed in, or nothing."""
+        return next((folder for _, folder in self._found(distribution)), "")
+
+    def _found(self, distribution: str) -> Iterator[tuple[str, str]]:
         for folder in self._packages():
             for name in _listed(folder):
                 found = name.lower().replace("_", "-")
@@ -38,8 +45,7 @@ class Client(NamedTuple):
                 if found.startswith(start) and found.endswith(end):
                     number = found[len(start) : -len(end)]
                     if number[:1].isdigit():
-                        return number
-        return ""
+                        yield number, folder
 
     def manager(self) -> str:
         """Return what made the environment: pipx, uv, poetry, venv, or nothing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 from hushkey.model import Frozen
 from hushkey_install.tools import textlines
@@ -66,6 +67,9 @@ class Listing(Frozen):
     indent: str
     empty: bool
     items: list[Item]
+
+
+Read = Callable[[str, str], Listing | None]
 
 
 def listing(text: str, name: str) -> Listing | None:
@@ -139,8 +143,20 @@ def rewrite(text: str, scalar: Scalar, made: str) -> str:
     return "".join(lines)
 
 
-def with_item(text: str, name: str, found: Listing | None, item: str) -> str:
-    """Return *text* with the lines of *item* last in *name*, which *found* is of it."""
+def header(text: str, name: str, read: Read = listing) -> str | None:
+    """Return the line that says that *name* is empty, for `without_item`.
+
+    Nothing if something is in it, None if there is none. *read*: it is such a one.
+    """
+    found = read(text, name)
+    if found is None:
+        return None
+    return textlines.split(text)[found.line] if found.empty else ""
+
+
+def with_item(text: str, name: str, item: str, read: Read = listing) -> str:
+    """Return *text* with the lines of *item*, the last of *name*."""
+    found = read(text, name)
     item = item.replace("\r\n", "\n")
     if found is None:
         return textlines.appended(text, f"{name}:\n{item}")
@@ -153,22 +169,31 @@ def with_item(text: str, name: str, found: Listing | None, item: str) -> str:
     return "".join(lines)
 
 
-def header(text: str, found: Listing | None) -> str | None:
-    """Return the line that says of *found* that it is empty: "" where it is not."""
-    if found is None:
-        return None
-    return textlines.split(text)[found.line] if found.empty else ""
+def without_item(
+    text: str, name: str, header: str | None, meant: Callable[[Item], bool]
+) -> str:
+    """Return *text* without the first item of the list *name* that is *meant*.
+
+    A list that is empty then is `with_header`.
+    """
+    found = listing(text, name)
+    for item in found.items if found else ():
+        if meant(item):
+            text = textlines.without(text, item.first, item.after)
+            return with_header(text, name, header)
+    return text
 
 
-def with_header(text: str, found: Listing | None, line: str | None) -> str:
-    """Return *text* with an empty *found* written as `header` said; None: without."""
-    if found is None or not found.empty or line == "":
+def with_header(text: str, name: str, header: str | None, read: Read = listing) -> str:
+    """Return *text* where an empty *name* is *header*'s line again; None: it goes."""
+    found = read(text, name)
+    if found is None or not found.empty or header == "":
         return text
-    if line is None:
+    if header is None:
         return textlines.without(text, found.line, found.line + 1)
     lines = textlines.split(text)
     now = lines[found.line]
-    lines[found.line] = line.rstrip("\r\n") + now[len(now.rstrip("\r\n")) :]
+    lines[found.line] = header.rstrip("\r\n") + now[len(now.rstrip("\r\n")) :]
     return "".join(lines)
 
 

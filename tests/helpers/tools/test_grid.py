@@ -81,7 +81,10 @@ KEYS = json.dumps({"AccessKeyId": "A", "SecretAccessKey": TOKEN, "SessionToken":
 
 
 def case(tool: str, host: str = HOST) -> Case:
-    """Return how *tool* asks for *host*; ENDS and END stand for the token's end."""
+    """Return how *tool* asks for *host*.
+
+    ENDS and END stand for the token's end, BEFORE for a minute before it.
+    """
     return {
         "token": Case((host,), f"{TOKEN}\n", foreign_code=1),
         "aws": Case(
@@ -108,6 +111,11 @@ def case(tool: str, host: str = HOST) -> Case:
             error='{"Err": {"kind": "other", "message": "hushkey: LINE", '
             '"caused-by": []}}\n',
             code=0,
+        ),
+        "conda": Case(
+            (f"https://{host}/team",),
+            f'{{"authorization": "Bearer {TOKEN}", "until": BEFORE}}\n',
+            foreign_code=1,
         ),
         "go": Case(
             (f"https://{host}/m/@v/list",),
@@ -208,6 +216,7 @@ def test_ours_is_answered_byte_by_byte(name: str, machine: Machine) -> None:
 
     ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires))
     good = made.good.replace("ENDS", ends).replace("END", str(expires))
+    good = good.replace("BEFORE", str(expires - 60))
     assert (answer.out.decode(), answer.lines, answer.code) == (good, (), 0)
 
 
@@ -220,7 +229,7 @@ def test_token_without_an_end_claims_none(name: str, machine: Machine) -> None:
     assert answer.code == 0
     out = answer.out.decode()
     assert TOKEN in out
-    assert not any(word in out for word in ("xpir", '"expires"', "None", "null"))
+    assert not any(word in out for word in ("xpir", "until", "None", "null"))
 
 
 @each_tool

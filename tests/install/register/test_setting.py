@@ -15,6 +15,7 @@ from hushkey_install.common.finding import PROBLEM, Finding
 from hushkey_install.register import table
 from hushkey_install.register.setting import SettingsRegistration
 from hushkey_install.tools.installation import Installation
+from kit.condabase import CondaBase
 from kit.oauth import Machine
 
 KUBECONFIG = """\
@@ -93,6 +94,16 @@ plugins:
   - path: .yarn/plugins/other.cjs
     spec: "https://foreign.test/other.cjs"
 npmScopes: {mine: {npmRegistryServer: "https://git.test/npm"}}
+"""
+CONDARC = """\
+# mine
+channels:
+- defaults
+
+channel_settings:
+  - channel: own   # a name
+    auth: other
+    user: me
 """
 
 
@@ -193,6 +204,13 @@ CASES = {
         ("def auth_remote_plugin(remote, user=None):",),
         "CONAN_PASSWORD_MY",
     ),
+    "conda": Case(
+        ("git.test/team/",),
+        ".condarc",
+        CONDARC,
+        ('  - channel: "https://git.test/team/*"', "    auth: hushkey"),
+        "CONDA_NO_PLUGINS",
+    ),
     "aws": Case(
         ("work=git.test",),
         ".aws/config",
@@ -223,6 +241,8 @@ class Desk(Machine):
         file = self.config_file.with_name("google.json")
         self.environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(file)
         self.environ["GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"] = "1"
+        self.conda = CondaBase(home / "miniforge3")
+        self.environ["CONDA_EXE"] = str(self.conda.program)
 
     def program(self, name: str) -> Path:
         self.bin.mkdir(parents=True, exist_ok=True)
@@ -452,6 +472,11 @@ def test_doctor_names_the_variable_that_goes_before(desk: Desk, tool: str) -> No
         ),
         ("aws", "aws_access_key_id=s3cret\n", "aws_access_key_id of work"),
         (
+            "conda",
+            '  - channel: "https://git.test/*"\n    auth: s3cret\n',
+            "the later item for https://git.test/*",
+        ),
+        (
             "terraform",
             'credentials "git.test" {\n  token = "s3cret"\n}\n',
             'credentials "git.test"',
@@ -476,7 +501,11 @@ def test_doctor_names_the_setting_that_goes_before(
 # -- the right place ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tool", ["aws", "bazel", "pnpm", "yarn", "claude", "codex"])
+#: those that are told a host
+NAMED = ("aws", "bazel", "pnpm", "claude", "codex", "conda")
+
+
+@pytest.mark.parametrize("tool", (*NAMED, "yarn"))
 def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
     desk.file(tool)
     before = shape(desk)
@@ -487,7 +516,7 @@ def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
     assert shape(desk) == before
 
 
-@pytest.mark.parametrize("tool", ["aws", "bazel", "pnpm", "claude", "codex", "rclone"])
+@pytest.mark.parametrize("tool", (*NAMED, "rclone"))
 def test_host_is_needed(desk: Desk, tool: str) -> None:
     desk.file(tool)
 
@@ -516,6 +545,8 @@ def test_program_without_a_path_is_refused(
         ("terraform", 'host "a" {\n'),
         ("kubectl", json.dumps({"contexts": []})),
         ("kubectl", "contexts: [{name: a}]\n"),
+        ("conda", "channel_settings: [{channel: a}]\n"),
+        ("conda", "{channels: [a]}\n"),
         ("kubectl", "apiVersion: v1\n---\ncontexts: []\n"),
         ("yarn", "npmRegistries: {'https://git.test/npm': {npmAuthToken: x}}\n"),
         ("yarn", "npmRegistries:\n  //git.test/npm: {npmAuthToken: x}\n"),
@@ -551,7 +582,7 @@ def test_rclone_remotes_go_one_by_one(desk: Desk) -> None:
 # -- of one tool ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tool", ["bazel", "pnpm", "yarn"])
+@pytest.mark.parametrize("tool", ["bazel", "conda", "pnpm", "yarn"])
 def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
     path = desk.file(tool, "")
     desk.configure(more='[host."two.test"]\nidentity = "corp"\n')
