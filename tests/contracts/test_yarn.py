@@ -48,6 +48,7 @@ class Desk(Machine):
             "enableGlobalCache: false\nenableTelemetry: false\nhttpRetry: 0\n"
             "nodeLinker: node-modules\nnpmMinimalAgeGate: 0\n"
         )
+        self.starter: tuple[str, ...] = ()  # what starts Yarn
         self.project = home / "project"
         self.project.mkdir()
 
@@ -56,7 +57,10 @@ class Desk(Machine):
         assert done.returncode == 0, done.stderr
 
     def yarn(
-        self, packages: list[str], settings: str, **environ: str
+        self,
+        packages: list[str],
+        settings: str,
+        **environ: str,
     ) -> subprocess.CompletedProcess[str]:
         """Let Yarn install *packages* in a project with these *settings*."""
         needs = dict.fromkeys(packages, "1.0.0")
@@ -71,7 +75,7 @@ class Desk(Machine):
             do_without(reason)
             raise
         return subprocess.run(
-            [node, str(yarn), "install"],
+            [*self.starter, node, str(yarn), "install"],
             env={**self.environ, **environ},
             cwd=self.project,
             stdin=subprocess.DEVNULL,
@@ -224,6 +228,33 @@ def test_archive_elsewhere_is_fetched_without_the_token(
     assert [seen.path for seen in other.log] == [path, path]
     assert tokens(other) == {""}
     assert tokens(server) == {f"Bearer {TOKEN}"}
+
+
+@pytest.mark.parametrize("what", ["registry", "scope", "archive"])
+def test_token_that_run_gives_stays_with_its_host(
+    desk: Desk, server: ToolServer, authority: Authority, what: str
+) -> None:
+    """Yarn sends YARN_NPM_AUTH_TOKEN to whatever host a project or lockfile names."""
+    desk.has(grant(TOKEN))
+    name = "@mine/hello" if what == "scope" else "hello"
+    with ToolServer(authority.server_context(), lambda _: True) as other:
+        pages = npm_package(name, server.url, other.url)
+        server.pages |= pages
+        other.pages |= {path: page._replace(open=True) for path, page in pages.items()}
+        settings = registry(server if what == "archive" else other)
+        if what == "scope":
+            settings = registry(server) + (
+                f'npmScopes:\n  mine:\n    npmRegistryServer: "{other.url}/npm"\n'
+            )
+        words = ("run", "yarn", "--host", f"{server.host}/npm", "--")
+        desk.starter = (str(BIN / "hushkey"), *words)
+
+        done = desk.yarn([name], settings)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert other.log
+    assert tokens(other) == {""}
+    assert tokens(server) == ({f"Bearer {TOKEN}"} if what == "archive" else set())
 
 
 @pytest.mark.parametrize(
