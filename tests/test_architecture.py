@@ -271,7 +271,7 @@ def _exists(dotted: str) -> bool:
 
 @every_module
 def test_names_in_strings_are_of_modules_that_exist(name: str) -> None:
-    files = (".fish", ".toml", ".log", ".svg", ".json", ".test")
+    files = (".cjs", ".fish", ".toml", ".log", ".svg", ".json", ".test")
     named = {m[0] for text in strings(name) for m in _NAMED.finditer(text)}
 
     assert {n for n in named if not n.endswith(files) and not _exists(n)} == set()

@@ -77,6 +77,7 @@ ANSWERS: "dict[str, tuple[str | None, bytes, tuple[str, ...]]]" = {
     ),
     "pnpm": (None, b"", ()),
     "terraform": (None, b"", ()),
+    "yarn": (None, b"", ()),
 }
 #: first word of a command line -> the tool that puts it there in place of our words,
 #: which come in its request

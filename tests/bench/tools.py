@@ -85,6 +85,13 @@ def _pnpm_10(place: Place) -> Command:
     return command
 
 
+def _yarn(place: Place) -> Command:
+    command = toolclients.yarn(place)
+    text = f"npmAlwaysAuth: true\nnpmAuthToken: {TOKEN}\n"
+    place.write("home/.yarnrc.yml", text)
+    return command
+
+
 def _rclone(place: Place) -> Command:
     return toolclients.rclone_with(place, f"bearer_token = {TOKEN}")
 
@@ -104,6 +111,7 @@ PAIRS: Mapping[str, tuple[Client, Client]] = {
     "helm list": (toolclients.helm, _helm),
     "pnpm add": (toolclients.pnpm, _pnpm),
     "pnpm add (10)": (toolclients.pnpm_10, _pnpm_10),
+    "yarn add": (toolclients.yarn, _yarn),
     "rclone lsf": (toolclients.rclone, _rclone),
     "curl": (toolclients.curl, _curl),
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from hushkey_install.register.yarn import plugin
 from servers.process import CACHE, Missing, find_program
 from servers.toolserver import ToolServer
 
@@ -243,6 +244,35 @@ def pnpm_10(place: Place) -> Command:
     return Command(words, variables)
 
 
+def yarn_alone(place: Place) -> Command:
+    variables = _npm_project(place)
+    place.write(
+        ".yarnrc.yml",
+        f"npmRegistryServer: {place.server.url}/npm\n"
+        f"httpsCaFilePath: {place.ca_file}\n"
+        "enableGlobalCache: false\nenableTelemetry: false\nhttpRetry: 0\n"
+        "nodeLinker: node-modules\nnpmMinimalAgeGate: 0\n",
+    )
+    place.write("yarn.lock", "")
+    program = installed("node/node_modules/@yarnpkg/cli-dist/bin/yarn.js")
+    words = (find_program("node", package="nodejs"), str(program), "add", "hello")
+    return Command(words, {**variables, "YARN_IGNORE_PATH": "1"})
+
+
+def yarn(place: Place) -> Command:
+    command = yarn_alone(place)
+    text = plugin(str(BIN / "hushkey-answer"))
+    path = place.write("home/yarn-plugin-hushkey.cjs", text)
+    place.write(
+        "home/.yarnrc.yml",
+        f"plugins:\n  - path: {path}\n    spec: hushkey\nnpmRegistries:\n"
+        f'  "{place.server.url}/npm":\n    npmAlwaysAuth: true\n',
+    )
+    return Command(
+        command.words, {**command.environ, "HOME": str(place.folder / "home")}
+    )
+
+
 def nuget(place: Place) -> Command:
     """Windows' program, in Mono: it trusts a folder of the home, and no address."""
     program = find_program("mono", package="mono-runtime")
@@ -403,19 +433,7 @@ def run_npm(place: Place) -> Command:
 
 
 def run_yarn(place: Place) -> Command:
-    variables = _npm_project(place)
-    place.write(
-        ".yarnrc.yml",
-        f"npmRegistryServer: {place.server.url}/npm\n"
-        f"httpsCaFilePath: {place.ca_file}\n"
-        "enableGlobalCache: false\nenableTelemetry: false\nhttpRetry: 0\n"
-        "nodeLinker: node-modules\nnpmMinimalAgeGate: 0\n",
-    )
-    place.write("yarn.lock", "")
-    program = installed("node/node_modules/@yarnpkg/cli-dist/bin/yarn.js")
-    words = (find_program("node", package="nodejs"), str(program), "add", "hello")
-    command = Command(words, {**variables, "YARN_IGNORE_PATH": "1"})
-    return run("yarn", command, at=f"{place.server.host}/npm/")
+    return run("yarn", yarn_alone(place), at=f"{place.server.host}/npm/")
 
 
 def run_maven(place: Place) -> Command:
@@ -473,6 +491,7 @@ HELPED: Mapping[str, Client] = {
     "terraform": terraform,
     "pnpm": pnpm,
     "pnpm_10": pnpm_10,
+    "yarn": yarn,
     "nuget": nuget,
     "google": google,
     "aws": aws,

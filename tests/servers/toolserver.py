@@ -205,7 +205,7 @@ def _pages(url: str) -> dict[str, Page]:
         **_go(),
         **_kubernetes(),
         **_terraform(url),
-        **_npm(url),
+        **npm_package("hello", url),
         "/conan/v1/ping": Page(
             b"", headers=(("X-Conan-Server-Capabilities", "revisions"),), open=True
         ),
@@ -316,22 +316,25 @@ def _terraform(url: str) -> dict[str, Page]:
     }
 
 
-def _npm(url: str) -> dict[str, Page]:
-    """github.com/npm/registry docs/responses/package-metadata.md."""
-    about = {"name": "hello", "version": "1.0.0"}
+def npm_package(name: str, url: str, archives: str = "") -> dict[str, Page]:
+    """The pages of *name* in the registry below *url*; *archives* may be elsewhere.
+
+    github.com/npm/registry docs/responses/package-metadata.md
+    """
+    about = {"name": name, "version": "1.0.0"}
     archive = _tar({"package/package.json": json.dumps(about)})
     digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
-    tarball = "/npm/hello/-/hello-1.0.0.tgz"
+    tarball = f"/npm/{name}/-/{name.rpartition('/')[2]}-1.0.0.tgz"
     dist = {
-        "tarball": f"{url}{tarball}",
+        "tarball": f"{archives or url}{tarball}",
         "integrity": f"sha512-{digest}",
         "shasum": hashlib.sha1(archive, usedforsecurity=False).hexdigest(),
     }
     time = "2026-01-01T00:00:00.000Z"
     return {
-        "/npm/hello": _json(
+        f"/npm/{name}": _json(
             {
-                "name": "hello",
+                "name": name,
                 "dist-tags": {"latest": "1.0.0"},
                 "versions": {"1.0.0": {**about, "dist": dist}},
                 "modified": time,

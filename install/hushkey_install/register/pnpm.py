@@ -6,7 +6,6 @@ file that pnpm alone reads; before, it is a path, in npm's own file, of which np
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2s
 
 from hushkey.errors import Permanent
-from hushkey.system import paths, programs
+from hushkey.system import paths
 from hushkey_install.register import door
 from hushkey_install.register.door import Door
 from hushkey_install.register.setting import (
@@ -24,6 +23,7 @@ from hushkey_install.register.setting import (
     Setup,
     is_ours,
 )
+from hushkey_install.tools import nodepackages
 from hushkey_install.tools.keylines import KeyLines, packed, unpacked
 
 _LINES = KeyLines(r"(?P<key>//[^\s=]+:tokenHelper)[ \t]*=[ \t]*(?P<value>[^\r\n]*)")
@@ -104,23 +104,8 @@ def _door(setup: Setup, word: str) -> Door:
 
 
 def _is_old(environ: Mapping[str, str]) -> bool:
-    """Tell whether pnpm takes no words, as far as its package's own file tells.
-
-    pnpm itself is not run: that may be a program that first downloads it.
-    """
-    found = programs.find("pnpm", environ)
-    if not found:
-        return False
-    package = os.path.join(os.path.dirname(os.path.realpath(found)), os.pardir)
-    try:
-        with open(os.path.join(package, "package.json"), encoding="utf-8") as file:
-            said = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return False
-    if not isinstance(said, dict) or said.get("name") != "pnpm":
-        return False
-    major = str(said.get("version", "")).partition(".")[0]
-    return major.isdigit() and int(major) < _WORDS
+    """Tell whether pnpm takes no words, as far as its package tells."""
+    return 0 < nodepackages.major("pnpm", ("pnpm",), environ) < _WORDS
 
 
 def _file(environ: Mapping[str, str]) -> str:

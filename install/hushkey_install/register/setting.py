@@ -22,7 +22,7 @@ from hushkey_install.common.context import Context, shown
 from hushkey_install.common.filechange import Change
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.common.installrecord import InstallRecord, named
-from hushkey_install.register.door import Door
+from hushkey_install.register.door import Placed
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.register.settingsfile import SettingsFile
 from hushkey_install.tools.installation import Installation
@@ -90,12 +90,17 @@ class Setup(Frozen):
         return made
 
 
+def _as_it_is(text: str) -> str:
+    return text
+
+
 class Form(Frozen):
     """How a setting is written, as `SettingsFile` takes it."""
 
     edit: Callable[[str, str], str]
     read: Callable[[str], str]
     without: Callable[[str, str], str]
+    unnoted: Callable[[str], str] = _as_it_is
 
 
 class Setting(Frozen):
@@ -150,8 +155,8 @@ class SettingsRegistration(Registration):
         """Return how the file at *path* is written, where they are not all the same."""
         return self.form(environ, words)
 
-    def doors(self, setup: Setup) -> Iterable[Door]:
-        """Return the scripts that the tool needs to reach us."""
+    def doors(self, setup: Setup) -> Iterable[Placed]:
+        """Return the scripts and plug-ins that the tool needs to reach us."""
         return ()
 
     def overriding(self, text: str) -> Iterator[str]:
@@ -322,9 +327,9 @@ class SettingsRegistration(Registration):
             return _Noted(False, (), (), (), ())
         return _Noted(True, *(tuple(map(str, notes[key])) for key in keys))
 
-    def _doors(self, environ: Mapping[str, str]) -> Iterator[Door]:
+    def _doors(self, environ: Mapping[str, str]) -> Iterator[Placed]:
         for path in self._noted(environ).programs:
-            yield Door(environ, self.name, path, ())
+            yield Placed(environ, self.name, path)
 
     def _files(self, environ: Mapping[str, str]) -> Iterator[tuple[str, SettingsFile]]:
         noted = self._noted(environ)
@@ -336,7 +341,8 @@ class SettingsRegistration(Registration):
     ) -> SettingsFile:
         record = named(self.name, path)
         form = self.form_of(path, environ, words)
-        return SettingsFile(environ, record, path, form.edit, form.read, form.without)
+        edits = (form.edit, form.read, form.without, form.unnoted)
+        return SettingsFile(environ, record, path, *edits)
 
 
 class _Noted(Frozen):

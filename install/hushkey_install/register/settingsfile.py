@@ -24,7 +24,8 @@ class SettingsFile:
     *edit* returns a text with the setting at a value (the text's own where it is
     empty: without the setting); *value* returns what the setting is in a text.
     *without* returns a text in which the setting, changed since, no longer names us;
-    it is given what the setting was before. Its notes are called *record*.
+    it is given what the setting was before. Its notes are called *record*; where they
+    are lost, *unnoted* returns a text without what of ours would do harm there.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class SettingsFile:
         edit: Edit,
         value: Callable[[str], str],
         without: Edit = lambda text, _: text,
+        unnoted: Callable[[str], str] = lambda text: text,
     ) -> None:
         self.path = path
         self._edit = edit
         self._value = value
         self._without = without
+        self._unnoted = unnoted
         self._install_record = InstallRecord(environ, tool)
 
     def text(self) -> str:
@@ -103,7 +106,7 @@ class SettingsFile:
         """Return the change that takes back ours, whatever else was edited since."""
         notes, text = self._notes(), self.text()
         if not notes:
-            return Change(self.path, text, text)
+            return Change(self.path, text, self._unnoted(text))
         before = restored(notes, text)
         if before is None:
             try:

@@ -24,6 +24,7 @@ from hushkey_install.register import (
     systemd,
     terraform,
     uv,
+    yarn,
 )
 from hushkey_install.register.registration import Checked, Registration
 
@@ -42,6 +43,7 @@ REGISTRATIONS: tuple[Registration, ...] = (
     terraform.TOFU,
     bazel.BAZEL,
     pnpm.PNPM,
+    yarn.YARN,
     nuget.NUGET,
     claude.CLAUDE,
     codex.CODEX,
@@ -69,6 +71,7 @@ WHAT = {
     "tofu": "credentials helper in ~/.tofurc",
     "bazel": "credential helper in ~/.bazelrc, for each HOST",
     "pnpm": "token helper in pnpm's auth.ini, for each registry",
+    "yarn": "a plug-in of Yarn 3 and 4, and each registry in ~/.yarnrc.yml",
     "nuget": "a plug-in of NuGet and dotnet",
     "claude": "API key helper of Claude Code",
     "codex": "command that prints the token of Codex's model providers",

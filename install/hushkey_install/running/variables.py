@@ -7,6 +7,7 @@ it starts inherits them.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 
 from hushkey import origins
@@ -44,10 +45,20 @@ def _npm(prefix: str) -> Variables:
     return variables
 
 
-def _yarn(served: Served, _: Place, __: Mapping[str, str]) -> Mapping[str, str]:
+def _yarn(
+    served: Served, place: Place, environ: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Add a plug-in of ours to YARN_PLUGINS: it keeps the token at its host.
+
+    Yarn sends it to every registry that a project names, and to every archive.
+    """
+    guard = os.path.join(os.path.dirname(__file__), "yarn-guard-hushkey.cjs")
+    plugins = filter(None, (environ.get("YARN_PLUGINS"), guard))
     return {
         "YARN_NPM_AUTH_TOKEN": served.token.value,
         "YARN_NPM_ALWAYS_AUTH": "true",
+        "YARN_PLUGINS": ";".join(plugins),
+        "HUSHKEY_YARN_REGISTRY": f"https://{place.host}{place.path}",
     }
 
 

@@ -1,4 +1,4 @@
-"""Block-style YAML text: lists of mappings at its top, and where their scalars stand.
+"""Block-style YAML text: lists and mappings of mappings, and where their scalars stand.
 
 Of YAML just what programs write into their settings. What is written otherwise (in
 braces, by an anchor, over several lines) has no scalar here; raises ValueError where
@@ -15,7 +15,8 @@ from hushkey.model import Frozen
 from hushkey_install.tools import textlines
 
 _KEY = re.compile(
-    r"""(?P<key>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'\#&*!|>%@`{}\[\],?:-][^\s:]*)
+    r"""(?P<key>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'
+        |[^\s"'\#&*!|>%@`{}\[\],?:-](?:[^\s:]|:(?=\S))*)
     [ \t]*:(?:[ \t]+(?P<rest>[^\r\n]*))?[\r\n]*$""",
     re.VERBOSE,
 )
@@ -36,11 +37,17 @@ class Scalar(Frozen):
 
 
 class Item(Frozen):
-    """One mapping of a list: its lines, and its scalars by the path of their keys."""
+    """One mapping of a list: its lines, and its scalars by the path of their keys.
+
+    One of a mapping has a ``name``, its key, with which each of the paths begins, and
+    ``inner`` before each key in it; None: it is not written line by line.
+    """
 
     first: int
     after: int
     scalars: dict[tuple[str, ...], Scalar]
+    name: str = ""
+    inner: str | None = None
 
     def says(self, *path: str) -> str:
         """Return what stands at *path*, nothing if that is no scalar."""
@@ -49,10 +56,10 @@ class Item(Frozen):
 
 
 class Listing(Frozen):
-    """A list at the top of the text: its key's line, and what is in it.
+    """A list or mapping at the top of the text: its key's line, and what is in it.
 
-    ``indent`` is what stands before each hyphen; ``empty``: the key's own line says
-    that nothing is in it.
+    ``indent`` is what stands before each hyphen or key; ``empty``: the key's own line
+    says that nothing is in it.
     """
 
     line: int
@@ -62,8 +69,22 @@ class Listing(Frozen):
     items: list[Item]
 
 
+Read = Callable[[str, str], Listing | None]
+
+
 def listing(text: str, name: str) -> Listing | None:
     """Return the list called *name* at the top of *text*, None if there is none."""
+    return _found(text, name, "[]", re.compile(r"-[ \t]"), "a list of mappings")
+
+
+def mapping(text: str, name: str) -> Listing | None:
+    """Return the mapping of mappings called *name*, None if there is none."""
+    return _found(text, name, "{}", _KEY, "a mapping of mappings")
+
+
+def _found(
+    text: str, name: str, nothing: str, head: re.Pattern[str], what: str
+) -> Listing | None:
     lines = textlines.split(text)
     tops = _tops(lines)
     found = [number for number, (_, key, _) in enumerate(tops) if key == name]
@@ -75,7 +96,7 @@ def listing(text: str, name: str) -> Listing | None:
     after = tops[found[0] + 1][0] if found[0] + 1 < len(tops) else len(lines)
     while after > line + 1 and not _says_something(lines[after - 1]):
         after -= 1
-    if rest not in ("", "[]", "null", "~"):
+    if rest not in ("", nothing, "null", "~"):
         raise ValueError(f"{name} is not written line by line")
     starts = [at for at in range(line + 1, after) if _says_something(lines[at])]
     if not starts:
@@ -84,13 +105,21 @@ def listing(text: str, name: str) -> Listing | None:
         raise ValueError(f"{name} is not written line by line")
     indent = _indent(lines[starts[0]])
     heads = [at for at in starts if _indent(lines[at]) == indent]
-    if not all(re.match(r"-[ \t]", lines[at].lstrip(" ")) for at in heads):
-        raise ValueError(f"{name} is not a list of mappings")
     items = []
-    for head, end in zip(heads, [*heads[1:], after], strict=True):
+    for at, end in zip(heads, [*heads[1:], after], strict=True):
+        begins = head.match(lines[at].lstrip(" "))
+        if not begins:
+            raise ValueError(f"{name} is not {what}")
         while not _says_something(lines[end - 1]):
             end -= 1
-        items.append(Item(head, end, _scalars(lines, head, end)))
+        scalars = _scalars(lines, at, end)
+        if head is not _KEY:
+            items.append(Item(at, end, scalars))
+            continue
+        below = [_indent(line) for line in lines[at + 1 : end] if _says_something(line)]
+        inline = re.sub(r"(^|[ \t])#.*", "", begins["rest"] or "").strip()
+        inner = None if inline else " " * (below[0] if below else indent + 2)
+        items.append(Item(at, end, scalars, _decoded(begins["key"]) or "", inner))
     return Listing(line, after, " " * indent, False, items)
 
 
@@ -114,20 +143,20 @@ def rewrite(text: str, scalar: Scalar, made: str) -> str:
     return "".join(lines)
 
 
-def header(text: str, name: str) -> str | None:
-    """Return the line that says that the list *name* is empty, for `without_item`.
+def header(text: str, name: str, read: Read = listing) -> str | None:
+    """Return the line that says that *name* is empty, for `without_item`.
 
-    Nothing if something is in it, None if there is no such list.
+    Nothing if something is in it, None if there is none. *read*: it is such a one.
     """
-    found = listing(text, name)
+    found = read(text, name)
     if found is None:
         return None
     return textlines.split(text)[found.line] if found.empty else ""
 
 
-def with_item(text: str, name: str, item: str) -> str:
-    """Return *text* with the lines of *item*, the last of the list *name*."""
-    found = listing(text, name)
+def with_item(text: str, name: str, item: str, read: Read = listing) -> str:
+    """Return *text* with the lines of *item*, the last of *name*."""
+    found = read(text, name)
     item = item.replace("\r\n", "\n")
     if found is None:
         return textlines.appended(text, f"{name}:\n{item}")
@@ -145,25 +174,27 @@ def without_item(
 ) -> str:
     """Return *text* without the first item of the list *name* that is *meant*.
 
-    A list that is empty then has its *header*'s line again; None: it goes.
+    A list that is empty then is `with_header`.
     """
     found = listing(text, name)
     for item in found.items if found else ():
         if meant(item):
             text = textlines.without(text, item.first, item.after)
-            break
-    else:
-        return text
-    found = listing(text, name)
-    if found is None or not found.empty:
+            return with_header(text, name, header)
+    return text
+
+
+def with_header(text: str, name: str, header: str | None, read: Read = listing) -> str:
+    """Return *text* where an empty *name* is *header*'s line again; None: it goes."""
+    found = read(text, name)
+    if found is None or not found.empty or header == "":
         return text
     if header is None:
         return textlines.without(text, found.line, found.line + 1)
-    if header:
-        lines = textlines.split(text)
-        lines[found.line] = header
-        return "".join(lines)
-    return text
+    lines = textlines.split(text)
+    now = lines[found.line]
+    lines[found.line] = header.rstrip("\r\n") + now[len(now.rstrip("\r\n")) :]
+    return "".join(lines)
 
 
 def _tops(lines: list[str]) -> list[tuple[int, str, str]]:
@@ -183,7 +214,7 @@ def _tops(lines: list[str]) -> list[tuple[int, str, str]]:
 
 
 def _scalars(lines: list[str], first: int, after: int) -> dict[tuple[str, ...], Scalar]:
-    """Return the scalars of the mapping in these lines, which begins after a hyphen."""
+    """Return the scalars of the mapping in these lines, perhaps after a hyphen."""
     found: dict[tuple[str, ...], Scalar] = {}
     stack: list[tuple[int, str]] = []
     skip = last = -1  # what is indented more belongs to a value of several lines
@@ -191,8 +222,8 @@ def _scalars(lines: list[str], first: int, after: int) -> dict[tuple[str, ...], 
         line = lines[at]
         if not _says_something(line):
             continue
-        if at == first:
-            head = _indent(line)
+        head = _indent(line)
+        if at == first and line[head] == "-":
             line = line[:head] + " " + line[head + 1 :]
         indent = _indent(line)
         if 0 <= skip < indent:

@@ -158,6 +158,11 @@ def case(tool: str, host: str = HOST) -> Case:
         ),
         "pnpm": Case((f"{host}/npm/",), f"Bearer {TOKEN}\n", foreign_code=1),
         "terraform": Case(("get", host), f'{{"token": "{TOKEN}"}}\n', foreign="{}\n"),
+        "yarn": Case(
+            (f"https://{host}/npm",),
+            f'{{"authorization": "Bearer {TOKEN}", "expires": END}}\n',
+            foreign="{}\n",
+        ),
     }[tool]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,26 @@ type = local
 """
 
 
+YARNRC = """\
+# mine
+nodeLinker: node-modules
+
+npmRegistries:
+  //git.test/npm/:
+    # of the team
+    npmAuthToken: "s3cret"
+  "https://git.test/team": # two
+    npmAlwaysAuth: false   # for now
+  https://foreign.test:8443:
+    npmAlwaysAuth: true
+  'https://git.test/old':
+
+plugins:
+  - ./mine.cjs
+  - path: .yarn/plugins/other.cjs
+    spec: "https://foreign.test/other.cjs"
+npmScopes: {mine: {npmRegistryServer: "https://git.test/npm"}}
+"""
 CONDARC = """\
 # mine
 channels:
@@ -145,6 +166,17 @@ CASES = {
         ".config/pnpm/auth.ini",
         "//git.test/npm/:tokenHelper=/mine\n; comment\n//a.test/:_authToken=x\n",
         ("//git.test/npm/:tokenHelper={ours} pnpm git.test/npm",),
+    ),
+    "yarn": Case(
+        ("git.test/npm/", "https://git.test/team", "git.test/old", "git.test/new"),
+        ".yarnrc.yml",
+        YARNRC,
+        (
+            "  - path: {data}/programs/yarn-plugin-hushkey.cjs",
+            "    spec: hushkey",
+            "    npmAlwaysAuth: true   # for now",
+            '  "https://git.test/new":',
+        ),
     ),
     "claude": Case(
         ("git.test",),
@@ -473,7 +505,7 @@ def test_doctor_names_the_setting_that_goes_before(
 NAMED = ("aws", "bazel", "pnpm", "claude", "codex", "conda")
 
 
-@pytest.mark.parametrize("tool", NAMED)
+@pytest.mark.parametrize("tool", (*NAMED, "yarn"))
 def test_host_without_a_rule_is_refused(desk: Desk, tool: str) -> None:
     desk.file(tool)
     before = shape(desk)
@@ -516,6 +548,9 @@ def test_program_without_a_path_is_refused(
         ("conda", "channel_settings: [{channel: a}]\n"),
         ("conda", "{channels: [a]}\n"),
         ("kubectl", "apiVersion: v1\n---\ncontexts: []\n"),
+        ("yarn", "npmRegistries: {'https://git.test/npm': {npmAuthToken: x}}\n"),
+        ("yarn", "npmRegistries:\n  //git.test/npm: {npmAuthToken: x}\n"),
+        ("yarn", "plugins: [./a.cjs]\n"),
         ("claude", "[]"),
         ("codex", "[model_providers.x]\nbase_url = 'https://foreign.test'\n"),
         ("rclone", "# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\n"),
@@ -570,7 +605,7 @@ def test_path_that_bazel_reads_otherwise_is_refused(desk: Desk, name: str) -> No
     assert path.read_text() == ""
 
 
-@pytest.mark.parametrize("tool", ["bazel", "conda", "pnpm"])
+@pytest.mark.parametrize("tool", ["bazel", "conda", "pnpm", "yarn"])
 def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
     path = desk.file(tool, "")
     desk.configure(more='[host."two.test"]\nidentity = "corp"\n')
@@ -665,6 +700,85 @@ def test_path_that_some_pnpm_reads_otherwise_is_refused(desk: Desk, name: str) -
     assert "pnpm takes no path" in desk.hushkey(*words, code=1).stderr
 
     assert path.read_text() == ""
+
+
+def test_yarn_without_a_registry_gets_the_plug_in_alone(desk: Desk) -> None:
+    path = desk.home / ".yarnrc.yml"
+    plugin = desk.data / "programs" / "yarn-plugin-hushkey.cjs"
+
+    desk.hushkey("install", "yarn")
+
+    assert path.read_text() == f"plugins:\n  - path: {plugin}\n    spec: hushkey\n"
+    assert f'const PROGRAM = "{desk.ours}";' in plugin.read_text()
+    plugin.unlink()
+    assert "yarn-settings" in [found.code for found in desk.findings("yarn")]
+    desk.hushkey("install", "yarn")
+    assert plugin.exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_yarn_s_entry_goes_although_the_data_folder_is_lost(
+    desk: Desk, again: bool
+) -> None:
+    """Yarn refuses every command where a plug-in of its settings is missing."""
+    path = desk.file("yarn", "# mine\nnodeLinker: pnp\n")
+    desk.hushkey("install", "yarn")
+    shutil.rmtree(desk.data)
+    if again:
+        desk.hushkey("install", "yarn")
+
+    desk.hushkey("uninstall", "yarn")
+
+    assert path.read_text() == "# mine\nnodeLinker: pnp\n"
+    path.write_text("plugins: nonsense")
+    assert "nothing to change" in desk.hushkey("uninstall", "yarn").stderr
+
+
+def test_yarn_s_plug_in_of_somebody_else_stays(desk: Desk) -> None:
+    plugin = desk.data / "programs" / "yarn-plugin-hushkey.cjs"
+    plugin.parent.mkdir(parents=True)
+    plugin.write_text("mine")
+    before = shape(desk)
+
+    desk.hushkey("install", "yarn", code=1)
+
+    assert shape(desk) == before
+
+
+def test_yarn_is_not_told_of_plain_http(desk: Desk) -> None:
+    desk.configure(more='[host."http://127.0.0.1:1"]\nidentity = "corp"\n')
+
+    result = desk.hushkey("install", "yarn", "http://127.0.0.1:1/npm", code=1)
+
+    assert "https alone" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "old"),
+    [
+        ("yarn", "1.22.22", True),
+        ("yarn", "2.4.3", True),
+        ("@yarnpkg/cli-dist", "4.18.1", False),
+        ("corepack", "0.34.0", False),
+    ],
+)
+def test_yarn_that_is_too_old_is_named(
+    desk: Desk, name: str, version: str, old: bool
+) -> None:
+    package = desk.home / "lib" / "yarn"
+    (package / "bin").mkdir(parents=True)
+    about = {"name": name, "version": version}
+    (package / "package.json").write_text(json.dumps(about))
+    cli = package / "bin" / "yarn.js"
+    cli.write_text("")
+    cli.chmod(0o755)
+    (desk.bin / "yarn").symlink_to(cli)
+
+    said = desk.hushkey("install", "yarn").stderr
+
+    text = f"the one on PATH is Yarn {version[0]}, which asks nobody"
+    assert (text in said) == old
+    assert [found.code for found in desk.findings("yarn")] == ["yarn-version"] * old
 
 
 def test_kubectl_takes_contexts_and_hosts(desk: Desk) -> None:

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from hushkey_install.running import variables
 from hushkey_install.running.variables import VARIABLES
 from kit.oauth import BIN, Machine, grant
 
@@ -17,6 +19,7 @@ DUMP = (
     "-c",
     "import json, os; print(json.dumps(dict(os.environ)))",
 )
+GUARD = str(Path(variables.__file__).with_name("yarn-guard-hushkey.cjs"))
 BASIC = """
 [host."basic-host.test/team"]
 identity = "corp"
@@ -49,6 +52,12 @@ def added(machine: Machine, *options: str, **environ: str) -> dict[str, str]:
     return {k: v for k, v in seen.items() if before.get(k) != v and k not in known}
 
 
+def test_yarn_s_plug_ins_stay(machine: Machine) -> None:
+    seen = added(machine, "yarn", "--host", "git.test", YARN_PLUGINS="./a.cjs;b.cjs")
+
+    assert seen["YARN_PLUGINS"] == f"./a.cjs;b.cjs;{GUARD}"
+
+
 @pytest.mark.parametrize(
     ("tool", "host", "more", "expected"),
     [
@@ -64,7 +73,12 @@ def added(machine: Machine, *options: str, **environ: str) -> dict[str, str]:
             "yarn",
             "git.test",
             (),
-            {"YARN_NPM_AUTH_TOKEN": TOKEN, "YARN_NPM_ALWAYS_AUTH": "true"},
+            {
+                "YARN_NPM_AUTH_TOKEN": TOKEN,
+                "YARN_NPM_ALWAYS_AUTH": "true",
+                "YARN_PLUGINS": GUARD,
+                "HUSHKEY_YARN_REGISTRY": "https://git.test",
+            },
         ),
         (
             "cargo",

@@ -7,6 +7,7 @@ import json
 import string
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from hushkey_install.register import (
     pnpm,
     rclone,
     terraform,
+    yarn,
 )
 from hushkey_install.tools import hcltext, textlines, tomltext, yamltext
 from hushkey_install.tools.keylines import KeyLines, packed
@@ -261,6 +263,55 @@ def test_kubeconfig(
     assert form.without(made, form.read(text)) == text
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "# mine",
+                "nodeLinker: pnp",
+                "plugins: []",
+                "plugins:\n  - ./a.cjs\n  - path: b.cjs\n    spec: x",
+                "plugins:\n- path: b.cjs",
+                "npmRegistries: {}  # none",
+                "npmRegistries:\n  //a.test/x:\n    npmAuthToken: t",
+                "npmRegistries:\n    'https://a.test/x/':\n        # c\n"
+                "        npmAlwaysAuth: false\n    https://b.test:8443: # d\n"
+                "        npmAlwaysAuth: true",
+                "npmScopes:\n  a:\n    npmRegistryServer: https://a.test",
+            ]
+        ),
+        unique_by=lambda block: block.partition(":")[0],
+    ),
+    st.lists(st.sampled_from(["a.test/x", "c.test", "b.test:8443/"]), unique=True),
+    ENDS,
+    st.booleans(),
+)
+def test_yarnrc(blocks: list[str], words: list[str], end: str, last: bool) -> None:
+    text = "\n".join(blocks) + ("\n" if blocks and last else "")
+    text = text.replace("\n", end)
+    form = yarn.YARN.form({}, tuple(words))
+    said = json.loads(form.read(text))
+    known = {key.removeprefix("https:").strip("/"): key for key in said["always"]}
+    for word in words:
+        bare = word.strip("/")
+        said["always"][known.get(bare, f"https://{bare}")] = "true"
+    said["entry"] = "/x y/yarn-plugin-hushkey.cjs"
+
+    made = form.edit(text, json.dumps(said))
+
+    read = yaml.safe_load(made)
+    assert {"path": said["entry"], "spec": "hushkey"} in read["plugins"]
+    assert {k: dict(v or {}) for k, v in (read.get("npmRegistries") or {}).items()} == {
+        key: ({"npmAlwaysAuth": always == "true"} if always else {})
+        | ({"npmAuthToken": "t"} if key == "//a.test/x" else {})
+        for key, always in said["always"].items()
+    }
+    rest = [line for line in text.splitlines() if "Auth: false" not in line]
+    assert kept("\n".join(line for line in rest if line[-1:] not in "]e"), made)
+    assert form.edit(made, form.read(text)) == text
+    assert form.without(made, form.read(text)) == text
+
+
 @pytest.mark.parametrize(
     "registration",
     [
@@ -273,6 +324,7 @@ def test_kubeconfig(
         pnpm.PNPM,
         rclone.RCLONE,
         terraform.TERRAFORM,
+        yarn.YARN,
     ],
     ids=lambda each: each.name,
 )
