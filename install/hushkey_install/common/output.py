@@ -6,6 +6,7 @@ they lose what would move a cursor, forge a line or change how other text reads.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -27,6 +28,8 @@ _GAP = 2
 #: so many characters of one line of a diff are a few lines of a screen, and no more
 _LONG = 240
 _MORE = " ... %d more characters"
+#: so many lines in a row that only come, or only go, are half a screen
+_MANY = 24
 #: so many names are shown of a long list
 _NAMED = 10
 #: seconds after which a person is told what takes so long
@@ -67,12 +70,24 @@ def block(text: str) -> None:
 
 
 def diff(text: str) -> None:
-    """Write the lines of a diff; on a screen, the beginning of a very long one.
+    """Write the lines of a diff; on a screen, the beginning of what is very long.
 
     What is written to the file is not shortened, nor what goes into a pipe.
     """
     lines = text.removesuffix("\n").split("\n")
-    block("\n".join(map(_beginning, lines) if _is_screen() else lines))
+    block("\n".join(map(_beginning, _first(lines)) if _is_screen() else lines))
+
+
+def _first(lines: Sequence[str]) -> Iterator[str]:
+    """Yield *lines*; of many in a row that all come, or all go, the first ones."""
+    for sign, alike in itertools.groupby(lines, lambda line: line[:1]):
+        run = list(alike)
+        more = len(run) - _MANY // 2
+        if sign not in ("+", "-") or len(run) <= _MANY:
+            yield from run
+            continue
+        yield from run[:-more]
+        yield f"{sign} ... {counted(more, 'more line')}"
 
 
 def _beginning(line: str) -> str:

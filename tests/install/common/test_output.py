@@ -78,6 +78,25 @@ def test_very_long_line_of_a_diff_is_shortened_on_a_screen(
     assert more == f"{2011 - len(kept)} more characters"
 
 
+@pytest.mark.parametrize("sign", ["+", "-"])
+def test_long_run_of_a_diff_is_shortened_on_a_screen(
+    sign: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = ["@@", *(f"{sign}line {n}" for n in range(87)), " same"]
+    output.diff("\n".join(whole))
+    assert capsys.readouterr().out.splitlines() == whole
+
+    monkeypatch.setenv("COLUMNS", "80")
+    output.diff("\n".join(whole))
+    first, *shown, more, same = capsys.readouterr().out.splitlines()
+    assert (first, same) == ("@@", " same")
+    assert shown == whole[1:13]
+    assert more == f"{sign} ... 75 more lines"
+
+    output.diff("\n".join(whole[:25]))
+    assert len(capsys.readouterr().out.splitlines()) == 25
+
+
 def test_json_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     output.say_json({HOSTILE: f"a\n{HOSTILE}"})
 
