@@ -10,6 +10,7 @@
  *   the NUMBER of the caller's own hushkey and environment.
  *
  * Otherwise it prints nothing and exits with 0, and git asks the helper behind it.
+ * Once it has begun to print, it goes on to the end: git takes half a token for one.
  */
 
 #define _DEFAULT_SOURCE
@@ -42,11 +43,11 @@ static bool ready(int fd, short events)
 {
     struct pollfd one = {.fd = fd, .events = events};
     struct timespec now;
-    long left;
+    long long left;
 
     do {
         clock_gettime(CLOCK_MONOTONIC, &now);
-        left = PATIENCE - (now.tv_sec - began.tv_sec) * 1000
+        left = PATIENCE - (long long)(now.tv_sec - began.tv_sec) * 1000
                - (now.tv_nsec - began.tv_nsec) / 1000000;
         if (left <= 0)
             return false;
@@ -91,13 +92,33 @@ static bool write_all(int fd, const char *text, size_t length)
     return length == 0;
 }
 
-/* Connect to the socket at PATH; return it, or -1. A full queue is a refusal. */
+/* Print TEXT if FD takes its beginning in time, and then all of it: whoever reads it
+   keeps themselves waiting. */
+static void print_all(int fd, const char *text, size_t length)
+{
+    struct pollfd one = {.fd = fd, .events = POLLOUT};
+
+    if (!ready(fd, POLLOUT))
+        return;
+    while (length > 0) {
+        ssize_t done = write(fd, text, length);
+        if (done >= 0) {
+            text += done;
+            length -= (size_t)done;
+        } else if (!is_passing(errno) || (poll(&one, 1, -1) < 0 && errno != EINTR)) {
+            return;
+        }
+    }
+}
+
+/* Connect to the socket at PATH; return it, or -1. A full queue is a refusal. An empty
+   path would be an abstract name, which anybody may have (unix(7)). */
 static int connect_to(const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    if (fd < 0 || strlen(path) >= sizeof to.sun_path)
+    if (fd < 0 || path[0] != '/' || strlen(path) >= sizeof to.sun_path)
         return -1;
     strcpy(to.sun_path, path);
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
@@ -128,6 +149,6 @@ int main(int count, char **words)
     if (length <= marked || memcmp(answer, mark, (size_t)marked) != 0
         || answer[length - 1] != '\n')
         return 0;
-    write_all(STDOUT_FILENO, answer, (size_t)length);
+    print_all(STDOUT_FILENO, answer, (size_t)length);
     return 0;
 }

@@ -8,6 +8,7 @@ context, and every question below is answered by doing nothing.
 from __future__ import annotations
 
 import sys
+import time
 from _thread import get_ident
 
 from hushkey.errors import NeedsCaller, plain
@@ -150,6 +151,34 @@ _contexts: dict[int, AgentContext] = {}
 def current() -> AgentContext | None:
     """Return the context of this thread; None in a process of its own."""
     return _contexts.get(get_ident())
+
+
+class Expected:
+    """An answer, in the thread that entered it, for which a tool waits *seconds*.
+
+    They count from when the caller began to wait. What comes later is lost, and so is
+    the reason for it; so whatever waits in here asks `left`.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        here = current()
+        waited = max(0.0, time.time() - here.began) if here else 0.0
+        self._end = time.monotonic() + seconds - waited
+
+    def __enter__(self) -> None:
+        _ends[get_ident()] = self._end
+
+    def __exit__(self, *_: object) -> None:
+        _ends.pop(get_ident(), None)
+
+
+_ends: dict[int, float] = {}
+
+
+def left(seconds: float) -> float:
+    """Return *seconds*, or less if the answer is `Expected` earlier; never below 0."""
+    end = _ends.get(get_ident())
+    return seconds if end is None else max(0.0, min(seconds, end - time.monotonic()))
 
 
 def warn(line: str) -> None:

@@ -38,7 +38,7 @@ from servers.authority import Authority
 from servers.basic import basic_server
 from servers.process import Missing, find_program
 from servers.toolclients import (
-    AGENTS,
+    BIN,
     HEAVY,
     HELPED,
     STARTED,
@@ -46,6 +46,7 @@ from servers.toolclients import (
     Command,
     Place,
     installed,
+    pnpm_alone,
     run,
 )
 from servers.toolserver import ToolServer
@@ -158,9 +159,6 @@ def test_client_gets_its_token_silently(
 
 
 @pytest.mark.long
-@pytest.mark.skipif(
-    not AGENTS.is_dir(), reason="they take 660 MB: tests/prepare --agents"
-)
 @pytest.mark.parametrize("name", HEAVY)
 def test_coding_agent_gets_its_token_silently(
     name: str, home: Path, server: ToolServer, prepared: Prepared
@@ -393,6 +391,24 @@ def test_cargo_login_and_logout_are_answered(
     assert logout.returncode == 0, logout.stderr
     assert f"hushkey logout {server.host}".encode() in logout.stderr
     assert machine.stored() == [TOKEN]
+
+
+def test_pnpm_runs_with_every_registry_that_install_took(
+    home: Path, server: ToolServer, prepared: Prepared
+) -> None:
+    """A helper with a % in its words would end each of its commands."""
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(granted())
+    command, folder = prepared(pnpm_alone)
+    hosts = (f"{server.host}/my%20team/npm/", f"{server.host}/npm/")
+
+    words = (str(BIN / "hushkey"), "install", "pnpm", *hosts)
+    done = start(machine, (Command(words, command.environ), folder))
+    assert done.returncode == 0, done.stderr
+    done = start(machine, (command, folder))
+
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert server.served
 
 
 def test_terraform_logout_says_that_the_sign_in_stays(

@@ -19,7 +19,7 @@ from servers.process import CACHE, Missing, find_program
 from servers.toolserver import ToolServer
 
 TOOLS = CACHE / "tools"
-#: only where somebody ran `tests/prepare --agents`
+#: for long tests alone
 AGENTS = CACHE / "agents"
 BIN = Path(sys.executable).parent
 
@@ -347,7 +347,7 @@ def _agent(place: Place, pattern: str, *words: str) -> Command:
     """A coding agent, which is to reach nothing but the server."""
     found = sorted((AGENTS / "node_modules").glob(pattern))
     if not found:
-        raise Missing(f"{pattern} is not there: run tests/prepare --agents")
+        raise Missing(f"{pattern} is not there: run tests/prepare --long")
     variables = {
         "ANTHROPIC_BASE_URL": place.server.url,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

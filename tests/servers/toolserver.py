@@ -216,6 +216,7 @@ def _pages(url: str) -> dict[str, Page]:
         **_nuget(url.replace("127.0.0.1", "localhost")),
         **_maven(),
         **_gems(),
+        **_bazel(),
     }
 
 
@@ -418,3 +419,10 @@ def _gems() -> dict[str, Page]:
         "/gems/info/hello": Page(info, TEXT),
         "/gems/names": Page(b"---\nhello\n", TEXT),
     }
+
+
+def _bazel() -> dict[str, Page]:
+    """Two archives and a file, as http_archive and http_file take them."""
+    archive = _tar({"BUILD": "", "hello.txt": "hello\n"})
+    archives = {f"/bazel/{n}.tar.gz": Page(archive, BYTES) for n in ("one", "two")}
+    return {"/bazel/hello.txt": Page(b"hello\n", TEXT), **archives}

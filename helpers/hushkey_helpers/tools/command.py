@@ -218,20 +218,27 @@ def answer(
         if isinstance(found, Answer):
             return found
         asked = found
-        config = rules.load(environ)
-        rule = config.rule_for(asked.request)
-        if rule is None:
-            event("not-ours", host=asked.host)
-            if made := forwarded(tool, asked, environ):
-                return Answer(tool.render(made))
-            return tool.foreign(asked, config.missing_for(asked.request))
-        if (settled := tool.settled(asked)) is not None:
-            _tell(tool, settled.lines, environ)
-            return settled
-        event("asked", rule=rule, host=asked.host, verb="get")
-        return Answer(tool.render(served(tool, asked, rule, environ)))
+        if _may_ask(tool):
+            return _answered(tool, asked, environ)
+        with runtime.Expected(_most(tool)):
+            return _answered(tool, asked, environ)
     except Exception as error:
         return _failed(tool, explained(error), asked, environ)
+
+
+def _answered(tool: CommandTool, asked: Asked, environ: Mapping[str, str]) -> Answer:
+    config = rules.load(environ)
+    rule = config.rule_for(asked.request)
+    if rule is None:
+        event("not-ours", host=asked.host)
+        if made := forwarded(tool, asked, environ):
+            return Answer(tool.render(made))
+        return tool.foreign(asked, config.missing_for(asked.request))
+    if (settled := tool.settled(asked)) is not None:
+        _tell(tool, settled.lines, environ)
+        return settled
+    event("asked", rule=rule, host=asked.host, verb="get")
+    return Answer(tool.render(served(tool, asked, rule, environ)))
 
 
 def served(
@@ -300,8 +307,12 @@ def _limits(tool: CommandTool) -> Mapping[str, int]:
     """Return the most that settings may be (seconds), so that the tool still waits."""
     if not tool.patience:
         return {}
-    most = max(1, tool.patience - 2)
-    return {"silent_timeout": most, "sign_in_timeout": most}
+    return dict.fromkeys(("silent_timeout", "sign_in_timeout"), _most(tool))
+
+
+def _most(tool: CommandTool) -> int:
+    """Return how long (seconds) an answer may take, so that it comes in time."""
+    return max(1, tool.patience - 2)
 
 
 def _tell(

@@ -7,6 +7,7 @@ path, without words.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 
 from hushkey.errors import Permanent
@@ -25,6 +26,9 @@ _PROGRAM = "bazel-credential-hushkey"
 _LINES = KeyLines(
     r"(?P<key>[ \t]*common[ \t]+--credential_helper=[^=\s]+)=(?P<value>\S+)"
 )
+#: a host that Bazel takes there; with any other in its bazelrc it runs no command
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_SCOPE = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
 class BazelRegistration(SettingsRegistration):
@@ -34,16 +38,17 @@ class BazelRegistration(SettingsRegistration):
     programs = ("bazel", "bazelisk")
     about = (
         "bazel asks hushkey for these hosts; run `hushkey uninstall bazel` before "
-        "hushkey goes, or bazel refuses every command"
+        "hushkey goes, or bazel warns and asks these hosts without a token"
     )
 
     def settings(self, setup: Setup) -> Iterable[Setting]:
         """Return a line for each host."""
         path = _door(setup.environ)
-        if len(path.split()) != 1:
-            raise Permanent(f"{path}: bazel takes no path with a space in it")
+        if re.search(r"[\s'\"\\#]", path):  # what ends, quotes or comments words there
+            what = "a space, a quote, a backslash or a # in it"
+            raise Permanent(f"{path}: bazel takes no path with {what}")
         ours = {
-            f"common --credential_helper={setup.host(word)}": path
+            f"common --credential_helper={_scope(setup.host(word))}": path
             for word in setup.some_words()
         }
 
@@ -70,6 +75,15 @@ def _without(text: str, before: str) -> str:
         for key, value in now.items()
     }
     return _LINES.edit(text, packed({k: v for k, v in kept.items() if v}))
+
+
+def _scope(host: str) -> str:
+    if not _SCOPE.fullmatch(host):
+        raise Permanent(
+            f"bazel takes no helper for {host}",
+            hint="it takes names of letters, digits and hyphens, and IPv4 addresses",
+        )
+    return host
 
 
 def _door(environ: Mapping[str, str]) -> str:

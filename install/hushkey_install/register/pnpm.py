@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from hashlib import blake2s
@@ -28,6 +29,10 @@ from hushkey_install.tools.keylines import KeyLines, packed, unpacked
 _LINES = KeyLines(r"(?P<key>//[^\s=]+:tokenHelper)[ \t]*=[ \t]*(?P<value>[^\r\n]*)")
 #: the first version that takes words
 _WORDS = 11
+#: with one of these in a helper, pnpm 11 and 12 run no command
+_REFUSED = re.compile(r"""[$%`"']""")
+#: these, too, the older ones read otherwise, or their shell
+_UNSAFE = re.compile(r"""[\s$%`"'#;\\&|<>()*?!{}\[\]^]""")
 
 
 class PnpmRegistration(SettingsRegistration):
@@ -41,14 +46,13 @@ class PnpmRegistration(SettingsRegistration):
         """Return a line for each registry."""
         ours = {}
         for word in setup.some_words():
-            place = setup.place(word)
-            if _is_old(setup.environ):
+            value = _command(setup, word)
+            if not _takes(setup, value):
                 value = _door(setup, word).path
-                if len(value.split()) != 1:
-                    raise Permanent(f"{value}: pnpm takes no path with a space in it")
-            else:
-                value = setup.command("pnpm", place)
-            ours[f"//{place}/:tokenHelper"] = value
+                if found := _UNSAFE.search(value):
+                    what = f"`{found[0]}` in it"
+                    raise Permanent(f"{value}: pnpm takes no path with {what}")
+            ours[f"//{setup.place(word)}/:tokenHelper"] = value
 
         def wanted(text: str) -> str:
             return packed(unpacked(_LINES.value(text)) | ours)
@@ -60,9 +64,9 @@ class PnpmRegistration(SettingsRegistration):
         return Form(_LINES.edit, _LINES.value, _without)
 
     def doors(self, setup: Setup) -> Iterable[Door]:
-        """Return a program for each registry, where pnpm takes no words."""
-        if _is_old(setup.environ):
-            for word in setup.words:
+        """Return a program for each registry for which pnpm takes no words."""
+        for word in setup.words:
+            if not _takes(setup, _command(setup, word)):
                 yield _door(setup, word)
 
 
@@ -77,6 +81,19 @@ def _without(text: str, before: str) -> str:
 
 def _is_ours(value: str) -> bool:
     return is_ours(value) or os.path.basename(value).startswith("pnpm-hushkey-")
+
+
+def _command(setup: Setup, word: str) -> str:
+    return " ".join((setup.program, "pnpm", setup.place(word)))
+
+
+def _takes(setup: Setup, command: str) -> bool:
+    """Tell whether pnpm runs *command*; with one that it refuses, nothing at all.
+
+    It splits at spaces, and knows no quotes.
+    """
+    words = len(setup.program.split()) == 1 and not _REFUSED.search(command)
+    return words and not _is_old(setup.environ)
 
 
 def _door(setup: Setup, word: str) -> Door:

@@ -248,7 +248,7 @@ def _asked(
     data = question.bytes()
     if len(data) > forwarding.QUESTION_BYTES:
         raise forwarding.Garbage("the question is too long")
-    end = time.monotonic() + _LONGEST
+    end = time.monotonic() + runtime.left(_LONGEST)
     link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         link.settimeout(_PATIENCE)
@@ -263,6 +263,7 @@ def _asked(
             if at < 2:
                 if len(rest) > forwarding.ANSWER_BYTES:
                     raise forwarding.Garbage("the answer is too long")
+                link.settimeout(max(0.001, min(_PATIENCE, end - time.monotonic())))
                 piece = link.recv(65536)
                 if not piece:
                     raise ConnectionResetError(0, "the connection was cut")

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, should_bypass_proxies
 from urllib3.util import Retry
 
-from hushkey import origins
+from hushkey import origins, runtime
 from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.model import Frozen
 from hushkey.net import answers, outcomes, trust
@@ -104,9 +104,9 @@ class Network:
         Raises Transient rather than begin what cannot end: a refresh token
         whose answer nobody waits for any more is lost.
         """
-        if self._until is None:
-            return self._timeout
-        left = self._until - time.monotonic()
+        until = self._until
+        left = self._timeout if until is None else until - time.monotonic()
+        left = runtime.left(left)
         if left < min(1.0, self._timeout / 4):
             raise Transient(
                 f"no time is left of {self._timeout:g} s",

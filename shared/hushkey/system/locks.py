@@ -36,11 +36,13 @@ def held(
 ) -> Iterator[None]:
     """Hold the lock file *path*, waiting at most *timeout* seconds.
 
-    It lies in a folder of the data folder. *waiting* is called, once, after two
+    Less, where an answer is expected earlier (`runtime.left`). It lies in a folder of
+    the data folder. *waiting* is called, once, after two
     seconds without it. Raises Transient when the time is over,
     StoreError where locks cannot be made.
     """
     runtime.ensure_may_block()
+    timeout = runtime.left(timeout)
     ownership.make_inside(os.path.dirname(path))
     ownership.check_name(path)
     lock = _Lock(path)
@@ -52,7 +54,7 @@ def held(
             _wait(lock, max(timeout - 1.0, 0), waiting)
     except _Busy as error:
         raise Transient(
-            f"another hushkey process has been busy for {timeout:g} s",
+            f"another hushkey process has been busy for {round(timeout, 1):g} s",
             hint="try again; `fuser` on the lock shows who holds it",
         ) from error
     except OSError as error:

@@ -202,6 +202,38 @@ def test_agent_that_hangs_up_at_once_is_no_answer(client: str, place: str) -> No
     os.unlink(place)
 
 
+def test_answer_that_is_begun_is_ended_whatever_it_takes(
+    client: str, place: str
+) -> None:
+    answer = ANSWER[:-1] + b"t" * 200_000 + b"\n"
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with agent(place, answer), open(reader, "rb") as said:
+        asking = subprocess.Popen(
+            [client, place, "7", "get"], stdin=subprocess.PIPE, stdout=writer
+        )
+        os.close(writer)
+        assert asking.stdin is not None
+        asking.stdin.write(ASKED)
+        asking.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            asking.wait(5 * PATIENCE)  # more than the pipe takes is left
+        # A loaded machine may not begin in time.
+        assert said.read() in (answer, b"")
+        assert asking.wait(60) == 0
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERSEC"), reason="names of Linux's own")
+def test_name_that_anybody_can_have_is_not_asked(client: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(b"\0" * 108)
+        listener.listen()
+        listener.setblocking(False)
+        assert ask(client, "", "7", "get") == b""
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
 def test_full_queue_of_a_stopped_agent_is_not_waited_for(
     client: str, place: str
 ) -> None:

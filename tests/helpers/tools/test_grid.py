@@ -7,14 +7,17 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from hushkey.system import locks
 from hushkey_helpers import ANSWERS, REQUEST_BYTES, channel, table
 from hushkey_helpers.answer import Answer
+from hushkey_helpers.tools import bazel
 from kit.oauth import BIN, Machine, OidcServer, Reply, grant
 
 TOKEN = "at-c4nary"
@@ -309,6 +312,21 @@ def test_server_that_fails_is_asked_once_by_many_tries(name: str, home: Path) ->
         for _ in range(5):
             assert_says(call(machine, name, made), made, code=4, about="try again")
         assert len(server.calls_to("/token")) == 1
+
+
+def test_tool_that_waits_for_so_long_hears_in_time_who_is_busy(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds the lock may have more time than a tool like Bazel."""
+    monkeypatch.setattr(bazel, "TOOL", bazel.TOOL.changed(patience=3))
+    machine.has(grant(TOKEN, expires_in=1), age=3600)
+    made = case("bazel")
+    with locks.held(machine.token_file().lock_path("change"), 5):
+        began = time.monotonic()
+        answer = call(machine, "bazel", made)
+
+    assert time.monotonic() - began < 3
+    assert_says(answer, made, code=4, about="has been busy")
 
 
 @each_tool

@@ -547,6 +547,29 @@ def test_rclone_remotes_go_one_by_one(desk: Desk) -> None:
 # -- of one tool ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("host", ["[::1]", "a_b.test", "y-.test"])
+def test_host_that_would_stop_bazel_is_refused(desk: Desk, host: str) -> None:
+    path = desk.file("bazel", "")
+    desk.configure(more=f'[host."{host}:8443"]\nidentity = "corp"\n')
+    desk.install("bazel")
+    before = path.read_text()
+
+    result = desk.hushkey("install", "bazel", f"{host}:8443", code=1)
+
+    assert f"no helper for {host}" in result.stderr
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["a b", "o'brien", 'a"b', "a\\b", "a#b"])
+def test_path_that_bazel_reads_otherwise_is_refused(desk: Desk, name: str) -> None:
+    path = desk.file("bazel", "")
+    desk.environ["HUSHKEY_DATA_DIR"] = str(desk.home / name)
+
+    assert "bazel takes no path" in desk.install("bazel", code=1).stderr
+
+    assert path.read_text() == ""
+
+
 @pytest.mark.parametrize("tool", ["bazel", "conda", "pnpm"])
 def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
     path = desk.file(tool, "")
@@ -612,6 +635,36 @@ def test_old_pnpm_gets_a_program_for_each_registry(desk: Desk, version: str) -> 
     assert os.access(door, os.X_OK)
     desk.hushkey("uninstall", "pnpm")
     assert shape(desk) == before
+
+
+def test_pnpm_gets_a_program_where_it_refuses_the_words(desk: Desk) -> None:
+    """A space in the name of a project, as Azure's feeds have it."""
+    path = desk.file("pnpm", "")
+    before = shape(desk)
+
+    desk.hushkey("install", "pnpm", "git.test/my%20team/npm/", "git.test/npm/")
+
+    lines = dict(line.split("=") for line in path.read_text().splitlines())
+    assert lines["//git.test/npm/:tokenHelper"] == f"{desk.ours} pnpm git.test/npm"
+    door = lines["//git.test/my%20team/npm/:tokenHelper"]
+    text = Path(door).read_text()
+    assert f'exec {desk.ours} pnpm git.test/my%20team/npm "$@"' in text
+    assert desk.findings("pnpm") == [
+        each for each in desk.findings("pnpm") if each.code == "pnpm-missing"
+    ]
+    desk.hushkey("uninstall", "pnpm")
+    assert shape(desk) == before
+
+
+@pytest.mark.parametrize("name", ["a b", "o'brien", "a$b", "a#b", "a;b", "a&b"])
+def test_path_that_some_pnpm_reads_otherwise_is_refused(desk: Desk, name: str) -> None:
+    path = desk.file("pnpm", "")
+    desk.environ["HUSHKEY_DATA_DIR"] = str(desk.home / name)
+
+    words = ("install", "pnpm", "git.test/my%20team/npm/")
+    assert "pnpm takes no path" in desk.hushkey(*words, code=1).stderr
+
+    assert path.read_text() == ""
 
 
 def test_kubectl_takes_contexts_and_hosts(desk: Desk) -> None:

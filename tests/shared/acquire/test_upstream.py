@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -270,6 +271,21 @@ def test_what_a_lost_connection_left_is_removed(
 
     assert capfd.readouterr().err.count("does not answer") == 1
     assert list(folder.iterdir()) == []
+
+
+def test_silence_ends_when_the_answer_is_expected(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    there = {**os.environ, "HUSHKEY_UPSTREAM": str(folder / "upstream")}
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(folder / "upstream"))
+        busy.listen()
+        began = time.monotonic()
+        with runtime.Expected(0.2):
+            assert upstream.find(ASKED, there, "git", PromptOptions) is None
+
+    assert time.monotonic() - began < 4
+    assert "does not answer" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("answer", [b"", GIVEN[:-1]])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hushkey import runtime
 from hushkey.config import schema
 from hushkey.errors import HushkeyError, Permanent, Transient
 from hushkey.net import http, trust
@@ -214,6 +215,17 @@ def test_whole_renewal_has_one_deadline() -> None:
     assert every.left() == SHORT
     with pytest.raises(Transient, match="no time is left"):
         whole.left()
+
+
+def test_request_ends_when_the_answer_is_expected() -> None:
+    """Each has its own time, but together no more than the tool waits."""
+    every = Network({**schema.DEFAULTS, "silent_timeout": 30}, {})
+
+    with runtime.Expected(2):
+        assert 1 < every.left() <= 2
+    with runtime.Expected(0.1), pytest.raises(Transient, match="no time is left"):
+        every.left()
+    assert every.left() == 30
 
 
 # -- never twice -----------------------------------------------------------------

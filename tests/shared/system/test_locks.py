@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
+from hushkey import runtime
 from hushkey.errors import StoreError, Transient
 from hushkey.system import locks
 from kit.core import child, ended, preload, reachable, said_by
@@ -132,6 +133,16 @@ def test_held_after_the_timeout_is_transient(path: str, timeout: float) -> None:
             pytest.fail("the lock is held elsewhere")
 
         assert timeout <= time.monotonic() - began < timeout + 1
+
+
+def test_held_is_given_up_when_the_answer_is_expected(path: str) -> None:
+    with held_elsewhere(path):
+        began = time.monotonic()
+        with runtime.Expected(0.2), pytest.raises(Transient), locks.held(path, 30):
+            pytest.fail("the lock is held elsewhere")
+
+        assert time.monotonic() - began < 5
+        assert runtime.left(30) == 30
 
 
 def test_held_by_one_of_many_at_a_time(path: str) -> None:
