@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 
-from hushkey import runtime
 from hushkey.errors import HushkeyError
 from hushkey.system import cachefile, paths
 from hushkey.system.digest import blake2s
@@ -28,7 +27,9 @@ def again(error: BaseException, environ: Mapping[str, str]) -> bool:
     The words may differ by a number or a time, so what counts is the kind, the host
     and what to do. Nothing is noted where hushkey keeps nothing.
     """
-    command = _command()
+    from hushkey.system import callers
+
+    command = callers.starter()
     try:
         folder = os.path.join(paths.data_folder(environ), "state")
     except HushkeyError:
@@ -50,16 +51,3 @@ def again(error: BaseException, environ: Mapping[str, str]) -> bool:
     }
     cachefile.write(path, {**recent, name: now})
     return name in recent
-
-
-def _command() -> int:
-    """Return the process that started our helper, 0 if it is unknown."""
-    here = runtime.current()
-    if here is None:
-        return os.getppid()
-    import psutil
-
-    try:
-        return psutil.Process(here.asker).ppid() if here.asker else 0
-    except psutil.Error:
-        return 0

@@ -98,6 +98,19 @@ def step(
     return found or (os.getppid() if marks else 0)
 
 
+def starter() -> int:
+    """Return the process that started the helper which asks, 0 if it is unknown."""
+    here = runtime.current()
+    if here is None:
+        return os.getppid()
+    import psutil
+
+    try:
+        return psutil.Process(here.asker).ppid() if here.asker else 0
+    except psutil.Error:
+        return 0
+
+
 def watched(pid: int) -> Callable[[], bool]:
     """Return what tells whether the process *pid* has ended, also before this call."""
     import psutil
