@@ -283,25 +283,37 @@ def _wrong_socket(git: Git) -> Iterator[Finding]:
 
 
 def _door(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding]:
-    """Yield that the line to the agent is not what install would write now.
+    """Yield that git's lines to the agent are not what install would write now.
 
-    It is said of this hushkey, these programs and this environment, and says nothing
+    One is said of this hushkey, these programs and this environment, and says nothing
     to any other: git goes on to the helper behind it, which takes its time.
     """
-    found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
-    values = {entry.partition("\n")[2] for entry in found}
-    doors = set(filter(gitdoor.is_door, values))
     if installation.context is None or _is_foreign(installation.environ):
         return  # the line cannot be made, so the one that is there may be right
-    if doors and doors != {gitdoor.line(installation.environ)}:
-        yield Finding(
-            "agent-line-old",
-            NOTE,
-            "git's line to the agent was written for another hushkey, program, folder "
-            "or environment: here it is of no use, and fetches take longer",
-            _INSTALL,
-            mend,
-        )
+    found = git.listing("-z", "--get-regexp", r"^credential\..*helper$").split("\0")
+    values = {entry.partition("\n")[2] for entry in found}
+    line = gitdoor.line(installation.environ)
+    if set(filter(gitdoor.is_door, values)) - {line}:
+        what = "was written for another hushkey, program, folder or environment"
+    elif line and any(_without_door(installation.context, git)):
+        what = "is missing"
+    else:
+        return
+    yield Finding(
+        "agent-line-old",
+        NOTE,
+        f"git's line to the agent {what}: fetches take longer",
+        _INSTALL,
+        mend,
+    )
+
+
+def _without_door(context: Context, git: Git) -> Iterator[str]:
+    """Yield the sections that install keeps up to date, without a line to the agent."""
+    for section in gitsections.kept(context, git):
+        values = git.values(git.path, f"credential.{section}.helper")
+        if not any(map(githelpers.is_socket, values)):
+            yield section
 
 
 def _is_foreign(environ: Mapping[str, str]) -> bool:

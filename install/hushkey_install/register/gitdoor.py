@@ -65,8 +65,8 @@ _BEGINNING = "!f() { set +x; "
 
 def is_door(value: str) -> bool:
     """Tell whether a helper *value* is such a line, of this or another hushkey."""
-    asks = f" {git_socket.MARK}=", f"/{githelpers.CLIENT}"
-    return value.startswith(_BEGINNING) and any(each in value for each in asks)
+    by_git = f" {git_socket.MARK}=" in value
+    return value.startswith(_BEGINNING) and (by_git or githelpers.asks_by_client(value))
 
 
 def line(environ: Mapping[str, str]) -> str:

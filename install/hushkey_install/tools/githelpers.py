@@ -9,6 +9,7 @@ sections' names. Helpers themselves are never run.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -111,14 +112,27 @@ def _shown(section: str) -> str:
 
 def is_ours(value: str) -> bool:
     """Tell whether a helper *value* is one that `hushkey install git` writes."""
-    return value == "hushkey" or value.rstrip("'\"").endswith(_OURS)
+    return value == "hushkey" or _named(_OURS, "$", value)
+
+
+def asks_by_client(value: str) -> bool:
+    """Tell whether a helper *value* runs hushkey-git-client, as its usage wants it."""
+    return _named(CLIENT, r"\s.*\s(?:\d+|get)\b", value)
+
+
+def _named(program: str, then: str, value: str) -> bool:
+    """Tell whether a word of *value* ends with the name *program*, and *then* follows.
+
+    A file or a folder of another helper's that is called so is no program of ours.
+    """
+    name = rf"(?<![\w.-]){re.escape(program)}['\"]*{then}"
+    return re.search(name, value, re.DOTALL) is not None
 
 
 def is_socket(value: str) -> bool:
     """Tell whether a helper *value* asks our agent by a client in C, only."""
     by_git = "credential-cache --socket" in value and "hushkey" in value
-    socket = by_git or f"/{CLIENT}" in value
-    return socket and not is_wrong_socket(value)
+    return (by_git or asks_by_client(value)) and not is_wrong_socket(value)
 
 
 def program_of(value: str) -> str:

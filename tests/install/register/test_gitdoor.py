@@ -362,6 +362,57 @@ def test_one_s_own_line_stays_in_its_place(desk: Machine) -> None:
     assert lines(desk) == ["", OWN, HELPER]
 
 
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "store --file /h/hushkey-git-client/passwords",
+        "store --file=/h/hushkey-git-client",
+        "store --file /h/.git-credential-hushkey",
+        "/opt/hushkey-git-client/bin/git-credential-other",
+        "!/opt/hushkey-git-client-2 /r/git 7 get",
+        "/opt/not-git-credential-hushkey",
+    ],
+)
+def test_another_helper_with_a_name_like_ours_is_handed_nothing(
+    desk: Machine, theirs: str
+) -> None:
+    text = f'[credential "https://git.test"]\n\thelper =\n\thelper = "{theirs}"\n'
+    (desk.home / ".gitconfig").write_text(text)
+    hushkey(desk, "install", "git")
+    assert lines(desk)[-3:] == ["", gitdoor.line(desk.environ), HELPER]
+    hushkey(desk, "uninstall", "git")
+    assert (desk.home / ".gitconfig").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "/x/hushkey-git-client /r/git 7",
+        "!'/a b/hushkey-git-client' '/r r/git' 7",
+        "!hushkey-git-client /r/git 7",
+        '!f() { test $1 = get && /x/hushkey-git-client /r/git "$N" get; }; f',
+        OWN,
+    ],
+)
+def test_one_s_own_line_is_told_from_another_helper(own: str) -> None:
+    assert githelpers.is_socket(own)
+    assert not gitdoor.is_door(own)
+
+
+def test_doctor_tells_that_there_could_be_a_line(desk: Machine) -> None:
+    """As after an upgrade to a hushkey whose client was compiled."""
+    desk.environ["HUSHKEY_AGENT"] = "off"
+    hushkey(desk, "install", "git")
+    said = CliRunner().invoke(main, ["doctor"], env=desk.environ).output
+    assert "line to the agent" not in said
+    desk.environ["HUSHKEY_AGENT"] = ""
+    said = CliRunner().invoke(main, ["doctor"], env=desk.environ).output
+    assert "git's line to the agent is missing" in said
+    hushkey(desk, "install", "git")
+    said = CliRunner().invoke(main, ["doctor"], env=desk.environ).output
+    assert "line to the agent" not in said
+
+
 def test_doctor_tells_a_line_of_another_environment(desk: Machine) -> None:
     hushkey(desk, "install", "git")
     said = CliRunner().invoke(main, ["doctor"], env=desk.environ).output
