@@ -21,6 +21,20 @@ def find(name: str, environ: Mapping[str, str]) -> str:
     return beside if os.access(beside, os.X_OK) else ""
 
 
+def beside(name: str, other: str, environ: Mapping[str, str]) -> str:
+    """Return the absolute path of our *name* in the folder of our *other*, or nothing.
+
+    For a program that an installation may lack: what has its name elsewhere on PATH may
+    be anybody's.
+    """
+    found = find(other, environ)
+    for path in (found, os.path.realpath(found)) if found else ():
+        program = os.path.join(os.path.dirname(path), name)
+        if programs.find(program, environ):
+            return program
+    return ""
+
+
 def expect(name: str, environ: Mapping[str, str]) -> str:
     """Return what `find` finds; raises Permanent where that is nothing."""
     found = find(name, environ)

@@ -101,7 +101,7 @@ def line(environ: Mapping[str, str]) -> str:
 
 def _ask(socket: str, number: int, environ: Mapping[str, str]) -> str:
     """Return the words that ask at *socket*, by the first client that runs here."""
-    client = ownprograms.find(githelpers.CLIENT, environ)
+    client = ownprograms.beside(githelpers.CLIENT, githelpers.HELPER, environ)
     if client and _can_run(shlex.quote(client), environ):
         return f"exec {shlex.quote(client)} {socket} {number} get"
     git, timeout = (programs.find(name, environ) for name in ("git", "timeout"))

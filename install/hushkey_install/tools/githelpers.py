@@ -21,7 +21,8 @@ from hushkey.model import Request
 from hushkey_install.common.filechange import temporary_folder, write_text
 from hushkey_install.tools.gitfile import Git
 
-_OURS = "git-credential-hushkey"
+#: our helper
+HELPER = "git-credential-hushkey"
 #: the program that asks our agent at git's own speed (helpers/native)
 CLIENT = "hushkey-git-client"
 #: scopes of git's that come with a repository, not with the user
@@ -112,7 +113,7 @@ def _shown(section: str) -> str:
 
 def is_ours(value: str) -> bool:
     """Tell whether a helper *value* is one that `hushkey install git` writes."""
-    return value == "hushkey" or _named(_OURS, "$", value)
+    return value == "hushkey" or _named(HELPER, "$", value)
 
 
 def asks_by_client(value: str) -> bool:

@@ -243,6 +243,37 @@ def test_only_git_s_client_needs_a_timeout(
     assert bool(line) is (githelpers.CLIENT == "hushkey-git-client")
 
 
+@pytest.mark.parametrize("has_own", [True, False])
+def test_client_is_the_one_beside_the_helper(
+    desk: Machine, tmp_path: Path, *, has_own: bool
+) -> None:
+    """Not one that has its name, in another folder of PATH, and may be anybody's."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    client = githelpers.CLIENT
+    for folder in (ours, theirs):
+        folder.mkdir()
+        for name in ("git-credential-hushkey", client) if folder == ours else (client,):
+            (folder / name).write_text(f"#!/bin/sh\n>{tmp_path}/ran-{folder.name}\n")
+            (folder / name).chmod(0o755)
+    if not has_own:
+        (ours / client).unlink()
+    path = f"{theirs}:{ours}:{desk.environ['PATH']}"
+    line = gitdoor.line(desk.environ | {"PATH": path})
+    assert (f"{ours}/{client} " in line) is has_own
+    assert ("credential-cache" in line) is not has_own
+    assert str(theirs) not in line
+    assert not (tmp_path / "ran-theirs").exists()
+
+
+def test_client_is_found_where_the_helper_s_link_leads(
+    desk: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "git-credential-hushkey").symlink_to(HELPER)
+    line = gitdoor.line(desk.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    there = githelpers.CLIENT == "hushkey-git-client"
+    assert (f"{os.path.realpath(BIN)}/hushkey-git-client " in line) is there
+
+
 def test_client_that_has_gone_says_nothing(desk: Machine, tmp_path: Path) -> None:
     """As after an upgrade to a hushkey without one: git asks the next helper."""
     line = gitdoor.line(desk.environ)
