@@ -27,7 +27,7 @@ from hushkey_install.config import document
 from hushkey_install.register import ci, gitchecks, gitdoor, gitsections
 from hushkey_install.register.registration import Plan, Registration, show
 from hushkey_install.tools import githelpers, purposes
-from hushkey_install.tools.gitfile import Git
+from hushkey_install.tools.gitfile import Git, exactly
 from hushkey_install.tools.installation import Installation
 
 
@@ -365,8 +365,13 @@ def _write(git: Git, file: str, key: str, values: list[str]) -> None:
     if not values and there:
         git.run(file, "--unset-all", key)
         return
-    if values[: len(there)] != there:
-        # In place: where a section stands decides when its helper is asked.
+    # In place: where a section stands decides when its helper is asked.
+    pairs = zip(there, values, strict=False)
+    changed = {old: new for old, new in pairs if old != new}
+    for old, new in changed.items():
+        if there.count(old) == 1 and new not in changed:
+            git.run(file, "--replace-all", key, new, exactly(old), check=False)
+    if git.values(file, key) != values[: len(there)]:
         git.run(file, "--replace-all", key, values[0])
         there = values[:1]
     for value in values[len(there) :]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from hushkey_install.common.context import Context
 from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register import gitdoor, gitsections
 from hushkey_install.tools import githelpers, purposes
-from hushkey_install.tools.gitfile import Git
+from hushkey_install.tools.gitfile import Git, exactly
 from hushkey_install.tools.installation import Installation
 
 #: the oldest git whose protocol we know (`*.` in sections needs 2.26)
@@ -347,7 +346,7 @@ def _rewritten(installation: Installation, git: Git) -> Iterator[Finding]:
             names = f"the URLs of {', '.join(patterns)}"
             taken = ["--unset-all", key]
             if sum(base == other for _, other in bases.values()) > 1:
-                taken.append(f"^{_SPECIAL.sub(_ESCAPED, prefix)}$")
+                taken.append(exactly(prefix))
             # Not in a file that this one includes, nor a program's own.
             there = scope == "global" and prefix in git.values(git.path, key)
             command = shlex.join(["git", "config", f"--{scope}", *taken])
@@ -365,8 +364,6 @@ def _rewritten(installation: Installation, git: Git) -> Iterator[Finding]:
             )
 
 
-#: what git-config(1) takes for more than itself in a value's pattern (regex(7))
-_SPECIAL, _ESCAPED = re.compile(r"[][\\.^$*+?(){}|]"), r"\\\g<0>"
 _SSH = "which goes by ssh and asks nobody for a password"
 
 

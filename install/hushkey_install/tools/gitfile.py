@@ -40,6 +40,13 @@ _ASKS_NOBODY = {
 }
 #: what makes git believe that it is in a repository
 _REPOSITORY = frozenset(("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR"))
+#: what git-config(1) takes for more than itself in a value's pattern (regex(7))
+_SPECIAL, _ESCAPED = re.compile(r"[][\\.^$*+?(){}|]"), r"\\\g<0>"
+
+
+def exactly(value: str) -> str:
+    """Return the pattern of git-config(1) that *value* fits, and nothing else."""
+    return f"^{_SPECIAL.sub(_ESCAPED, value)}$"
 
 
 class Git:

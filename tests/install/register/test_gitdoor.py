@@ -338,10 +338,8 @@ def hushkey(desk: Machine, *words: str) -> str:
 def lines(desk: Machine) -> list[str]:
     key = "credential.https://git.test.helper"
     words = ["git", "config", "--global", "-z", "--get-all", key]
-    out = subprocess.run(
-        words, env=desk.environ, check=False, capture_output=True, encoding="utf-8"
-    ).stdout
-    return out.split("\0")[:-1]
+    out = subprocess.run(words, env=desk.environ, check=False, capture_output=True)
+    return os.fsdecode(out.stdout).split("\0")[:-1]
 
 
 OWN = "!f() { git credential-cache --socket /r/hushkey/git get; }; f"
@@ -369,6 +367,40 @@ def test_install_writes_it_once_and_uninstall_takes_it_out(
     assert not githelpers.is_wrong_socket(line)
     hushkey(desk, "uninstall", "git")
     assert file.read_text() == before
+
+
+def test_new_line_takes_the_place_of_the_old_one_alone(desk: Machine) -> None:
+    """Comments beside what stays are the person's."""
+    file = desk.home / ".gitconfig"
+    file.write_text('[credential "https://git.test"]\n\thelper = store # mine\n')
+    hushkey(desk, "install", "git")
+    text = file.read_text()
+    desk.environ["HUSHKEY_UPSTREAM"] = "/else.where"
+    hushkey(desk, "install", "git")
+    assert lines(desk) == ["store", "", gitdoor.line(desk.environ), HELPER]
+    assert file.read_text().splitlines()[:3] == text.splitlines()[:3]
+    assert "store # mine" in text
+
+    file.write_text(file.read_text() + "[alias]\n\tst = status\n")
+    desk.environ["HUSHKEY_AGENT"] = "off"  # one line fewer
+    hushkey(desk, "install", "git")
+    assert lines(desk) == ["store", "", HELPER]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\nb", "*?[x]", "($HOME){2}|^\\'", pytest.param("\udcff", id="no UTF-8")],
+)
+def test_line_of_any_folder_is_replaced(desk: Machine, name: str) -> None:
+    folder = os.path.join(desk.environ["HUSHKEY_RUNTIME_DIR"], name)
+    os.mkdir(folder, 0o700)
+    desk.environ |= {"HUSHKEY_RUNTIME_DIR": folder, "LC_ALL": "C.UTF-8"}
+    hushkey(desk, "install", "git")
+    before = lines(desk)
+    desk.environ["HUSHKEY_RUNTIME_DIR"] = os.path.dirname(folder)
+    hushkey(desk, "install", "git")
+    assert lines(desk) == ["", gitdoor.line(desk.environ), HELPER]
+    assert len(before) == 3
 
 
 def test_edited_file_loses_the_line_and_nothing_else(desk: Machine) -> None:
