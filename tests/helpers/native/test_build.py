@@ -90,7 +90,7 @@ def test_compiler_that_hangs_is_ended_with_all_that_it_started(
 def test_compiler_cannot_ask_anything(
     hook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiler(tmp_path, monkeypatch, f"read x && {COMPILES}")
+    compiler(tmp_path, monkeypatch, f"read x || exit 1; {COMPILES}")
     reader, writer = os.pipe()
     os.write(writer, b"yes\n")
     kept = os.dup(0)
