@@ -20,6 +20,7 @@ def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """hatchling's hook, whose temporary folders are made in *tmp_path*/T."""
     (tmp_path / "T").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "T"))
+    monkeypatch.chdir(tmp_path)
     builder = WheelBuilder(str(REPOSITORY))
     return builder.get_build_hooks(str(tmp_path))["custom"]
 
