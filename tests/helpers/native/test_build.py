@@ -20,6 +20,7 @@ def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """hatchling's hook, whose temporary folders are made in *tmp_path*/T."""
     (tmp_path / "T").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "T"))
+    monkeypatch.chdir(tmp_path)
     builder = WheelBuilder(str(REPOSITORY))
     return builder.get_build_hooks(str(tmp_path))["custom"]
 
@@ -90,7 +91,7 @@ def test_compiler_that_hangs_is_ended_with_all_that_it_started(
 def test_compiler_cannot_ask_anything(
     hook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiler(tmp_path, monkeypatch, f"read x && {COMPILES}")
+    compiler(tmp_path, monkeypatch, f"read x || exit 1; {COMPILES}")
     reader, writer = os.pipe()
     os.write(writer, b"yes\n")
     kept = os.dup(0)
