@@ -13,7 +13,7 @@ from hushkey.errors import HushkeyError
 from hushkey.model import HostRule, Request
 from hushkey.net import gitsettings
 from hushkey.system import ownership, paths, programs
-from hushkey_install.common import programs_missing
+from hushkey_install.common import installrecord, programs_missing
 from hushkey_install.common.context import Context
 from hushkey_install.common.finding import FINE, NOTE, PROBLEM, Finding
 from hushkey_install.register import gitdoor, gitsections
@@ -160,6 +160,8 @@ def _rules(installation: Installation, git: Git, mend: Mend) -> Iterator[Finding
             _INSTALL,
             mend,
         )
+    elif not asked:
+        yield from _unasked(installation, mend)
 
 
 def _own(installation: Installation) -> list[HostRule]:
@@ -192,6 +194,24 @@ def _unserved(
         return purposes.GIT in kinds if kinds else rule.pattern in used
 
     return [r for r in _own(installation) if not has_ours(r) and is_of_git(r)]
+
+
+def _unasked(installation: Installation, mend: Mend) -> Iterator[Finding]:
+    """Yield hosts that may be for anything, where git asks us for no host at all.
+
+    That git was told to once shows that one is git's; where no tool was, who has just
+    set up a first host learns how it goes on.
+    """
+    hosts = ", ".join(r.pattern for r in _own(installation) if not purposes.of(r))
+    if not hosts or installation.forwarded:
+        return
+    environ = installation.environ
+    if installrecord.InstallRecord(environ, "git").read():
+        text = f"git was told to ask hushkey, and does not any more, for {hosts}"
+        yield Finding("git-not-registered", PROBLEM, text, _INSTALL, mend)
+    elif not installrecord.are_there(paths.data_folder(environ)):
+        text = f"no tool asks hushkey yet; if git is to, for {hosts}, it has to be told"
+        yield Finding("no-tool-asks", NOTE, text, _INSTALL, mend)
 
 
 def _served(context: Context, urls: Iterable[str]) -> Iterator[str]:

@@ -642,6 +642,26 @@ def test_host_that_says_nothing_is_gits_where_git_has_something_from_it(
     assert missed == "git does not ask hushkey for two.test"
 
 
+def test_first_host_leads_to_git_where_no_tool_asks_yet(machine: Machine) -> None:
+    """A note, for it may be for anything; whoever follows it gets there."""
+    (machine.home / ".gitconfig").unlink()
+    machine.configure(
+        text=machine.config_file.read_text().replace("git.test", "x.test")
+    )
+
+    (finding,) = (f for f in found(machine).values() if f["mend"])
+
+    assert (finding["code"], finding["level"]) == ("no-tool-asks", "note")
+    assert finding["command"] == "hushkey install git"
+    doctor(machine, "--fix", "--yes")
+    assert "x.test" in (machine.home / ".gitconfig").read_text()
+    assert not {"no-tool-asks", "git-not-registered"} & found(machine).keys()
+
+    (machine.home / ".gitconfig").unlink()
+    lost = found(machine)["git-not-registered"]["text"]
+    assert lost == "git was told to ask hushkey, and does not any more, for x.test"
+
+
 FORGE = """
 [identity.forge]
 provider = "gitea"
