@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from servers import children
 from servers.process import CACHE, Missing
 from servers.toolserver import ToolServer
 
@@ -126,9 +127,8 @@ class Bazel:
     def started(self) -> list[str]:
         """Return the command lines of what its server has started and that runs."""
         found = []
-        for task in Path(f"/proc/{self.pid()}/task").glob("*/children"):
-            for pid in task.read_text().split():
-                with suppress(FileNotFoundError):
-                    line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-                    found.append(line.replace("\0", " "))
+        for pid in children.of(self.pid() or "none"):
+            with suppress(FileNotFoundError):
+                line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+                found.append(line.replace("\0", " "))
         return found

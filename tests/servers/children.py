@@ -44,7 +44,7 @@ def alive() -> dict[int, str]:
     """Return our children that run, with their command lines."""
     ended: set[int] = set()
     while True:
-        found = {pid: _command(pid) for pid in _children()}
+        found = {pid: _command(pid) for pid in of()}
         now = {pid for pid, line in found.items() if not line}
         if now <= ended:
             return {pid: line for pid, line in found.items() if line}
@@ -91,9 +91,11 @@ def session(pid: int) -> int:
         return 0
 
 
-def _children() -> Iterator[int]:
-    for path in Path("/proc/self/task").glob("*/children"):
-        yield from map(int, path.read_text().split())
+def of(process: int | str = "self") -> Iterator[int]:
+    """Yield the children of *process*; of a thread that has just ended, none."""
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield from map(int, path.read_text().split())
 
 
 def _nameless(pid: int) -> str:
