@@ -411,6 +411,28 @@ def test_pnpm_runs_with_every_registry_that_install_took(
     assert server.served
 
 
+@pytest.mark.parametrize("key", ["mine", "MINE"])
+def test_project_that_leads_a_registry_elsewhere_gets_no_token(
+    key: str, home: Path, server: ToolServer, authority: Authority, prepared: Prepared
+) -> None:
+    """cargo takes the variable of the token for both of these names."""
+    machine = machine_of(home, "https://id.test", server.host)
+    machine.has(granted())
+    with ToolServer(authority.server_context(), lambda _: True) as other:
+        command, folder = prepared(STARTED["cargo"])
+        (folder / ".cargo").mkdir()
+        index = f'index = "sparse+{other.url}/cargo/"'
+        (folder / ".cargo/config.toml").write_text(f"[registries.{key}]\n{index}\n")
+        manifest = (folder / "Cargo.toml").read_text()
+        (folder / "Cargo.toml").write_text(manifest.replace('"mine"', f'"{key}"'))
+
+        done = start(machine, (command, folder))
+
+        assert other.log == []
+    assert done.returncode == 1
+    assert b"which is not at https://" in done.stderr
+
+
 def test_terraform_logout_says_that_the_sign_in_stays(
     home: Path, server: ToolServer, prepared: Prepared
 ) -> None:

@@ -11,10 +11,11 @@ import os
 from collections.abc import Callable, Mapping
 
 from hushkey import origins
-from hushkey.errors import Permanent
+from hushkey.errors import Permanent, plain
 from hushkey.model import Frozen
 from hushkey_helpers.tools import command
 from hushkey_helpers.tools.command import Served
+from hushkey_install.running import cargoindex
 
 
 class Place(Frozen):
@@ -62,16 +63,33 @@ def _yarn(
     }
 
 
-def _cargo(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, str]:
+def _cargo(
+    served: Served, place: Place, environ: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Say where the registry is, too: a project could lead its name elsewhere."""
     if not place.name:
         raise Permanent(
             "cargo reads a token by the registry's name in its config",
             hint="give `--name NAME`",
         )
-    name = place.name.upper().replace("-", "_")
+    variable = cargoindex.variable(place.name)
+    index = cargoindex.find(place.name, os.getcwd(), environ)
+    where = f"{place.host}{place.path}"
+    if not index:
+        raise Permanent(
+            f"cargo's config has no registry {plain(place.name)} here",
+            hint=f"give it an index in ~/.cargo/config.toml, or set {variable}",
+        )
+    if not cargoindex.is_at(index, place.host, place.path):
+        raise Permanent(
+            f"cargo's config here has the registry {plain(place.name)} at "
+            f"{plain(index)}, which is not at https://{where}",
+            hint="look at .cargo/config.toml in this folder and those above it",
+        )
     return {
-        f"CARGO_REGISTRIES_{name}_TOKEN": command.authorization(served),
+        variable.removesuffix("INDEX") + "TOKEN": command.authorization(served),
         "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS": "cargo:token",
+        variable: index,
     }
 
 

@@ -38,6 +38,9 @@ def machine(machine: Machine) -> Machine:
     machine.configure(BASIC)
     machine.has(grant(TOKEN, expires_in=None, refresh_token=""))
     machine.environ["HUSHKEY_INTERACTIVE"] = "never"
+    index = 'index = "sparse+https://git.test/cargo/"'
+    (machine.home / ".cargo").mkdir()
+    (machine.home / ".cargo/config.toml").write_text(f"[registries.my-reg]\n{index}\n")
     return machine
 
 
@@ -87,6 +90,7 @@ def test_yarn_s_plug_ins_stay(machine: Machine) -> None:
             {
                 "CARGO_REGISTRIES_MY_REG_TOKEN": f"Bearer {TOKEN}",
                 "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS": "cargo:token",
+                "CARGO_REGISTRIES_MY_REG_INDEX": "sparse+https://git.test/cargo/",
             },
         ),
         (
@@ -240,6 +244,16 @@ def test_stdin_is_the_command_s(machine: Machine) -> None:
         ),
         (("npm", "--host", "git.test", "--", "/"), 126, "ermission"),
         (("cargo", "--host", "git.test", "--", "true"), 1, "--name NAME"),
+        (
+            ("cargo", "--name", "else", "--host", "git.test", "--", "true"),
+            1,
+            "cargo's config has no registry else here",
+        ),
+        (
+            ("cargo", "--name", "my-reg", "--host", "port.test:8443", "--", "true"),
+            1,
+            "at sparse+https://git.test/cargo/, which is not at https://port.test:8443",
+        ),
         (("--env", "A=B", "--host", "git.test", "--", "true"), 1, "variable's name"),
     ],
 )
