@@ -10,6 +10,7 @@ is not known. What failed is tried again later and later; what needs a person, n
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -128,22 +129,24 @@ class RenewalSchedule:
         if token.value != use.token.value:
             use.token, use.failures, use.not_before = token, 0, 0.0
 
-    def heard(self, use: ActiveToken, said: bytes) -> bool:
-        """Take note of what `apart` said; tell whether there is a new token to read."""
-        if said == b"0":
-            return True
+    def heard(self, use: ActiveToken, said: bytes) -> None:
+        """Take note of what `apart` said: a new token, or when to try again."""
         wait = min(FIRST_WAIT * 2**use.failures, LONGEST_WAIT)
-        use.not_before = self._ticks() + (float(said) if said else wait)
-        use.failures += 1
-        return False
+        found = json.loads(said or b"{}")
+        if "value" in found:
+            use.token, use.failures, use.not_before = use.token.changed(**found), 0, 0.0
+        else:
+            use.not_before = self._ticks() + float(found.get("seconds", wait))
+            use.failures += 1
 
 
 def apart(use: ActiveToken, memory: runtime.Memory, now: float) -> bytes:
-    """Renew *use* in a process that ends with it; return after how many seconds again.
-
-    They are 0 for a new token, which is stored by then.
-    """
+    """Renew *use* in a process that ends with it; return what `heard` takes note of."""
     ticks = time.monotonic()
     schedule = RenewalSchedule(lambda: ticks)
     schedule.renew(use, memory, now)
-    return b"0" if not use.failures else repr(use.not_before - ticks).encode()
+    new = use.token
+    if use.failures:
+        return json.dumps({"seconds": str(use.not_before - ticks)}).encode()
+    ends = {"obtained_at": new.obtained_at, "expires_at": new.expires_at}
+    return json.dumps({"value": new.value, **ends}).encode()
