@@ -179,6 +179,10 @@ class Memory:
         _make_room(self._files, path, _MOST)
         self._files[path] = stamp, proof, cache
 
+    def settle(self) -> None:
+        """Wait until a file that was saved just now counts."""
+        time.sleep(2 * _RACY)
+
     def name(self, version: object, value: str, make: Callable[[], str]) -> str:
         """Return the keyed hash of the token *value*; *make* needs the key."""
         proof = self.proof(version)

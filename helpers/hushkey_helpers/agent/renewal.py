@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 
 from hushkey import runtime
 from hushkey.errors import HushkeyError, NeedsCaller, UiRequired
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hushkey.model import Token
+    from hushkey_helpers.agent.memory import Memory
 
 #: seconds after the last question in which a token counts as in use
 IN_USE = 30 * 60
@@ -107,8 +109,6 @@ class RenewalSchedule:
 
     def renew(self, use: ActiveToken, memory: runtime.Memory, now: float) -> None:
         """Renew the token of *use* silently, or say when to try again."""
-        from hushkey.acquire import session
-
         old = use.wanted
         # Asked for more than the usual rest, so that this is a renewal.
         lifetime = old.min_lifetime + LEAD
@@ -117,9 +117,7 @@ class RenewalSchedule:
         use.not_before = self._ticks() + wait
         use.failures += 1
         try:
-            with runtime.AgentContext(memory, now, quick=False, counts=False):
-                acquirer = session.acquirer(use.environ, now, options=PromptOptions())
-                token = acquirer.silent(wanted)
+            token = _silent(use, wanted, memory, now)
         except (UiRequired, NeedsCaller):
             use.not_before = float("inf")  # until it is asked for with another token
             return
@@ -129,24 +127,47 @@ class RenewalSchedule:
         if token.value != use.token.value:
             use.token, use.failures, use.not_before = token, 0, 0.0
 
-    def heard(self, use: ActiveToken, said: bytes) -> None:
+    def heard(self, use: ActiveToken, said: bytes, memory: Memory) -> None:
         """Take note of what `apart` said: a new token, or when to try again."""
         wait = min(FIRST_WAIT * 2**use.failures, LONGEST_WAIT)
         found = json.loads(said or b"{}")
         if "value" in found:
+            memory.learn(found.pop("learned").encode())
             use.token, use.failures, use.not_before = use.token.changed(**found), 0, 0.0
         else:
             use.not_before = self._ticks() + float(found.get("seconds", wait))
             use.failures += 1
 
 
-def apart(use: ActiveToken, memory: runtime.Memory, now: float) -> bytes:
-    """Renew *use* in a process that ends with it; return what `heard` takes note of."""
+def _silent(
+    use: ActiveToken,
+    wanted: TokenRequest,
+    memory: runtime.Memory,
+    now: float,
+    *,
+    renews: bool = True,
+) -> Token:
+    from hushkey.acquire import session
+
+    with runtime.AgentContext(memory, now, quick=False, renews=renews, counts=False):
+        acquirer = session.acquirer(use.environ, now, options=PromptOptions())
+        return acquirer.silent(wanted)
+
+
+def apart(use: ActiveToken, memory: Memory, now: float) -> bytes:
+    """Renew *use* in a process that ends with it; return what `heard` takes note of.
+
+    *memory* is this process's own, and knows the new token in the end.
+    """
     ticks = time.monotonic()
     schedule = RenewalSchedule(lambda: ticks)
     schedule.renew(use, memory, now)
     new = use.token
     if use.failures:
         return json.dumps({"seconds": str(use.not_before - ticks)}).encode()
+    memory.settle()
+    with suppress(HushkeyError, NeedsCaller, runtime.WouldBlock):
+        _silent(use, use.wanted, memory, time.time(), renews=False)
     ends = {"obtained_at": new.obtained_at, "expires_at": new.expires_at}
-    return json.dumps({"value": new.value, **ends}).encode()
+    learned = memory.learned().decode()
+    return json.dumps({"value": new.value, **ends, "learned": learned}).encode()

@@ -346,7 +346,7 @@ def _renewed(use: ActiveToken, process: apart.Apart | None, memory: Memory) -> N
     if process is None:
         memory.uses.renew(use, memory, time.time())
     else:
-        memory.uses.heard(use, process.wait())
+        memory.uses.heard(use, process.wait(), memory)
 
 
 if TYPE_CHECKING:

@@ -219,7 +219,7 @@ class TestRenew:
         outcomes.append(outcome)
         there = ActiveToken(use.wanted, {}, use.token, 0.0)
 
-        uses.heard(use, renewal.apart(there, memory, NOW))
+        uses.heard(use, renewal.apart(there, memory.copy(), NOW), memory)
 
         assert (use.failures, use.not_before) == (1, ticks.now + seconds)
 
@@ -230,11 +230,12 @@ class TestRenew:
         uses.note(wanted(), {}, token(10))
         (use,) = uses.due(NOW)
         use.failures = 2
-        outcomes.append(token(3600, value="new").changed(beside="s3cret"))
+        new = token(3600, value="new").changed(beside="s3cret")
+        outcomes += [new, UiRequired("gone meanwhile")]
         there = ActiveToken(use.wanted, {}, use.token, 0.0)
 
-        said = renewal.apart(there, memory, NOW)
-        uses.heard(use, said)
+        said = renewal.apart(there, memory.copy(), NOW)
+        uses.heard(use, said, memory)
 
         assert b"s3cret" not in said
         assert use.token == token(3600, value="new")
@@ -242,12 +243,12 @@ class TestRenew:
         assert (due(uses), due(uses, NOW + 3600)) == (0, 1)
 
     def test_process_that_died_is_a_failure(
-        self, uses: RenewalSchedule, ticks: Clock
+        self, uses: RenewalSchedule, ticks: Clock, memory: Memory
     ) -> None:
         uses.note(wanted(), {}, token(10))
         (use,) = uses.due(NOW)
 
-        uses.heard(use, b"")
+        uses.heard(use, b"", memory)
 
         assert (use.failures, use.not_before) == (1, ticks.now + FIRST_WAIT)
 
