@@ -22,9 +22,22 @@ from hushkey.tokenrequest import PromptOptions, TokenRequest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Protocol
 
     from hushkey.model import Token
-    from hushkey_helpers.agent.memory import Memory
+
+    class Memory(runtime.Memory, Protocol):
+        """What is remembered, in the agent and in a process of its own."""
+
+        def settle(self) -> None:
+            """Wait until a file that was saved just now counts."""
+
+        def learned(self) -> bytes:
+            """Return for `learn` what was learned in this process."""
+
+        def learn(self, said: bytes) -> None:
+            """Remember what another process has `learned`."""
+
 
 #: seconds after the last question in which a token counts as in use
 IN_USE = 30 * 60
