@@ -183,7 +183,7 @@ class Answers:
         def job() -> bytes:
             self._memory = memory
             reply = self.slow(question)
-            return protocol.frame(memory.learned(), *reply)
+            return protocol.frame(*reply) + memory.learned()
 
         return job
 
@@ -191,9 +191,9 @@ class Answers:
         """Return the answer that a process found, and remember what it learned."""
         if not said:
             return (protocol.NOT_OURS,)
-        learned, *reply = protocol.fields(said)
-        self._memory.learn(learned)
-        return tuple(reply)
+        size = protocol.size(said[: protocol.HEADER])
+        self._memory.learn(said[size:])
+        return tuple(protocol.fields(said[:size]))
 
     def _passed_on(self, question: Question) -> Reply | None:
         """Leave it to the caller to ask a server that the agent reaches otherwise.

@@ -10,7 +10,6 @@ from hushkey import runtime
 from hushkey.config import rules
 from hushkey.model import TokenKey
 from hushkey.store.tokencache import TokenCache
-from hushkey_helpers.agent import protocol
 from hushkey_helpers.agent.memory import UNSEEN, Memory
 from hushkey_helpers.agent.renewal import RenewalSchedule
 from kit.agent import Told
@@ -222,14 +221,6 @@ class TestCopy:
         memory.learn(copy.learned())
 
         assert memory.name(FILE_KEY, "at", lambda: "other") == "hash"
-
-    def test_more_than_a_frame_takes_is_not_told(self, memory: Memory) -> None:
-        copy = memory.copy()
-        copy.keep_tokens("f", STAMP, FILE_KEY, cache("x" * protocol.MAX))
-
-        memory.learn(copy.learned())
-
-        assert memory.count() == 0
 
 
 class TestThroughTheCore:
