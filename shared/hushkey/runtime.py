@@ -108,13 +108,18 @@ class WouldRenew(WouldBlock):
     """What it would wait for is a server's new token."""
 
 
+class WouldOpen(WouldBlock):
+    """What it would wait for is the data key, to open what is sealed."""
+
+
 class AgentContext:
     """One answer of the agent, in the thread that entered it.
 
     ``began`` is when the caller began to wait (epoch seconds), ``asker`` its process
     (0: unknown); a *quick* try may not wait for anything, one that
-    *renews* may also ask a server for a token; it *counts* if somebody
-    asked. ``lines`` collects what is said to the person meanwhile.
+    *renews* may also ask a server for a token, one that *opens* may read the data
+    key; it *counts* if somebody asked. ``lines`` collects what is said to the person
+    meanwhile.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class AgentContext:
         *,
         quick: bool,
         renews: bool = True,
+        opens: bool = True,
         counts: bool = True,
         asker: int = 0,
     ) -> None:
@@ -131,6 +137,7 @@ class AgentContext:
         self.began = began
         self.quick = quick
         self.renews = renews
+        self.opens = opens
         self.counts = counts
         self.asker = asker
         self.lines: list[str] = []
@@ -211,6 +218,13 @@ def ensure_may_renew() -> None:
     here = current()
     if here and (here.quick or not here.renews):
         raise WouldRenew
+
+
+def ensure_may_open() -> None:
+    """Go on, if this answer may read the data key."""
+    here = current()
+    if here and (here.quick or not here.opens):
+        raise WouldOpen
 
 
 def asker() -> int | None:

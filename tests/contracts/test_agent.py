@@ -4,10 +4,13 @@ Who has answered is counted by the agent itself; what was asked of people and se
 stands in their own logs.
 """
 
+import binascii
 import contextlib
+import json
 import os
 import shlex
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +25,7 @@ from hushkey_helpers import ANSWERS
 from hushkey_helpers.agent import protocol
 from hushkey_install.register import gitdoor
 from hushkey_install.tools import githelpers
+from kit.agent import rest
 from kit.desk import BIN, Desk
 from servers.agent import Agent
 from servers.gits import Git
@@ -63,6 +67,17 @@ def by_agent(desk: Desk, agent: Agent) -> bytes:
     assert (done.returncode, done.stderr) == (0, b"")
     assert agent.answered() == before + 1
     return done.stdout
+
+
+def remembered(desk: Desk, agent: Agent) -> bytes:
+    """Return what the agent says to git's own client: it looks nowhere for that."""
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(20)
+        link.connect(str(agent.folder / "git"))
+        host = desk.apache.host.encode()
+        link.sendall(b"action=get\ntimeout=1\nprotocol=https\nhost=%s\n\n" % host)
+        link.shutdown(socket.SHUT_WR)
+        return rest(link)
 
 
 def at_once(desk: Desk, number: int) -> list[tuple[int, bytes]]:
@@ -252,8 +267,48 @@ def test_what_a_renewal_needs_does_not_stay(desk: Desk, warm: Agent) -> None:
     by_agent(desk, warm)
 
     assert warm.pid() == pid
-    assert "_ssl" not in loaded(warm)
+    assert not {"_ssl", "_rust", "_cffi_backend"} & loaded(warm)
     assert loaded(warm) <= before | {"_posixsubprocess", "_random", "_sha2"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks into the agent")
+def test_no_refresh_token_and_no_key_is_ever_in_its_memory(
+    desk: Desk, warm: Agent
+) -> None:
+    """Not even where it was once: what opens the store is another process."""
+    refresh = [row["refresh_token"] for row in grants(desk)]
+    desk.age(3601)
+    token = signed_in(desk).partition(b"password=")[2].split()[0]
+    refresh += [row["refresh_token"] for row in grants(desk)]
+    key = (desk.folder / "data/key").read_text().strip()
+    wait_until(
+        lambda: signed_in(desk) != b"" and token in memory_of(warm.pid()),
+        "the new token",
+    )
+
+    found = memory_of(warm.pid())
+
+    assert len(set(refresh)) == 2
+    secrets = [binascii.a2b_base64(key), *(s.encode() for s in (key, *refresh))]
+    assert [number for number, secret in enumerate(secrets) if secret in found] == []
+
+
+def grants(desk: Desk) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(desk.token_file().read().dumps())["grants"]
+    return found
+
+
+def memory_of(pid: int) -> bytes:
+    """Everything that the process could have written to."""
+    found = []
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            place, rights, *_ = line.split()
+            if rights.startswith("rw"):
+                start, end = (int(number, 16) for number in place.split("-"))
+                memory.seek(start)
+                found.append(memory.read(end - start))
+    return b"\0".join(found)
 
 
 def test_killed_agent_s_renewal_is_saved(desk: Desk, warm: Agent) -> None:
@@ -317,7 +372,14 @@ def test_token_in_use_is_renewed_before_it_ends(desk: Desk, agent: Agent) -> Non
     # Half of its life is left then; the agent looks every five seconds.
     wait_until(lambda: desk.issuer.refreshes() == 1, "a renewal", seconds=15)
     wait_until(lambda: agent.facts()["renewed"] == "1", "its end")
+    password = old.partition(b"password=")[2].split()[0]
+    answers: list[bytes] = []
 
+    def is_new() -> bool:
+        answers.append(remembered(desk, agent))
+        return b"password=" in answers[-1] and password not in answers[-1]
+
+    wait_until(is_new, "the new token in its memory")
     assert signed_in(desk) != old
     assert desk.issuer.refreshes() == 1
 

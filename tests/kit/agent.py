@@ -30,6 +30,9 @@ class Told(Watch):
     def number(self) -> int | None:
         return self.value
 
+    def heard(self) -> int | None:
+        return self.value
+
     def on_change(self, act: Callable[[], None]) -> None:
         self.act = act
 

@@ -12,13 +12,13 @@ from hushkey import runtime
 from hushkey.config import rules
 from hushkey.errors import HushkeyError, NeedsCaller, plain
 from hushkey_helpers.agent import protocol
-from hushkey_helpers.agent.memory import Memory, Watch
-from hushkey_helpers.agent.renewal import RenewalSchedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
+
+    from hushkey_helpers.agent.memory import Memory
 
     Reply = tuple[bytes, ...]
     Answerer = Callable[[list[str], Callable[[], bytes], Mapping[str, str]], Any]
@@ -63,7 +63,7 @@ class Question:
 
     __slots__ = (
         *("argv", "asker", "began", "data", "elsewhere", "environ"),
-        *("installation", "renews", "tool"),
+        *("installation", "opens", "renews", "tool"),
     )
 
     def __init__(self, fields: list[bytes], began: float, asker: int = 0) -> None:
@@ -80,6 +80,8 @@ class Question:
         self.asker = asker
         #: it was found that the answer needs a server's new token
         self.renews = False
+        #: or what is sealed
+        self.opens = False
         #: the caller's way to a server is not the agent's
         self.elsewhere = False
 
@@ -146,27 +148,52 @@ class Answers:
         except runtime.WouldBlock:
             return None
 
-    def stored(self, question: Question) -> Reply | None:
-        """Return what can be said without a server's new token; None: it needs one."""
+    def light(self, question: Question) -> Reply | None:
+        """Return what can be said without what a process of its own is for.
+
+        That is a server's new token or the data key; None: *question* is told which.
+        """
+        return self._without_server(question, opens=False)
+
+    def _without_server(self, question: Question, *, opens: bool) -> Reply | None:
         try:
-            return self._said(question, quick=False, renews=False)
+            return self._said(question, quick=False, renews=False, opens=opens)
         except runtime.WouldRenew:
             question.renews = True
             return self._passed_on(question)
+        except runtime.WouldOpen:
+            question.opens = True
+            return None
 
     def slow(self, question: Question) -> Reply:
         """Return the answer, however long it takes."""
         if question.elsewhere:
-            return self.stored(question) or (protocol.NOT_OURS,)
+            found = self._without_server(question, opens=True)
+            return found or (protocol.NOT_OURS,)
         return self._said(question, quick=False)
 
-    def apart(self, question: Question) -> bytes:
-        """Return the answer as a frame, for a process that has nothing else to do.
+    def apart(self, question: Question) -> Callable[[], bytes]:
+        """Return what finds the answer in a process that has nothing else to do.
 
-        It shares no lock with the threads of the one that it comes from.
+        It shares no lock with the threads of the one that it comes from. What it
+        returns is for `heard`.
         """
-        self._memory = Memory(Watch(), RenewalSchedule())
-        return protocol.frame(*self.slow(question))
+        memory = self._memory.copy()
+
+        def job() -> bytes:
+            self._memory = memory
+            reply = self.slow(question)
+            return protocol.frame(*reply) + memory.learned()
+
+        return job
+
+    def heard(self, said: bytes) -> Reply:
+        """Return the answer that a process found, and remember what it learned."""
+        if not said:
+            return (protocol.NOT_OURS,)
+        size = protocol.size(said[: protocol.HEADER])
+        self._memory.learn(said[size:])
+        return tuple(protocol.fields(said[:size]))
 
     def _passed_on(self, question: Question) -> Reply | None:
         """Leave it to the caller to ask a server that the agent reaches otherwise.
@@ -201,7 +228,14 @@ class Answers:
         stripped = not value and name in protocol.SESSION_VARS
         return stripped or value == self._facts[name]
 
-    def _said(self, question: Question, *, quick: bool, renews: bool = True) -> Reply:
+    def _said(
+        self,
+        question: Question,
+        *,
+        quick: bool,
+        renews: bool = True,
+        opens: bool = True,
+    ) -> Reply:
         answer = self._tools.get(question.tool)
         if answer is None:
             return (protocol.ERROR,)
@@ -210,6 +244,7 @@ class Answers:
             question.began,
             quick=quick,
             renews=renews,
+            opens=opens,
             asker=question.asker,
         )
         try:

@@ -16,13 +16,13 @@ import sys
 import time
 from contextlib import suppress
 
-from hushkey_helpers.agent import protocol
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+#: bytes that a job may say: more than all that a token file can hold
+MAX = 64 * 1024 * 1024
 #: seconds for a job of which nothing else is known, and more than its agent waits
 _SECONDS, _GRACE = 90.0, 1.0
 
@@ -72,7 +72,7 @@ class Apart:
         end = time.monotonic() + (self._seconds if seconds is None else seconds)
         found = b""
         try:
-            while len(found) <= protocol.MAX:
+            while len(found) <= MAX:
                 left = max(0.0, end - time.monotonic())
                 if not select.select([self._said], [], [], left)[0]:
                     found = b""

@@ -52,6 +52,11 @@ class Signals(Watch):
                 threading.Thread(target=self._listen, daemon=True).start()
             return self._number if self._listening else None
 
+    def heard(self) -> int | None:
+        """Return the number, without beginning to listen."""
+        with self._lock:
+            return self._number if self._listening else None
+
     def _listen(self) -> None:
         try:
             bus = _subscribed()

@@ -10,8 +10,10 @@ is not known. What failed is tried again later and later; what needs a person, n
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from contextlib import suppress
 
 from hushkey import runtime
 from hushkey.errors import HushkeyError, NeedsCaller, UiRequired
@@ -20,8 +22,22 @@ from hushkey.tokenrequest import PromptOptions, TokenRequest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Protocol
 
     from hushkey.model import Token
+
+    class Memory(runtime.Memory, Protocol):
+        """What is remembered, in the agent and in a process of its own."""
+
+        def settle(self) -> None:
+            """Wait until a file that was saved just now counts."""
+
+        def learned(self) -> bytes:
+            """Return for `learn` what was learned in this process."""
+
+        def learn(self, said: bytes) -> None:
+            """Remember what another process has `learned`."""
+
 
 #: seconds after the last question in which a token counts as in use
 IN_USE = 30 * 60
@@ -106,8 +122,6 @@ class RenewalSchedule:
 
     def renew(self, use: ActiveToken, memory: runtime.Memory, now: float) -> None:
         """Renew the token of *use* silently, or say when to try again."""
-        from hushkey.acquire import session
-
         old = use.wanted
         # Asked for more than the usual rest, so that this is a renewal.
         lifetime = old.min_lifetime + LEAD
@@ -116,9 +130,7 @@ class RenewalSchedule:
         use.not_before = self._ticks() + wait
         use.failures += 1
         try:
-            with runtime.AgentContext(memory, now, quick=False, counts=False):
-                acquirer = session.acquirer(use.environ, now, options=PromptOptions())
-                token = acquirer.silent(wanted)
+            token = _silent(use, wanted, memory, now)
         except (UiRequired, NeedsCaller):
             use.not_before = float("inf")  # until it is asked for with another token
             return
@@ -128,22 +140,47 @@ class RenewalSchedule:
         if token.value != use.token.value:
             use.token, use.failures, use.not_before = token, 0, 0.0
 
-    def heard(self, use: ActiveToken, said: bytes) -> bool:
-        """Take note of what `apart` said; tell whether there is a new token to read."""
-        if said == b"0":
-            return True
+    def heard(self, use: ActiveToken, said: bytes, memory: Memory) -> None:
+        """Take note of what `apart` said: a new token, or when to try again."""
         wait = min(FIRST_WAIT * 2**use.failures, LONGEST_WAIT)
-        use.not_before = self._ticks() + (float(said) if said else wait)
-        use.failures += 1
-        return False
+        found = json.loads(said or b"{}")
+        if "value" in found:
+            memory.learn(found.pop("learned").encode())
+            use.token, use.failures, use.not_before = use.token.changed(**found), 0, 0.0
+        else:
+            use.not_before = self._ticks() + float(found.get("seconds", wait))
+            use.failures += 1
 
 
-def apart(use: ActiveToken, memory: runtime.Memory, now: float) -> bytes:
-    """Renew *use* in a process that ends with it; return after how many seconds again.
+def _silent(
+    use: ActiveToken,
+    wanted: TokenRequest,
+    memory: runtime.Memory,
+    now: float,
+    *,
+    renews: bool = True,
+) -> Token:
+    from hushkey.acquire import session
 
-    They are 0 for a new token, which is stored by then.
+    with runtime.AgentContext(memory, now, quick=False, renews=renews, counts=False):
+        acquirer = session.acquirer(use.environ, now, options=PromptOptions())
+        return acquirer.silent(wanted)
+
+
+def apart(use: ActiveToken, memory: Memory, now: float) -> bytes:
+    """Renew *use* in a process that ends with it; return what `heard` takes note of.
+
+    *memory* is this process's own, and knows the new token in the end.
     """
     ticks = time.monotonic()
     schedule = RenewalSchedule(lambda: ticks)
     schedule.renew(use, memory, now)
-    return b"0" if not use.failures else repr(use.not_before - ticks).encode()
+    new = use.token
+    if use.failures:
+        return json.dumps({"seconds": str(use.not_before - ticks)}).encode()
+    memory.settle()
+    with suppress(HushkeyError, NeedsCaller, runtime.WouldBlock):
+        _silent(use, use.wanted, memory, time.time(), renews=False)
+    ends = {"obtained_at": new.obtained_at, "expires_at": new.expires_at}
+    learned = memory.learned().decode()
+    return json.dumps({"value": new.value, **ends, "learned": learned}).encode()

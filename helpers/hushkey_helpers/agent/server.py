@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import select
 import time
+from functools import partial
 
 from hushkey_helpers.agent import apart, connections, git_socket, protocol, renewal
 from hushkey_helpers.agent.answers import Question, from_protocol, patience
-from hushkey_helpers.agent.memory import Memory, Watch
-from hushkey_helpers.agent.renewal import RenewalSchedule
 from hushkey_helpers.agent.workers import THREADS
 
 TYPE_CHECKING = False
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from hushkey_helpers.agent.answers import Answers, Reply
     from hushkey_helpers.agent.connections import Connection
+    from hushkey_helpers.agent.memory import Memory
     from hushkey_helpers.agent.workers import Workers
 
 #: clients at once; more are hung up on
@@ -32,6 +32,8 @@ MOST = 256
 _TICK = 5.0
 #: the same in the step of a job, which the agent ends with
 _STEP_TICK = 1.0
+#: seconds for which a question that needs a process waits for what is in its way
+_PATIENCE = 0.5
 #: seconds for what is under way to end, when the agent is to end
 _LAST_WAIT = 90.0
 
@@ -64,6 +66,9 @@ class Server:
         self._step = step
         self._links: dict[int, Connection] = {}
         self._waiting: dict[object, list[Connection]] = {}
+        #: until when to wait for a process, the question, and what gets its answer
+        self._held: list[tuple[float, Question, Done]] = []
+        self._is_opening = False
         self._poll = select.poll()
         self._began = self._used = self._ticked = time.monotonic()
         self._counts = {"answered": 0, "passed on": 0, "renewed": 0}
@@ -88,9 +93,12 @@ class Server:
     def _turn(self) -> None:
         now = time.monotonic()
         wait = protocol.HEARTBEAT if self._links else self._tick_seconds()
+        if self._held:
+            wait = min(wait, max(0.0, self._held[0][0] - now))
         for descriptor, event in self._poll.poll(wait * 1000):
             if descriptor == self._workers.descriptor:
                 self._workers.collect()
+                self._take_up()
             elif descriptor in self._listeners:
                 self._accept(*self._listeners[descriptor])
             elif descriptor in self._links:
@@ -98,6 +106,8 @@ class Server:
         now = time.monotonic()
         for link in list(self._links.values()):
             self._look_at(link, now)
+        if self._held and now >= self._held[0][0]:
+            self._take_up()
         if now - self._ticked >= self._tick_seconds() or self._answers.over:
             self._ticked = now
             self._tick(now)
@@ -217,34 +227,65 @@ class Server:
 
         self._work(question, done)
 
-    def _work(self, question: Question, done: Callable[[object], None]) -> None:
+    def _work(self, question: Question, done: Done, until: float = 0.0) -> None:
         """Let a worker answer *question*, and then *done*.
 
-        What asks a server is loaded in a process that ends with the answer, if no
-        thread is in the middle of something.
+        What opens the store or asks a server does so in a process that ends with the
+        answer: a fork, while no thread is in the middle of something. For that it
+        waits a moment, *until* then, if it waits already.
         """
-        if not question.renews and apart.is_possible():
+        if not apart.is_possible():
+            self._workers.run(lambda: self._answers.slow(question), done)
+        elif not (question.renews or question.opens):
 
             def next_step(result: object) -> None:
-                if result is None and question.renews:
+                if result is None and (question.renews or question.opens):
                     self._work(question, done)
                 else:
                     done(result)
 
-            self._workers.run(lambda: self._answers.stored(question), next_step)
-            return
+            self._workers.run(lambda: self._answers.light(question), next_step)
+        else:
+            now = time.monotonic()
+            # Who opens the same file finds out for all.
+            same = self._is_opening and not question.renews
+            if (same or not self._is_free()) and (not until or now < until):
+                self._held.append((until or now + _PATIENCE, question, done))
+            else:
+                self._work_apart(question, done)
+
+    def _is_free(self) -> bool:
+        """Tell whether a process can be made now, and a thread waits for it."""
+        return not self._workers.at_work and self._workers.busy < THREADS
+
+    def _work_apart(self, question: Question, done: Done) -> None:
         process = None
-        if not self._workers.busy:
+        if self._is_free():
             seconds = patience(question.environ)
-            process = apart.begin(lambda: self._answers.apart(question), seconds)
+            process = apart.begin(self._answers.apart(question), seconds)
+        if process is None:
+            self._workers.run(lambda: self._answers.slow(question), done)
+            return
+        opens = not question.renews
+        self._is_opening |= opens
 
-        def work() -> object:
-            if process is None:
-                return self._answers.slow(question)
-            said = process.wait()
-            return tuple(protocol.fields(said)) if said else (protocol.NOT_OURS,)
+        def ended(result: object) -> None:
+            self._is_opening &= not opens
+            self._answers.quick(question)  # which notes what is in use by now
+            done(result)
 
-        self._workers.run(work, done)
+        job = partial(_heard, process, self._answers)
+        self._workers.run(job, ended, waits=True)
+
+    def _take_up(self) -> None:
+        """Look again at what waits for a process: it may be known by now."""
+        held, self._held = self._held, []
+        for until, question, done in held:
+            reply = self._answers.quick(question)
+            if reply is None:
+                self._work(question, done, until)
+            else:
+                done(reply)
 
     def _finish(self, link: Connection, reply: Reply) -> None:
         link.heartbeat = 0.0
@@ -281,27 +322,31 @@ class Server:
             if self._workers.busy:
                 return  # a moment later
             due = due[:THREADS]
-        jobs = [self._renewal(use) for use in due]
-        for job in jobs:
+        processes = [self._renewing(use) for use in due]
+        for use, process in zip(due, processes, strict=True):
             self._counts["renewed"] += 1
-            self._workers.run(job, lambda _: None)
+            job = partial(_renewed, use, process, self._memory)
+            self._workers.run(job, lambda _: None, waits=process is not None)
 
-    def _renewal(self, use: ActiveToken) -> Callable[[], None]:
-        """Return what renews *use* in a worker; all its forks are made by then."""
-        uses = self._memory.uses
+    def _renewing(self, use: ActiveToken) -> apart.Apart | None:
+        """Return the process that renews *use*; None: a thread is to do it."""
         use.not_before = float("inf")  # until this one has ended
-        process = None
         # A machine's token may be in this memory only.
-        if not use.wanted.rule.identity.machine:
-            own = Memory(Watch(), RenewalSchedule())
-            seconds = patience(use.environ)
-            process = apart.begin(lambda: renewal.apart(use, own, time.time()), seconds)
+        if use.wanted.rule.identity.machine:
+            return None
+        own, seconds = self._memory.copy(), patience(use.environ)
+        return apart.begin(lambda: renewal.apart(use, own, time.time()), seconds)
 
-        def renew() -> None:
-            if process is None or uses.heard(use, process.wait()):
-                uses.renew(use, self._memory, time.time())
 
-        return renew
+def _heard(process: apart.Apart, answers: Answers) -> Reply:
+    return answers.heard(process.wait())
+
+
+def _renewed(use: ActiveToken, process: apart.Apart | None, memory: Memory) -> None:
+    if process is None:
+        memory.uses.renew(use, memory, time.time())
+    else:
+        memory.uses.heard(use, process.wait(), memory)
 
 
 if TYPE_CHECKING:
@@ -310,3 +355,4 @@ if TYPE_CHECKING:
     from hushkey_helpers.agent.renewal import ActiveToken
 
     Check = Callable[[], str]
+    Done = Callable[[object], None]

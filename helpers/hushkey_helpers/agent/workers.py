@@ -16,23 +16,39 @@ THREADS = 6
 
 
 class Workers:
-    """Runs jobs; ``descriptor`` becomes readable when one has ended."""
+    """Runs jobs; ``descriptor`` becomes readable when one has ended.
+
+    ``busy`` counts all of them, ``at_work`` those that do not only wait for a process.
+    """
 
     def __init__(self) -> None:
         self.descriptor, self._bell = os.pipe()
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._bell, False)
-        self.busy = 0
+        self.busy = self.at_work = 0
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], Done]] = (
             queue.SimpleQueue()
         )
         self._ended: queue.SimpleQueue[tuple[Done, object]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
-    def run(self, job: Callable[[], object], done: Done) -> None:
-        """Run *job*; *done* gets what it returns, None if it failed, in the loop."""
+    def run(
+        self, job: Callable[[], object], done: Done, *, waits: bool = False
+    ) -> None:
+        """Run *job*; *done* gets what it returns, None if it failed, in the loop.
+
+        *waits*: it only waits for a process, and is in the middle of nothing.
+        """
+        work = 0 if waits else 1
         self.busy += 1
-        self._jobs.put((job, done))
+        self.at_work += work
+
+        def ended(result: object) -> None:
+            self.busy -= 1
+            self.at_work -= work
+            done(result)
+
+        self._jobs.put((job, ended))
         if len(self._threads) < min(self.busy, THREADS):
             thread = threading.Thread(target=self._work, daemon=True)
             try:
@@ -68,7 +84,6 @@ class Workers:
             os.read(self.descriptor, 4096)
         while not self._ended.empty():
             done, result = self._ended.get()
-            self.busy -= 1
             done(result)
 
 

@@ -52,6 +52,7 @@ class DataKey:
     def key(self) -> bytes | None:
         """Return the key, or None if none was made yet; raises StoreError."""
         if self._key is None:
+            runtime.ensure_may_open()
             text = self._call(self._key_store.get, self.timeout)
             self._key = None if text is None else _decode(text, self.name)
             event("key-read")

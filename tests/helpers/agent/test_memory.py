@@ -155,6 +155,74 @@ def test_memory_has_room_for_so_many(memory: Memory) -> None:
     assert memory.config("199", 1) == {}
 
 
+class TestCopy:
+    """What a process of its own begins with, and what it tells."""
+
+    def test_knows_the_same_and_asks_no_lock_and_no_watch(
+        self, memory: Memory, watch: Told
+    ) -> None:
+        memory.keep_config("c", 1, {"a": 1})
+        keep(memory, "signals")
+        copy = memory.copy()
+        watch.change()
+
+        with memory._lock:  # as a thread may hold it at the fork, for ever
+            assert known(copy, "signals")
+            assert copy.config("c", 1) == {"a": 1}
+            assert copy.learned() == b"[[], []]"
+        assert not known(memory, "signals")
+
+    @pytest.mark.parametrize("version", [FILE_KEY, "signals", None, ()])
+    def test_what_it_learned_counts_as_if_learned_here(
+        self, memory: Memory, version: object
+    ) -> None:
+        copy = memory.copy()
+        keep(copy, version)
+        copy.name(version, "at", lambda: "hash")
+
+        said = copy.learned()
+        memory.learn(said)
+
+        assert b"rt-secret" not in said
+        assert known(memory, version)
+        assert not known(memory, version, stamp=(9, 2, 3, 4))
+        assert memory.name(version, "at", lambda: "other") == "hash"
+        if version is not None:
+            assert not known(memory, (7, 7))
+
+    def test_change_of_the_keyring_meanwhile_counts(
+        self, memory: Memory, watch: Told
+    ) -> None:
+        copy = memory.copy()
+        keep(copy, "signals")
+        watch.change()
+
+        memory.learn(copy.learned())
+
+        assert not known(memory, "signals")
+
+    def test_name_alone_is_told(self, memory: Memory) -> None:
+        keep(memory, FILE_KEY)
+        copy = memory.copy()
+        copy.name(FILE_KEY, "at", lambda: "hash")
+
+        memory.learn(copy.learned())
+
+        assert known(memory, FILE_KEY)
+        assert memory.name(FILE_KEY, "at", lambda: "other") == "hash"
+
+    def test_names_are_told_again_with_their_file(self, memory: Memory) -> None:
+        keep(memory, FILE_KEY)
+        memory.name(FILE_KEY, "at", lambda: "hash")
+        copy = memory.copy()
+        keep(copy, FILE_KEY, stamp=(1, 2, 3, 5))
+        copy.name(FILE_KEY, "at", lambda: "hash")
+
+        memory.learn(copy.learned())
+
+        assert memory.name(FILE_KEY, "at", lambda: "other") == "hash"
+
+
 class TestThroughTheCore:
     """The store and the config fill it by themselves."""
 

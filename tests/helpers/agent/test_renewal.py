@@ -198,12 +198,11 @@ class TestRenew:
         assert due(uses) == 1
 
     @pytest.mark.parametrize(
-        ("outcome", "said"),
+        ("outcome", "seconds"),
         [
-            (token(3600, value="new"), b"0"),
-            (Transient("down"), b"60.0"),
-            (Transient("busy", retry_after=500), b"560.0"),
-            (UiRequired("gone"), b"inf"),
+            (Transient("down"), 60.0),
+            (Transient("busy", retry_after=500), 560.0),
+            (UiRequired("gone"), float("inf")),
         ],
     )
     def test_apart_it_says_when_to_try_again(
@@ -213,25 +212,44 @@ class TestRenew:
         outcomes: list[Any],
         ticks: Clock,
         outcome: Any,
-        said: bytes,
+        seconds: float,
     ) -> None:
         uses.note(wanted(), {}, token(10))
         (use,) = uses.due(NOW)
         outcomes.append(outcome)
         there = ActiveToken(use.wanted, {}, use.token, 0.0)
 
-        assert renewal.apart(there, memory, NOW) == said
-        assert uses.heard(use, said) == (said == b"0")
-        if said != b"0":
-            assert use.not_before == ticks.now + float(said)
+        uses.heard(use, renewal.apart(there, memory.copy(), NOW), memory)
+
+        assert (use.failures, use.not_before) == (1, ticks.now + seconds)
+
+    def test_apart_it_says_what_is_new(
+        self, uses: RenewalSchedule, memory: Memory, outcomes: list[Any]
+    ) -> None:
+        """And nothing beside: whatever was granted with it stays there."""
+        uses.note(wanted(), {}, token(10))
+        (use,) = uses.due(NOW)
+        use.failures = 2
+        new = token(3600, value="new").changed(beside="s3cret")
+        outcomes += [new, UiRequired("gone meanwhile")]
+        there = ActiveToken(use.wanted, {}, use.token, 0.0)
+
+        said = renewal.apart(there, memory.copy(), NOW)
+        uses.heard(use, said, memory)
+
+        assert b"s3cret" not in said
+        assert use.token == token(3600, value="new")
+        assert (use.failures, use.not_before) == (0, 0.0)
+        assert (due(uses), due(uses, NOW + 3600)) == (0, 1)
 
     def test_process_that_died_is_a_failure(
-        self, uses: RenewalSchedule, ticks: Clock
+        self, uses: RenewalSchedule, ticks: Clock, memory: Memory
     ) -> None:
         uses.note(wanted(), {}, token(10))
         (use,) = uses.due(NOW)
 
-        assert not uses.heard(use, b"")
+        uses.heard(use, b"", memory)
+
         assert (use.failures, use.not_before) == (1, ticks.now + FIRST_WAIT)
 
     def test_changed_config_ends_it(

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from hushkey import runtime
 from hushkey.errors import NeedsCaller, Transient
+from hushkey.store.tokencache import TokenCache
 from hushkey.system import locks
 from hushkey_helpers.agent import answers, apart, connections, protocol, server
 from kit.agent import Running, Said, fields, frames, rest
@@ -130,6 +132,46 @@ def test_what_asks_a_server_is_done_in_a_process_that_ends(folder: Path) -> None
             assert link.recv(65536) == protocol.frame(*WORKING)
             assert loop.ask(tool="renews")[-1][2] == str(os.getpid()).encode()
             go.set()
+
+
+@pytest.mark.skipif(not apart.is_possible(), reason="a fork is not safe")
+def test_what_is_sealed_is_opened_in_a_process_and_only_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once no thread is in the middle of something, and for all that want the same."""
+    monkeypatch.setattr(server, "_PATIENCE", 30)
+    go, opened = threading.Event(), folder / "opened"
+    many = TokenCache({"current": "x" * 2 * protocol.MAX})
+
+    def stored(_: object, request: Callable[[], bytes], __: object) -> Said:
+        memory = runtime.memory()
+        assert memory
+        if not memory.tokens("f", (1,), ()):
+            runtime.ensure_may_block()
+            runtime.ensure_may_open()
+            with opened.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(0.1)
+            memory.keep_tokens("f", (1,), (), many)
+        return Said(request())
+
+    def slow(*_: object) -> Said:
+        runtime.ensure_may_block()
+        go.wait(10)
+        return Said()
+
+    with Running(folder, {"stored": stored, "slow": slow}) as loop:
+        with loop.connect() as link, ThreadPoolExecutor(8) as pool:
+            link.sendall(protocol.frame(*fields(tool="slow")))
+            assert link.recv(65536) == protocol.frame(*WORKING)
+            names = [b"%d" % number for number in range(8)]
+            asked = [pool.submit(loop.ask, name, tool="stored") for name in names]
+            wait_until(lambda: len(loop.server._held) == 8, "them to wait", pause=0.01)
+            go.set()
+            assert [each.result()[-1][2] for each in asked] == names
+        (pid,) = opened.read_text().split()
+        assert int(pid) != os.getpid()
+        assert len(loop.ask(tool="stored")) == 1  # it is known by now
 
 
 @pytest.mark.skipif(not apart.is_possible(), reason="a fork is not safe")
