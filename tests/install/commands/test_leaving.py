@@ -361,6 +361,21 @@ def test_purge_keeps_what_a_tool_needs_that_could_not_be_taken_out(
     assert not settings.exists()
 
 
+@pytest.mark.parametrize("words", [("git",), ("--all",)])
+def test_file_that_git_cannot_read_is_not_one_without_us(
+    machine: Machine, words: tuple[str, ...]
+) -> None:
+    used(machine)
+    gitconfig = machine.home / ".gitconfig"
+    gitconfig.write_text(f"{gitconfig.read_text()}[broken\n")
+
+    result = hushkey(machine, "uninstall", *words)
+
+    assert result.exit_code == 1
+    assert "git config failed: fatal: bad config line" in result.stderr
+    assert "hushkey" in gitconfig.read_text()
+
+
 def test_server_that_is_down_keeps_nobody(machine: Machine) -> None:
     machine.issuer = "http://127.0.0.1:9"
     used(machine)
