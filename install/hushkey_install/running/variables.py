@@ -136,6 +136,15 @@ def _bundler(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str,
     return {f"BUNDLE_{name}": f"{served.username}:{served.token.value}"}
 
 
+def _huggingface(
+    served: Served, place: Place, _: Mapping[str, str]
+) -> Mapping[str, str]:
+    # huggingface_hub, "Environment variables": without it the token goes to the public
+    # hub, or to where a variable of earlier leads
+    endpoint = f"https://{place.host}{place.path}"
+    return {"HF_TOKEN": served.token.value, "HF_ENDPOINT": endpoint}
+
+
 def _gh(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, str]:
     if place.bare == "github.com" or place.bare.endswith(".ghe.com"):
         return {"GH_TOKEN": served.token.value, "GH_HOST": place.bare}
@@ -158,7 +167,7 @@ VARIABLES: Mapping[str, Variables] = {
     "gradle": _gradle,
     "composer": _composer,
     "bundler": _bundler,
-    "huggingface": _one("HF_TOKEN"),
+    "huggingface": _huggingface,
     "psql": _one("PGPASSWORD"),
     "gh": _gh,
 }

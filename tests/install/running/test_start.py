@@ -138,7 +138,12 @@ def test_yarn_s_plug_ins_stay(machine: Machine) -> None:
             (),
             {"BUNDLE_BASIC___HOST__TEST": f"me:{TOKEN}"},
         ),
-        ("huggingface", "git.test", (), {"HF_TOKEN": TOKEN}),
+        (
+            "huggingface",
+            "git.test",
+            (),
+            {"HF_TOKEN": TOKEN, "HF_ENDPOINT": "https://git.test"},
+        ),
         ("psql", "git.test", (), {"PGPASSWORD": TOKEN}),
         ("gh", "git.test", (), {"GH_ENTERPRISE_TOKEN": TOKEN, "GH_HOST": "git.test"}),
         ("", "git.test", ("--env", "A", "--env", "B"), {"A": TOKEN, "B": TOKEN}),
