@@ -73,7 +73,13 @@ def _cargo(
             hint="give `--name NAME`",
         )
     variable = cargoindex.variable(place.name)
-    index = cargoindex.find(place.name, os.getcwd(), environ)
+    try:
+        folder = os.getcwd()
+    except OSError as error:
+        raise Permanent(
+            "the folder that this runs in is gone", hint="change to another folder"
+        ) from error
+    index = cargoindex.find(place.name, folder, environ)
     where = f"{place.host}{place.path}"
     if not index:
         raise Permanent(
