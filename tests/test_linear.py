@@ -30,6 +30,7 @@ from hushkey_helpers.agent import client, connections, protocol
 from hushkey_helpers.docker import helper as docker_helper
 from hushkey_helpers.docker import wire as docker_wire
 from hushkey_helpers.git import wire
+from hushkey_install.register import yarn
 from hushkey_install.tools import jsontext
 
 #: bytes for which one line of Python counts
@@ -194,6 +195,12 @@ def _tokens(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
     return lambda: (cache := TokenCache.loads(data)).tokens() and cache.dumps()
 
 
+def _registries(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
+    entries = (f"  h{n}:\n    npmAlwaysAuth: true\n" for n in range(number // 4))
+    text = f"npmRegistries:\n{''.join(entries)}"
+    return lambda: yarn._said(text)
+
+
 def _auths(act: Callable[[str], object]) -> Reading:
     def reading(number: int, patch: pytest.MonkeyPatch) -> Callable[[], object]:
         members = {f"h{n}.test": {"auth": "x"} for n in range(number // 4)}
@@ -276,6 +283,7 @@ READINGS: dict[str, Reading] = {
     "docker's config: put": _auths(lambda t: jsontext.put(t, ("auths", "z"), "y")),
     "docker's config: take": _auths(lambda t: jsontext.take(t, ("auths", "h1.test"))),
     "docker's config: source": _auths(lambda t: jsontext.source(t, ("auths", "z"))),
+    "yarn's settings": _registries,
     "paste: at once": _paste(1 << 16),
     "paste: in pieces": _paste(3),
     "http: a body": _body,

@@ -229,6 +229,8 @@ def test_what_is_not_the_channel_s_is_not_asked_for(
 
     assert header(conda.channel.replace("https:", "http:") + "/a/b") is None
     assert header("https://foreign.test/team/noarch/a") is None
+    own = "/t/own-c4nary/team/noarch/a"  # conda's token, which no argv may show
+    assert header(conda.server.url + own) is None
     named = {"Authorization": "Basic own"}
     assert header(conda.server.url + INDEX, headers=named) == "Basic own"
     conda.context.offline = True

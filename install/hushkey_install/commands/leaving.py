@@ -79,7 +79,10 @@ def uninstall(
             raise Permanent("nothing was changed")
         yes = True  # of a tool's own question, too
     ok = _take_out(environ, leaving, yes=yes)
-    (_purge if purge else agentcontrol.end)(environ)
+    if purge:
+        _purge(environ, tools_are_out=ok)
+    else:
+        agentcontrol.end(environ)
     if not ok:
         raise click.exceptions.Exit(1)
 
@@ -173,21 +176,34 @@ def _names(environ: dict[str, str]) -> tuple[list[str], list[str]]:
     return sign_ins, status.logins(context)
 
 
-def _purge(environ: dict[str, str]) -> None:
-    """Delete all that hushkey keeps."""
+def _purge(environ: dict[str, str], *, tools_are_out: bool) -> None:
+    """Delete all that hushkey keeps.
+
+    But what a tool needs that could not be taken out stays until it is: no secret.
+    """
     folder, config = paths.data_folder(environ), paths.config_file(environ)
     made = madefolders.noted(environ)
     _sign_out()
     agentcontrol.end(environ)
     _drop_key(environ, folder)
-    for path in (*datafolder.own(folder), *_files(config)):
-        _delete(path)
+    own = datafolder.own(folder)
+    kept = () if tools_are_out else (*datafolder.of_tools(folder), *_backups())
+    for path in (*own, *_files(config)):
+        if path not in kept:
+            _delete(path)
     sockets = paths.runtime_folder(environ)
     with suppress(HushkeyError):
         for path in (start.lock_path(sockets), *start.left_behind(sockets)):
             filechange.remove(path)
     madefolders.remove_empty([*_usual(environ), *made])
-    output.say("done; to remove the program: pipx uninstall hushkey", err=True)
+    if tools_are_out:
+        output.say("done; to remove the program: pipx uninstall hushkey", err=True)
+    else:
+        output.say(
+            "hushkey: not every tool could be taken out, and what these need was kept; "
+            "fix what is said above, then run `hushkey uninstall --all --purge` again",
+            err=True,
+        )
 
 
 def _usual(environ: dict[str, str]) -> Iterator[str]:
@@ -205,12 +221,17 @@ def _usual(environ: dict[str, str]) -> Iterator[str]:
 
 def _files(config: str) -> Iterator[str]:
     """Yield the config file and the backups of what hushkey has changed."""
-    own = [config, config + filechange.BACKUP, config + ".draft"]
-    environ = dict(os.environ)
+    own = [config, config + filechange.BACKUP, config + ".draft", *_backups()]
+    yield from (path for path in dict.fromkeys(own) if lexists(path))
+
+
+def _backups() -> list[str]:
+    """Return where the backups of the tools' files are, if there are any."""
+    environ, found = dict(os.environ), list[str]()
     for tool in table.REGISTRATIONS:
         with suppress(HushkeyError):
-            own += [filechange.backup_of(path) for path in tool.files(environ)]
-    yield from (path for path in dict.fromkeys(own) if lexists(path))
+            found += [filechange.backup_of(path) for path in tool.files(environ)]
+    return found
 
 
 def _sign_out() -> None:

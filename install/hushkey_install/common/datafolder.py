@@ -14,19 +14,19 @@ from hushkey.store.sealedfile import sealed_files
 from hushkey.system import madefolders
 from hushkey_install.common import output
 
+#: what the tools start, and the notes of how they were before
+_OF_TOOLS = ("installed", "programs", madefolders.NOTES)
 _NAMES = (
     "tokens",
     "stash",
     "state",
     "key",
     "locks",
-    "installed",
     "run",
     "discovery",
-    "programs",
     "audit.log",
     "audit.log.1",
-    madefolders.NOTES,
+    *_OF_TOOLS,
 )
 #: the same, where a part of the name differs
 _NUMBERED = re.compile(
@@ -41,6 +41,11 @@ def counts(folder: str) -> str:
     signed_in = len(sealed_files(folder)) - typed
     found = ((signed_in, "stored sign-in"), (typed, "typed credential"))
     return " and ".join(output.counted(n, noun) for n, noun in found if n)
+
+
+def of_tools(folder: str) -> list[str]:
+    """Return where that is without which a registered tool cannot be taken out."""
+    return [os.path.join(folder, name) for name in _OF_TOOLS]
 
 
 def own(folder: str) -> Iterator[str]:

@@ -40,6 +40,8 @@ PROGRAM = {program!r}
 PATIENCE = {patience}  # seconds
 # seconds: a failure is said once, and a token whose end nobody knows is asked for again
 KEPT = 600
+# conda's own token, which a channel's URL may hold: another program must not see it
+TOKEN = re.compile("/t/[^/]+/")
 PLATFORM = re.compile(r"/(noarch|(emscripten|freebsd|linux|osx|wasi|win|zos)-\\w+)/")
 
 kept = {{}}
@@ -50,7 +52,7 @@ class HushkeyAuth(ChannelAuthBase):
     def __call__(self, request):
         where = urlsplit(request.url)
         named = urlsplit(self.channel_name)
-        if where.scheme != "https" or context.offline:
+        if where.scheme != "https" or context.offline or TOKEN.search(where.path):
             return request
         if named.scheme and named.netloc.lower() != where.netloc.lower():
             return request

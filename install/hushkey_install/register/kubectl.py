@@ -36,7 +36,7 @@ def _value(text: str) -> str:
     said["users"] = yamltext.header(text, "users")
     for item in contexts.items if contexts else ():
         if user := item.scalars.get(("context", "user")):
-            said["contexts"][item.says("name")] = yamltext.source(text, user)
+            said["contexts"][item.says("name")] = yamltext.source(lines, user)
     for item in users.items if users else ():
         if _is_ours(item):
             said["entry"] = "".join(lines[item.first : item.after]).rstrip("\r\n")

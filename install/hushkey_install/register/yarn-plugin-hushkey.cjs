@@ -66,8 +66,10 @@ module.exports = {
       return one.header;
     };
 
+    // A password in the URL is an answer, too, and no word for another program.
     const getNpmAuthenticationHeader = async (currentHeader, registry) => {
-      if (!registry.startsWith("https://")) return currentHeader;
+      if (!registry.startsWith("https://") || new URL(registry).password)
+        return currentHeader;
       const header = await headerFor(registry);
       if (!header) return currentHeader;
       owners.set(header, (owners.get(header) || new Set()).add(new URL(registry).origin));

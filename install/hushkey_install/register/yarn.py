@@ -195,10 +195,10 @@ def _said(text: str) -> dict[str, Any]:
     plugins = yamltext.listing(text, "plugins")
     registries = yamltext.mapping(text, "npmRegistries")
     entry = next(filter(_is_ours, plugins.items if plugins else ()), None)
-    always = {}
+    always, lines = {}, textlines.split(text)
     for item in registries.items if registries else ():
         found = item.scalars.get((item.name, _ALWAYS))
-        always[item.name] = yamltext.source(text, found) if found else None
+        always[item.name] = yamltext.source(lines, found) if found else None
     return {
         "entry": entry.says("path") if entry else None,
         "always": always,

@@ -42,13 +42,16 @@ def is_at(index: str, host: str, path: str) -> bool:
         found = origins.parse_url(index.removeprefix("sparse+"))
     except ValueError:
         return False
-    below = f"{found.path.strip('/')}/".startswith(f"{wanted.path.strip('/')}/")
     origin, place = (
         origins.parse_origin(each.protocol, each.host) for each in (found, wanted)
     )
     if found.protocol != "https" or not origin or origin != place:
         return False
-    return below or not wanted.path.strip("/")
+    # cargo resolves dots before it asks: `team/../other` is not below `team`
+    folder, above = origins.split_path(found.path), origins.split_path(wanted.path)
+    if folder is None or above is None:
+        return False
+    return folder[: len(above)] == above
 
 
 def _normal(name: str) -> str:
@@ -81,7 +84,7 @@ def _registries(path: str) -> Mapping[str, Any]:
     try:
         with open(path, "rb") as file:
             content = tomllib.loads(file.read(_MOST).decode())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     found = content.get("registries")
     return found if isinstance(found, dict) else {}

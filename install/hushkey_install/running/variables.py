@@ -73,7 +73,13 @@ def _cargo(
             hint="give `--name NAME`",
         )
     variable = cargoindex.variable(place.name)
-    index = cargoindex.find(place.name, os.getcwd(), environ)
+    try:
+        folder = os.getcwd()
+    except OSError as error:
+        raise Permanent(
+            "the folder that this runs in is gone", hint="change to another folder"
+        ) from error
+    index = cargoindex.find(place.name, folder, environ)
     where = f"{place.host}{place.path}"
     if not index:
         raise Permanent(
@@ -136,6 +142,15 @@ def _bundler(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str,
     return {f"BUNDLE_{name}": f"{served.username}:{served.token.value}"}
 
 
+def _huggingface(
+    served: Served, place: Place, _: Mapping[str, str]
+) -> Mapping[str, str]:
+    # huggingface_hub, "Environment variables": without it the token goes to the public
+    # hub, or to where a variable of earlier leads
+    endpoint = f"https://{place.host}{place.path}"
+    return {"HF_TOKEN": served.token.value, "HF_ENDPOINT": endpoint}
+
+
 def _gh(served: Served, place: Place, _: Mapping[str, str]) -> Mapping[str, str]:
     if place.bare == "github.com" or place.bare.endswith(".ghe.com"):
         return {"GH_TOKEN": served.token.value, "GH_HOST": place.bare}
@@ -158,7 +173,7 @@ VARIABLES: Mapping[str, Variables] = {
     "gradle": _gradle,
     "composer": _composer,
     "bundler": _bundler,
-    "huggingface": _one("HF_TOKEN"),
+    "huggingface": _huggingface,
     "psql": _one("PGPASSWORD"),
     "gh": _gh,
 }

@@ -147,7 +147,12 @@ class Git:
         return self._output("--exec-path").strip()
 
     def _output(self, *words: str) -> str:
-        return self._start(*words).stdout
+        """Return what git says, nothing where there is none (its exit code 1)."""
+        done = self._start(*words)
+        if done.returncode not in (0, 1):
+            said = done.stderr.strip().rpartition("\n")[2]
+            raise Permanent(f"git {words[0]} failed: {said}", hint="fix that first")
+        return done.stdout
 
     def _start(
         self,

@@ -130,9 +130,9 @@ def written(value: str) -> str:
     return json.dumps(value)
 
 
-def source(text: str, scalar: Scalar) -> str:
-    """Return how *scalar* is written."""
-    return textlines.split(text)[scalar.line][scalar.start : scalar.end]
+def source(lines: list[str], scalar: Scalar) -> str:
+    """Return how *scalar* is written in the *lines* of the text."""
+    return lines[scalar.line][scalar.start : scalar.end]
 
 
 def rewrite(text: str, scalar: Scalar, made: str) -> str:
@@ -217,7 +217,8 @@ def _scalars(lines: list[str], first: int, after: int) -> dict[tuple[str, ...], 
     """Return the scalars of the mapping in these lines, perhaps after a hyphen."""
     found: dict[tuple[str, ...], Scalar] = {}
     stack: list[tuple[int, str]] = []
-    skip = last = -1  # what is indented more belongs to a value of several lines
+    skip = -1  # what is indented more belongs to a value of several lines
+    last: tuple[str, ...] = ()
     for at in range(first, after):
         line = lines[at]
         if not _says_something(line):
@@ -227,15 +228,13 @@ def _scalars(lines: list[str], first: int, after: int) -> dict[tuple[str, ...], 
             line = line[:head] + " " + line[head + 1 :]
         indent = _indent(line)
         if 0 <= skip < indent:
-            for path in [path for path in found if found[path].line == last]:
-                del found[path]
+            found.pop(last, None)
             continue
-        skip = -1
+        skip, last = -1, ()
         bare = line[indent:]
         key = _KEY.match(bare)
         if bare.startswith("-") or key is None:
             skip = indent
-            last = -1
             continue
         while stack and stack[-1][0] >= indent:
             stack.pop()
@@ -243,10 +242,11 @@ def _scalars(lines: list[str], first: int, after: int) -> dict[tuple[str, ...], 
         rest = key["rest"] or ""
         if not rest.strip() or rest.startswith("#"):
             continue
-        skip, last = indent, at
+        skip = indent
         start = indent + key.start("rest")
         if scalar := _scalar(rest, at, start):
-            found[tuple(name for _, name in stack)] = scalar
+            last = tuple(name for _, name in stack)
+            found[last] = scalar
     return found
 
 

@@ -335,6 +335,47 @@ def test_a_tool_that_fails_keeps_no_other_registered(machine: Machine) -> None:
     assert (machine.home / ".config/pip/pip.conf").read_text() == PIPCONF
 
 
+def test_purge_keeps_what_a_tool_needs_that_could_not_be_taken_out(
+    machine: Machine,
+) -> None:
+    """Yarn would refuse every command without its plug-in."""
+    used(machine)
+    assert hushkey(machine, "install", "yarn", "git.test").exit_code == 0
+    settings = machine.home / ".yarnrc.yml"
+    good = settings.read_text()
+    settings.write_text(f"{good}? [x\n")
+
+    result = hushkey(machine, "uninstall", "--all", "--purge", "--yes")
+
+    assert result.exit_code == 1
+    assert "yarn: " in result.stderr
+    assert "done" not in result.stderr
+    left = sorted(path.name for path in machine.data.iterdir())
+    assert left == ["folders", "installed", "programs"]
+    assert (machine.data / "programs/yarn-plugin-hushkey.cjs").exists()
+    assert not machine.config_file.exists()
+
+    settings.write_text(good)
+    assert hushkey(machine, "uninstall", "--all", "--purge", "--yes").exit_code == 0
+    assert not machine.data.exists()
+    assert not settings.exists()
+
+
+@pytest.mark.parametrize("words", [("git",), ("--all",)])
+def test_file_that_git_cannot_read_is_not_one_without_us(
+    machine: Machine, words: tuple[str, ...]
+) -> None:
+    used(machine)
+    gitconfig = machine.home / ".gitconfig"
+    gitconfig.write_text(f"{gitconfig.read_text()}[broken\n")
+
+    result = hushkey(machine, "uninstall", *words)
+
+    assert result.exit_code == 1
+    assert "git config failed: fatal: bad config line" in result.stderr
+    assert "hushkey" in gitconfig.read_text()
+
+
 def test_server_that_is_down_keeps_nobody(machine: Machine) -> None:
     machine.issuer = "http://127.0.0.1:9"
     used(machine)

@@ -144,10 +144,15 @@ def test_program_that_never_ends_is_ended(tmp_path: Path) -> None:
         os.kill(int(Path(f"{node.program}.pid").read_text()), 0)
 
 
-def test_plain_http_is_not_asked_about(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "registry", ["http://npm.test/team", "https://me:c4nary@npm.test/team"]
+)
+def test_plain_http_and_a_password_are_not_asked_about(
+    tmp_path: Path, registry: str
+) -> None:
     node = Node(tmp_path, answers())
 
-    said, _ = node.asks((NOW, "http://npm.test/team", 1))
+    said, _ = node.asks((NOW, registry, 1))
 
     assert (said, node.seen) == ([{"before"}], [])
 

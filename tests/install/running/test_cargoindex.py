@@ -61,6 +61,7 @@ def test_name_that_shares_the_variable_is_the_same_registry(
         b"[registries.my-reg]\ntoken = 'x'",
         b"\xff",
         b"[",
+        b"a = " + b"[" * 100_000,
     ],
 )
 def test_file_that_says_nothing_is_passed_by(project: Path, text: bytes) -> None:
@@ -78,7 +79,12 @@ def test_file_that_says_nothing_is_passed_by(project: Path, text: bytes) -> None
         ("sparse+https://H.test:443/cargo/", "h.test", "/cargo", True),
         ("sparse+https://h.test/cargo/index/", "h.test", "/cargo", True),
         ("sparse+https://h.test:8443/c/", "h.test:8443", "/c", True),
+        ("sparse+https://h.test/my%20team/x", "h.test", "/my team", True),
         ("sparse+https://h.test/cargo2/", "h.test", "/cargo", False),
+        ("sparse+https://h.test/cargo/../other/", "h.test", "/cargo", False),
+        ("sparse+https://h.test/cargo/.%2E/other/", "h.test", "/cargo", False),
+        ("sparse+https://h.test/cargo\\..\\other/", "h.test", "/cargo", False),
+        ("sparse+https://h.test/cargo/x\\..\\..\\other/", "h.test", "/cargo", False),
         ("sparse+https://h.test/", "h.test", "/cargo", False),
         ("sparse+https://h.test:8443/", "h.test", "", False),
         ("sparse+http://h.test/cargo/", "h.test", "", False),

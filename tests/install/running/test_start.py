@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hushkey.errors import Permanent
 from hushkey_install.running import variables
 from hushkey_install.running.variables import VARIABLES
 from kit.oauth import BIN, Machine, grant
@@ -53,6 +54,19 @@ def added(machine: Machine, *options: str, **environ: str) -> dict[str, str]:
     seen = json.loads(done.stdout)
     known = {"LC_CTYPE", "PWD", "_", "SHLVL", "OLDPWD"}  # Python's and the shell's
     return {k: v for k, v in seen.items() if before.get(k) != v and k not in known}
+
+
+def test_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    place = variables.Place("h.test", "", "mine")
+
+    with pytest.raises(Permanent, match="folder that this runs in is gone"):
+        VARIABLES["cargo"](None, place, {})  # type: ignore[arg-type]
 
 
 def test_yarn_s_plug_ins_stay(machine: Machine) -> None:
@@ -138,7 +152,12 @@ def test_yarn_s_plug_ins_stay(machine: Machine) -> None:
             (),
             {"BUNDLE_BASIC___HOST__TEST": f"me:{TOKEN}"},
         ),
-        ("huggingface", "git.test", (), {"HF_TOKEN": TOKEN}),
+        (
+            "huggingface",
+            "git.test",
+            (),
+            {"HF_TOKEN": TOKEN, "HF_ENDPOINT": "https://git.test"},
+        ),
         ("psql", "git.test", (), {"PGPASSWORD": TOKEN}),
         ("gh", "git.test", (), {"GH_ENTERPRISE_TOKEN": TOKEN, "GH_HOST": "git.test"}),
         ("", "git.test", ("--env", "A", "--env", "B"), {"A": TOKEN, "B": TOKEN}),
