@@ -44,7 +44,7 @@ _PACKAGES = ("yarn", "@yarnpkg/cli-dist")
 class YarnRegistration(SettingsRegistration):
     """Yarn, by the settings of this user."""
 
-    takes_hosts = several = True
+    takes_hosts = takes_paths = several = True
     programs = ("yarn",)
     about = (
         "yarn asks hushkey for these registries, and for those of packages in scopes; "
