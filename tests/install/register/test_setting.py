@@ -144,7 +144,7 @@ CASES = {
         ".tofurc",
         "",
         ('credentials_helper "hushkey" {{',),
-        "TF_TOKEN_a",
+        "TF_TOKEN_git_test",
     ),
     "kubectl": Case(
         (),
@@ -620,6 +620,30 @@ def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
     desk.hushkey("uninstall", tool, *CASES[tool].words)
 
     assert path.read_text() == ""
+
+
+def test_terraform_s_own_tokens_count_for_hosts_of_ours_alone(desk: Desk) -> None:
+    desk.configure('[host."port-1.test:8443"]\nidentity = "corp"\n')
+    path = desk.file("terraform", "")
+    desk.program("terraform")
+    desk.install("terraform")
+    path.write_text(path.read_text() + 'credentials "foreign.test" {\n}\n')
+    for name in ("foreign_test", "port__1_test", "x.git_test"):
+        desk.environ[f"TF_TOKEN_{name}"] = "s3cret"
+    signed_in = desk.home / ".terraform.d/credentials.tfrc.json"
+    for text in ("", "[]", '{"credentials": 1}'):
+        signed_in.write_text(text)
+        assert not desk.findings("terraform")
+
+    hosts = {key: {"token": "s3cret"} for key in ("foreign.test", "git.test")}
+    signed_in.write_text(json.dumps({"credentials": hosts}))
+    desk.environ["TF_TOKEN_port__1_test:8443"] = "s3cret"
+
+    variable, login = desk.findings("terraform")
+    assert variable.command == "unset TF_TOKEN_port__1_test:8443"
+    assert login.command == "terraform logout git.test"
+    assert str(signed_in) in login.text
+    assert "s3cret" not in login.text
 
 
 def test_terraform_and_tofu_share_the_program(desk: Desk) -> None:
