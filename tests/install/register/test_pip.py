@@ -596,6 +596,7 @@ def test_launcher_outlives_the_environment_behind_it(desk: Desk) -> None:
     old.chmod(0o755)
     program.symlink_to(old)
     desk.hushkey("install", "pip")
+    assert (desk.bin / "keyring").readlink() == program
     program.unlink()
     program.symlink_to(new)
     old.unlink()
