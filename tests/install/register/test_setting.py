@@ -75,6 +75,12 @@ type = local
 """
 
 
+STS = """
+[host."git.test/sts"]
+identity = "corp"
+exchange = "sts"
+role = "arn:aws:iam::111122223333:role/ci"
+"""
 YARNRC = """\
 # mine
 nodeLinker: node-modules
@@ -212,10 +218,10 @@ CASES = {
         "CONDA_NO_PLUGINS",
     ),
     "aws": Case(
-        ("work=git.test",),
+        ("work=git.test/sts",),
         ".aws/config",
         "[default]\nregion = eu-west-1  # mine\n\n[profile work]\nregion=x\n",
-        ("credential_process = {ours} aws --host git.test",),
+        ("credential_process = {ours} aws --host git.test/sts",),
         "AWS_ACCESS_KEY_ID",
     ),
     "google": Case(
@@ -274,7 +280,7 @@ class Desk(Machine):
 @pytest.fixture
 def desk(home: Path) -> Desk:
     made = Desk(home)
-    made.configure()
+    made.configure(STS)
     return made
 
 
@@ -890,20 +896,36 @@ def test_aws_profiles_come_and_go_one_by_one(desk: Desk) -> None:
     """One that install made goes, unless somebody has written into it since."""
     text = "[default]\nregion = x\n"
     path = desk.file("aws", text)
-    desk.hushkey("install", "aws", "git.test")
+    desk.hushkey("install", "aws", "git.test/sts")
     one = path.read_text()
-    assert one == f"{text}credential_process = {desk.ours} aws --host git.test\n"
-    desk.hushkey("install", "aws", "new=git.test/prod")
-    line = f"credential_process = {desk.ours} aws --host git.test/prod\n"
+    assert one == f"{text}credential_process = {desk.ours} aws --host git.test/sts\n"
+    desk.hushkey("install", "aws", "new=git.test/sts/prod")
+    line = f"credential_process = {desk.ours} aws --host git.test/sts/prod\n"
     assert path.read_text() == f"{one}[profile new]\n{line}"
 
-    desk.hushkey("uninstall", "aws", "new=git.test/prod")
+    desk.hushkey("uninstall", "aws", "new=git.test/sts/prod")
     assert path.read_text() == one
-    desk.hushkey("install", "aws", "new=git.test/prod")
+    desk.hushkey("install", "aws", "new=git.test/sts/prod")
     path.write_text(path.read_text() + "region = y\n")
     desk.hushkey("uninstall", "aws")
 
     assert path.read_text() == f"{text}[profile new]\nregion = y\n"
+
+
+def test_aws_wants_a_host_that_gives_keys(desk: Desk) -> None:
+    path = desk.file("aws")
+
+    refused = desk.hushkey("install", "aws", "work=git.test/prod", code=1).stderr
+
+    assert (
+        'git.test gives no AWS keys; write `exchange = "sts"` and a `role`' in refused
+    )
+    assert path.read_text() == CASES["aws"].text
+    desk.install("aws")
+    desk.program("aws")
+    desk.configure(STS.replace("git.test/sts", "git.test/other"))
+    (found,) = desk.findings("aws")
+    assert "gives no AWS keys" in found.text
 
 
 def test_aws_profile_without_keys_of_ours_stays_the_user_s(desk: Desk) -> None:
