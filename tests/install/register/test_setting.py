@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
 from hushkey_install.common.finding import PROBLEM, Finding
-from hushkey_install.register import table
+from hushkey_install.register import table, yarn
 from hushkey_install.register.setting import SettingsRegistration
 from hushkey_install.tools.installation import Installation
 from kit.condabase import CondaBase
@@ -744,6 +744,29 @@ def test_yarn_without_a_registry_gets_the_plug_in_alone(desk: Desk) -> None:
     assert "yarn-settings" in [found.code for found in desk.findings("yarn")]
     desk.hushkey("install", "yarn")
     assert plugin.exists()
+
+
+def test_doctor_names_the_registry_that_yarn_does_not_ask_us_for(desk: Desk) -> None:
+    desk.program("yarn")
+    desk.hushkey("install", "yarn", "git.test")
+    project = desk.home / "project" / ".yarnrc.yml"
+    project.parent.mkdir()
+    inside = Installation(desk.environ, str(project.parent))
+
+    def codes(text: str) -> list[str]:
+        project.write_text(text)
+        return [found.code for found in yarn.YARN.checks(inside)]
+
+    server = "npmRegistryServer: {}  # ours\n"
+    for url in ("https://git.test", "'https://git.test/'", "https://foreign.test/npm"):
+        assert codes(server.format(url)) == []
+    ours = server.format("'https://git.test/npm/'")
+    assert codes(f"{ours}npmAlwaysAuth: true\n") == []
+    assert codes(ours) == ["yarn-unasked"]
+    (found,) = yarn.YARN.checks(inside)
+    assert found.command == "hushkey install yarn git.test/npm"
+    desk.hushkey(*found.command.split()[1:])
+    assert codes(ours) == []
 
 
 @pytest.mark.parametrize("again", [False, True])
