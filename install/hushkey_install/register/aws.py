@@ -59,6 +59,7 @@ class AwsRegistration(SettingsRegistration):
     """AWS's command line and SDKs, by the config of this user."""
 
     takes_hosts = several = True
+    sample = "work=sts.eu-west-1.amazonaws.com"
     programs = ("aws",)
     overridden_by = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     about = "AWS's clients ask hushkey for the keys of these profiles"

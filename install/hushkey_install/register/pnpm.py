@@ -39,6 +39,7 @@ class PnpmRegistration(SettingsRegistration):
     """pnpm, by the file of this user that its version reads."""
 
     takes_hosts = takes_paths = several = True
+    sample = "npm.example.com/team"
     programs = ("pnpm",)
     about = "pnpm asks hushkey for a token of these registries"
 

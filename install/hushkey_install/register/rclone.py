@@ -39,6 +39,7 @@ class RcloneRegistration(SettingsRegistration):
     """rclone, by the config of this user."""
 
     takes_hosts = several = True
+    sample = "REMOTE"
     programs = ("rclone",)
     overridden_by = (r"RCLONE_(CONFIG_\w+|WEBDAV)_BEARER_TOKEN(_COMMAND)?",)
     about = "rclone asks hushkey for these remotes"

@@ -77,6 +77,8 @@ class Registration(Checked):
     takes_hosts = False
     #: a path is part of what it calls one: a registry, a channel
     takes_paths = False
+    #: what is named to it in an example; empty where nothing has to be
+    sample = ""
     #: what kind of tool it is, of `purposes`, where `hushkey setup` may offer it
     kind = ""
     #: what a person may try with a host then; holds ``{host}`` or

@@ -50,6 +50,7 @@ class YarnRegistration(SettingsRegistration):
     """Yarn, by the settings of this user."""
 
     takes_hosts = takes_paths = several = True
+    sample = "npm.example.com/team"
     programs = ("yarn",)
     about = (
         "yarn asks hushkey for these registries, and for those of packages in scopes; "

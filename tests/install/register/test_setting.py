@@ -527,6 +527,10 @@ def test_host_is_needed(desk: Desk, tool: str) -> None:
     desk.file(tool)
 
     assert "name " in desk.hushkey("install", tool, code=1).stderr
+    # And the example has one, also where the tool's name alone is asked about.
+    shown = desk.hushkey("help", tool).stdout.splitlines()
+    example = shown[shown.index("  Examples:") + 2].strip()
+    assert example.startswith(f"hushkey install {tool} ")
 
 
 @each_tool
