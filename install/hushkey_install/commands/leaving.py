@@ -157,7 +157,7 @@ def _show_purge(environ: dict[str, str], leaving: _Leaving) -> None:
         if logins:
             output.say(f"typed: {output.listed(logins)}", err=True)
     whats = f"{kept}, the key to them," if kept else "the key"
-    output.say(f"{whats} and the config would be deleted for good", err=True)
+    output.say(f"{whats} and the config go for good", err=True)
 
 
 def _names(environ: dict[str, str]) -> tuple[list[str], list[str]]:
