@@ -149,6 +149,8 @@ def _registering(verb: str, about: str) -> click.Group:
         run = tool.install if installs else tool.uninstall
         line = f"hushkey {verb} {tool.name}"
         what = table.WHAT[tool.name]
+        if installs and tool.sample:
+            line = f"{line} {tool.sample}"
         example = f"\b\nExamples:\n  {line} --dry-run\n  {line}"
         command = _for_tool(
             tool.name, run, f"{about} {tool.name}: {what}.\n\n{example}"

@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem
 
 from hushkey.providers.checks import near
 from hushkey_install.common import guide, manpage, output
+from hushkey_install.register import table
 
 
 def _topics(
@@ -33,6 +34,7 @@ def command(words: tuple[str, ...], man: bool) -> None:
       hushkey help
       hushkey help docker
       hushkey help troubleshooting | less
+      hushkey help yarn                      # as `hushkey install yarn --help`
       hushkey help config add-host           # as `hushkey config add-host --help`
       hushkey help --man | man -l -          # the commands as a man page
     """
@@ -63,6 +65,8 @@ def _of_command(words: tuple[str, ...]) -> None:
     for word in words:
         group = found if isinstance(found, click.Group) else None
         inner = group.get_command(context, word) if group else None
+        if inner is None and len(words) == 1 and word in table.WHAT:
+            return _of_command(("install", word))  # a tool, by its name alone
         if inner is None:
             known = [*(group.commands if group else ()), *guide.TOPICS]
             raise click.UsageError(

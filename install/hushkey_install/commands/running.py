@@ -29,10 +29,12 @@ class _Split(click.Command):
 @click.argument("tool", required=False, type=click.Choice(list(VARIABLES)))
 @click.option(
     "--host",
+    "hosts",
     required=True,
+    multiple=True,
     metavar="HOST[/PATH]",
     shell_complete=completing.urls,
-    help="Whose token it is: a host or a URL.",
+    help="Whose token it is: a host or a URL; npm and the like take several.",
 )
 @click.option(
     "--env", "names", multiple=True, metavar="NAME", help="Set NAME to the token."
@@ -40,7 +42,11 @@ class _Split(click.Command):
 @click.option("--name", default="", help="The registry's name in cargo's config.")
 @click.pass_context
 def run(
-    ctx: click.Context, tool: str | None, host: str, names: tuple[str, ...], name: str
+    ctx: click.Context,
+    tool: str | None,
+    hosts: tuple[str, ...],
+    names: tuple[str, ...],
+    name: str,
 ) -> None:
     """Run COMMAND with a token in a variable.
 
@@ -52,10 +58,11 @@ def run(
     \b
     Examples:
       hushkey run npm --host npm.example.com/team/ -- npm ci
+      hushkey run npm --host npm.example.com --host scope.example.com -- npm ci
       hushkey run --host api.example.com --env API_TOKEN -- ./deploy
       hushkey run cargo --name mine --host crates.example.com -- cargo build
     """
     words = ctx.meta.get(_WORDS, ())
     if not words:
         raise click.UsageError("put `--` and the command to run after the options")
-    start.run(tool or "", host, names, name, words)
+    start.run(tool or "", hosts, names, name, words)

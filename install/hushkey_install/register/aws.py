@@ -24,6 +24,8 @@ from hushkey_install.tools import textlines
 from hushkey_install.tools.keylines import KeyLines, packed, unpacked
 
 _KEY = "credential_process"
+#: what a rule says whose host gives keys
+_EXCHANGE = "sts"
 _DEFAULT = "default"
 _PROFILE = re.compile(r"[\w.@:+/-]+")
 
@@ -57,6 +59,7 @@ class AwsRegistration(SettingsRegistration):
     """AWS's command line and SDKs, by the config of this user."""
 
     takes_hosts = several = True
+    sample = "work=sts.eu-west-1.amazonaws.com"
     programs = ("aws",)
     overridden_by = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     about = "AWS's clients ask hushkey for the keys of these profiles"
@@ -72,6 +75,13 @@ class AwsRegistration(SettingsRegistration):
                     raise Permanent(
                         f"{profile!r} cannot name a profile",
                         hint="name it PROFILE=HOST",
+                    )
+                rule = setup.context.rule(host)[0]
+                if rule.exchange != _EXCHANGE:
+                    raise Permanent(
+                        f"{rule.pattern} gives no AWS keys",
+                        hint=f'write `exchange = "{_EXCHANGE}"` and a `role` for an '
+                        "STS in config.toml: `hushkey help config`",
                     )
                 command = setup.command("aws", "--host", setup.place(host))
                 said[profile] = {_KEY: command}

@@ -35,6 +35,7 @@ class BazelRegistration(SettingsRegistration):
     """Bazel, by the bazelrc of this user."""
 
     takes_hosts = several = True
+    sample = "cache.example.com"
     programs = ("bazel", "bazelisk")
     about = (
         "bazel asks hushkey for these hosts; run `hushkey uninstall bazel` before "

@@ -42,6 +42,7 @@ class ClaudeRegistration(SettingsRegistration):
     """Claude Code, by the settings of this user."""
 
     takes_hosts = True
+    sample = "llm.example.com"
     programs = ("claude",)
     overridden_by = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
     about = "claude asks hushkey for its key"

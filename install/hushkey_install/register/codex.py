@@ -64,6 +64,7 @@ class CodexRegistration(SettingsRegistration):
     """Codex, by the config of this user."""
 
     takes_hosts = several = True
+    sample = "llm.example.com"
     programs = ("codex",)
     about = "codex asks hushkey for the token of these model providers"
 

@@ -110,7 +110,8 @@ def _without(text: str, value: str) -> str:
 class CondaRegistration(SettingsRegistration):
     """conda, by a plug-in and the settings of the channels that it is for."""
 
-    takes_hosts = several = True
+    takes_hosts = takes_paths = several = True
+    sample = "conda.example.com/team"
     programs = ("conda",)
     overridden_by = ("CONDA_NO_PLUGINS",)
     about = "conda asks hushkey for a token of these channels"

@@ -38,6 +38,7 @@ class GoogleRegistration(SettingsRegistration):
     """Google's libraries, by a file that says how to ask us."""
 
     takes_hosts = True
+    sample = "sts.example.com //iam.googleapis.com/AUDIENCE"
 
     def settings(self, setup: Setup) -> Iterable[Setting]:
         """Return the whole file, for a host and the audience of a pool's provider."""

@@ -108,10 +108,13 @@ class KubectlRegistration(SettingsRegistration):
             )
         if words or not found:
             which = f"called or at {plain(min(words))}" if words else "at such a host"
+            named = "KUBECONFIG" if setup.environ.get("KUBECONFIG") else ""
+            where = ", ".join(_files(setup.environ))
             raise Permanent(
-                f"kubeconfig has no context of a cluster {which}",
-                hint="name a context, or run `hushkey config add-host` with the "
-                "cluster's host first",
+                f"{where} has no context of a cluster {which}",
+                hint=f"look at the variable {named}, or name a context"
+                if named
+                else "name a context, or add one with `kubectl config`",
             )
         return [_setting(path, names, setup) for path, names in found.items()]
 

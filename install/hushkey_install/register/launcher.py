@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from hushkey.errors import Permanent, StoreError
 from hushkey.system import ownership, programs
 from hushkey_helpers.keyring.command import is_ours
-from hushkey_install.common import output
+from hushkey_install.common import output, ownprograms
 from hushkey_install.common.filechange import remove
 from hushkey_install.common.installrecord import InstallRecord
 from hushkey_install.tools import pythontools
@@ -25,6 +24,8 @@ from hushkey_install.tools.pythontools import Client
 _PROGRAM = "hushkey-keyring"
 _NAME = "keyring"
 _RECORD = "keyring-launcher"
+#: what stands beside the `bin` of an environment: venv's and conda's own files
+_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
 _CHOOSE = "name a folder that is on PATH before it: --launcher DIR"
 
 
@@ -105,11 +106,15 @@ class Launcher:
         self._install_record.write({**notes, "tools": rest} if rest else {})
 
     def _is_the_user_s(self, folder: str) -> bool:
-        """Tell whether *folder* is one for the user's programs, not one project's."""
+        """Tell whether *folder* is one for the user's programs, not one environment's.
+
+        conda's base is on PATH only until another environment is activated.
+        """
         home = os.path.abspath(self._environ.get("HOME", os.path.expanduser("~")))
         inside = os.path.commonpath([home, folder]) == home
-        project = os.path.exists(os.path.join(os.path.dirname(folder), "pyvenv.cfg"))
-        return inside and not project and os.access(folder, os.W_OK)
+        marks = (os.path.join(os.path.dirname(folder), mark) for mark in _ENVIRONMENTS)
+        one_s = any(map(os.path.exists, marks))
+        return inside and not one_s and os.access(folder, os.W_OK)
 
 
 class Broken(NamedTuple):
@@ -199,8 +204,7 @@ def _is_stale(path: str) -> bool:
 
 
 def _target(environ: Mapping[str, str]) -> str:
-    beside = os.path.join(sysconfig.get_path("scripts"), _PROGRAM)
-    found = beside if os.access(beside, os.X_OK) else programs.find(_PROGRAM, environ)
+    found = ownprograms.find(_PROGRAM, environ)
     if not found:
         raise Permanent(f"{_PROGRAM} is not installed", hint="install hushkey again")
     return found

@@ -38,7 +38,8 @@ _UNSAFE = re.compile(r"""[\s$%`"'#;\\&|<>()*?!{}\[\]^]""")
 class PnpmRegistration(SettingsRegistration):
     """pnpm, by the file of this user that its version reads."""
 
-    takes_hosts = several = True
+    takes_hosts = takes_paths = several = True
+    sample = "npm.example.com/team"
     programs = ("pnpm",)
     about = "pnpm asks hushkey for a token of these registries"
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
-from hushkey.errors import Permanent
+from hushkey import origins
+from hushkey.errors import Permanent, plain
 from hushkey.system import paths
+from hushkey_install.common.filechange import read_text
 from hushkey_install.register.setting import (
     Form,
     Setting,
@@ -21,6 +25,8 @@ from hushkey_install.register.setting import (
 from hushkey_install.tools.keylines import KeyLines, packed, unpacked
 
 _KEY = "bearer_token_command"
+_HEAD = re.compile(r"^\[([^\]\r\n]+)\]", re.MULTILINE)
+_FIRST = "run `rclone config` first"
 
 
 def _lines(remote: str, key: str = _KEY) -> KeyLines:
@@ -33,9 +39,20 @@ class RcloneRegistration(SettingsRegistration):
     """rclone, by the config of this user."""
 
     takes_hosts = several = True
+    sample = "REMOTE"
     programs = ("rclone",)
     overridden_by = (r"RCLONE_(CONFIG_\w+|WEBDAV)_BEARER_TOKEN(_COMMAND)?",)
     about = "rclone asks hushkey for these remotes"
+
+    def words_for(
+        self, environ: Mapping[str, str], host: str, path: str
+    ) -> tuple[str, ...]:
+        """Return the remotes whose url is at *host*; without one, the host."""
+        wanted, text = _place(host), ""
+        with suppress(OSError):
+            text = read_text(_config(environ))
+        there = [name for name, url in _remotes(text) if _place(url) == wanted]
+        return tuple(there) or (host,)
 
     def settings(self, setup: Setup) -> Iterable[Setting]:
         """Return the command of each remote."""
@@ -47,9 +64,10 @@ class RcloneRegistration(SettingsRegistration):
             for remote in setup.some_words("REMOTE"):
                 url = unpacked(_lines(remote, "url").value(text)).get("url", "")
                 if not url:
+                    known = ", ".join(plain(name) for name, _ in _remotes(text))
                     raise Permanent(
                         f"rclone has no remote {remote} with a url",
-                        hint="run `rclone config` first",
+                        hint=f"name one of {known}" if known else _FIRST,
                     )
                 said[remote] = {_KEY: setup.command("token", setup.place(url))}
             return json.dumps(said, sort_keys=True)
@@ -77,6 +95,22 @@ class RcloneRegistration(SettingsRegistration):
             return edit(text, json.dumps(now))
 
         return Form(edit, value, without)
+
+
+def _remotes(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the url of each remote that has one."""
+    for name in _HEAD.findall(text):
+        if url := unpacked(_lines(name, "url").value(text)).get("url"):
+            yield name, url
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Return scheme and host of *url*, and of what is none, nothing."""
+    try:
+        request = origins.parse_url(url)
+    except ValueError:
+        return "", ""
+    return request.protocol, request.host.lower()
 
 
 def _config(environ: Mapping[str, str]) -> str:

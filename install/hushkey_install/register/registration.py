@@ -75,6 +75,10 @@ class Registration(Checked):
 
     #: hosts may be named; else the tool asks for every host
     takes_hosts = False
+    #: a path is part of what it calls one: a registry, a channel
+    takes_paths = False
+    #: what is named to it in an example; empty where nothing has to be
+    sample = ""
     #: what kind of tool it is, of `purposes`, where `hushkey setup` may offer it
     kind = ""
     #: what a person may try with a host then; holds ``{host}`` or
@@ -106,6 +110,17 @@ class Registration(Checked):
     def files(self, environ: Mapping[str, str]) -> Iterator[str]:
         """Yield the tool's own files that are changed, and may have a backup."""
         return iter(())
+
+    def words_for(
+        self, environ: Mapping[str, str], host: str, path: str
+    ) -> tuple[str, ...]:
+        """Return what `hushkey setup` names to it for the server at *host*.
+
+        *path* is the one that the person gave, without a slash at its ends, or empty.
+        """
+        if not self.takes_hosts:
+            return ()
+        return (f"{host}/{path}" if path and self.takes_paths else host,)
 
     # -- what the command does ------------------------------------------------------
 

@@ -163,6 +163,10 @@ class SettingsRegistration(Registration):
         """Yield what in the text of its settings goes before ours."""
         return iter(())
 
+    def concerns(self, what: str, installation: Installation) -> bool:
+        """Tell whether *what*, a variable or of `overriding`, is for a host of ours."""
+        return True
+
     def said(self, setup: Setup) -> str:
         """Return what the person is told once it is set."""
         return self.about
@@ -285,13 +289,16 @@ class SettingsRegistration(Registration):
             yield from self._changed(environ, noted.words, command)
         for variable in sorted(environ):
             if environ[variable] and any(
-                re.fullmatch(name, variable) for name in self.overridden_by
+                re.fullmatch(name, variable) and self.concerns(variable, installation)
+                for name in self.overridden_by
             ):
                 text = f"{self.name}: the variable {variable} overrides hushkey"
                 code = f"{self.name}-overridden"
                 yield Finding(code, PROBLEM, text, f"unset {variable}")
         for path, file in self._files(environ):
             for what in self.overriding(file.text()):
+                if not self.concerns(what, installation):
+                    continue
                 text = f"{self.name}: in {path}, {what} overrides hushkey"
                 yield Finding(f"{self.name}-overridden", PROBLEM, text)
 

@@ -6,12 +6,17 @@ set; it is a program of a fixed name in a plug-in folder.
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from hushkey.errors import Permanent
+from hushkey import origins
+from hushkey.errors import Permanent, plain
 from hushkey.system import paths
+from hushkey_install.common.filechange import read_text
+from hushkey_install.common.finding import PROBLEM, Finding
 from hushkey_install.register.door import Door
 from hushkey_install.register.setting import (
     Form,
@@ -20,8 +25,10 @@ from hushkey_install.register.setting import (
     Setup,
 )
 from hushkey_install.tools import hcltext
+from hushkey_install.tools.installation import Installation
 
 _TYPE, _NAME = "credentials_helper", "hushkey"
+_VARIABLE, _SIGN_INS = "TF_TOKEN_", "credentials.tfrc.json"
 _BLOCK = 'credentials_helper "hushkey" {\n  args = []\n}'
 
 
@@ -50,7 +57,7 @@ def _wanted(text: str) -> str:
 class TerraformRegistration(SettingsRegistration):
     """Terraform or OpenTofu, by the CLI configuration of this user."""
 
-    overridden_by = (r"TF_TOKEN_\w+",)
+    overridden_by = (rf"{_VARIABLE}.+",)
 
     def __init__(
         self,
@@ -88,6 +95,53 @@ class TerraformRegistration(SettingsRegistration):
         for block in blocks:
             if block.type == "credentials" and block.labels:
                 yield f'credentials "{block.labels[0]}"'
+
+    def concerns(self, what: str, installation: Installation) -> bool:
+        """Tell whether the host in *what* is one that hushkey answers for."""
+        context = installation.context
+        try:
+            request = origins.parse_url(_host(what))
+        except ValueError:
+            return False
+        return bool(context and context.config.rule_for(request))
+
+    def checks(self, installation: Installation) -> Iterator[Finding]:
+        """Yield also the sign-ins of `terraform login`, which go before helpers."""
+        yield from super().checks(installation)
+        if not self._noted(installation.environ).known:
+            return
+        path = os.path.join(self._folder(installation.environ), _SIGN_INS)
+        for host in _signed_in(path):
+            if self.concerns(f'credentials "{host}"', installation):
+                text = f"{self.name}: {path} has a token for {plain(host)}, which "
+                yield Finding(
+                    f"{self.name}-overridden",
+                    PROBLEM,
+                    f"{text}{self.name} takes without asking hushkey",
+                    shlex.join([self.name, "logout", host]),
+                )
+
+
+def _host(what: str) -> str:
+    """Return the host of a ``credentials`` block or of a variable with a token.
+
+    developer.hashicorp.com/terraform/cli/config/config-file "Environment Variable
+    Credentials": dots are underscores there, and hyphens may be two of them.
+    """
+    if what.startswith(_VARIABLE):
+        name = what.removeprefix(_VARIABLE)
+        return name.replace("__", "-").replace("_", ".")
+    return what.partition('"')[2].rstrip('"')
+
+
+def _signed_in(path: str) -> list[str]:
+    """Return the hosts of the file that `terraform login` writes."""
+    try:
+        said = json.loads(read_text(path))
+    except (OSError, ValueError):
+        return []
+    found = said.get("credentials") if isinstance(said, dict) else None
+    return sorted(found) if isinstance(found, dict) else []
 
 
 def _named(environ: Mapping[str, str]) -> str:

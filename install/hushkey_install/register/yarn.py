@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from hushkey import origins
-from hushkey.errors import Permanent
+from hushkey.errors import Permanent, plain
 from hushkey.system import paths
 from hushkey_helpers.tools import yarn
 from hushkey_install.common.filechange import read_text
@@ -35,6 +37,9 @@ from hushkey_install.tools.installation import Installation
 _PLUGIN = "yarn-plugin-hushkey.cjs"
 _FILE = ".yarnrc.yml"
 _ALWAYS = "npmAlwaysAuth"
+#: the registry in use, and that Yarn asks for each
+_SERVER = re.compile(r"""^npmRegistryServer:[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
+_EVERY = re.compile(rf"^{_ALWAYS}:[ \t]*true\b", re.MULTILINE)
 #: the first version with the hook
 _HOOK = 3
 #: what Yarn's package is called, by version
@@ -44,7 +49,8 @@ _PACKAGES = ("yarn", "@yarnpkg/cli-dist")
 class YarnRegistration(SettingsRegistration):
     """Yarn, by the settings of this user."""
 
-    takes_hosts = several = True
+    takes_hosts = takes_paths = several = True
+    sample = "npm.example.com/team"
     programs = ("yarn",)
     about = (
         "yarn asks hushkey for these registries, and for those of packages in scopes; "
@@ -115,7 +121,7 @@ class YarnRegistration(SettingsRegistration):
         ours = {_bare(_registry(word)) for word in noted.words}
         name = installation.environ.get("YARN_RC_FILENAME") or _FILE
         for path in _above(installation.folder, name):
-            for key, always in _project(path).items():
+            for key, always in _always(_text(path)).items():
                 if _bare(key) not in ours:
                     continue
                 if always == "false":
@@ -124,6 +130,39 @@ class YarnRegistration(SettingsRegistration):
                 elif always is None:
                     text = f"yarn: in {path}, {key} lacks {_ALWAYS}: true for Yarn 3"
                     yield Finding("yarn-overridden", NOTE, text)
+        yield from self._unasked(installation, [*_above(installation.folder, name)])
+
+    def _unasked(
+        self, installation: Installation, projects: Iterable[str]
+    ) -> Iterator[Finding]:
+        """Yield the registry in use, if hushkey answers for it and Yarn does not ask.
+
+        Yarn only says that whoever asks is anonymous.
+        """
+        paths = dict.fromkeys((*projects, _file(installation.environ)))
+        texts = {path: _text(path) for path in paths}
+        served = ((path, _SERVER.search(text)) for path, text in texts.items())
+        path, found = next((pair for pair in served if pair[1]), ("", None))
+        if found is None or installation.context is None:
+            return
+        url, asked = found[1], set[str]()
+        for text in texts.values():
+            if _EVERY.search(text):
+                return
+            always = _always(text)
+            asked |= {_bare(key) for key in always if always[key]}
+        with suppress(ValueError):
+            request = origins.parse_url(url)
+            rule = installation.context.config.rule_for(request)
+            if rule and request.protocol == "https" and _bare(url) not in asked:
+                text = f"yarn: in {path}, npmRegistryServer is {plain(url)}, for which "
+                place = "/".join((request.host, *filter(None, request.path.split("/"))))
+                yield Finding(
+                    "yarn-unasked",
+                    PROBLEM,
+                    f"{text}yarn does not ask hushkey",
+                    shlex.join(["hushkey", "install", "yarn", place]),
+                )
 
 
 def plugin(program: str) -> str:
@@ -176,9 +215,15 @@ def _above(folder: str, name: str) -> Iterator[str]:
         before, folder = folder, os.path.dirname(folder)
 
 
-def _project(path: str) -> Mapping[str, str | None]:
-    with suppress(OSError, ValueError):
-        always: Mapping[str, str | None] = _said(read_text(path))["always"]
+def _text(path: str) -> str:
+    with suppress(OSError):
+        return read_text(path)
+    return ""
+
+
+def _always(text: str) -> Mapping[str, str | None]:
+    with suppress(ValueError):
+        always: Mapping[str, str | None] = _said(text)["always"]
         return always
     return {}
 

@@ -15,29 +15,39 @@ from hushkey.errors import Permanent, plain
 from hushkey_helpers.tools import command
 from hushkey_helpers.tools.token import TOOL
 from hushkey_install.common import output
-from hushkey_install.running.variables import VARIABLES, Place
+from hushkey_install.running.variables import SEVERAL, VARIABLES, Place
 
 #: as shells say that there is no such program, or that it may not be run
 _NO_PROGRAM, _NO_PERMISSION = 127, 126
 
 
 def run(
-    tool: str, host: str, names: tuple[str, ...], name: str, words: tuple[str, ...]
+    tool: str,
+    hosts: tuple[str, ...],
+    names: tuple[str, ...],
+    name: str,
+    words: tuple[str, ...],
 ) -> None:
     """Start *words* with the variables of *tool*, and the token in each of *names*.
 
-    *name* is what the tool calls the registry in its own config. Raises HushkeyError;
-    exits with the command's code.
+    Several *hosts* are for a tool that has a variable for each. *name* is what the
+    tool calls the registry in its own config. Raises HushkeyError; exits with the
+    command's code.
     """
+    if not tool and not names:
+        raise click.UsageError("name a tool, or a variable with --env NAME")
+    if len(hosts) > 1 and (names or tool not in SEVERAL):
+        what = "--env" if names else tool
+        raise click.UsageError(f"{what} takes one token: give --host once")
     environ = dict(os.environ)
-    _start(words, environ | _variables(environ, tool, host, names, name))
+    for host in hosts:
+        environ |= _variables(environ, tool, host, names, name)
+    _start(words, environ)
 
 
 def _variables(
     environ: Mapping[str, str], tool: str, host: str, names: tuple[str, ...], name: str
 ) -> dict[str, str]:
-    if not tool and not names:
-        raise click.UsageError("name a tool, or a variable with --env NAME")
     asked = command.asked_for(host)
     config = rules.load(environ)
     rule = config.rule_for(asked.request)

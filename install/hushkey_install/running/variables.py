@@ -161,6 +161,8 @@ def _one(name: str) -> Variables:
     return lambda served, _, __: {name: served.token.value}
 
 
+#: the tools that read a token for each host
+SEVERAL = ("npm", "pnpm", "terraform", "tofu", "composer", "bundler")
 #: tool -> its variables
 VARIABLES: Mapping[str, Variables] = {
     "npm": _npm("npm"),

@@ -39,7 +39,7 @@ def run(
     failed: list[HushkeyError] = []
     for tool in plan.tools:
         try:
-            tool.install(plan.hosts(tool), False, sure=True, yes=True)
+            tool.install(plan.hosts(tool, environ), False, sure=True, yes=True)
         except HushkeyError as error:
             output.say(f"hushkey: {tool.name}: {error.line()}", err=True)
             failed.append(error)
@@ -65,12 +65,12 @@ def say_done(plan: Plan, environ: Mapping[str, str]) -> None:
         output.say(f"done; try: {words}", err=True)
     if not trials:
         output.say("done", err=True)
-    output.say(f"to leave: {'; '.join(_leaving(plan))}", err=True)
+    output.say(f"to leave: {'; '.join(_leaving(plan, environ))}", err=True)
 
 
-def _leaving(plan: Plan) -> Iterator[str]:
+def _leaving(plan: Plan, environ: Mapping[str, str]) -> Iterator[str]:
     for tool in plan.registered:
-        hosts = " ".join(map(shlex.quote, plan.hosts(tool)))
+        hosts = " ".join(map(shlex.quote, plan.hosts(tool, environ)))
         yield f"hushkey uninstall {tool.name} {hosts}".rstrip()
     if plan.typed:
         words = f"protocol={plan.target.scheme}\\nhost={plan.target.host}\\n\\n"

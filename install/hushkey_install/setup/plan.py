@@ -18,6 +18,7 @@ from hushkey_install.register.registration import Registration
 from hushkey_install.setup import questions
 from hushkey_install.setup.questions import Answers, Flags, Secret
 from hushkey_install.setup.target import Target
+from hushkey_install.tools import purposes
 
 
 class Plan(NamedTuple):
@@ -61,11 +62,18 @@ class Plan(NamedTuple):
         if whole and self.tools:
             with changed(environ, self.change) as there:
                 for tool in self.tools:
-                    tool.plan(there, self.hosts(tool), sure=True).run(dry_run=True)
+                    hosts = self.hosts(tool, there)
+                    tool.plan(there, hosts, sure=True).run(dry_run=True)
 
-    def hosts(self, tool: Registration) -> tuple[str, ...]:
-        """Return what *tool* is registered for."""
-        return (self.host,) if tool.takes_hosts else ()
+    def hosts(self, tool: Registration, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return what *tool* is registered for: the address as given, if it has a path.
+
+        What git clones is no registry, and the rule's own path is part of the address.
+        """
+        git = self.target.kind == purposes.GIT
+        if self.target.path and tool.takes_paths and not git:
+            return tool.words_for(environ, self.target.host, self.target.path)
+        return tool.words_for(environ, self.host, "")
 
 
 def make(answers: Answers, flags: Flags, environ: Mapping[str, str]) -> Plan:
@@ -99,7 +107,7 @@ def make(answers: Answers, flags: Flags, environ: Mapping[str, str]) -> Plan:
         )
         chosen = questions.tools(answers.found, flags, installed)
         named = [t for t in table.REGISTRATIONS if t.name in chosen]
-        due = [t for t in named if t.plan(there, made.hosts(t), sure=True).due()]
+        due = [t for t in named if t.plan(there, made.hosts(t, there), sure=True).due()]
         return made._replace(tools=tuple(due), registered=tuple(named))
 
 

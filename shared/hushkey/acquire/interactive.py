@@ -197,7 +197,9 @@ class Interaction:
             self._key(wanted),
             asked_for=self._session.options.login,
         ):
-            failure.hint = f"run: {_login_command(wanted)}"
+            # Signing in does not help against a server that is not there.
+            if not (isinstance(failure, Transient) and failure.hint):
+                failure.hint = f"run: {_login_command(wanted)}"
             raise failure
 
     def _key(self, wanted: TokenRequest) -> str:

@@ -551,10 +551,11 @@ def test_launcher_goes_where_the_user_says(desk: Desk) -> None:
     assert list(desk.bin.iterdir()) == []
 
 
-def test_project_s_folder_gets_no_launcher(desk: Desk) -> None:
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta"])
+def test_environment_s_folder_gets_no_launcher(desk: Desk, mark: str) -> None:
     project = desk.home / "project" / "bin"
     project.mkdir(parents=True)
-    (project.parent / "pyvenv.cfg").touch()
+    (project.parent / mark).mkdir()
     path = f"{project}{os.pathsep}{desk.bin}"
 
     desk.hushkey("install", "pip", PATH=path)
@@ -584,6 +585,26 @@ def test_launcher_is_our_program(desk: Desk) -> None:
     desk.hushkey("install", "pip")
 
     assert (desk.bin / "keyring").resolve() == (BIN / "hushkey-keyring").resolve()
+
+
+def test_launcher_outlives_the_environment_behind_it(desk: Desk) -> None:
+    """pipx and uv put links on PATH; another install leads them elsewhere."""
+    program = desk.bin / "hushkey-keyring"
+    old, new = desk.home / "old/hushkey-keyring", BIN / "hushkey-keyring"
+    old.parent.mkdir()
+    old.write_bytes(new.read_bytes())
+    old.chmod(0o755)
+    program.symlink_to(old)
+    desk.hushkey("install", "pip")
+    assert (desk.bin / "keyring").readlink() == program
+    program.unlink()
+    program.symlink_to(new)
+    old.unlink()
+
+    assert is_ours(str(desk.bin / "keyring"))
+    assert (desk.bin / "keyring").resolve() == new.resolve()
+    (found,) = pip.PIP.checks(Installation(desk.environ, "/"))
+    assert found.code == "pip-door"
 
 
 def test_link_to_a_hushkey_that_has_gone_is_made_anew(desk: Desk) -> None:

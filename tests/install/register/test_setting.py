@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from hushkey_install.cli import main
 from hushkey_install.common.finding import PROBLEM, Finding
-from hushkey_install.register import table
+from hushkey_install.register import table, yarn
 from hushkey_install.register.setting import SettingsRegistration
 from hushkey_install.tools.installation import Installation
 from kit.condabase import CondaBase
@@ -75,6 +75,12 @@ type = local
 """
 
 
+STS = """
+[host."git.test/sts"]
+identity = "corp"
+exchange = "sts"
+role = "arn:aws:iam::111122223333:role/ci"
+"""
 YARNRC = """\
 # mine
 nodeLinker: node-modules
@@ -144,7 +150,7 @@ CASES = {
         ".tofurc",
         "",
         ('credentials_helper "hushkey" {{',),
-        "TF_TOKEN_a",
+        "TF_TOKEN_git_test",
     ),
     "kubectl": Case(
         (),
@@ -212,10 +218,10 @@ CASES = {
         "CONDA_NO_PLUGINS",
     ),
     "aws": Case(
-        ("work=git.test",),
+        ("work=git.test/sts",),
         ".aws/config",
         "[default]\nregion = eu-west-1  # mine\n\n[profile work]\nregion=x\n",
-        ("credential_process = {ours} aws --host git.test",),
+        ("credential_process = {ours} aws --host git.test/sts",),
         "AWS_ACCESS_KEY_ID",
     ),
     "google": Case(
@@ -274,7 +280,7 @@ class Desk(Machine):
 @pytest.fixture
 def desk(home: Path) -> Desk:
     made = Desk(home)
-    made.configure()
+    made.configure(STS)
     return made
 
 
@@ -521,6 +527,10 @@ def test_host_is_needed(desk: Desk, tool: str) -> None:
     desk.file(tool)
 
     assert "name " in desk.hushkey("install", tool, code=1).stderr
+    # And the example has one, also where the tool's name alone is asked about.
+    shown = desk.hushkey("help", tool).stdout.splitlines()
+    example = shown[shown.index("  Examples:") + 2].strip()
+    assert example.startswith(f"hushkey install {tool} ")
 
 
 @each_tool
@@ -622,6 +632,30 @@ def test_hosts_add_up_and_go_one_by_one(desk: Desk, tool: str) -> None:
     assert path.read_text() == ""
 
 
+def test_terraform_s_own_tokens_count_for_hosts_of_ours_alone(desk: Desk) -> None:
+    desk.configure('[host."port-1.test:8443"]\nidentity = "corp"\n')
+    path = desk.file("terraform", "")
+    desk.program("terraform")
+    desk.install("terraform")
+    path.write_text(path.read_text() + 'credentials "foreign.test" {\n}\n')
+    for name in ("foreign_test", "port__1_test", "x.git_test"):
+        desk.environ[f"TF_TOKEN_{name}"] = "s3cret"
+    signed_in = desk.home / ".terraform.d/credentials.tfrc.json"
+    for text in ("", "[]", '{"credentials": 1}'):
+        signed_in.write_text(text)
+        assert not desk.findings("terraform")
+
+    hosts = {key: {"token": "s3cret"} for key in ("foreign.test", "git.test")}
+    signed_in.write_text(json.dumps({"credentials": hosts}))
+    desk.environ["TF_TOKEN_port__1_test:8443"] = "s3cret"
+
+    variable, login = desk.findings("terraform")
+    assert variable.command == "unset TF_TOKEN_port__1_test:8443"
+    assert login.command == "terraform logout git.test"
+    assert str(signed_in) in login.text
+    assert "s3cret" not in login.text
+
+
 def test_terraform_and_tofu_share_the_program(desk: Desk) -> None:
     (desk.home / ".terraformrc").touch()
     desk.hushkey("install", "terraform")
@@ -714,6 +748,29 @@ def test_yarn_without_a_registry_gets_the_plug_in_alone(desk: Desk) -> None:
     assert "yarn-settings" in [found.code for found in desk.findings("yarn")]
     desk.hushkey("install", "yarn")
     assert plugin.exists()
+
+
+def test_doctor_names_the_registry_that_yarn_does_not_ask_us_for(desk: Desk) -> None:
+    desk.program("yarn")
+    desk.hushkey("install", "yarn", "git.test")
+    project = desk.home / "project" / ".yarnrc.yml"
+    project.parent.mkdir()
+    inside = Installation(desk.environ, str(project.parent))
+
+    def codes(text: str) -> list[str]:
+        project.write_text(text)
+        return [found.code for found in yarn.YARN.checks(inside)]
+
+    server = "npmRegistryServer: {}  # ours\n"
+    for url in ("https://git.test", "'https://git.test/'", "https://foreign.test/npm"):
+        assert codes(server.format(url)) == []
+    ours = server.format("'https://git.test/npm/'")
+    assert codes(f"{ours}npmAlwaysAuth: true\n") == []
+    assert codes(ours) == ["yarn-unasked"]
+    (found,) = yarn.YARN.checks(inside)
+    assert found.command == "hushkey install yarn git.test/npm"
+    desk.hushkey(*found.command.split()[1:])
+    assert codes(ours) == []
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -866,20 +923,36 @@ def test_aws_profiles_come_and_go_one_by_one(desk: Desk) -> None:
     """One that install made goes, unless somebody has written into it since."""
     text = "[default]\nregion = x\n"
     path = desk.file("aws", text)
-    desk.hushkey("install", "aws", "git.test")
+    desk.hushkey("install", "aws", "git.test/sts")
     one = path.read_text()
-    assert one == f"{text}credential_process = {desk.ours} aws --host git.test\n"
-    desk.hushkey("install", "aws", "new=git.test/prod")
-    line = f"credential_process = {desk.ours} aws --host git.test/prod\n"
+    assert one == f"{text}credential_process = {desk.ours} aws --host git.test/sts\n"
+    desk.hushkey("install", "aws", "new=git.test/sts/prod")
+    line = f"credential_process = {desk.ours} aws --host git.test/sts/prod\n"
     assert path.read_text() == f"{one}[profile new]\n{line}"
 
-    desk.hushkey("uninstall", "aws", "new=git.test/prod")
+    desk.hushkey("uninstall", "aws", "new=git.test/sts/prod")
     assert path.read_text() == one
-    desk.hushkey("install", "aws", "new=git.test/prod")
+    desk.hushkey("install", "aws", "new=git.test/sts/prod")
     path.write_text(path.read_text() + "region = y\n")
     desk.hushkey("uninstall", "aws")
 
     assert path.read_text() == f"{text}[profile new]\nregion = y\n"
+
+
+def test_aws_wants_a_host_that_gives_keys(desk: Desk) -> None:
+    path = desk.file("aws")
+
+    refused = desk.hushkey("install", "aws", "work=git.test/prod", code=1).stderr
+
+    assert (
+        'git.test gives no AWS keys; write `exchange = "sts"` and a `role`' in refused
+    )
+    assert path.read_text() == CASES["aws"].text
+    desk.install("aws")
+    desk.program("aws")
+    desk.configure(STS.replace("git.test/sts", "git.test/other"))
+    (found,) = desk.findings("aws")
+    assert "gives no AWS keys" in found.text
 
 
 def test_aws_profile_without_keys_of_ours_stays_the_user_s(desk: Desk) -> None:

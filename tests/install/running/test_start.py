@@ -75,6 +75,23 @@ def test_yarn_s_plug_ins_stay(machine: Machine) -> None:
     assert seen["YARN_PLUGINS"] == f"./a.cjs;b.cjs;{GUARD}"
 
 
+def test_each_registry_of_a_project_gets_its_own_token(machine: Machine) -> None:
+    both = ("--host", "git.test/npm/", "--host", "https://port.test:8443/scope")
+    key = "npm_config_//{}/:_authToken"
+
+    seen = added(machine, "npm", *both)
+    composer = added(machine, "composer", *both)
+
+    places = ("git.test/npm", "port.test:8443/scope")
+    assert seen == {key.format(place): TOKEN for place in places}
+    hosts = json.loads(composer["COMPOSER_AUTH"])["bearer"]
+    assert list(hosts) == ["git.test", "port.test:8443"]
+    for words in (("yarn",), ("--env", "X"), ("npm", "--env", "X")):
+        done = machine.run("hushkey", "run", *words, *both, "--", *DUMP)
+        assert b"takes one token: give --host once" in done.stderr
+        assert (done.stdout, done.returncode) == (b"", 2)
+
+
 @pytest.mark.parametrize(
     ("tool", "host", "more", "expected"),
     [

@@ -259,6 +259,43 @@ def test_index_is_not_expected_to_be_git_s(person: Person) -> None:
     assert "docker will ask hushkey" in as_well.output
 
 
+#: an OpenID Connect server that is never asked; what would change is only shown
+ISSUER = ("--issuer", "https://id.test", "--client-id", "c", "--no-probe", "--yes")
+
+
+def test_address_of_a_registry_keeps_its_path(person: Person) -> None:
+    """Yarn asks us for the very registry: without its path, it asked nobody."""
+    names = ("yarn", "pnpm", "claude")
+    tools = [word for name in names for word in ("--tool", name)]
+
+    url = "https://files.test:8443/team/npm/"
+    said = person.setup(url, *ISSUER, *tools, "--dry-run").output
+    cloned = f"{url}app.git"
+    of_git = person.setup(cloned, *ISSUER, "--tool", "yarn", "--dry-run").output
+
+    assert '+  "https://files.test:8443/team/npm":\n' in said
+    assert "+//files.test:8443/team/npm/:tokenHelper=" in said
+    # What serves the whole host has no use for the path.
+    assert 'hushkey-answer token files.test:8443"' in said
+    assert '+  "https://files.test:8443":\n' in of_git
+
+
+def test_remotes_of_rclone_are_found_by_their_host(person: Person) -> None:
+    config = person.home / ".config/rclone/rclone.conf"
+    config.parent.mkdir(parents=True)
+    urls = {"a b": "https://files.test/dav", "other": "https://files.test.evil"}
+    made = [f"[{n}]\ntype = webdav\nurl = {u}\n" for n, u in urls.items()]
+    config.write_text("".join((*made, "[last]\ntype = local\n")))
+
+    said = person.setup("files.test", *ISSUER, "--tool", "rclone", "--dry-run")
+
+    (line,) = (row for row in said.output.splitlines() if "bearer_token" in row)
+    assert line.endswith("hushkey-answer token files.test/dav")
+    command = ["install", "rclone", "files.test"]
+    wrong = CliRunner().invoke(main, command, env=person.environ)
+    assert "no remote files.test with a url; name one of a b, other" in wrong.output
+
+
 @pytest.mark.parametrize(
     ("said", "asking"),
     [("y", "docker podman"), ("all", "docker podman"), ("No", ""), ("none", "")],

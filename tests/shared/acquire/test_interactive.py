@@ -166,11 +166,22 @@ def test_who_waited_shares_the_refusal(desk: Desk) -> None:
     assert sibling.asked == []
 
 
-def test_network_fault_during_a_sign_in_keeps_no_window_closed(desk: Desk) -> None:
-    class Offline(FakeProvider):
-        def begin_device(self, scopes: tuple[str, ...]) -> DeviceCode:
-            raise Transient("no network")
+class Offline(FakeProvider):
+    def begin_device(self, scopes: tuple[str, ...]) -> DeviceCode:
+        raise Transient("no network", hint="check the network")
 
+
+def test_who_waited_is_not_sent_to_sign_in_to_a_server_that_is_away(desk: Desk) -> None:
+    began = desk.clock.now
+    desk.clock.now += 5
+    desk.fails(Offline())
+
+    shared = desk.fails(FakeProvider(sign_in=grant()), began=began)
+
+    assert (type(shared), shared.hint) == (Transient, "check the network")
+
+
+def test_network_fault_during_a_sign_in_keeps_no_window_closed(desk: Desk) -> None:
     assert type(desk.fails(Offline())) is Transient
     desk.clock.now += 1
 
