@@ -9,7 +9,7 @@ from hushkey_install.running import cargoindex
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "home/work/project"
+    folder = tmp_path / "home/code/project"
     folder.mkdir(parents=True)
     return folder
 
