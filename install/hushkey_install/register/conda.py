@@ -16,6 +16,7 @@ from typing import Any
 
 from hushkey.errors import Permanent
 from hushkey.system import paths, programs
+from hushkey_install.common.context import shown
 from hushkey_install.common.filechange import remove
 from hushkey_install.common.finding import Finding
 from hushkey_install.register import condaplugin
@@ -184,7 +185,8 @@ class CondaRegistration(SettingsRegistration):
             if _is_ours(item):
                 ours.append(channel)
             elif any(_meet(channel, each) for each in ours):
-                yield f"the later item for {channel}"
+                # conda's own token may be in there
+                yield f"the later item for {shown(channel).partition('/t/')[0]}"
 
     def _changed(
         self, environ: dict[str, str], words: tuple[str, ...], command: str

@@ -413,7 +413,7 @@ def _value_at(rows: list[tuple[str, str, str]], section: str) -> str:
     more = (
         line.strip()
         for _, key, line in rows[at[-1] + 1 : last + 1]
-        if (key == _MORE or not line.strip())
+        if key == _MORE or not line.strip()
     )
     return "\n".join((_value(rows[at[-1]][2]), *more)).rstrip()
 

@@ -17,9 +17,10 @@ from contextlib import suppress
 from typing import Any
 
 from hushkey import origins
-from hushkey.errors import Permanent, plain
+from hushkey.errors import Permanent
 from hushkey.system import paths
 from hushkey_helpers.tools import yarn
+from hushkey_install.common.context import shown
 from hushkey_install.common.filechange import read_text
 from hushkey_install.common.finding import NOTE, PROBLEM, Finding
 from hushkey_install.register import door
@@ -124,11 +125,12 @@ class YarnRegistration(SettingsRegistration):
             for key, always in _always(_text(path)).items():
                 if _bare(key) not in ours:
                     continue
+                place = shown(key)
                 if always == "false":
-                    text = f"yarn: in {path}, {_ALWAYS} of {key} overrides hushkey"
+                    text = f"yarn: in {path}, {_ALWAYS} of {place} overrides hushkey"
                     yield Finding("yarn-overridden", PROBLEM, text)
                 elif always is None:
-                    text = f"yarn: in {path}, {key} lacks {_ALWAYS}: true for Yarn 3"
+                    text = f"yarn: in {path}, {place} lacks {_ALWAYS}: true for Yarn 3"
                     yield Finding("yarn-overridden", NOTE, text)
         yield from self._unasked(installation, [*_above(installation.folder, name)])
 
@@ -155,7 +157,7 @@ class YarnRegistration(SettingsRegistration):
             request = origins.parse_url(url)
             rule = installation.context.config.rule_for(request)
             if rule and request.protocol == "https" and _bare(url) not in asked:
-                text = f"yarn: in {path}, npmRegistryServer is {plain(url)}, for which "
+                text = f"yarn: in {path}, npmRegistryServer is {shown(url)}, for which "
                 place = "/".join((request.host, *filter(None, request.path.split("/"))))
                 yield Finding(
                     "yarn-unasked",

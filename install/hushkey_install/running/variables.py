@@ -15,6 +15,7 @@ from hushkey.errors import Permanent, plain
 from hushkey.model import Frozen
 from hushkey_helpers.tools import command
 from hushkey_helpers.tools.command import Served
+from hushkey_install.common.context import shown
 from hushkey_install.running import cargoindex
 
 
@@ -89,7 +90,7 @@ def _cargo(
     if not cargoindex.is_at(index, place.host, place.path):
         raise Permanent(
             f"cargo's config here has the registry {plain(place.name)} at "
-            f"{plain(index)}, which is not at https://{where}",
+            f"{shown(index)}, which is not at https://{where}",
             hint="look at .cargo/config.toml in this folder and those above it",
         )
     return {

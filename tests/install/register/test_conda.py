@@ -197,3 +197,15 @@ def test_pattern_of_an_address_in_brackets_is_refused(desk: Desk) -> None:
     said = desk.hushkey("install", "conda", "https://[::1]:8443/a", code=1).stderr
 
     assert "take no such host" in said
+
+
+def test_later_item_is_named_without_what_is_secret_in_it() -> None:
+    text = (
+        "channel_settings:\n"
+        "  - channel: https://c.test/*\n"
+        "    auth: hushkey\n"
+        "  - channel: https://c.test/t/c4nary/team\n"
+        "    auth: other\n"
+    )
+    said = list(CONDA.overriding(text))
+    assert said == ["the later item for https://c.test"]

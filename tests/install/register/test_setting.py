@@ -769,6 +769,10 @@ def test_doctor_names_the_registry_that_yarn_does_not_ask_us_for(desk: Desk) -> 
     assert codes(ours) == ["yarn-unasked"]
     (found,) = yarn.YARN.checks(inside)
     assert found.command == "hushkey install yarn git.test/npm"
+    assert codes(server.format("https://me:c4nary@git.test/npm")) == ["yarn-unasked"]
+    (secret,) = yarn.YARN.checks(inside)
+    assert "https://git.test/npm" in secret.text
+    assert "c4nary" not in secret.text + secret.command
     desk.hushkey(*found.command.split()[1:])
     assert codes(ours) == []
 

@@ -304,6 +304,16 @@ def test_what_cannot_be_done_is_said_and_nothing_runs(
     assert TOKEN.encode() not in done.stderr
 
 
+def test_password_in_cargo_s_index_is_not_said(machine: Machine) -> None:
+    machine.environ["CARGO_REGISTRIES_MINE_INDEX"] = "sparse+https://me:c4nary@x.test/"
+    words = ("run", "cargo", "--name", "mine", "--host", "git.test", "--", "true")
+    done = machine.run("hushkey", *words)
+
+    assert done.returncode == 1
+    assert b"at sparse+https://x.test/, which is not" in done.stderr
+    assert b"c4nary" not in done.stderr
+
+
 def test_nobody_signed_in_runs_nothing(machine: Machine) -> None:
     machine.configure('[host."new.test"]\nidentity = "corp"\nscopes = ["else"]\n')
 
