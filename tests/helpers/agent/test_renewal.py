@@ -221,7 +221,9 @@ class TestRenew:
 
         uses.heard(use, renewal.apart(there, memory.copy(), NOW), memory)
 
-        assert (use.failures, use.not_before) == (1, ticks.now + seconds)
+        assert use.failures == 1
+        # The other process reckons from its own clock, of any size.
+        assert use.not_before == pytest.approx(ticks.now + seconds, abs=1e-3)
 
     def test_apart_it_says_what_is_new(
         self, uses: RenewalSchedule, memory: Memory, outcomes: list[Any]
